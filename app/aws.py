@@ -1,0 +1,122 @@
+"""botocore sessions, clients and endpoints, and AWS's errors in Millrace's words.
+
+botocore alone, not boto3: the import is the largest part of a function's start. Endpoints come from
+`AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>` as in every AWS SDK.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from botocore import exceptions
+from botocore.config import Config
+from botocore.configprovider import ConfiguredEndpointProvider
+from botocore.session import Session, get_session
+
+from app.errors import CloudError, CredentialsError, MillraceError, MissingStreamError, SettingsError
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+CONNECT_TIMEOUT_S = 2  # a regional endpoint answers within milliseconds; longer is an outage
+READ_TIMEOUT_S = 10  # the slowest healthy calls (10 MiB bodies) take about two seconds
+
+UNREACHABLE = (exceptions.HTTPClientError, exceptions.ConnectionError)
+"""What botocore raises when an endpoint does not answer; it passes, or somebody has to start it."""
+
+_REFUSED = frozenset(
+    {
+        "AccessDenied", "AccessDeniedException", "AuthFailure", "ExpiredToken", "ExpiredTokenException",
+        "IncompleteSignature", "IncompleteSignatureException", "InvalidAccessKeyId", "InvalidClientTokenId",
+        "InvalidSignatureException", "MissingAuthenticationTokenException", "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch", "UnrecognizedClientException",
+        "401", "403", "HTTP 401", "HTTP 403",  # a proxy, or an emulator, that gives no code of Kinesis's
+    }
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def session() -> Session:
+    """The process's one botocore session: its credential chain is shared by every client."""
+    return get_session()
+
+
+def region() -> str:
+    """The region of the session.
+
+    Raises:
+        SettingsError: No region is set.
+    """
+    found = session().get_config_variable("region") or os.environ.get("AWS_REGION")
+    if not found:
+        raise SettingsError("no AWS region: set AWS_DEFAULT_REGION, for example us-east-1")
+    return str(found)
+
+
+def endpoint(service: str) -> str:
+    """Where a service is called: the configured endpoint, otherwise the region's own."""
+    scoped, full = session().get_scoped_config(), session().full_config
+    configured = ConfiguredEndpointProvider(full, scoped, service, os.environ).provide()
+    if configured:
+        return str(configured).rstrip("/")
+    here = region()
+    for partition in session().get_data("partitions")["partitions"]:
+        if re.match(partition["regionRegex"], here):
+            return f"https://{service}.{here}.{partition['outputs']['dnsSuffix']}"
+    raise SettingsError(f"{here!r} is not an AWS region: check AWS_DEFAULT_REGION")
+
+
+@cache
+def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
+    """A generated client, made once: for everything but the PutRecords hot path."""
+    made: BaseClient = session().create_client(
+        service,
+        region_name=region(),
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
+        ),
+    )
+    return made
+
+
+def forget() -> None:
+    """Drops the cached session and clients, so that a changed environment is read again."""
+    session.cache_clear()
+    client.cache_clear()
+
+
+def explained(error: Exception, what: str) -> MillraceError:
+    """An error of botocore's as one line of ours.
+
+    Args:
+        error: A `ClientError` or any other `BotoCoreError`.
+        what: What was being done, for the message: `stream bike-predictions`, say.
+    """
+    if isinstance(error, exceptions.ClientError):
+        fault = error.response.get("Error", {})
+        return refusal(fault.get("Code", "Unknown"), fault.get("Message", ""), what)
+    if isinstance(error, (exceptions.NoCredentialsError, exceptions.CredentialRetrievalError)):
+        return CredentialsError(
+            f"{what}: no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        )
+    if isinstance(error, UNREACHABLE):
+        where = os.environ.get("AWS_ENDPOINT_URL", "AWS")
+        return CloudError(f"{what}: {where} does not answer: is it up? (scripts/cloud.sh status)")
+    return CloudError(f"{what}: {error}")
+
+
+def refusal(code: str, message: str, what: str) -> MillraceError:
+    """An error code of a service as one line of ours."""
+    if code in _REFUSED:
+        return CredentialsError(f"{what}: AWS refuses the credentials ({code}): check the keys, region and policy")
+    if code == "ResourceNotFoundException":
+        return MissingStreamError(
+            f"{what}: not found in this account and region: create it, or check its name and AWS_ENDPOINT_URL"
+        )
+    return CloudError(f"{what}: {code}: {message}")

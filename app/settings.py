@@ -1,0 +1,116 @@
+"""Every environment variable that Millrace reads, typed and checked once at start.
+
+AWS's own variables (`AWS_ENDPOINT_URL`, `AWS_DEFAULT_REGION`, credentials) are read by botocore, not here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from app.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_ROLE = "default"
+"""The stream role of an output that names none: `OUTPUT_STREAM`."""
+
+_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+
+
+def _about(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says, a field a variable (its name in capitals).
+
+    The descriptions are the README's table; a test holds the two together.
+    """
+
+    pipeline: Annotated[str, _about("the pipeline for every stream that `PIPELINES` does not name")] = "bike"
+    pipelines: Annotated[dict[str, str], _about("pipelines by input stream, `stream:pipeline,…`")] = {}
+    output_stream: Annotated[str, _about("where results go; needed unless `TEST_RUN`")] = ""
+    output_streams: Annotated[
+        dict[str, str], _about("streams of a pipeline's further output roles, `role:stream,…`")
+    ] = {}
+    quarantine_stream: Annotated[str, _about("where records that can never succeed go")] = ""
+    quarantine_location: Annotated[
+        str, _about("a folder or `s3://…` for the same, alone or for what is too large for the stream")
+    ] = ""
+    run_id: Annotated[str, _about("which model bundle; unset means the newest")] = ""
+    model_location: Annotated[
+        str, _about("a folder or `s3://…` that holds bundles; unset means those of this repository")
+    ] = ""
+    test_run: Annotated[bool, _about("compute, publish nothing, return everything")] = False
+    partial_responses: Annotated[
+        bool, _about("the mapping honours `ReportBatchItemFailures`: return what is not safe, not the batch")
+    ] = False
+    response_results: Annotated[
+        int, msgspec.Meta(ge=0), _about("how many predictions and quarantined records a return shows")
+    ] = 100
+    deadline_margin_ms: Annotated[
+        int, msgspec.Meta(ge=0), _about("milliseconds before the function's timeout at which work stops")
+    ] = 500
+    state_table: Annotated[str, _about("the DynamoDB table of a pipeline that keeps state")] = ""
+    metrics_namespace: Annotated[str, _about("CloudWatch namespace of the metrics")] = "Millrace"
+    log_level: Annotated[str, _about("`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"
+
+    def stream_for(self, role: str) -> str:
+        """The stream of an output role, or an empty string when none is set."""
+        return self.output_stream if role == DEFAULT_ROLE else self.output_streams.get(role, "")
+
+    def pipeline_for(self, stream: str) -> str:
+        """The name of the pipeline that reads `stream`."""
+        return self.pipelines.get(stream, self.pipeline)
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Reads the settings from an environment; an empty variable counts as unset.
+
+    Raises:
+        SettingsError: A variable has a value that it cannot have.
+    """
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        name = field.name.upper()
+        text = environ.get(name, "").strip()
+        if text:
+            default = field.default if field.default is not msgspec.NODEFAULT else {}
+            found[field.name] = _parse(name, text, type(default))
+    try:
+        settings = msgspec.convert(found, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"environment: {error}") from None
+    if settings.log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise SettingsError(f"LOG_LEVEL is {settings.log_level!r}: set DEBUG, INFO, WARNING or ERROR")
+    return settings
+
+
+def _parse(name: str, text: str, kind: type) -> object:
+    """One variable's text as the type of its default."""
+    if kind is bool:
+        if text.lower() not in _TRUE | _FALSE:
+            raise SettingsError(f"{name} is {text!r}: set True or False")
+        return text.lower() in _TRUE
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise SettingsError(f"{name} is {text!r}: set a whole number") from None
+    if kind is dict:
+        return _pairs(name, text)
+    return text
+
+
+def _pairs(name: str, text: str) -> dict[str, str]:
+    """`a:b,c:d` as a dictionary."""
+    pairs: dict[str, str] = {}
+    for item in text.split(","):
+        key, colon, value = (part.strip() for part in item.partition(":"))
+        if not (key and colon and value):
+            raise SettingsError(f"{name} has {item.strip()!r}: write name:value pairs with commas between")
+        pairs[key] = value
+    return pairs

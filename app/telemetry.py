@@ -1,0 +1,83 @@
+"""Logs and metrics as JSON lines on standard error, with ids, sizes and reasons, never payloads.
+
+Standard error, because Lambda sends it to CloudWatch just as it does standard output, and because a person's
+`millrace invoke | jq` wants the result alone on standard output.
+
+Metrics follow CloudWatch's embedded metric format (one line; CloudWatch makes the metrics out of it):
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+`docs/decisions/0005-own-log-line.md` says why these few lines stand where Powertools could.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+logger = logging.getLogger("millrace")
+
+
+class JsonLine(logging.Formatter):
+    """A log record as one JSON object: time, level, message, then the `extra` fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Formats one record; an exception is named by its type, since its text may quote a payload."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
+            "level": record.levelname,
+            "message": record.getMessage(),
+        }
+        line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = record.exc_info[0].__name__
+        return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+class _StandardError(logging.StreamHandler[Any]):
+    """Writes to what `sys.stderr` is now, so that redirection works as a caller expects."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def configure(level: str = "INFO") -> None:
+    """Sends Millrace's own log lines to standard error at `level` and above; calling again is harmless."""
+    logger.setLevel(level.upper())
+    logger.propagate = False
+    if not logger.handlers:
+        handler = _StandardError()
+        handler.setFormatter(JsonLine())
+        logger.addHandler(handler)
+
+
+def emit_metrics(
+    namespace: str,
+    dimensions: Mapping[str, str],
+    counts: Mapping[str, float],
+    milliseconds: Mapping[str, float],
+) -> None:
+    """Writes one embedded-metric line.
+
+    Args:
+        namespace: The CloudWatch namespace.
+        dimensions: Dimension names and values; one dimension set holds them all.
+        counts: Metrics with the unit Count.
+        milliseconds: Metrics with the unit Milliseconds.
+    """
+    definitions = [{"Name": name, "Unit": "Count"} for name in counts]
+    definitions += [{"Name": name, "Unit": "Milliseconds"} for name in milliseconds]
+    metadata = {
+        "Timestamp": int(time.time() * 1000),
+        "CloudWatchMetrics": [{"Namespace": namespace, "Dimensions": [list(dimensions)], "Metrics": definitions}],
+    }
+    line = {"_aws": metadata, **dimensions, **counts, **milliseconds}
+    sys.stderr.write(msgspec.json.encode(line).decode() + "\n")
