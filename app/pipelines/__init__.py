@@ -1,0 +1,1 @@
+"""What happens to records, one folder a domain; no pipeline knows another."""

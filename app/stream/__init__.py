@@ -1,0 +1,1 @@
+"""The delivery spine: event bytes → decode → Batch → pipeline → Outcomes → emit → commit → acknowledge."""

@@ -1,0 +1,38 @@
+"""The time that an invocation has left, less what it needs to answer."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WITHOUT_CONTEXT_S = 60.0  # a call by hand has no timeout; a minute ends a hopeless retry and outlasts a throttle
+
+
+class Context(Protocol):
+    """The part of Lambda's context object that Millrace reads."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+
+
+class Deadline:
+    """A moment after which nothing new is started."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Sets the moment `seconds` from now on a clock."""
+        self._clock = clock
+        self._at_s = clock() + seconds
+
+    @classmethod
+    def of(cls, context: Context | None, margin_ms: int) -> Deadline:
+        """The deadline of an invocation: its timeout, less a margin for committing and answering."""
+        if not hasattr(context, "get_remaining_time_in_millis") or context is None:
+            return cls(WITHOUT_CONTEXT_S)
+        return cls((context.get_remaining_time_in_millis() - margin_ms) / 1000)
+
+    def remaining_s(self) -> float:
+        """Seconds left, 0 when it has passed."""
+        return max(0.0, self._at_s - self._clock())

@@ -1,0 +1,134 @@
+"""The event that Lambda hands over, as raw bytes or a parsed dict, into a Batch.
+
+The usual event decodes in one pass, base64 included. When a record's base64 is bad, or an event is not Kinesis's,
+a slower second look finds the record at fault: it becomes a Quarantine outcome, and its neighbours go on.
+
+The format: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from app.errors import EventError
+from app.stream.batch import Batch, Quarantine
+
+KINESIS = "aws:kinesis"
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # what a parser may raise for any bytes at all
+
+
+class _Kinesis(msgspec.Struct, rename="camel", gc=False):
+    partition_key: str
+    sequence_number: str
+    data: bytes
+    approximate_arrival_timestamp: float = 0.0
+
+
+class _Record(msgspec.Struct, gc=False):
+    kinesis: _Kinesis
+    source: str = msgspec.field(name="eventSource")
+    event_id: str = msgspec.field(name="eventID")
+    stream_arn: str = msgspec.field(name="eventSourceARN")
+
+
+class _Event(msgspec.Struct, gc=False):
+    records: list[_Record] = msgspec.field(name="Records")
+
+
+_event = msgspec.json.Decoder(_Event)
+
+
+def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Quarantine]]:
+    """Reads an event.
+
+    Args:
+        event: The body as Lambda's runtime received it, or what it parsed from it.
+
+    Returns:
+        The records as columns, and a Quarantine for each row whose base64 is bad; such a row's payload is its text.
+
+    Raises:
+        EventError: This is not a batch of Kinesis records; the message names what it is.
+    """
+    faults: dict[int, Quarantine] = {}
+    try:
+        records = (_event.decode(event) if isinstance(event, bytes) else msgspec.convert(event, _Event)).records
+    except _UNREADABLE:
+        records = _read_slowly(event, faults)
+    for source in {record.source for record in records} - {KINESIS}:
+        _refuse(source)
+    arns = {record.stream_arn for record in records}
+    if len(arns) > 1:
+        raise EventError(f"event: records of {len(arns)} streams; Lambda delivers one stream at a time")
+    kinesis = [record.kinesis for record in records]
+    batch: Batch[None] = Batch(
+        arns.pop().rpartition("/")[2] if arns else "",
+        [record.event_id.partition(":")[0] for record in records],
+        [item.sequence_number for item in kinesis],
+        [0] * len(records),
+        [item.partition_key for item in kinesis],
+        [item.approximate_arrival_timestamp for item in kinesis],
+        [item.data for item in kinesis],
+        [],
+    )
+    _check_legible(batch)
+    return batch, faults
+
+
+def _read_slowly(event: bytes | dict[str, Any], faults: dict[int, Quarantine]) -> list[_Record]:
+    """Reads an event record by record; what is wrong with base64 lands in `faults`, all else is refused."""
+    try:
+        document = msgspec.json.decode(event) if isinstance(event, bytes) else event
+    except _UNREADABLE:
+        raise EventError("event: not JSON: send the event as Lambda receives it") from None
+    items = document.get("Records") if isinstance(document, dict) else None
+    if not isinstance(items, list):
+        raise EventError(f"event: no list of Records ({_sort_of(document)}); only Kinesis events are processed")
+    return [_read_record(row, item, faults) for row, item in enumerate(items)]
+
+
+def _read_record(row: int, item: object, faults: dict[int, Quarantine]) -> _Record:
+    """Reads one record's envelope, and its data if it can be."""
+    source = (item.get("eventSource") or item.get("EventSource")) if isinstance(item, dict) else None
+    if source != KINESIS:
+        _refuse(source)
+    try:
+        return msgspec.convert(item, _Record)
+    except _UNREADABLE as error:
+        fault = str(error)
+    kinesis = item.get("kinesis") if isinstance(item, dict) else None
+    text = kinesis.get("data") if isinstance(kinesis, dict) else None
+    if not isinstance(item, dict) or not isinstance(kinesis, dict) or not isinstance(text, str):
+        raise EventError(f"event: Records[{row}]: {fault}")
+    try:
+        record = msgspec.convert({**item, "kinesis": {**kinesis, "data": ""}}, _Record)
+    except _UNREADABLE as error:
+        raise EventError(f"event: Records[{row}]: {error}") from None
+    record.kinesis.data = text.encode("utf-8", "surrogatepass")
+    faults[row] = Quarantine("bad_base64", "kinesis.data is not strict base64 (RFC 4648, padded)")
+    return record
+
+
+def _check_legible(batch: Batch[None]) -> None:
+    """Refuses names that could not stand in an id: Kinesis never sends them, a hand-made event might."""
+    for kind, names in (("stream", {batch.stream}), ("shard", set(batch.shards))):
+        for name in names:
+            if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() and len(batch):
+                raise EventError(f"event: {name!r} is not a {kind} name")
+    numbers = "".join(batch.sequence_numbers)
+    if len(batch) and ("" in batch.sequence_numbers or not (numbers.isascii() and numbers.isdigit())):
+        raise EventError("event: a sequence number is not a number")
+
+
+def _refuse(source: object) -> None:
+    raise EventError(f"event: comes from {source or 'an unnamed source'}, not from {KINESIS}: check the trigger")
+
+
+def _sort_of(document: object) -> str:
+    """What an event that is not a batch looks like, without its values."""
+    if isinstance(document, dict):
+        source = document.get("source") or document.get("eventSource")
+        return f"from {source}" if isinstance(source, str) else f"keys {', '.join(map(str, list(document)[:5]))}"
+    return f"a {type(document).__name__}"

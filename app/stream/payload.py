@@ -1,0 +1,159 @@
+"""A record's bytes into a value, within bounds: inflate, size, UTF-8, depth, JSON, types.
+
+Nothing here raises for what a payload holds; whatever is wrong with it becomes a Quarantine with a reason code:
+
+    empty             no bytes at all
+    bad_compression   a gzip or zlib header with a broken stream behind it
+    inflate_bomb      inflates past the cap on bytes or on ratio
+    too_large         more JSON than MAX_JSON_BYTES
+    not_utf8          text that is not UTF-8
+    too_deep          JSON nested deeper than MAX_JSON_DEPTH
+    not_json          not a JSON document
+    not_finite        NaN, Infinity, or a number no double can hold
+    missing_field     a required field is not there
+    mistyped_field    a field has another type than it must have
+    out_of_range      a field has a value outside its bounds
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import msgspec
+
+from app.stream.batch import Quarantine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_INFLATED_BYTES = 16 * 1024 * 1024  # more than Kinesis's largest record (10 MiB), less than hurts in 256 MB
+MAX_INFLATE_RATIO = 100  # JSON of real records compresses 3 to 30 times; a bomb about 1,000 times
+RATIO_FREE_BYTES = 64 * 1024  # below this size any ratio is harmless
+MAX_JSON_BYTES = MAX_INFLATED_BYTES
+MAX_JSON_DEPTH = 64  # the deepest real formats (OCSF, ASFF) stay below 20; parsers recurse, so a bound is needed
+
+_AUTO_HEADER = 32 + zlib.MAX_WBITS  # zlib's way to say: gzip or zlib, whichever the header tells
+_GZIP = b"\x1f\x8b"
+_ZLIB = 0x78  # deflate with a 32 KiB window, which is what every encoder writes
+_COMPRESSED = frozenset((_GZIP[0], _ZLIB))
+_OPEN, _CLOSE = frozenset(b"[{"), frozenset(b"]}")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+T = TypeVar("T")
+
+
+def decode_payload(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T | Quarantine:
+    """One payload as a value of the decoder's type, or why it cannot be."""
+    return decode_column([payload], decoder)[0]
+
+
+def decode_column(payloads: Sequence[bytes], decoder: msgspec.json.Decoder[T]) -> list[T | Quarantine]:
+    """Each payload as a value of the decoder's type, or why it cannot be."""
+    decode = decoder.decode
+    values: list[T | Quarantine] = []
+    for payload in payloads:
+        text = plain(payload)
+        if isinstance(text, bytes):
+            try:
+                values.append(decode(text))
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                values.append(_diagnose(text, error))
+        else:
+            values.append(text)
+    return values
+
+
+def plain(payload: bytes) -> bytes | Quarantine:
+    """A payload inflated where it is compressed, and checked to be text that a JSON parser may be given."""
+    if not payload:
+        return Quarantine("empty", "the record has no bytes")
+    if payload[0] in _COMPRESSED and _is_compressed(payload):
+        inflated = _inflate(payload)
+        if isinstance(inflated, Quarantine):
+            return inflated
+        payload = inflated
+    if len(payload) > MAX_JSON_BYTES:
+        return Quarantine("too_large", f"{len(payload)} bytes; the cap is {MAX_JSON_BYTES}")
+    if not payload.isascii():
+        try:
+            payload.decode()
+        except UnicodeDecodeError as error:
+            return Quarantine("not_utf8", f"byte {error.start} is not UTF-8")
+    if payload.count(b"[") + payload.count(b"{") > MAX_JSON_DEPTH and _depth(payload) > MAX_JSON_DEPTH:
+        return Quarantine("too_deep", f"nested deeper than {MAX_JSON_DEPTH}")
+    return payload
+
+
+def _is_compressed(payload: bytes) -> bool:
+    """Whether it begins with gzip's magic or a zlib header (RFC 1950: 0x78, and a multiple of 31)."""
+    return payload[:2] == _GZIP or (
+        payload[0] == _ZLIB and len(payload) > 1 and (payload[0] << 8 | payload[1]) % 31 == 0
+    )
+
+
+def _inflate(payload: bytes) -> bytes | Quarantine:
+    """Inflates gzip (all members) or zlib, never holding more than the caps allow."""
+    cap = min(MAX_INFLATED_BYTES, max(RATIO_FREE_BYTES, MAX_INFLATE_RATIO * len(payload)))
+    parts: list[bytes] = []
+    room, rest = cap, payload
+    while rest:
+        inflater = zlib.decompressobj(_AUTO_HEADER)
+        try:
+            part = inflater.decompress(rest, room + 1)
+        except zlib.error as error:
+            return Quarantine("bad_compression", str(error))
+        if len(part) > room:
+            return Quarantine("inflate_bomb", f"{len(payload)} bytes inflate to more than {cap}")
+        if not inflater.eof:
+            return Quarantine("bad_compression", "the compressed stream ends too early")
+        parts.append(part)
+        room -= len(part)
+        rest = inflater.unused_data
+    return b"".join(parts)
+
+
+def _depth(text: bytes) -> int:
+    """How deep brackets nest outside strings."""
+    depth = deepest = 0
+    for byte in _STRING.sub(b"", text):
+        if byte in _OPEN:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in _CLOSE:
+            depth -= 1
+    return deepest
+
+
+def _diagnose(text: bytes, error: Exception) -> Quarantine:
+    """Why a parser refused a text; slow, and only for what is refused."""
+    message = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        if message.startswith("Object missing required field"):
+            return Quarantine("missing_field", message)
+        if message.startswith("Number out of range"):
+            return Quarantine("not_finite", message)
+        bounded = message.startswith(("Expected", "Invalid enum")) and " got " not in message
+        return Quarantine("out_of_range" if bounded else "mistyped_field", message)
+    try:
+        json.loads(text, parse_constant=_not_finite)
+    except _NotFiniteError as constant:
+        return Quarantine("not_finite", f"{constant} is not a JSON number")
+    except (ValueError, RecursionError):
+        pass
+    return Quarantine("not_json", message)
+
+
+class _NotFiniteError(Exception):
+    """Python's JSON parser met NaN or an infinity."""
+
+
+def _not_finite(constant: str) -> NoReturn:
+    raise _NotFiniteError(constant)
+
+
+def json_decoder(record_type: type[T]) -> msgspec.json.Decoder[T]:
+    """A decoder of a pipeline's record type, made once for the life of the process."""
+    return msgspec.json.Decoder(record_type)

@@ -1,0 +1,129 @@
+"""What a pipeline is to the spine, and how the record at fault is found when one raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from app.errors import MillraceError
+from app.stream.batch import Batch, Outcome, Quarantine
+from app.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+
+class Pipeline(Protocol[T]):
+    """What happens to the records of a stream.
+
+    Attributes:
+        name: As `PIPELINE` names it; also the stage in the ids of its outputs.
+        record_type: The type that a record's JSON must have; the spine decodes and checks it. Records that do not fit
+            are quarantined and never reach the pipeline.
+    """
+
+    name: str
+    record_type: type[Any]
+
+    def process(self, batch: Batch[T]) -> list[Outcome]:
+        """One outcome a record, in the batch's order.
+
+        It must give the same outcomes for the same records however they are cut into batches. If it raises, it is
+        called again with halves of the batch until the record at fault stands alone; that one is quarantined.
+        A `MillraceError` is not a record's fault and ends the batch.
+        """
+
+    def explain(self, record: T) -> Mapping[str, object]:
+        """The steps from a record to its prediction, named and in order, for a person to read."""
+
+
+class Staged(Protocol):
+    """What a stateful pipeline made of a batch: outcomes, and state that can be cut at any record."""
+
+    outcomes: list[Outcome]
+
+    def at(self, rows: int) -> Mapping[str, bytes]:
+        """The state, after the first `rows` records, of each key that they touched."""
+
+
+class StatefulPipeline(Protocol[T]):
+    """A pipeline whose outcomes depend on what came before.
+
+    A record's state key must follow from its partition key (a stream keyed by tenant, say): batches of one shard
+    may run side by side, and only the records of one partition key are sure to come in order.
+    """
+
+    name: str
+    record_type: type[Any]
+
+    def state_keys(self, batch: Batch[T]) -> list[str]:
+        """The state key of each record."""
+
+    def process_with(self, batch: Batch[T], state: Mapping[str, bytes]) -> Staged:
+        """Outcomes and staged state; it changes nothing, so that it may be called again for any part."""
+
+    def explain(self, record: T) -> Mapping[str, object]:
+        """As a pipeline without state."""
+
+
+@dataclass(slots=True)
+class Plain:
+    """What a pipeline without state made of a batch."""
+
+    outcomes: list[Outcome]
+
+    def at(self, _rows: int) -> Mapping[str, bytes]:
+        """No state."""
+        return {}
+
+
+@dataclass(slots=True)
+class Isolated:
+    """The outcomes of a batch in whose parts a pipeline may have raised, with the state of each part."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    _parts: list[tuple[int, Staged]] = field(default_factory=list)
+
+    def add(self, part: Staged) -> None:
+        """Adds the next part, in the batch's order."""
+        self._parts.append((len(self.outcomes), part))
+        self.outcomes += part.outcomes
+
+    def at(self, rows: int) -> dict[str, bytes]:
+        """The state after the first `rows` records; a later part's state of a key replaces an earlier one's."""
+        state: dict[str, bytes] = {}
+        for start, part in self._parts:
+            if start < rows:
+                state.update(part.at(min(rows - start, len(part.outcomes))))
+        return state
+
+
+def isolate(
+    run: Callable[[Batch[Any], Mapping[str, bytes]], Staged], batch: Batch[Any], state: Mapping[str, bytes]
+) -> Isolated:
+    """Runs a batch; where it raises, halves it until each record at fault stands alone and is quarantined."""
+    found = Isolated()
+    waiting = [(0, len(batch))]
+    while waiting:
+        start, stop = waiting.pop()
+        part = batch if stop - start == len(batch) else batch.cut(start, stop)
+        try:
+            staged = run(part, {**state, **found.at(start)})
+            if len(staged.outcomes) != len(part):
+                raise TypeError(f"{len(staged.outcomes)} outcomes for {len(part)} records")  # noqa: TRY301
+        except MillraceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a pipeline may raise anything; a record must not block its shard
+            if len(part) > 1:
+                middle = (start + stop) // 2
+                waiting += [(middle, stop), (start, middle)]
+                continue
+            logger.warning(
+                "pipeline raised on a record",
+                extra={"exception": type(error).__name__, "sequence_number": part.sequence_numbers[0]},
+            )
+            staged = Plain([Quarantine("pipeline_error", f"{type(error).__name__}: {error}")])
+        found.add(staged)
+    return found

@@ -1,0 +1,179 @@
+"""Outcomes on their way: outputs to the writer, faulty records to quarantine, in columns, until one must wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.errors import CloudError, MillraceError, NoOutputStreamError
+from app.stream.batch import Emit, Outcome, Output, Quarantine, Retry, Skip
+from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES
+from app.stream.quarantine import QuarantineDestination, Shelf, quarantined
+from app.stream.tracker import Tracker
+from app.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.settings import Settings
+    from app.stream.batch import Batch
+    from app.stream.deadline import Deadline
+    from app.stream.emit import Writer
+    from app.stream.processor import Result
+
+MAX_PARTITION_KEY = 256  # Kinesis's own limit, in characters
+
+
+class Placement:
+    """Places the outcomes of one batch, chunk by chunk."""
+
+    def __init__(
+        self,
+        batch: Batch[Any],
+        stage: str,
+        *,
+        settings: Settings,
+        writer: Writer,
+        quarantine: QuarantineDestination,
+        deadline: Deadline,
+        result: Result,
+    ) -> None:
+        """Takes the batch, where its outcomes go and until when, and what is told of them."""
+        self._batch, self._stage, self._settings, self._writer = batch, stage, settings, writer
+        self._result = result
+        self._publishes = not settings.test_run
+        self._shown = len(batch) if settings.test_run else settings.response_results
+        self._tracker = Tracker(len(batch))
+        self._emission = writer.begin(self._tracker, deadline)
+        self._shelf = Shelf(quarantine, writer, self._emission, self._tracker)
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing more is to be placed, because a fault is final."""
+        return self._emission.failure is not None
+
+    def finish(self) -> MillraceError | None:
+        """Waits until all that was placed is safe or the time is up; gives the fault that a person must mend, if any.
+
+        After it, the result says how many rows are safe from the first one on.
+        """
+        failure: MillraceError | None = None
+        try:
+            self._shelf.store()
+        except CloudError as error:
+            failure = error
+        self._emission.finish()
+        self._result.acknowledged = self._tracker.prefix
+        self._result.counts["emitted"] = self._emission.emitted
+        self._result.counts["put_again"] = self._emission.retried
+        return failure or self._emission.failure
+
+    def place(self, start: int, outcomes: list[Outcome]) -> bool:
+        """Places the outcomes of the rows from `start` on; False when one must wait: nothing is started after it.
+
+        Raises:
+            NoOutputStreamError: An output's role has no stream.
+        """
+        rows, ordinals, outputs = _columns(start, outcomes)
+        sealed = self._batch.seal(rows, ordinals, self._stage, [output.data for output in outputs])
+        complete = True
+        if self._publishes:
+            for row, fault in self._impossible(rows, outputs, sealed):
+                outcomes[row - start] = fault
+                complete = False
+        end = start + len(outcomes)
+        stop = self._set_aside(start, outcomes)
+        if stop < end or not complete:
+            going = [place for place, row in enumerate(rows) if row < stop and isinstance(outcomes[row - start], Emit)]
+            rows, outputs = [rows[place] for place in going], [outputs[place] for place in going]
+            sealed = [sealed[place] for place in going]
+        if len(self._result.published) < self._shown:
+            self._result.published += sealed[: self._shown - len(self._result.published)]
+        if self._publishes:
+            self._send(rows, outputs, sealed)
+        self._tracker.settle(range(start, stop))
+        self._emission.push()
+        return stop == end
+
+    def _impossible(
+        self, rows: Sequence[int], outputs: Sequence[Output], sealed: Sequence[bytes]
+    ) -> list[tuple[int, Quarantine]]:
+        """The rows with an output that no stream would take, and why; usually a glance shows that there is none."""
+        lengths = [len(output.partition_key) for output in outputs]
+        longest_key, longest = max(lengths, default=1), max(map(len, sealed), default=0)
+        largest = longest + 4 * longest_key  # a character has at most four bytes
+        if 0 not in lengths and longest_key <= MAX_PARTITION_KEY and largest <= DEFAULT_RECORD_LIMIT_BYTES:
+            return []
+        found: list[tuple[int, Quarantine]] = []
+        for row, output, data in zip(rows, outputs, sealed, strict=True):
+            length = len(output.partition_key)
+            if not 0 < length <= MAX_PARTITION_KEY:
+                message = f"an output's key has {length} characters, not 1 to {MAX_PARTITION_KEY}"
+                found.append((row, Quarantine("bad_partition_key", message)))
+            elif not self._writer.fits(stream := self._stream_for(output.role), output.partition_key, data):
+                found.append(
+                    (row, Quarantine("output_too_large", f"an output of {len(data)} bytes; {stream} takes less"))
+                )
+        return found
+
+    def _set_aside(self, start: int, outcomes: Sequence[Outcome]) -> int:
+        """Quarantines and counts, in order; gives the first row that must wait, or the row after the last."""
+        for row, outcome in enumerate(outcomes, start):
+            if isinstance(outcome, Emit):
+                continue
+            if isinstance(outcome, Skip):
+                self._result.counts["skipped"] += 1
+                continue
+            waits = outcome.reason if isinstance(outcome, Retry) else self._quarantine(row, outcome)
+            if waits:
+                number = self._batch.sequence_numbers[row]
+                logger.warning("record handed back", extra={"reason": waits, "sequence_number": number})
+                return row
+        return start + len(outcomes)
+
+    def _quarantine(self, row: int, fault: Quarantine) -> str | None:
+        """Sets a row aside; with nowhere to put it, gives why it is handed back instead."""
+        record = quarantined(self._batch, row, fault, self._stage)
+        if self._publishes and not self._shelf.add(row, record):
+            return "no_quarantine"
+        self._result.counts["quarantined"] += 1
+        self._result.counts[f"quarantined_{fault.reason}"] += 1
+        if len(self._result.quarantined) < self._shown:
+            self._result.quarantined.append(record)
+        return None
+
+    def _send(self, rows: Sequence[int], outputs: Sequence[Output], sealed: Sequence[bytes]) -> None:
+        """Hands outputs to the writer, a stream role at a time."""
+        self._tracker.expect(rows)
+        roles = {output.role for output in outputs}
+        for role in sorted(roles):
+            mine = (
+                range(len(rows)) if len(roles) == 1 else [n for n, output in enumerate(outputs) if output.role == role]
+            )
+            self._emission.add(
+                self._stream_for(role),
+                [rows[place] for place in mine],
+                [outputs[place].partition_key for place in mine],
+                [sealed[place] for place in mine],
+            )
+
+    def _stream_for(self, role: str) -> str:
+        stream = self._settings.stream_for(role)
+        if not stream:
+            raise NoOutputStreamError(
+                f"pipeline {self._stage} emits to role {role!r}: set OUTPUT_STREAMS={role}:<stream>"
+            )
+        return stream
+
+
+def _columns(start: int, outcomes: Sequence[Outcome]) -> tuple[list[int], list[int], list[Output]]:
+    """The outputs of outcomes, with the row and the ordinal of each."""
+    rows: list[int] = []
+    ordinals: list[int] = []
+    outputs: list[Output] = []
+    for row, outcome in enumerate(outcomes, start):
+        if isinstance(outcome, Emit):
+            made = outcome.outputs
+            outputs += made
+            rows += [row] * len(made)
+            ordinals += range(len(made))
+    return rows, ordinals, outputs

@@ -1,0 +1,188 @@
+"""One event through the spine: decode → pipeline → emit → commit → acknowledge.
+
+What happens when a step fails:
+
+1. A record cannot be decoded, or the pipeline raises on it: it is quarantined, its neighbours go on.
+2. An output is never accepted in the time there is: the shard resumes at its record.
+3. The process dies before the commit: nothing was acknowledged, the replay gives the same outputs with the same ids.
+4. It dies between commit and acknowledgement: the replay finds the records already applied and skips them; their
+   outputs were accepted before the commit.
+5. Another writer commits a state key first: nothing of ours is written, the shard resumes at the key's first record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from app.errors import MillraceError, SettingsError
+from app.stream.batch import Batch, Outcome, Quarantine
+from app.stream.payload import decode_column, json_decoder
+from app.stream.placement import Placement
+from app.stream.staging import BatchState, NoState
+from app.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import msgspec
+
+    from app.settings import Settings
+    from app.storage.state import StateStore
+    from app.stream.deadline import Deadline
+    from app.stream.emit import Writer
+    from app.stream.pipeline import Pipeline, StatefulPipeline
+    from app.stream.quarantine import QuarantineDestination, QuarantinedRecord
+
+CHUNK_ROWS = 2000  # four full PutRecords calls: they travel while the next chunk is computed
+FIRST_CHUNK_ROWS = 16  # until a pipeline's pace is known: even at 100 ms a record it fits Lambda's 3 s default
+COMPUTE_SHARE = 0.5  # of the time there is; the rest is kept for outputs that must be tried again
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one event.
+
+    Attributes:
+        rows: How many records it held.
+        acknowledged: How many from the first one on are safe, without a gap.
+        resume_at: The sequence number at which the shard resumes, or None when all are safe.
+        published: The first outputs, sealed, as JSON.
+        quarantined: The first quarantined records.
+        failure: Why the rest was handed back, when that is a fault to be mended by a person.
+        counts: Numbers of records and entries, for metrics.
+        milliseconds: Time in each stage, for metrics.
+    """
+
+    rows: int
+    acknowledged: int = 0
+    resume_at: str | None = None
+    published: list[bytes] = field(default_factory=list)
+    quarantined: list[QuarantinedRecord] = field(default_factory=list)
+    failure: MillraceError | None = None
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    milliseconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+class Processor:
+    """Runs one pipeline over the events of its stream."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline[Any] | StatefulPipeline[Any],
+        writer: Writer,
+        quarantine: QuarantineDestination,
+        settings: Settings,
+        store: StateStore | None = None,
+    ) -> None:
+        """Takes the parts that the entry point has built; calls nothing.
+
+        Args:
+            pipeline: With `state_keys` it is a stateful one, and `store` must be given.
+            writer: Puts outputs on streams.
+            quarantine: Where records go that can never succeed.
+            settings: Stream roles, `TEST_RUN`, `RESPONSE_RESULTS`.
+            store: State between batches.
+        """
+        self.pipeline = pipeline
+        self.writer, self.quarantine, self.settings, self.store = writer, quarantine, settings, store
+        self.decoder: msgspec.json.Decoder[Any] = json_decoder(pipeline.record_type)
+        if hasattr(pipeline, "state_keys") and store is None:
+            raise SettingsError(f"pipeline {pipeline.name} keeps state: set STATE_TABLE to a DynamoDB table")
+        self.row_s: float | None = None  # the pipeline's pace, from earlier chunks
+
+    def begin_state(self) -> NoState | BatchState:
+        """How the pipeline is run over one batch."""
+        if hasattr(self.pipeline, "state_keys") and self.store is not None:
+            return BatchState(cast("StatefulPipeline[Any]", self.pipeline), self.store)
+        return NoState(cast("Pipeline[Any]", self.pipeline))
+
+    def process(self, batch: Batch[None], faults: Mapping[int, Quarantine], deadline: Deadline) -> Result:
+        """Takes a batch as far as it gets before the deadline.
+
+        Args:
+            batch: The records of one event.
+            faults: Rows that could not be read at all.
+            deadline: When nothing new may be started.
+
+        Raises:
+            MillraceError: The first record already could not be made safe, for a reason that a person must mend.
+        """
+        run = _Run(self, batch, faults, deadline)
+        run.compute()
+        return run.finish()
+
+
+class _Run:
+    """One batch on its way through the spine."""
+
+    def __init__(
+        self, processor: Processor, batch: Batch[None], faults: Mapping[int, Quarantine], deadline: Deadline
+    ) -> None:
+        self._processor, self._batch, self._faults, self._deadline = processor, batch, faults, deadline
+        self._result = Result(len(batch))
+        self._state = processor.begin_state()
+        self._placement = Placement(
+            batch,
+            processor.pipeline.name,
+            settings=processor.settings,
+            writer=processor.writer,
+            quarantine=processor.quarantine,
+            deadline=deadline,
+            result=self._result,
+        )
+
+    def compute(self) -> None:
+        """Decodes, predicts and places chunk after chunk, until a record must wait or the time for it is up."""
+        reserve_s = self._deadline.remaining_s() * (1 - COMPUTE_SHARE)
+        start = 0
+        while start < len(self._batch) and not self._placement.failed:
+            spare_s = self._deadline.remaining_s() - reserve_s
+            pace_s = self._processor.row_s
+            rows = FIRST_CHUNK_ROWS if pace_s is None else int(min(CHUNK_ROWS, 0.5 * spare_s / pace_s))
+            if spare_s <= 0 or rows < 1:
+                if start or spare_s <= 0:
+                    logger.warning("time is up; the rest is handed back", extra={"rows_done": start})
+                    return
+                rows = 1
+            stop = min(len(self._batch), start + rows)
+            began = time.perf_counter()
+            outcomes = self._outcomes(start, stop)
+            self._processor.row_s = max(1e-9, (time.perf_counter() - began) / (stop - start))
+            if not self._placement.place(start, outcomes):
+                return
+            start = stop
+
+    def finish(self) -> Result:
+        """Waits for the outputs, commits the state of what is safe, and says where the shard resumes."""
+        result, began = self._result, time.perf_counter()
+        result.failure = self._placement.finish()
+        result.milliseconds["emit"] += (time.perf_counter() - began) * 1000
+        if not self._processor.settings.test_run:
+            result.acknowledged, failure = self._state.commit(result.acknowledged)
+            result.failure = result.failure or failure
+        if result.acknowledged < len(self._batch):
+            result.resume_at = self._batch.sequence_numbers[result.acknowledged]
+        result.counts["retried"] = len(self._batch) - result.acknowledged
+        if result.failure and not result.acknowledged:
+            raise result.failure
+        return result
+
+    def _outcomes(self, start: int, stop: int) -> list[Outcome]:
+        """An outcome for each row of a chunk."""
+        began = time.perf_counter()
+        decoded: list[Any] = decode_column(self._batch.payloads[start:stop], self._processor.decoder)
+        for row in self._faults.keys() & range(start, stop):
+            decoded[row - start] = self._faults[row]
+        rows = [start + place for place, value in enumerate(decoded) if type(value) is not Quarantine]
+        records = self._batch.take(rows, [decoded[row - start] for row in rows])
+        computing = time.perf_counter()
+        found = self._state.run(rows, records)
+        ended = time.perf_counter()
+        self._result.milliseconds["decode"] += (computing - began) * 1000
+        self._result.milliseconds["predict"] += (ended - computing) * 1000
+        for row, outcome in zip(rows, found, strict=True):
+            decoded[row - start] = outcome
+        return decoded

@@ -1,0 +1,138 @@
+"""Where records go that can never succeed: a stream, a location, or, without either, back to the shard.
+
+A quarantined record keeps its raw bytes, so that it can be looked at and put back when its fault is mended.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app.telemetry import logger
+
+if TYPE_CHECKING:
+    from app.storage.objects import Objects
+    from app.stream.batch import Batch, Quarantine
+    from app.stream.emit import Emission, Writer
+    from app.stream.tracker import Tracker
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a quarantined record came from."""
+
+    stream: str
+    shard: str
+    sequence_number: str
+    sub_sequence_number: int
+    partition_key: str
+
+
+class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One record set aside.
+
+    Attributes:
+        id: The same for every replay of the record.
+        reason: The code of its fault.
+        message: What is wrong with it.
+        data: Its raw bytes (base64 in JSON); None in a pointer.
+        stage: The pipeline that read it.
+        time: When, ISO 8601, UTC.
+        location: In a pointer, the object that holds it whole.
+    """
+
+    id: str
+    reason: str
+    message: str
+    source: Source
+    stage: str
+    time: str
+    data: bytes | None = None
+    location: str | None = None
+
+
+def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str) -> QuarantinedRecord:
+    """What is kept of one row of a batch."""
+    source = Source(
+        batch.stream,
+        batch.shards[row],
+        batch.sequence_numbers[row],
+        batch.sub_sequence_numbers[row],
+        batch.partition_keys[row],
+    )
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    record_id = batch.output_id(row, f"{stage}.quarantine", 0)
+    return QuarantinedRecord(record_id, fault.reason, fault.message, source, stage, now, batch.payloads[row])
+
+
+class QuarantineDestination:
+    """Where quarantined records go: `QUARANTINE_STREAM`, `QUARANTINE_LOCATION`, both or neither."""
+
+    def __init__(self, stream: str, objects: Objects | None, *, warns: bool = True) -> None:
+        """Warns when there is neither, since such records then block their shard."""
+        self.stream = stream
+        self.objects = objects
+        if warns and not stream and objects is None:
+            logger.warning(
+                "no quarantine: a record that can never succeed is handed back and blocks its shard; "
+                "set QUARANTINE_STREAM or QUARANTINE_LOCATION"
+            )
+
+    def takes(self, writer: Writer, key: str, data: bytes) -> bool:
+        """Whether the stream itself takes a quarantined record whole."""
+        return bool(self.stream) and writer.fits(self.stream, key, data)
+
+
+@dataclass(slots=True)
+class Shelf:
+    """The quarantined records of one batch on their way to the location; those for the stream go with the outputs."""
+
+    destination: QuarantineDestination
+    writer: Writer
+    emission: Emission
+    tracker: Tracker
+    _kept: list[tuple[int, QuarantinedRecord]] = field(default_factory=list)
+
+    def add(self, row: int, record: QuarantinedRecord) -> bool:
+        """Sets one row aside; False when there is nowhere that would take it, so that it must be handed back."""
+        data = msgspec.json.encode(record)
+        if self.destination.takes(self.writer, record.source.partition_key, data):
+            self._send(row, record, data)
+        elif self.destination.objects is not None:
+            self.tracker.expect([row])
+            self._kept.append((row, record))
+        else:
+            return False
+        logger.warning(
+            "record quarantined",
+            extra={"id": record.id, "reason": record.reason, "bytes": len(record.data or b"")},
+        )
+        return True
+
+    def store(self) -> None:
+        """Writes what is for the location as one object of JSON lines, then points to it from the stream.
+
+        The object is named after its first record, so that a replay of the batch writes the same object again. What
+        a shorter replay leaves out of it is not acknowledged yet, and so will be written with its own batch.
+
+        Raises:
+            CloudError: The location cannot be written; its records stay unsafe.
+        """
+        objects = self.destination.objects
+        if not self._kept or objects is None:
+            return
+        first = self._kept[0][1]
+        name = f"{first.stage}/{first.source.stream}/{first.source.shard}/{first.source.sequence_number}.jsonl"
+        objects.put(name, msgspec.json.Encoder().encode_lines([record for _, record in self._kept]))
+        self.tracker.accepted([row for row, _ in self._kept])
+        if self.destination.stream:
+            for row, record in self._kept:
+                pointer = msgspec.structs.replace(record, data=None, location=f"{objects.root}/{name}")
+                self._send(row, record, msgspec.json.encode(pointer))
+        self._kept.clear()
+
+    def _send(self, row: int, record: QuarantinedRecord, data: bytes) -> None:
+        self.tracker.expect([row])
+        self.emission.add(self.destination.stream, [row], [record.source.partition_key], [data])

@@ -1,0 +1,124 @@
+"""State of one batch between load and commit: staged by the pipeline, cut where the acknowledged prefix ends."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.errors import CloudError, StateConflictError
+from app.storage.state import Position, StateStore, Stored
+from app.stream.batch import Batch, Outcome, Skip
+from app.stream.pipeline import Isolated, Pipeline, Plain, Staged, StatefulPipeline, isolate
+from app.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class NoState:
+    """Runs a pipeline that keeps none."""
+
+    def __init__(self, pipeline: Pipeline[Any]) -> None:
+        """Takes the pipeline."""
+        self._pipeline = pipeline
+
+    def run(self, _rows: list[int], records: Batch[Any]) -> list[Outcome]:
+        """The outcomes of records."""
+        return isolate(lambda part, _: Plain(self._pipeline.process(part)), records, {}).outcomes
+
+    def commit(self, prefix: int) -> tuple[int, CloudError | None]:
+        """Nothing to write."""
+        return prefix, None
+
+
+@dataclass(slots=True)
+class _Part:
+    """What a stateful pipeline made of records of which some had been applied before."""
+
+    outcomes: list[Outcome]
+    _fresh: list[int]
+    _staged: Staged
+
+    def at(self, rows: int) -> Mapping[str, bytes]:
+        """The state after the first `rows` records."""
+        return self._staged.at(bisect_left(self._fresh, rows))
+
+
+class BatchState:
+    """Runs a stateful pipeline over the chunks of one batch and commits what became safe.
+
+    A record whose position is not past the last one applied to its key was emitted and committed before: it is
+    skipped, so a repeated or overlapping batch changes nothing.
+    """
+
+    def __init__(self, pipeline: StatefulPipeline[Any], store: StateStore) -> None:
+        """Loads nothing yet."""
+        self._pipeline, self._store = pipeline, store
+        self._stored: dict[str, Stored | None] = {}
+        self._ahead: dict[str, bytes] = {}  # staged by earlier chunks
+        self._chunks: list[tuple[list[int], Isolated]] = []
+        self._key_at: dict[Position, str] = {}
+        self._row_at: dict[Position, int] = {}
+
+    def run(self, rows: list[int], records: Batch[Any]) -> list[Outcome]:
+        """The outcomes of a chunk's records; `rows` are their places in the whole batch."""
+        self._row_at.update((records.position(place), row) for place, row in enumerate(rows))
+        found = isolate(self._run_part, records, self._ahead)
+        self._ahead.update(found.at(len(rows)))
+        self._chunks.append((rows, found))
+        return found.outcomes
+
+    def _run_part(self, part: Batch[Any], ahead: Mapping[str, bytes]) -> Staged:
+        keys = self._pipeline.state_keys(part)
+        self._load(keys)
+        positions = [part.position(row) for row in range(len(part))]
+        fresh = [row for row, key in enumerate(keys) if not self._is_applied(key, positions[row])]
+        state = {key: stored.value for key in keys if (stored := self._stored[key])}
+        state.update((key, ahead[key]) for key in keys if key in ahead)
+        staged = self._pipeline.process_with(part.take(fresh, [part.records[row] for row in fresh]), state)
+        if len(staged.outcomes) != len(fresh):
+            raise TypeError(f"{len(staged.outcomes)} outcomes for {len(fresh)} records")
+        outcomes: list[Outcome] = [Skip("already_applied")] * len(part)
+        for row, outcome in zip(fresh, staged.outcomes, strict=True):
+            outcomes[row] = outcome
+        self._key_at.update((positions[row], keys[row]) for row in fresh)
+        return _Part(outcomes, fresh, staged)
+
+    def _load(self, keys: Iterable[str]) -> None:
+        missing = {key for key in keys if key not in self._stored}
+        if missing:
+            loaded = self._store.load(missing)
+            self._stored.update((key, loaded.get(key)) for key in missing)
+
+    def _is_applied(self, key: str, position: Position) -> bool:
+        stored = self._stored[key]
+        return stored is not None and position <= stored.last
+
+    def commit(self, prefix: int) -> tuple[int, CloudError | None]:
+        """Writes the state as it is after the first `prefix` rows of the batch.
+
+        Returns:
+            How many rows are safe now, and why they are fewer where that is not another writer's doing. Keys are
+            committed one by one: rows of a key that was committed come again too if they stand behind one that was
+            not, and are then skipped as applied.
+        """
+        state: dict[str, bytes] = {}
+        for rows, found in self._chunks:
+            state.update(found.at(bisect_left(rows, prefix)))
+        touched: dict[str, list[Position]] = {}
+        for position, key in self._key_at.items():
+            if self._row_at[position] < prefix:
+                touched.setdefault(key, []).append(position)
+        failure: CloudError | None = None
+        for key, value in state.items():
+            stored = self._stored[key]
+            try:
+                self._store.commit(key, Stored(value, max(touched[key])), stored.last if stored else None)
+            except CloudError as error:
+                first_row = min(self._row_at[position] for position in touched[key])
+                logger.warning("state not committed", extra={"exception": type(error).__name__, "row": first_row})
+                prefix = min(prefix, first_row)
+                if not isinstance(error, StateConflictError):
+                    failure = failure or error
+        return prefix, failure
