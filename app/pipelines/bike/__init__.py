@@ -1,0 +1,1 @@
+"""Bike-hire demand from weather and, where a record has one, the time."""
