@@ -1,0 +1,86 @@
+"""What the local cloud remembers between two commands: which processes of which port it started.
+
+<state dir>/<port>/state.json   the processes, so that `down` ends them and no others
+<state dir>/<port>/*.log        what they said
+<state dir>/node/               the Kinesis emulator, installed once
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from app.errors import CloudError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind = Literal["moto", "localstack"]
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A process that was started: its pid alone could be another's by now, with its start time it cannot."""
+
+    name: str
+    pid: int
+    started_s: float
+    port: int
+
+
+class State(msgspec.Struct, frozen=True):
+    """The processes of one local cloud."""
+
+    kind: Kind
+    processes: tuple[Process, ...]
+
+
+def state_dir() -> Path:
+    """The folder of all local clouds: `MILLRACE_CLOUD_DIR`, or `.cloud` beside the code."""
+    chosen = os.environ.get("MILLRACE_CLOUD_DIR")
+    return Path(chosen).absolute() if chosen else Path(__file__).parents[2] / ".cloud"
+
+
+def port_dir(port: int) -> Path:
+    """The folder of the local cloud on `port`."""
+    return state_dir() / str(port)
+
+
+def read_state(port: int) -> State | None:
+    """What was started on `port`, or None.
+
+    Raises:
+        CloudError: The file is not one that this version wrote.
+    """
+    path = port_dir(port) / "state.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=State)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise CloudError(f"{path} cannot be read ({error}): end what it names, then remove it") from None
+
+
+def write_state(port: int, state: State) -> None:
+    """Replaces what is remembered of `port`; nothing is remembered of no processes."""
+    path = port_dir(port) / "state.json"
+    if not state.processes:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
+    draft.replace(path)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds `folder` alone: a second command waits rather than start or install the same twice."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

