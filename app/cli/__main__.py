@@ -1,0 +1,5 @@
+"""`python -m app.cli` is `millrace`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,189 @@
+"""`demo`: the main job end to end on a laptop, and a picture of what came out."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import math
+import os
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from app import aws
+from app.cli.examples import INPUT_STREAM, OUTPUT_STREAM
+from app.cli.records import bike_record, feed_stream
+from app.errors import SettingsError
+from app.pipelines.bike.synthetic import synthetic_rows
+from app.runtime import Runtime
+from app.settings import Settings
+from app.stream.mapping import Mapping, MappingSettings
+from app.stream.shards import StartingPosition, create_stream, read_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+QUARANTINE_STREAM = "bike-quarantine"
+SHARDS = 2  # more than one, so that the demo shows what a stream is
+SHOWN_HOURS = 24  # a whole day in the table
+BAR = 28  # characters of the longest bar
+UNSEEN_SHARE = 0.2  # the last part of the table, which the model was not trained on
+
+# Three records that can never succeed, so that a newcomer sees where they go.
+POISON = (
+    ("bad-1", b"not JSON at all"),
+    ("bad-2", b'{"features": {"t1": 2, "t2": 3, "hum": 50}, "pred_id": "no weather code"}'),
+    ("bad-3", b"\x1f\x8b begins like gzip, but is broken"),
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option(envvar="BIKE_DATA", help="The London bike-sharing table (CSV); made-up rows without."),
+]
+Rows = Annotated[int, typer.Option(min=SHOWN_HOURS, max=20_000, help="How many records to feed.")]
+
+
+def register(cli: typer.Typer) -> None:
+    """Adds the command."""
+    cli.command()(demo)
+
+
+def demo(data: Data = None, rows: Rows = 1000) -> None:
+    """Start a local cloud, feed bike records, run the mapping, and show predictions beside the true counts.
+
+    Everything it starts is stopped at the end. The cloud is its own: one that is up already is left alone.
+    """
+    console = Console()
+    began = time.monotonic()
+    table, origin = _rows(data, rows)
+    with _own_cloud(console) as url:
+        create_stream(INPUT_STREAM, SHARDS)
+        create_stream(OUTPUT_STREAM, SHARDS)
+        create_stream(QUARANTINE_STREAM, 1)
+        console.print(f"streams at {url}: {INPUT_STREAM}, {OUTPUT_STREAM}, {QUARANTINE_STREAM}", highlight=False)
+        console.print(f"feeding {rows} records of {origin}, and {len(POISON)} bad ones", highlight=False)
+        records = [(str(number), msgspec.json.encode(bike_record(row, number))) for number, row in enumerate(table)]
+        fed = sum(feed_stream(INPUT_STREAM, [*records, *POISON]))
+        acknowledged = _process(console, fed)
+        results = [msgspec.json.decode(each) for each in read_stream(OUTPUT_STREAM, StartingPosition())]
+        aside = [msgspec.json.decode(each) for each in read_stream(QUARANTINE_STREAM, StartingPosition())]
+    _report(console, table, results)
+    reasons = Counter(record["reason"] for record in aside)
+    console.print(
+        f"[bold]{fed}[/] records in, [bold]{acknowledged}[/] acknowledged, [bold]{len(results)}[/] predictions out, "
+        f"[bold]{len(aside)}[/] quarantined ({', '.join(f'{n} {reason}' for reason, n in sorted(reasons.items()))}); "
+        f"{time.monotonic() - began:.1f} s",
+        highlight=False,
+    )
+    if len({result["id"] for result in results}) + len(aside) != fed:
+        console.print("[red]records in and records out do not add up[/]")
+        raise typer.Exit(1)
+
+
+def _process(console: Console, total: int) -> int:
+    """Runs the mapping over the input stream until it is drained; gives how many records it acknowledged."""
+    settings = Settings(
+        output_stream=OUTPUT_STREAM,
+        quarantine_stream=QUARANTINE_STREAM,
+        partial_responses=True,
+        response_results=0,
+        log_level="ERROR",
+    )
+    runtime = Runtime(settings)
+    columns = (TextColumn("processing"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress, _metrics_aside():
+        task = progress.add_task("", total=total)
+        mapping = Mapping(
+            MappingSettings(stream_name=INPUT_STREAM, batch_size=500),
+            runtime.handle,
+            lambda *, records, answer: progress.update(task, advance=records, refresh=bool(answer)),
+        )
+        return mapping.run(drain=True)
+
+
+@contextlib.contextmanager
+def _metrics_aside() -> Iterator[None]:
+    """Keeps the metric lines out of the picture: here they go nowhere, in Lambda to CloudWatch."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+        yield
+
+
+@contextlib.contextmanager
+def _own_cloud(console: Console) -> Iterator[str]:
+    """A local cloud on a free port for as long as the demo runs, and an environment that points to it."""
+    from app.cloud import supervisor  # noqa: PLC0415 - the image does without the local cloud
+    from app.cloud.process import free_ports  # noqa: PLC0415
+
+    [port] = free_ports(1)
+    before = dict(os.environ)
+    try:
+        cloud = supervisor.up(port, say=lambda text: console.print(text, highlight=False))
+        os.environ.update(cloud.environment)
+        aws.forget()
+        yield cloud.url
+    finally:
+        supervisor.down(port)
+        os.environ.clear()
+        os.environ.update(before)
+        aws.forget()
+
+
+def _rows(data: Path | None, count: int) -> tuple[list[dict[str, Any]], str]:
+    """Rows to feed, and what they are: the end of a real table, which the model has not seen, or made-up ones."""
+    if data is None:
+        return list(synthetic_rows(count)), "synthetic rows (made up by this project; --data takes the real table)"
+    try:
+        with data.open(newline="", encoding="utf-8") as file:
+            table = [_typed(row) for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise SettingsError(f"{data}: not the London bike-sharing table: {type(error).__name__} {error}") from None
+    unseen = table[-max(count, int(len(table) * UNSEEN_SHARE)) :]
+    return unseen[:count], f"real rows from {data.name} ({unseen[0]['timestamp'][:10]} on, unseen in training)"
+
+
+def _typed(row: dict[str, str]) -> dict[str, Any]:
+    """A CSV row as a record's features and the true count."""
+    text = row["timestamp"]
+    time_ = datetime.strptime(text, "%d/%m/%Y %H:%M") if "/" in text else datetime.fromisoformat(text)  # noqa: DTZ007
+    floats = {name: float(row[name]) for name in ("t1", "t2", "hum", "wind_speed", "cnt")}
+    whole = {name: int(float(row[name])) for name in ("weather_code", "is_holiday", "is_weekend", "season")}
+    return {"timestamp": time_.isoformat(), **floats, **whole}
+
+
+def _report(console: Console, table: list[dict[str, Any]], results: list[dict[str, Any]]) -> None:
+    """A day of predictions beside the true counts, and the error over all."""
+    predicted = {result["prediction"]["pred_id"]: result["prediction"]["cnt"] for result in results}
+    pairs = [(row, predicted[number]) for number, row in enumerate(table) if number in predicted]
+    if not pairs:
+        return
+    start = next((place for place, (row, _) in enumerate(pairs) if row["timestamp"][11:13] == "00"), 0)
+    day = pairs[start : start + SHOWN_HOURS]
+    most = max(max(row["cnt"], count) for row, count in day) or 1
+    shown = Table(title=f"bikes hired on {day[0][0]['timestamp'][:10]}: predicted █, true ▏", title_justify="left")
+    for name in ("hour", "°C", "predicted", "true", "error"):
+        shown.add_column(name, justify="right")
+    shown.add_column("")
+    for row, count in day:
+        bar = list("█" * round(BAR * count / most) + " " * (BAR + 1))[: BAR + 1]
+        bar[round(BAR * row["cnt"] / most)] = "▏"
+        error = count - row["cnt"]
+        shown.add_row(
+            row["timestamp"][11:16],
+            f"{row['t1']:g}",
+            str(count),
+            f"{row['cnt']:.0f}",
+            f"{error:+.0f}",
+            "".join(bar),
+        )
+    console.print(shown)
+    rmse = math.sqrt(sum((count - row["cnt"]) ** 2 for row, count in pairs) / len(pairs))
+    mean = sum(row["cnt"] for row, _ in pairs) / len(pairs)
+    console.print(f"over all {len(pairs)} rows: RMSE {rmse:.0f} at a mean of {mean:.0f} hires", highlight=False)

@@ -1,0 +1,26 @@
+"""The record and the event that `feed`, `invoke` and `explain` take when they are given none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from app.stream.mapping import build_event
+
+INPUT_STREAM = "passenger_events"
+OUTPUT_STREAM = "bike-predictions"
+
+RECORD: dict[str, Any] = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 123}
+
+
+def example_event() -> bytes:
+    """An event with the one record above, as Lambda hands it over."""
+    record = {
+        "PartitionKey": "1",
+        "SequenceNumber": "49633930873543048396023173467440720160140773540570857474",
+        "Data": msgspec.json.encode(RECORD),
+        "ApproximateArrivalTimestamp": datetime(2022, 10, 8, 3, 21, 6, tzinfo=UTC),
+    }
+    return build_event(INPUT_STREAM, "shardId-000000000000", [record])

@@ -1,0 +1,132 @@
+"""`run`, `invoke` and `explain`: the pipeline on a stream, on one event, on one record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from app.cli.examples import INPUT_STREAM, RECORD, example_event
+from app.errors import EventError
+from app.runtime import Runtime, open_runtime
+from app.settings import read_settings
+from app.stream.batch import Quarantine
+from app.stream.mapping import Mapping, MappingSettings
+from app.stream.payload import decode_payload
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+Stream = Annotated[str, typer.Option(envvar="KINESIS_STREAM_INPUT", help="The stream to read.")]
+BatchSize = Annotated[int, typer.Option(help="Records an invocation, 1 to 10000.")]
+Window = Annotated[float, typer.Option(help="Seconds to gather records for, 0 to 300.")]
+Start = Annotated[str, typer.Option(help="TRIM_HORIZON, LATEST or AT_TIMESTAMP.")]
+StartTime = Annotated[float | None, typer.Option(help="Seconds since 1970, for AT_TIMESTAMP.")]
+Timeout = Annotated[float, typer.Option(help="Seconds an invocation may take, as a function's timeout.")]
+Drain = Annotated[bool, typer.Option("--drain", help="Stop once all that is in the stream has been processed.")]
+EventFile = Annotated[str | None, typer.Argument(help="A file, or - for standard input; the seed's event without.")]
+RecordText = Annotated[str | None, typer.Argument(help="JSON, @FILE, or - for standard input.")]
+
+
+def register(cli: typer.Typer) -> None:
+    """Adds the commands."""
+    cli.command()(run)
+    cli.command()(invoke)
+    cli.command()(explain)
+
+
+def run(
+    stream: Stream = INPUT_STREAM,
+    batch_size: BatchSize = 100,
+    window: Window = 0,
+    starting_position: Start = "TRIM_HORIZON",
+    starting_position_timestamp: StartTime = None,
+    timeout: Timeout = 60,
+    drain: Drain = False,
+) -> None:
+    """Read a stream and process it until Ctrl-C, as Lambda's event source mapping would.
+
+    The environment says the rest: OUTPUT_STREAM, QUARANTINE_STREAM, PIPELINE, RUN_ID (README).
+    Without a terminal it logs JSON lines to standard error; at the end it prints how many records it acknowledged.
+    """
+    os.environ.setdefault("PARTIAL_RESPONSES", "True")  # this mapping honours them
+    runtime = open_runtime()
+    if not runtime.settings.test_run:
+        runtime.check_streams()
+    settings = MappingSettings(
+        stream_name=stream,
+        batch_size=batch_size,
+        maximum_batching_window_in_seconds=window,
+        starting_position=starting_position,
+        starting_position_timestamp=starting_position_timestamp,
+        timeout=timeout,
+    )
+    console = Console(stderr=True)
+    mapping = Mapping(settings, runtime.handle)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        console.print("stopping after the batch in hand; again to stop at once", highlight=False)
+        mapping.stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    console.print(f"{stream} → {runtime.settings.output_stream or 'nowhere (TEST_RUN)'}; Ctrl-C stops", highlight=False)
+    acknowledged = mapping.run(drain=drain)
+    console.print(f"{acknowledged} records acknowledged", highlight=False)
+
+
+def invoke(event: EventFile = None) -> None:
+    """Give the handler one event and print what it returns, as JSON.
+
+    Publishes like the function itself: set TEST_RUN=True to compute only.
+    """
+    raw = example_event() if event is None else _read(event)
+    answer = open_runtime().handle(raw)
+    _print_json(answer)
+
+
+def explain(record: RecordText = None) -> None:
+    """Show one record's way: bytes, decoded value, features, prediction, id. Nothing is published.
+
+    A record that would be quarantined is explained too: with which reason, and what is wrong.
+    """
+    payload = msgspec.json.encode(RECORD)
+    if record is not None:
+        payload = _read(record.removeprefix("@")) if record == "-" or record.startswith("@") else record.encode()
+    settings = msgspec.structs.replace(read_settings(os.environ), test_run=True)
+    processor = Runtime(settings).processor_for(INPUT_STREAM)
+    decoded = decode_payload(payload, processor.decoder)
+    steps: dict[str, Any] = {"pipeline": processor.pipeline.name, "bytes": len(payload)}
+    if isinstance(decoded, Quarantine):
+        steps["quarantined"] = msgspec.to_builtins(decoded)
+    else:
+        steps.update(processor.pipeline.explain(decoded))
+        steps["id"] = f"{INPUT_STREAM}/<shard>/<sequence number>/0/{processor.pipeline.name}/0"
+    if sys.stdout.isatty():
+        console = Console()
+        for name, value in steps.items():
+            shown = value if isinstance(value, (str, int, float)) else msgspec.json.encode(value, enc_hook=str).decode()
+            console.print(f"[bold]{name:>16}[/bold]  {shown}", highlight=True)
+    else:
+        _print_json(steps)
+
+
+def _read(source: str) -> bytes:
+    """A file's bytes, or standard input's."""
+    if source == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise EventError(f"{source}: cannot be read: {error.strerror}") from None
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")

@@ -1,0 +1,163 @@
+"""What every entry point starts: settings into pipelines, writer and quarantine, and events into responses."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from app import telemetry
+from app.aws import endpoint
+from app.errors import CloudError, NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
+from app.settings import Settings, read_settings
+from app.storage.objects import open_objects
+from app.storage.state import DynamoDbState
+from app.stream.deadline import Context, Deadline
+from app.stream.emit import CONCURRENT_CALLS, Writer
+from app.stream.event import read_event
+from app.stream.processor import Processor, Result
+from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, TransientError
+from app.stream.quarantine import QuarantineDestination
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.stream.batch import Batch
+    from app.stream.pipeline import Pipeline, StatefulPipeline
+
+Opener: TypeAlias = "Callable[[Settings], Pipeline[Any] | StatefulPipeline[Any]]"
+
+
+def _open_bike(settings: Settings) -> Pipeline[Any]:
+    from app.pipelines.bike.pipeline import BikePipeline  # noqa: PLC0415 - one pipeline does not pay for another
+
+    return BikePipeline.open(settings)
+
+
+PIPELINES: Mapping[str, Opener] = {"bike": _open_bike}
+"""Every pipeline by its name in `PIPELINE`, and how it is opened."""
+
+
+class Runtime:
+    """A process's pipelines, writer and quarantine, ready for events."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pipelines: Mapping[str, Opener] = PIPELINES,
+        service: PutRecords | None = None,
+    ) -> None:
+        """Checks the settings and loads each pipeline's model; calls no stream yet.
+
+        Raises:
+            UnknownPipelineError: The settings name a pipeline that there is not.
+            NoOutputStreamError: `OUTPUT_STREAM` is not set, and this is not a `TEST_RUN`.
+            ModelError: A model bundle cannot be used.
+        """
+        telemetry.configure(settings.log_level)
+        self.settings = settings
+        names = {settings.pipeline, *settings.pipelines.values()}
+        for name in sorted(names - set(pipelines)):
+            raise UnknownPipelineError(f"no pipeline {name!r}: set PIPELINE to one of {', '.join(sorted(pipelines))}")
+        if not settings.output_stream and not settings.test_run:
+            raise NoOutputStreamError("OUTPUT_STREAM is not set: name the stream for results, or set TEST_RUN=True")
+        if service is None:
+            # A test run publishes nothing; the generated client asks for no credentials until it is called.
+            service = GeneratedPutRecords() if settings.test_run else SignedPutRecords(CONCURRENT_CALLS)
+        self.writer = Writer(service)
+        location = settings.quarantine_location
+        quarantine = QuarantineDestination(
+            settings.quarantine_stream,
+            open_objects(location) if location else None,
+            warns=not settings.test_run,
+        )
+        store = DynamoDbState(settings.state_table) if settings.state_table else None
+        self._processors = {
+            name: Processor(pipelines[name](settings), self.writer, quarantine, settings, store) for name in names
+        }
+
+    def processor_for(self, stream: str) -> Processor:
+        """The processor of a stream's records."""
+        return self._processors[self.settings.pipeline_for(stream)]
+
+    def check_streams(self) -> None:
+        """Asks for each output and quarantine stream, so that a wrong name or key shows before the first record.
+
+        Raises:
+            MissingStreamError: One does not exist.
+            CredentialsError: AWS refuses the credentials.
+            CloudError: AWS, or the local cloud, does not answer.
+        """
+        settings = self.settings
+        for stream in {
+            settings.output_stream,
+            settings.quarantine_stream,
+            *settings.output_streams.values(),
+        } - {""}:
+            try:
+                self.writer.service.record_limit_bytes(stream)
+            except TransientError as error:
+                raise CloudError(
+                    f"stream {stream}: {endpoint('kinesis')} does not answer ({error}): is it up?"
+                ) from None
+
+    def handle(self, event: bytes | dict[str, Any], context: Context | None = None) -> dict[str, Any]:
+        """Processes one event and answers as the event source mapping expects.
+
+        Returns:
+            `predictions` and `quarantined`, the first `RESPONSE_RESULTS` of each (all in a test run); with
+            `PARTIAL_RESPONSES` also `batchItemFailures`, which names where the shard resumes.
+
+        Raises:
+            EventError: The event is not a batch of Kinesis records.
+            UnacknowledgedError: Part of the batch is not safe, and the mapping does not honour partial responses.
+            MillraceError: Nothing of the batch could be made safe, for a reason that a person must mend.
+        """
+        deadline = Deadline.of(context, self.settings.deadline_margin_ms)
+        batch, faults = read_event(event)
+        processor = self.processor_for(batch.stream)
+        result = processor.process(batch, faults, deadline)
+        self._measure(processor, batch, result)
+        if result.failure:
+            telemetry.logger.error(str(result.failure), extra={"resume_at": result.resume_at})
+        return self._answer(result)
+
+    def _answer(self, result: Result) -> dict[str, Any]:
+        answer: dict[str, Any] = {
+            "predictions": [msgspec.json.decode(data) for data in result.published],
+            "quarantined": msgspec.to_builtins(result.quarantined),
+        }
+        if self.settings.partial_responses:
+            failures = [{"itemIdentifier": result.resume_at}] if result.resume_at else []
+            return {"batchItemFailures": failures, **answer}
+        if result.resume_at:
+            reason = f": {result.failure}" if result.failure else ""
+            raise UnacknowledgedError(
+                f"{result.rows - result.acknowledged} of {result.rows} records are not safe; the batch must come again "
+                f"from {result.resume_at} on (set ReportBatchItemFailures and PARTIAL_RESPONSES=True){reason}"
+            )
+        return answer
+
+    def _measure(self, processor: Processor, batch: Batch[None], result: Result) -> None:
+        """One metric line a batch."""
+        counts: dict[str, float] = {
+            "records": result.rows,
+            "emitted": 0,
+            "skipped": 0,
+            "quarantined": 0,
+            "retried": 0,
+        }
+        counts.update(result.counts)
+        milliseconds = {"decode": 0.0, "predict": 0.0, "emit": 0.0}
+        milliseconds.update({stage: round(spent, 3) for stage, spent in result.milliseconds.items()})
+        if batch.arrivals_s and batch.arrivals_s[-1]:
+            milliseconds["iterator_age"] = max(0.0, round((time.time() - batch.arrivals_s[-1]) * 1000))
+        dimensions = {"pipeline": processor.pipeline.name, "stream": batch.stream}
+        telemetry.emit_metrics(self.settings.metrics_namespace, dimensions, counts, milliseconds)
+
+
+def open_runtime() -> Runtime:
+    """The runtime that the environment describes."""
+    return Runtime(read_settings(os.environ))

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Every check of the project, stage by stage.
+set -euo pipefail
+
+usage() {
+  cat <<'EOF'
+usage: scripts/test.sh [STAGE...]
+
+Without a stage, all of them, in this order:
+  style        ruff (rules and format), shellcheck where there is one
+  types        mypy --strict
+  unit         units and the public fakes
+  properties   invariants, by Hypothesis
+  integration  the local cloud over HTTP, the scripts and the command line
+  training     training, export and MLflow, in an environment of its own (about a minute to install)
+
+A stage that this machine cannot run is named as skipped; with CI=true that is a failure.
+EOF
+}
+
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/env.sh
+. scripts/env.sh
+case "${1-}" in --help | -h) usage; exit 0 ;; esac
+stages=("$@")
+[ ${#stages[@]} -gt 0 ] || stages=(style types unit properties integration training)
+skipped=()
+
+skip() {
+  echo "SKIPPED $1: $2"
+  skipped+=("$1")
+}
+
+run_stage() {
+  echo "== $1"
+  case "$1" in
+    style)
+      ruff check .
+      ruff format --check .
+      if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else skip shellcheck "not installed"; fi
+      ;;
+    types) mypy ;;
+    unit) python -m pytest -q tests/unit ;;
+    properties) python -m pytest -q tests/properties ;;
+    integration) python -m pytest -q tests/integration ;;
+    training)
+      if need_training_env; then
+        .venv-training/bin/python -m pytest -q tests/training
+      else
+        skip training "its packages cannot be installed here"
+      fi
+      ;;
+    *) echo "test.sh: no stage '$1'; see --help" >&2; exit 2 ;;
+  esac
+}
+
+need_env runtime cloud development
+for stage in "${stages[@]}"; do run_stage "$stage"; done
+
+if [ ${#skipped[@]} -gt 0 ]; then
+  echo "passed; skipped: ${skipped[*]}"
+  [ "${CI-}" != true ] || exit 1
+else
+  echo "passed: ${stages[*]}"
+fi

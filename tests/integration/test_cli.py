@@ -1,0 +1,256 @@
+"""The command line as a person uses it: processes, their output, their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from app import aws
+from app.inference.bundle import OWN_BUNDLES, list_bundles
+from app.stream.shards import StartingPosition, read_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+pytestmark = pytest.mark.cloud
+ROOT = Path(__file__).parents[2]
+MILLRACE = [sys.executable, "-m", "app.cli"]
+
+
+def run(*arguments: str, expect: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs `millrace` with variables over the test's environment."""
+    return _run(expect, arguments, variables)
+
+
+def _run(expect: int, arguments: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*MILLRACE, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == expect, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_feed_run_drain(new_stream: Callable[..., str], tmp_path: Path) -> None:
+    source, output, aside = new_stream("in"), new_stream("out"), new_stream("aside")
+    rides = tmp_path / "rides.jsonl"
+    record = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}}
+    rides.write_text("\n".join([*(json.dumps({**record, "pred_id": n}) for n in range(30)), "not JSON"]))
+    run("feed", "--stream", source)
+    assert "31 records" in run("feed", str(rides), "--stream", source).stderr
+    fed = run("feed", "--stream", source, "--rate", "200", "--count", "40")
+    assert "40 records" in fed.stderr
+
+    done = run("run", "--stream", source, "--drain", OUTPUT_STREAM=output, QUARANTINE_STREAM=aside)
+    assert "72 records acknowledged" in done.stderr
+    lines = run("drain", "--stream", output).stdout.splitlines()
+    assert len(lines) == 71
+    assert sorted(json.loads(line)["prediction"]["pred_id"] for line in lines).count(123) == 1
+    pretty = run("drain", "--stream", output, "--pretty").stdout
+    assert pretty.startswith("{\n  ")
+
+    listed = run("quarantine", "list", QUARANTINE_STREAM=aside).stdout
+    assert "1 quarantined" in listed
+    assert "not_json" in listed
+    [kept] = run("quarantine", "list", "--json", QUARANTINE_STREAM=aside).stdout.splitlines()
+    shown = json.loads(run("quarantine", "show", json.loads(kept)["id"], QUARANTINE_STREAM=aside).stdout)
+    assert shown["text"] == "not JSON"
+    tried = run("replay", "--dry-run", QUARANTINE_STREAM=aside).stdout
+    assert f"{source}: 1 records would be put back" in tried
+    run("replay", "--reason", "not_json", QUARANTINE_STREAM=aside)
+    assert list(read_stream(source, StartingPosition()))[-1] == b"not JSON"
+
+
+def test_quarantine_follows_a_pointer_to_the_location(new_stream: Callable[..., str], tmp_path: Path) -> None:
+    source, output, aside = new_stream("in"), new_stream("out"), new_stream("aside")
+    large = tmp_path / "large.jsonl"
+    large.write_bytes(b'{"pred_id": 1, "pad": "' + b"x" * 900_000 + b'"}')
+    run("feed", str(large), "--stream", source)
+    folder = str(tmp_path / "aside")
+    run("run", "--stream", source, "--drain", OUTPUT_STREAM=output, QUARANTINE_STREAM=aside, QUARANTINE_LOCATION=folder)
+    run("replay", "--to", output, QUARANTINE_STREAM=aside)
+    assert list(read_stream(output, StartingPosition())) == [large.read_bytes()]
+
+
+def test_invoke_prints_what_the_handler_returns(tmp_path: Path) -> None:
+    answer = json.loads(run("invoke", TEST_RUN="True").stdout)
+    [prediction] = answer["predictions"]
+    assert prediction["prediction"]["pred_id"] == 123
+    assert prediction["version"] == list_bundles("bike")[0].run_id
+    assert answer["quarantined"] == []
+    event = tmp_path / "event.json"
+    event.write_text('{"Records": [{"eventSource": "aws:sqs"}]}')
+    refused = run("invoke", str(event), expect=40, TEST_RUN="True")
+    assert "aws:sqs" in refused.stderr
+
+
+def test_explain_shows_each_step_and_each_fault() -> None:
+    record = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "timestamp": "2026-12-25T13:00:00"}
+    steps = json.loads(run("explain", json.dumps({**record, "pred_id": "x"})).stdout)
+    assert list(steps)[:3] == ["pipeline", "bytes", "record"]
+    assert steps["result"]["prediction"]["cnt"] == round(steps["count"])
+    assert steps["partition key"] == "x"
+    assert steps["id"].endswith("/0/bike/0")
+    assert json.loads(run("explain", "zzz").stdout)["quarantined"]["reason"] == "not_json"
+    snow = json.dumps({"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 94}, "pred_id": 1})
+    assert json.loads(run("explain", snow).stdout)["quarantined"]["reason"] == "unknown_weather_code"
+
+
+class TestBadStarts:
+    """Each is one line on standard error, and an exit code of its own."""
+
+    def check(self, code: int, words: str, **variables: str) -> None:
+        refused = _run(code, ["run", "--drain"], variables)
+        assert refused.stdout == ""
+        said = [line for line in refused.stderr.splitlines() if line.startswith("millrace: ")]
+        assert len(said) == 1
+        assert words in said[0]
+
+    def test_no_output_stream(self) -> None:
+        self.check(12, "OUTPUT_STREAM is not set")
+
+    def test_unknown_pipeline(self) -> None:
+        self.check(11, "no pipeline 'bikes': set PIPELINE to one of bike", OUTPUT_STREAM="x", PIPELINE="bikes")
+
+    def test_unknown_run_id(self) -> None:
+        self.check(21, "RUN_ID 'nope' is not at", OUTPUT_STREAM="x", RUN_ID="nope")
+
+    def test_digest_mismatch(self, tmp_path: Path) -> None:
+        copy = tmp_path / "bundles"
+        shutil.copytree(OWN_BUNDLES, copy)
+        changed = next(copy.rglob("*.onnx"))
+        changed.write_bytes(changed.read_bytes()[:-1] + b"?")
+        self.check(22, "restore the bundle", OUTPUT_STREAM="x", MODEL_LOCATION=str(copy))
+
+    @pytest.mark.usefixtures("cloud")
+    def test_missing_output_stream(self) -> None:
+        self.check(31, "stream nowhere: not found", OUTPUT_STREAM="nowhere")
+
+    def test_missing_input_stream(self, new_stream: Callable[..., str]) -> None:
+        self.check(31, "stream nowhere: not found", OUTPUT_STREAM=new_stream(), KINESIS_STREAM_INPUT="nowhere")
+
+    def test_no_credentials(self, tmp_path: Path) -> None:
+        nothing = str(tmp_path / "none")
+        self.check(
+            32,
+            "set AWS_ACCESS_KEY_ID",
+            OUTPUT_STREAM="x",
+            AWS_ACCESS_KEY_ID="",
+            AWS_SECRET_ACCESS_KEY="",
+            AWS_CONFIG_FILE=nothing,
+            AWS_SHARED_CREDENTIALS_FILE=nothing,
+        )
+
+    def test_nothing_at_the_endpoint(self) -> None:
+        self.check(30, "is it up?", OUTPUT_STREAM="x", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+
+    def test_a_flag_that_is_neither_true_nor_false(self) -> None:
+        self.check(10, "TEST_RUN is 'maybe'", OUTPUT_STREAM="x", TEST_RUN="maybe")
+
+    def test_no_region(self, tmp_path: Path) -> None:
+        none = str(tmp_path / "none")
+        self.check(10, "set AWS_DEFAULT_REGION", OUTPUT_STREAM="x", AWS_DEFAULT_REGION="", AWS_CONFIG_FILE=none)
+
+
+@pytest.mark.usefixtures("cloud")
+def test_the_bundle_may_come_from_s3(tmp_path: Path) -> None:
+    bundle = next(OWN_BUNDLES.glob("bike/*"))
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="models")
+    for file in bundle.iterdir():
+        s3.put_object(Bucket="models", Key=f"millrace/bike/{bundle.name}/{file.name}", Body=file.read_bytes())
+    where, temporary = "s3://models/millrace", str(tmp_path)
+    first = json.loads(run("invoke", MODEL_LOCATION=where, TMPDIR=temporary, TEST_RUN="True").stdout)
+    assert first["predictions"][0]["version"] == bundle.name
+    fetched = list(tmp_path.rglob("*.onnx"))
+    assert fetched
+    before = {file: file.stat().st_mtime_ns for file in fetched}
+    run("invoke", MODEL_LOCATION=where, TMPDIR=temporary, TEST_RUN="True", RUN_ID=bundle.name)
+    assert {file: file.stat().st_mtime_ns for file in fetched} == before
+
+
+def test_ctrl_c_ends_a_run_cleanly(new_stream: Callable[..., str]) -> None:
+    source, output = new_stream("in"), new_stream("out")
+    run("feed", "--stream", source)
+    process = subprocess.Popen(
+        [*MILLRACE, "run", "--stream", source],
+        cwd=ROOT,
+        env={**os.environ, "OUTPUT_STREAM": output},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    ends = time.monotonic() + 30
+    while not list(read_stream(output, StartingPosition())) and time.monotonic() < ends:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "1 records acknowledged" in said
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_ends_following_cleanly(new_stream: Callable[..., str]) -> None:
+    process = subprocess.Popen(
+        [*MILLRACE, "drain", "--stream", new_stream(), "--follow"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", ["run", "invoke", "explain", "feed", "drain", "create", "replay", "demo"])
+def test_every_command_has_help_that_helps(command: str) -> None:
+    shown = run(command, "--help").stdout
+    assert "Usage:" in shown
+    assert len(shown.splitlines()) > 8
+
+
+def test_the_test_script_needs_no_cloud(tmp_path: Path) -> None:
+    def script(*arguments: str) -> Any:
+        return subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / "test.py"), *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    answer = json.loads(script().stdout)
+    assert answer["predictions"][0]["prediction"]["pred_id"] == 123
+    assert script("--event", "nowhere.json").returncode == 2
+    (tmp_path / "sqs.json").write_text('{"Records": [{"eventSource": "aws:sqs"}]}')
+    refused = script("--event", "sqs.json")
+    assert refused.returncode == 40
+    assert refused.stderr.startswith("test.py: event: comes from aws:sqs")
+
+
+def test_the_demo_shows_what_came_of_every_record() -> None:
+    shown = run("demo", "--rows", "60", BIKE_DATA="").stdout
+    assert "synthetic rows" in shown
+    assert "predicted" in shown
+    assert "RMSE" in shown
+    flat = " ".join(shown.split())
+    assert "63 records in, 63 acknowledged, 60 predictions out, 3 quarantined" in flat

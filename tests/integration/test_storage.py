@@ -1,0 +1,101 @@
+"""Folder and S3, memory and DynamoDB: each pair keeps to one contract, against the real protocol."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app import aws
+from app.errors import CloudError, SettingsError, StateConflictError
+from app.storage.objects import Objects, open_objects
+from app.storage.state import DynamoDbState, MemoryState, Position, StateStore, Stored
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.cloud.supervisor import Cloud
+
+pytestmark = pytest.mark.cloud
+_numbers = itertools.count()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud) -> Objects:  # noqa: ARG001
+    if request.param == "folder":
+        return open_objects(str(tmp_path / "root"))
+    bucket = f"bucket-{next(_numbers)}"
+    aws.client("s3").create_bucket(Bucket=bucket)
+    return open_objects(f"s3://{bucket}/some/prefix")
+
+
+def test_objects_are_put_found_and_replaced(objects: Objects) -> None:
+    assert objects.get("a/b.jsonl") is None
+    assert list(objects.names()) == []
+    objects.put("a/b.jsonl", b"1")
+    objects.put("a/a.jsonl", b"")
+    objects.put("c.jsonl", b"3")
+    objects.put("a/b.jsonl", b"2")
+    assert objects.get("a/b.jsonl") == b"2"
+    assert objects.get("a/a.jsonl") == b""
+    assert list(objects.names()) == ["a/a.jsonl", "a/b.jsonl", "c.jsonl"]
+    assert list(objects.names("a/")) == ["a/a.jsonl", "a/b.jsonl"]
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_bucket_that_is_not_there_is_one_clear_error() -> None:
+    objects = open_objects("s3://no-such-bucket/x")
+    for call in (lambda: objects.put("a", b""), lambda: list(objects.names())):
+        with pytest.raises(CloudError, match="s3://no-such-bucket/x"):
+            call()
+
+
+@pytest.mark.parametrize("location", ["http://example.invalid/x", "s3://"])
+def test_other_locations_are_refused(location: str) -> None:
+    with pytest.raises(SettingsError, match="give a folder or s3://bucket/prefix"):
+        open_objects(location)
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def store(request: pytest.FixtureRequest, cloud: Cloud) -> StateStore:  # noqa: ARG001 - the environment first
+    if request.param == "memory":
+        return MemoryState()
+    table = f"state-{next(_numbers)}"
+    aws.client("dynamodb").create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "state_key", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "state_key", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return DynamoDbState(table)
+
+
+FAR = Position(10**55, 3)  # sequence numbers have up to 56 digits
+
+
+def test_a_commit_needs_the_position_it_started_from(store: StateStore) -> None:
+    assert store.load(["a"]) == {}
+    store.commit("a", Stored(b"1", Position(5)), None)
+    with pytest.raises(StateConflictError):
+        store.commit("a", Stored(b"lost", Position(6)), None)
+    store.commit("a", Stored(b"2", FAR), Position(5))
+    with pytest.raises(StateConflictError):
+        store.commit("a", Stored(b"lost", Position(7)), Position(5))
+    with pytest.raises(StateConflictError):
+        store.commit("b", Stored(b"lost", Position(7)), Position(5))
+    assert store.load(["a", "b", "a"]) == {"a": Stored(b"2", FAR)}
+
+
+def test_many_keys_load_at_once(store: StateStore) -> None:
+    for number in range(130):
+        store.commit(f"key-{number}", Stored(str(number).encode(), Position(number)), None)
+    loaded = store.load(f"key-{number}" for number in range(150))
+    assert len(loaded) == 130
+    assert loaded["key-129"] == Stored(b"129", Position(129))
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_missing_table_is_one_clear_error() -> None:
+    with pytest.raises(CloudError, match="state table nowhere"):
+        DynamoDbState("nowhere").load(["a"])
