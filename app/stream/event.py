@@ -123,12 +123,18 @@ def _check_legible(batch: Batch[None]) -> None:
 
 
 def _refuse(source: object) -> None:
-    raise EventError(f"event: comes from {source or 'an unnamed source'}, not from {KINESIS}: check the trigger")
+    named = _shown(source) if source else "an unnamed source"
+    raise EventError(f"event: comes from {named}, not from {KINESIS}: check the trigger")
+
+
+def _shown(value: object) -> str:
+    """A name from an event as one short word: an event made by hand may hold anything."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value)[:60])
 
 
 def _sort_of(document: object) -> str:
     """What an event that is not a batch looks like, without its values."""
     if isinstance(document, dict):
         source = document.get("source") or document.get("eventSource")
-        return f"from {source}" if isinstance(source, str) else f"keys {', '.join(map(str, list(document)[:5]))}"
+        return f"from {_shown(source)}" if source else f"keys {', '.join(map(_shown, list(document)[:5]))}"
     return f"a {type(document).__name__}"

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 START = datetime(2015, 1, 1)  # noqa: DTZ001 - London's local time, as in the real table
 MEAN_HIRES = 1100.0  # an hour, over day and night
-WET_SHARE = 0.55  # of the riders still ride when it rains
+WET_SHARE = 0.65  # of the riders still ride when it rains
 HIRES_PER_DEGREE = 0.035  # log count per °C
 NOISE = 0.12  # standard deviation of the log count
 _BELLS = {  # (hour of the peak, its width in hours, its weight): commuting twice a day, or one long afternoon
-    True: ((8.0, 1.0, 3.0), (17.7, 1.4, 3.2), (13.0, 4.0, 0.9)),
-    False: ((14.5, 3.6, 1.9),),
+    True: ((8.0, 0.75, 2.8), (17.4, 1.1, 2.2), (13.5, 4.0, 0.95), (21.0, 2.0, 0.45)),
+    False: ((14.2, 3.4, 1.75), (22.5, 2.5, 0.3), (0.0, 2.0, 0.3)),
 }
 _FLOOR = 0.08  # of the mean hour: the night is never empty
 _SATURDAY = 5
