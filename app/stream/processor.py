@@ -151,7 +151,10 @@ class _Run:
             began = time.perf_counter()
             outcomes = self._outcomes(start, stop)
             self._processor.row_s = max(1e-9, (time.perf_counter() - began) / (stop - start))
-            if not self._placement.place(start, outcomes):
+            placing = time.perf_counter()
+            goes_on = self._placement.place(start, outcomes)
+            self._result.milliseconds["emit"] += (time.perf_counter() - placing) * 1000
+            if not goes_on:
                 return
             start = stop
 

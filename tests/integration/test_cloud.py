@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -180,6 +181,14 @@ def test_nothing_listens_beyond_loopback(cloud: supervisor.Cloud) -> None:
     found = _listening(cloud.pids)
     assert {address for address, _ in found} == {"127.0.0.1"}
     assert len(found) == 3  # the router; the emulator's plain and TLS ports
+
+
+@pytest.mark.skipif(shutil.which("ss") is None, reason="ss is not installed (Debian's iproute2)")
+def test_ss_too_sees_loopback_only(cloud: supervisor.Cloud) -> None:
+    shown = subprocess.run(["ss", "-H", "-ltnp"], capture_output=True, text=True, check=True).stdout
+    ours = [line.split() for line in shown.splitlines() if any(f"pid={pid}," in line for pid in cloud.pids)]
+    assert len(ours) == 3
+    assert all(columns[3].startswith("127.0.0.1:") for columns in ours)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,31 @@ def test_no_line_carries_a_payload(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().err
     assert "quarantined" in said
     assert "swordfish" not in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "words"),
+    [
+        ({}, 12, "OUTPUT_STREAM is not set"),
+        ({"OUTPUT_STREAM": "x", "PIPELINE": "bikes"}, 11, "no pipeline 'bikes'"),
+        ({"OUTPUT_STREAM": "x", "RUN_ID": "nope"}, 21, "RUN_ID 'nope'"),
+    ],
+)
+def test_in_lambda_a_start_that_cannot_work_is_one_line(variables: dict[str, str], code: int, words: str) -> None:
+    environment = {**os.environ, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", "import app.lambda_function"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert words in json.loads(done.stderr.splitlines()[-1])["message"]
+    assert "Traceback" not in done.stderr
+
+
+def test_in_lambda_the_model_is_loaded_at_init() -> None:
+    environment = {**os.environ, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "TEST_RUN": "True"}
+    probe = "import sys, app.lambda_function; sys.exit('onnxruntime' not in sys.modules)"
+    subprocess.run([sys.executable, "-c", probe], env=environment, check=True)
 
 
 def test_what_a_function_needs_not_is_not_imported() -> None:
