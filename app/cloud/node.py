@@ -62,7 +62,7 @@ def find_node() -> Node:
     Raises:
         CloudError: There is neither.
     """
-    # This environment's own `node` is the wheel's wrapper: a Python process around the real one, which would outlive it.
+    # This environment's own `node` is the wheel's wrapper: a Python process around the real one, which outlives it.
     own = str(Path(sys.executable).parent)
     path = os.pathsep.join(folder for folder in os.get_exec_path() if folder != own)
     node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from app.inference.bundle import OWN_BUNDLES, list_bundles
 from app.stream.shards import StartingPosition, read_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 pytestmark = pytest.mark.cloud
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,26 @@ def _run(expect: int, arguments: Sequence[str], variables: Mapping[str, str]) ->
     assert done.returncode == expect, done.stderr
     assert "Traceback" not in done.stderr
     return done
+
+
+@contextlib.contextmanager
+def start(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Starts `millrace` as a person's shell would, so that Ctrl-C reaches it, and ends it with the test."""
+    process = subprocess.Popen(
+        [*MILLRACE, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A job in the background of a script ignores Ctrl-C, and hands that on to what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads start here
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_feed_run_drain(new_stream: Callable[..., str], tmp_path: Path) -> None:
@@ -187,34 +208,25 @@ def test_the_bundle_may_come_from_s3(tmp_path: Path) -> None:
 def test_ctrl_c_ends_a_run_cleanly(new_stream: Callable[..., str]) -> None:
     source, output = new_stream("in"), new_stream("out")
     run("feed", "--stream", source)
-    process = subprocess.Popen(
-        [*MILLRACE, "run", "--stream", source],
-        cwd=ROOT,
-        env={**os.environ, "OUTPUT_STREAM": output},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    ends = time.monotonic() + 30
-    while not list(read_stream(output, StartingPosition())) and time.monotonic() < ends:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    with start("run", "--stream", source, OUTPUT_STREAM=output) as process:
+        ends = time.monotonic() + 30
+        while not list(read_stream(output, StartingPosition())) and time.monotonic() < ends:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "1 records acknowledged" in said
     assert "Traceback" not in said
 
 
 def test_ctrl_c_ends_following_cleanly(new_stream: Callable[..., str]) -> None:
-    process = subprocess.Popen(
-        [*MILLRACE, "drain", "--stream", new_stream(), "--follow"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    stream = new_stream()
+    run("feed", "--stream", stream)
+    with start("drain", "--stream", stream, "--follow") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()  # it follows by now
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in said
 
