@@ -10,6 +10,7 @@ import os
 import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from botocore import exceptions
 from botocore.config import Config
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 2  # a regional endpoint answers within milliseconds; longer is an outage
 READ_TIMEOUT_S = 10  # the slowest healthy calls (10 MiB bodies) take about two seconds
 
+LOCAL_HINT = '; for the local cloud: eval "$(scripts/cloud.sh up)"'
 UNREACHABLE = (exceptions.HTTPClientError, exceptions.ConnectionError)
 """What botocore raises when an endpoint does not answer; it passes, or somebody has to start it."""
 
@@ -50,9 +52,12 @@ def region() -> str:
     Raises:
         SettingsError: No region is set.
     """
-    found = session().get_config_variable("region") or os.environ.get("AWS_REGION")
+    try:
+        found = session().get_config_variable("region") or os.environ.get("AWS_REGION")
+    except exceptions.ProfileNotFound as error:
+        raise CredentialsError(f"{error}: check AWS_PROFILE") from None
     if not found:
-        raise SettingsError("no AWS region: set AWS_DEFAULT_REGION, for example us-east-1")
+        raise SettingsError(f"no AWS region: set AWS_DEFAULT_REGION, for example us-east-1{LOCAL_HINT}")
     return str(found)
 
 
@@ -61,6 +66,10 @@ def endpoint(service: str) -> str:
     scoped, full = session().get_scoped_config(), session().full_config
     configured = ConfiguredEndpointProvider(full, scoped, service, os.environ).provide()
     if configured:
+        if not urlsplit(str(configured)).hostname:
+            raise SettingsError(
+                f"the endpoint of {service} is {configured!r}: AWS_ENDPOINT_URL is to be http://host:port"
+            )
         return str(configured).rstrip("/")
     here = region()
     for partition in session().get_data("partitions")["partitions"]:
@@ -103,12 +112,12 @@ def explained(error: Exception, what: str) -> MillraceError:
         return refusal(fault.get("Code", "Unknown"), fault.get("Message", ""), what)
     if isinstance(error, (exceptions.NoCredentialsError, exceptions.CredentialRetrievalError)):
         return CredentialsError(
-            f"{what}: no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            f"{what}: no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE{LOCAL_HINT}"
         )
     if isinstance(error, UNREACHABLE):
         where = os.environ.get("AWS_ENDPOINT_URL", "AWS")
         return CloudError(f"{what}: {where} does not answer: is it up? (scripts/cloud.sh status)")
-    return CloudError(f"{what}: {error}")
+    return CloudError(f"{what}: {' '.join(str(error).split())}")
 
 
 def refusal(code: str, message: str, what: str) -> MillraceError:
@@ -119,4 +128,4 @@ def refusal(code: str, message: str, what: str) -> MillraceError:
         return MissingStreamError(
             f"{what}: not found in this account and region: create it, or check its name and AWS_ENDPOINT_URL"
         )
-    return CloudError(f"{what}: {code}: {message}")
+    return CloudError(f"{what}: {code}: {' '.join(message.split()) or 'without a message'}")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from app import telemetry
-from app.aws import endpoint
-from app.errors import CloudError, NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
+from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
 from app.settings import Settings, read_settings
 from app.storage.objects import open_objects
 from app.storage.state import DynamoDbState
@@ -18,7 +17,7 @@ from app.stream.deadline import Context, Deadline
 from app.stream.emit import CONCURRENT_CALLS, Writer
 from app.stream.event import read_event
 from app.stream.processor import Processor, Result
-from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, TransientError
+from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, check_stream
 from app.stream.quarantine import QuarantineDestination
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from app.stream.batch import Batch
     from app.stream.pipeline import Pipeline, StatefulPipeline
 
+Measure: TypeAlias = "Callable[[str, Mapping[str, str], Mapping[str, float], Mapping[str, float]], None]"
 Opener: TypeAlias = "Callable[[Settings], Pipeline[Any] | StatefulPipeline[Any]]"
 
 
@@ -48,8 +48,15 @@ class Runtime:
         settings: Settings,
         pipelines: Mapping[str, Opener] = PIPELINES,
         service: PutRecords | None = None,
+        measure: Measure = telemetry.emit_metrics,
     ) -> None:
         """Checks the settings and loads each pipeline's model; calls no stream yet.
+
+        Args:
+            settings: What the environment says.
+            pipelines: Every pipeline by name, and how it is opened.
+            service: Where records are put; by default the signed requests.
+            measure: Takes each batch's metrics; by default a line in CloudWatch's embedded format.
 
         Raises:
             UnknownPipelineError: The settings name a pipeline that there is not.
@@ -57,7 +64,7 @@ class Runtime:
             ModelError: A model bundle cannot be used.
         """
         telemetry.configure(settings.log_level)
-        self.settings = settings
+        self.settings, self._measure_with = settings, measure
         names = {settings.pipeline, *settings.pipelines.values()}
         for name in sorted(names - set(pipelines)):
             raise UnknownPipelineError(f"no pipeline {name!r}: set PIPELINE to one of {', '.join(sorted(pipelines))}")
@@ -67,12 +74,8 @@ class Runtime:
             # A test run publishes nothing; the generated client asks for no credentials until it is called.
             service = GeneratedPutRecords() if settings.test_run else SignedPutRecords(CONCURRENT_CALLS)
         self.writer = Writer(service)
-        location = settings.quarantine_location
-        quarantine = QuarantineDestination(
-            settings.quarantine_stream,
-            open_objects(location) if location else None,
-            warns=not settings.test_run,
-        )
+        self.objects = open_objects(settings.quarantine_location) if settings.quarantine_location else None
+        quarantine = QuarantineDestination(settings.quarantine_stream, self.objects, warns=not settings.test_run)
         store = DynamoDbState(settings.state_table) if settings.state_table else None
         self._processors = {
             name: Processor(pipelines[name](settings), self.writer, quarantine, settings, store) for name in names
@@ -82,8 +85,8 @@ class Runtime:
         """The processor of a stream's records."""
         return self._processors[self.settings.pipeline_for(stream)]
 
-    def check_streams(self) -> None:
-        """Asks for each output and quarantine stream, so that a wrong name or key shows before the first record.
+    def check_destinations(self) -> None:
+        """Asks for each stream and location that is written to, so that a wrong name shows before the first record.
 
         Raises:
             MissingStreamError: One does not exist.
@@ -96,12 +99,9 @@ class Runtime:
             settings.quarantine_stream,
             *settings.output_streams.values(),
         } - {""}:
-            try:
-                self.writer.service.record_limit_bytes(stream)
-            except TransientError as error:
-                raise CloudError(
-                    f"stream {stream}: {endpoint('kinesis')} does not answer ({error}): is it up?"
-                ) from None
+            check_stream(self.writer.service, stream)
+        if self.objects is not None:
+            self.objects.check()
 
     def handle(self, event: bytes | dict[str, Any], context: Context | None = None) -> dict[str, Any]:
         """Processes one event and answers as the event source mapping expects.
@@ -133,7 +133,8 @@ class Runtime:
             failures = [{"itemIdentifier": result.resume_at}] if result.resume_at else []
             return {"batchItemFailures": failures, **answer}
         if result.resume_at:
-            reason = f": {result.failure}" if result.failure else ""
+            cause = result.failure or result.passing
+            reason = f": {cause}" if cause else ""
             raise UnacknowledgedError(
                 f"{result.rows - result.acknowledged} of {result.rows} records are not safe; the batch must come again "
                 f"from {result.resume_at} on (set ReportBatchItemFailures and PARTIAL_RESPONSES=True){reason}"
@@ -155,7 +156,7 @@ class Runtime:
         if batch.arrivals_s and batch.arrivals_s[-1]:
             milliseconds["iterator_age"] = max(0.0, round((time.time() - batch.arrivals_s[-1]) * 1000))
         dimensions = {"pipeline": processor.pipeline.name, "stream": batch.stream}
-        telemetry.emit_metrics(self.settings.metrics_namespace, dimensions, counts, milliseconds)
+        self._measure_with(self.settings.metrics_namespace, dimensions, counts, milliseconds)
 
 
 def open_runtime() -> Runtime:

@@ -1,10 +1,12 @@
-"""Every environment variable that Millrace reads, typed and checked once at start.
+"""Every environment variable that the handler reads, typed and checked once at start.
 
-AWS's own variables (`AWS_ENDPOINT_URL`, `AWS_DEFAULT_REGION`, credentials) are read by botocore, not here.
+AWS's own variables (`AWS_ENDPOINT_URL`, `AWS_DEFAULT_REGION`, credentials) are read by botocore; those that stand for
+an option of a command are declared with it. The README has all of them in one table.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -83,7 +85,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(found, Settings)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"environment: {error}") from None
+        named = re.sub(r"`\$\.(\w+)[^`]*`", lambda found: found[1].upper(), str(error))
+        raise SettingsError(f"environment: {named}") from None
     if settings.log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingsError(f"LOG_LEVEL is {settings.log_level!r}: set DEBUG, INFO, WARNING or ERROR")
     return settings

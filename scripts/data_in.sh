@@ -2,6 +2,6 @@
 # Puts records on the input stream: `millrace feed` in the project's environment.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
-. "$(dirname "$0")/env.sh"
+. "$(dirname "$(readlink -f "$0")")/env.sh"
 need_env runtime cloud
 exec millrace feed "$@"

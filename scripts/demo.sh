@@ -2,11 +2,11 @@
 # The main job end to end on this machine: `millrace demo` in the project's environment.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
-. "$(dirname "$0")/env.sh"
+. "$(dirname "$(readlink -f "$0")")/env.sh"
 need_env runtime cloud
 
 # The real table is not ours to ship. Where a copy lies at hand it is used; the demo says which rows it feeds.
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 for table in "$root/data/london_merged.csv" "$root/../shared/data/bike/london_merged.csv"; do
   if [ -z "${BIKE_DATA-}" ] && [ -r "$table" ]; then export BIKE_DATA=$table; fi
 done

@@ -24,9 +24,14 @@ _need_venv() {
     stamp="$venv/.installed-$group"
     cmp -s "$root/requirements/$group.txt" "$stamp" || missing+=("$group")
   done
-  [ -e "$venv/bin/millrace" ] && [ ${#missing[@]} -eq 0 ] && return 0
+  # A clone that was moved has commands that point to where it was.
+  grep -qsF "$venv/bin/" "$venv/bin/millrace" && [ ${#missing[@]} -eq 0 ] && return 0
 
-  if [ ! -x "$venv/bin/python" ]; then
+  if [ -e "$venv" ] && { ! "$venv/bin/python" -m pip --version || ! grep -qF "$venv/bin/" "$venv/bin/pip"; } >/dev/null 2>&1; then
+    rm -rf "$venv" # half made, or made for another place
+    missing=("$@")
+  fi
+  if [ ! -e "$venv" ]; then
     python=$(_find_python) || return
     echo "making $(basename "$venv") with $("$python" --version)" >&2
     "$python" -m venv "$venv" 2>/dev/null || {
@@ -35,6 +40,8 @@ _need_venv() {
       return 1
     }
   fi
+  exec 9>"$venv/.lock"
+  flock 9 # another script may be installing
   # All groups in one call: pip then checks that they agree. setuptools builds the command without fetching anything.
   for group in "$@"; do files+=(-r "$root/requirements/$group.txt"); done
   echo "installing ${missing[*]:-the command} (once; about a minute)" >&2
@@ -46,17 +53,18 @@ _need_venv() {
   "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index \
     -e "$root" || return
   for group in "$@"; do cp "$root/requirements/$group.txt" "$venv/.installed-$group"; done
+  exec 9>&-
 }
 
 _find_python() {
-  local candidate
-  for candidate in "${PYTHON-}" python3 python3.13 python3.12 python3.11; do
-    [ -n "$candidate" ] || continue
+  local candidate candidates=(python3 python3.13 python3.12 python3.11)
+  [ -z "${PYTHON-}" ] || candidates=("$PYTHON")
+  for candidate in "${candidates[@]}"; do
     "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && {
       command -v "$candidate"
       return 0
     }
   done
-  echo "Python 3.11 or newer is needed (apt-get install python3 python3-venv), or name one in PYTHON" >&2
+  echo "Python 3.11 or newer is needed, and ${candidates[*]} is not: install python3 and python3-venv, or name one in PYTHON" >&2
   return 1
 }

@@ -13,7 +13,7 @@ No package index is named in any of them: pip's own configuration says where pac
 EOF
 }
 
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(readlink -f "$0")")/.."
 PIPENV_VERSION=2026.10.3 # writes the lock format that this script edits
 GROUPS_LOCKED=(packages build cloud training worker dev-packages)
 check=

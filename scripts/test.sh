@@ -18,7 +18,7 @@ A stage that this machine cannot run is named as skipped; with CI=true that is a
 EOF
 }
 
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(readlink -f "$0")")/.."
 # shellcheck source=scripts/env.sh
 . scripts/env.sh
 case "${1-}" in --help | -h) usage; exit 0 ;; esac

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import math
 import os
+import tempfile
 import time
 from collections import Counter
 from datetime import datetime
@@ -61,7 +62,7 @@ def demo(data: Data = None, rows: Rows = 1000) -> None:
 
     Everything it starts is stopped at the end. The cloud is its own: one that is up already is left alone.
     """
-    console = Console()
+    console = Console(soft_wrap=True)
     began = time.monotonic()
     table, origin = _rows(data, rows)
     with _own_cloud(console) as url:
@@ -97,9 +98,9 @@ def _process(console: Console, total: int) -> int:
         response_results=0,
         log_level="ERROR",
     )
-    runtime = Runtime(settings)
+    runtime = Runtime(settings, measure=lambda *_metrics: None)  # they would stand in the middle of the picture
     columns = (TextColumn("processing"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as progress, _metrics_aside():
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
         mapping = Mapping(
             MappingSettings(stream_name=INPUT_STREAM, batch_size=500),
@@ -121,19 +122,23 @@ def _own_cloud(console: Console) -> Iterator[str]:
     """A local cloud on a free port for as long as the demo runs, and an environment that points to it."""
     from app.cloud import supervisor  # noqa: PLC0415 - the image does without the local cloud
     from app.cloud.process import free_ports  # noqa: PLC0415
+    from app.cloud.state import state_dir  # noqa: PLC0415
 
     [port] = free_ports(1)
     before = dict(os.environ)
-    try:
-        cloud = supervisor.up(port, say=lambda text: console.print(text, highlight=False))
-        os.environ.update(cloud.environment)
-        aws.forget()
-        yield cloud.url
-    finally:
-        supervisor.down(port)
-        os.environ.clear()
-        os.environ.update(before)
-        aws.forget()
+    with tempfile.TemporaryDirectory(prefix="millrace-demo-") as state:
+        os.environ.setdefault("MILLRACE_CLOUD_NODE_DIR", str(state_dir() / "node"))
+        os.environ["MILLRACE_CLOUD_DIR"] = state
+        try:
+            cloud = supervisor.up(port, say=lambda text: console.print(text, highlight=False))
+            os.environ.update(cloud.environment)
+            aws.forget()
+            yield cloud.url
+        finally:
+            supervisor.down(port)
+            os.environ.clear()
+            os.environ.update(before)
+            aws.forget()
 
 
 def _rows(data: Path | None, count: int) -> tuple[list[dict[str, Any]], str]:
@@ -143,9 +148,13 @@ def _rows(data: Path | None, count: int) -> tuple[list[dict[str, Any]], str]:
     try:
         with data.open(newline="", encoding="utf-8") as file:
             table = [_typed(row) for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise SettingsError(f"{data}: cannot be read: {error.strerror}") from None
+    except (KeyError, ValueError, TypeError) as error:
         raise SettingsError(f"{data}: not the London bike-sharing table: {type(error).__name__} {error}") from None
-    unseen = table[-max(count, int(len(table) * UNSEEN_SHARE)) :]
+    unseen = table[int(len(table) * (1 - UNSEEN_SHARE)) :]
+    if len(unseen) < max(count, SHOWN_HOURS):
+        raise SettingsError(f"{data}: its last fifth, unseen in training, has {len(unseen)} rows: ask for fewer")
     return unseen[:count], f"real rows from {data.name} ({unseen[0]['timestamp'][:10]} on, unseen in training)"
 
 

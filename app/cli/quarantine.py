@@ -44,11 +44,13 @@ def show_all(reason: Reason = None, as_json: AsJson = False) -> None:
         for record in found:
             sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
         return
-    table = Table("time", "reason", "bytes", "id", title=f"{len(found)} quarantined")
+    table = Table("time", "reason", "bytes", title=f"{len(found)} quarantined")
+    table.add_column("id", overflow="fold")
     for record in found:
         table.add_row(record.time, record.reason, str(len(record.data or b"")), record.id)
     console = Console()
-    console.print(table, soft_wrap=not console.is_terminal)
+    # Not cut short where another program reads: an id is what `show` and `replay` take.
+    console.print(table, width=None if console.is_terminal else 250)
 
 
 def show_one(record_id: RecordId) -> None:

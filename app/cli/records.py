@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import enum
 import itertools
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,7 +21,7 @@ from app.errors import CloudError, EventError
 from app.pipelines.bike.synthetic import synthetic_rows
 from app.stream.deadline import Deadline
 from app.stream.emit import CALL_RECORDS, CONCURRENT_CALLS, Writer
-from app.stream.putrecords import SignedPutRecords
+from app.stream.putrecords import SignedPutRecords, check_stream
 from app.stream.shards import StartingPosition, create_stream, read_stream
 from app.stream.tracker import Tracker
 
@@ -29,9 +31,17 @@ if TYPE_CHECKING:
 FEED_WITHIN_S = 60  # for one call's worth of records; a stream that takes longer needs more shards
 TICKS_PER_S = 10  # how often a rate is kept: smooth enough to watch
 
+
+class From(enum.StrEnum):
+    """Where reading begins."""
+
+    TRIM_HORIZON = "TRIM_HORIZON"
+    LATEST = "LATEST"
+
+
 Lines = Annotated[
     Path | None,
-    typer.Argument(help="JSON lines, a record each; without it the seed's record, or made-up rows."),
+    typer.Argument(help="JSON lines, a record each, or - for standard input; without it the seed's record."),
 ]
 Input = Annotated[str, typer.Option("--stream", envvar="KINESIS_STREAM_INPUT", help="The stream to feed.")]
 Key = Annotated[str | None, typer.Option(help="Partition key of every record; else its pred_id, else its line.")]
@@ -40,7 +50,7 @@ Count = Annotated[int | None, typer.Option(min=1, help="How many; a file is repe
 OutputName = Annotated[str, typer.Option("--stream", envvar="OUTPUT_STREAM", help="The stream to read.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")]
 Pretty = Annotated[bool, typer.Option("--pretty", help="Indented JSON instead of a line a record.")]
-Start = Annotated[str, typer.Option("--from", help="TRIM_HORIZON (all there is) or LATEST.")]
+Start = Annotated[From, typer.Option("--from", help="All there is, or only what comes.")]
 Names = Annotated[list[str], typer.Argument(help="Names of streams.")]
 Shards = Annotated[int, typer.Option(min=1, help="Shards of each.")]
 
@@ -72,6 +82,7 @@ def feed(
     console = Console(stderr=True)
     shown = None if total == sys.maxsize else total
     records = ((key or _key_of(payload, number), payload) for number, payload in enumerate(payloads, 1))
+    check_stream(SignedPutRecords(1), stream)
     done = 0
     try:
         with Progress(console=console, transient=True) as progress:
@@ -80,21 +91,25 @@ def feed(
                 done += fed
                 progress.update(task, advance=fed)
     finally:
-        console.print(f"{done} records put on {stream}", highlight=False)
+        console.print(f"{done} record{'s' * (done != 1)} put on {stream}", highlight=False)
 
 
 def drain(
     stream: OutputName = OUTPUT_STREAM,
     follow: Follow = False,
     pretty: Pretty = False,
-    start: Start = "TRIM_HORIZON",
+    start: Start = From.TRIM_HORIZON,
 ) -> None:
     """Print the records of all shards of a stream: what is there, or with --follow what comes too."""
-    for data in read_stream(stream, StartingPosition(start), follow=follow):
-        text = _legible(data)
-        sys.stdout.write((msgspec.json.format(text, indent=2) if pretty else text) + "\n")
-        if follow:
-            sys.stdout.flush()
+    try:
+        for data in read_stream(stream, StartingPosition(start.value), follow=follow):
+            text = _legible(data)
+            sys.stdout.write((msgspec.json.format(text, indent=2) if pretty else text) + "\n")
+            if follow:
+                sys.stdout.flush()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `millrace drain | head`: its reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def create(streams: Names, shards: Shards = 1) -> None:
@@ -122,14 +137,15 @@ def feed_stream(stream: str, records: Iterable[tuple[str, bytes]], rate: float |
         emission.add(stream, rows, [key for key, _ in chunk], [data for _, data in chunk])
         tracker.settle(rows)
         emission.finish()
-        fed += emission.emitted
-        yield emission.emitted
+        accepted = emission.accepted[stream]
+        fed += accepted
+        yield accepted
         if emission.failure:
             raise emission.failure
         if tracker.prefix < len(chunk):
             raise CloudError(
-                f"stream {stream}: {len(chunk) - emission.emitted} of {len(chunk)} records not accepted within "
-                f"{FEED_WITHIN_S} s: is the endpoint up, and are there enough shards?"
+                f"stream {stream}: {len(chunk) - accepted} of {len(chunk)} records not accepted within "
+                f"{FEED_WITHIN_S} s ({emission.passing}): is the endpoint up, and are there enough shards?"
             )
         if rate:
             time.sleep(max(0.0, began + fed / rate - time.monotonic()))
@@ -158,7 +174,8 @@ def _key_of(payload: bytes, number: int) -> str:
 
 def _read_lines(path: Path) -> list[bytes]:
     try:
-        found = [line for line in path.read_bytes().splitlines() if line.strip()]
+        text = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        found = [line for line in text.splitlines() if line.strip()]
     except OSError as error:
         raise EventError(f"{path}: cannot be read: {error.strerror}") from None
     if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,22 +14,27 @@ import typer
 from rich.console import Console
 
 from app.cli.examples import INPUT_STREAM, RECORD, example_event
-from app.errors import EventError
+from app.errors import EventError, SettingsError
 from app.runtime import Runtime, open_runtime
 from app.settings import read_settings
 from app.stream.batch import Quarantine
 from app.stream.mapping import Mapping, MappingSettings
 from app.stream.payload import decode_payload
+from app.telemetry import emit_metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping as ReadMapping
     from types import FrameType
+
+    Dimensions = ReadMapping[str, str]
+    Numbers = ReadMapping[str, float]
 
 Stream = Annotated[str, typer.Option(envvar="KINESIS_STREAM_INPUT", help="The stream to read.")]
 BatchSize = Annotated[int, typer.Option(help="Records an invocation, 1 to 10000.")]
 Window = Annotated[float, typer.Option(help="Seconds to gather records for, 0 to 300.")]
 Start = Annotated[str, typer.Option(help="TRIM_HORIZON, LATEST or AT_TIMESTAMP.")]
 StartTime = Annotated[float | None, typer.Option(help="Seconds since 1970, for AT_TIMESTAMP.")]
-Timeout = Annotated[float, typer.Option(help="Seconds an invocation may take, as a function's timeout.")]
+Timeout = Annotated[float, typer.Option(min=1, max=900, help="Seconds an invocation may take.")]
 Drain = Annotated[bool, typer.Option("--drain", help="Stop once all that is in the stream has been processed.")]
 EventFile = Annotated[str | None, typer.Argument(help="A file, or - for standard input; the seed's event without.")]
 RecordText = Annotated[str | None, typer.Argument(help="JSON, @FILE, or - for standard input.")]
@@ -52,13 +58,17 @@ def run(
 ) -> None:
     """Read a stream and process it until Ctrl-C, as Lambda's event source mapping would.
 
-    The environment says the rest: OUTPUT_STREAM, QUARANTINE_STREAM, PIPELINE, RUN_ID (README).
-    Without a terminal it logs JSON lines to standard error; at the end it prints how many records it acknowledged.
+    The environment says the rest: OUTPUT_STREAM, QUARANTINE_STREAM, PIPELINE, RUN_ID (README). Standard error shows a
+    line a batch: for a person on a terminal, elsewhere as CloudWatch would get it.
     """
-    os.environ.setdefault("PARTIAL_RESPONSES", "True")  # this mapping honours them
-    runtime = open_runtime()
-    if not runtime.settings.test_run:
-        runtime.check_streams()
+    console = Console(stderr=True)
+    given = read_settings({"PARTIAL_RESPONSES": "True", **os.environ})  # this mapping honours them
+    if given.deadline_margin_ms >= timeout * 1000:
+        raise SettingsError(f"DEADLINE_MARGIN_MS is {given.deadline_margin_ms}: set less than --timeout, {timeout:g} s")
+    measure = partial(_show_batch, console) if console.is_terminal else emit_metrics
+    runtime = Runtime(given, measure=measure)
+    if not given.test_run:
+        runtime.check_destinations()
     settings = MappingSettings(
         stream_name=stream,
         batch_size=batch_size,
@@ -67,7 +77,6 @@ def run(
         starting_position_timestamp=starting_position_timestamp,
         timeout=timeout,
     )
-    console = Console(stderr=True)
     mapping = Mapping(settings, runtime.handle)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -80,6 +89,15 @@ def run(
     console.print(f"{stream} → {runtime.settings.output_stream or 'nowhere (TEST_RUN)'}; Ctrl-C stops", highlight=False)
     acknowledged = mapping.run(drain=drain)
     console.print(f"{acknowledged} records acknowledged", highlight=False)
+
+
+def _show_batch(
+    console: Console, _namespace: str, _dimensions: Dimensions, counts: Numbers, milliseconds: Numbers
+) -> None:
+    """One line a batch for a person."""
+    told = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in counts.items() if value)
+    spent = ", ".join(f"{name} {milliseconds[name]:.0f} ms" for name in ("decode", "predict", "emit"))
+    console.print(f"{told} [dim]({spent})[/]", highlight=False)
 
 
 def invoke(event: EventFile = None) -> None:
@@ -99,7 +117,7 @@ def explain(record: RecordText = None) -> None:
     """
     payload = msgspec.json.encode(RECORD)
     if record is not None:
-        payload = _read(record.removeprefix("@")) if record == "-" or record.startswith("@") else record.encode()
+        payload = _read(record.removeprefix("@")) if record == "-" or record.startswith("@") else os.fsencode(record)
     settings = msgspec.structs.replace(read_settings(os.environ), test_run=True)
     processor = Runtime(settings).processor_for(INPUT_STREAM)
     decoded = decode_payload(payload, processor.decoder)
@@ -108,6 +126,7 @@ def explain(record: RecordText = None) -> None:
         steps["quarantined"] = msgspec.to_builtins(decoded)
     else:
         steps.update(processor.pipeline.explain(decoded))
+    if "quarantined" not in steps:
         steps["id"] = f"{INPUT_STREAM}/<shard>/<sequence number>/0/{processor.pipeline.name}/0"
     if sys.stdout.isatty():
         console = Console()

@@ -27,6 +27,13 @@ class Objects(Protocol):
 
     root: str
 
+    def check(self) -> None:
+        """Finds out whether objects may be put here at all.
+
+        Raises:
+            CloudError: They may not; the message says why.
+        """
+
     def put(self, name: str, data: bytes) -> None:
         """Stores an object whole or not at all, over an earlier one of that name."""
 
@@ -62,6 +69,15 @@ class FolderObjects:
         """Opens a folder, which need not exist yet."""
         self.root = str(folder)
         self._folder = folder
+
+    def check(self) -> None:
+        """Makes the folder if need be, and asks whether it may be written."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CloudError(f"{self.root}: cannot be made: {error.strerror}") from error
+        if not os.access(self._folder, os.W_OK):
+            raise CloudError(f"{self.root}: may not be written: check its owner and mode")
 
     def put(self, name: str, data: bytes) -> None:
         """Writes beside and renames, so that a crash leaves no half-written file under the name."""
@@ -105,6 +121,13 @@ class S3Objects:
         self.root = f"s3://{bucket}/{prefix}".rstrip("/")
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
+
+    def check(self) -> None:
+        """Asks for the bucket."""
+        try:
+            aws.client("s3").head_bucket(Bucket=self._bucket)
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"{self.root}: bucket {self._bucket}") from error
 
     def put(self, name: str, data: bytes) -> None:
         """Puts an object."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -125,14 +125,17 @@ class Emission:
 
     Attributes:
         failure: Why nothing more is started: a fault that trying again does not mend.
+        passing: The code of the last fault that trying again may mend.
+        accepted: How many entries each stream accepted.
         retried: How many times an entry was put again.
     """
 
     def __init__(self, writer: Writer, tracker: Tracker, deadline: Deadline) -> None:
         """Starts with nothing to send."""
         self.failure: MillraceError | None = None
+        self.passing = ""
         self.retried = 0
-        self.emitted = 0
+        self.accepted: Counter[str] = Counter()
         self._writer, self._tracker, self._deadline = writer, tracker, deadline
         self._lanes: dict[str, _Lane] = {}
         self._calls: dict[_Call, tuple[_Lane, list[int], int]] = {}
@@ -201,7 +204,7 @@ class Emission:
             self.failure = self.failure or error
             return
         accepted = [entry for place, entry in enumerate(entries) if place not in failed] if failed else entries
-        self.emitted += len(accepted)
+        self.accepted[lane.stream] += len(accepted)
         self._tracker.accepted([lane.rows[entry] for entry in accepted])
         lane.release(accepted)
         if failed:
@@ -214,6 +217,7 @@ class Emission:
         pause_s = random.uniform(0, min(PAUSE_CAP_S, PAUSE_BASE_S * 2 ** min(attempt, 16)))  # noqa: S311 - no secret
         self._paused.append((self._deadline.remaining_s() - pause_s, lane, entries))
         self.retried += len(entries)
+        self.passing = code
         logger.info(
             "entries not accepted; trying again",
             extra={

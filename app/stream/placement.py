@@ -44,7 +44,13 @@ class Placement:
         self._shown = len(batch) if settings.test_run else settings.response_results
         self._tracker = Tracker(len(batch))
         self._emission = writer.begin(self._tracker, deadline)
+        self._quarantine_stream = quarantine.stream
         self._shelf = Shelf(quarantine, writer, self._emission, self._tracker)
+
+    @property
+    def passing(self) -> str:
+        """The code of the last fault that trying again may mend, for the message when time ran out."""
+        return self._emission.passing
 
     @property
     def failed(self) -> bool:
@@ -63,7 +69,9 @@ class Placement:
             failure = error
         self._emission.finish()
         self._result.acknowledged = self._tracker.prefix
-        self._result.counts["emitted"] = self._emission.emitted
+        self._result.counts["emitted"] = sum(
+            count for stream, count in self._emission.accepted.items() if stream != self._quarantine_stream
+        )
         self._result.counts["put_again"] = self._emission.retried
         return failure or self._emission.failure
 

@@ -52,6 +52,7 @@ class Result:
         published: The first outputs, sealed, as JSON.
         quarantined: The first quarantined records.
         failure: Why the rest was handed back, when that is a fault to be mended by a person.
+        passing: The code of the last fault of a call that was tried again.
         counts: Numbers of records and entries, for metrics.
         milliseconds: Time in each stage, for metrics.
     """
@@ -62,6 +63,7 @@ class Result:
     published: list[bytes] = field(default_factory=list)
     quarantined: list[QuarantinedRecord] = field(default_factory=list)
     failure: MillraceError | None = None
+    passing: str = ""
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     milliseconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -162,6 +164,7 @@ class _Run:
         """Waits for the outputs, commits the state of what is safe, and says where the shard resumes."""
         result, began = self._result, time.perf_counter()
         result.failure = self._placement.finish()
+        result.passing = self._placement.passing
         result.milliseconds["emit"] += (time.perf_counter() - began) * 1000
         if not self._processor.settings.test_run:
             result.acknowledged, failure = self._state.commit(result.acknowledged)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
 
 from app import aws
-from app.errors import CredentialsError
+from app.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,14 +113,13 @@ class SignedPutRecords:
         self._url = aws.endpoint("kinesis") + "/"
         credentials = aws.session().get_credentials()
         if credentials is None:
-            raise CredentialsError(
-                "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-            )
+            raise aws.explained(NoCredentialsError(), "kinesis")
         self._credentials = credentials
         self._http = URLLib3Session(
             timeout=(aws.CONNECT_TIMEOUT_S, aws.READ_TIMEOUT_S),  # type: ignore[arg-type]  # the stubs know one only
             max_pool_connections=connections,
             verify=aws.session().get_config_variable("ca_bundle") or True,
+            proxies=get_environ_proxies(self._url),
         )
         self._limits: dict[str, int] = {}
 
@@ -195,6 +195,21 @@ class GeneratedPutRecords:
         except BotoCoreError as error:
             raise aws.explained(error, f"stream {stream}") from error
         return answer
+
+
+def check_stream(service: PutRecords, stream: str) -> None:
+    """Asks for a stream, so that a wrong name, key or endpoint shows before there is anything to put.
+
+    Raises:
+        MissingStreamError: It does not exist.
+        CredentialsError: AWS refuses the credentials.
+        CloudError: AWS, or the local cloud, does not answer.
+    """
+    try:
+        service.record_limit_bytes(stream)
+    except TransientError as error:
+        where = aws.endpoint("kinesis")
+        raise CloudError(f"stream {stream}: {where} does not answer ({error}): is it up?{aws.LOCAL_HINT}") from None
 
 
 def _fault_of(answer: bytes) -> tuple[str, str]:

@@ -31,6 +31,7 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud) -> Obj
 
 
 def test_objects_are_put_found_and_replaced(objects: Objects) -> None:
+    objects.check()
     assert objects.get("a/b.jsonl") is None
     assert list(objects.names()) == []
     objects.put("a/b.jsonl", b"1")
@@ -46,7 +47,7 @@ def test_objects_are_put_found_and_replaced(objects: Objects) -> None:
 @pytest.mark.usefixtures("cloud")
 def test_a_bucket_that_is_not_there_is_one_clear_error() -> None:
     objects = open_objects("s3://no-such-bucket/x")
-    for call in (lambda: objects.put("a", b""), lambda: list(objects.names())):
+    for call in (objects.check, lambda: objects.put("a", b""), lambda: list(objects.names())):
         with pytest.raises(CloudError, match="s3://no-such-bucket/x"):
             call()
 

@@ -143,7 +143,7 @@ def test_counts_are_right_however_the_stream_is_cut_repeated_and_refused(
             size = data.draw(st.integers(1, 8))
             repeated = data.draw(st.integers(0, min(at, 3)))
             begin, stop = at - repeated, min(len(keys), at + size)
-            result = spine.run(payloads[begin:stop], keys[begin:stop], start=begin, seconds=0.05)
+            result = spine.run(payloads[begin:stop], keys[begin:stop], start=begin, seconds=2)
             at = max(at, begin + result.acknowledged)
     finally:
         emit.PAUSE_CAP_S, emit.PAUSE_BASE_S = limit, pause

@@ -7,7 +7,7 @@ makes the prediction better; the time most of all.
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -120,4 +120,6 @@ def _local(time: datetime) -> datetime:
     """A time without an offset: London's clock."""
     if time.tzinfo is None:
         return time
+    if not MINYEAR < time.year < MAXYEAR:
+        return time.replace(tzinfo=None)  # an hour's difference matters not, and cannot be told at the ends of time
     return time.astimezone(ZoneInfo("Europe/London")).replace(tzinfo=None)

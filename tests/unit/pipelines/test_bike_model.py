@@ -28,6 +28,9 @@ class Changed:
     def __init__(self, bundle: Bundle, name: str, *, gone: bool = False) -> None:
         self._bundle, self._name, self._gone = bundle, name, gone
 
+    def check(self) -> None:
+        raise NotImplementedError
+
     def get(self, name: str) -> bytes | None:
         data = self._bundle.objects.get(name)
         if name != self._name or data is None:

@@ -1,0 +1,27 @@
+"""Every command in its place."""
+
+from __future__ import annotations
+
+import typer
+
+from app.cli import demo, quarantine, records, run
+
+
+def command_tree() -> typer.Typer:
+    """The `millrace` command with all that is below it."""
+    cli = typer.Typer(
+        name="millrace",
+        help="Models behind an Amazon Kinesis stream, in-process, with nothing lost.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    for module in (run, records, quarantine, demo):
+        module.register(cli)
+    try:
+        from app.cloud.cli import app as cloud  # noqa: PLC0415 - the image does without the local cloud
+    except ModuleNotFoundError:
+        return cli
+    cli.add_typer(cloud, name="cloud")
+    return cli
