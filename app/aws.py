@@ -42,8 +42,17 @@ _REFUSED = frozenset(
 
 @lru_cache(maxsize=1)
 def session() -> Session:
-    """The process's one botocore session: its credential chain is shared by every client."""
-    return get_session()
+    """The process's one botocore session: its credential chain is shared by every client.
+
+    Raises:
+        CredentialsError: `AWS_PROFILE` names a profile that there is not.
+    """
+    made = get_session()
+    try:
+        made.get_scoped_config()
+    except exceptions.ProfileNotFound as error:
+        raise CredentialsError(f"{error}: check AWS_PROFILE") from None
+    return made
 
 
 def region() -> str:
@@ -52,10 +61,7 @@ def region() -> str:
     Raises:
         SettingsError: No region is set.
     """
-    try:
-        found = session().get_config_variable("region") or os.environ.get("AWS_REGION")
-    except exceptions.ProfileNotFound as error:
-        raise CredentialsError(f"{error}: check AWS_PROFILE") from None
+    found = session().get_config_variable("region") or os.environ.get("AWS_REGION")
     if not found:
         raise SettingsError(f"no AWS region: set AWS_DEFAULT_REGION, for example us-east-1{LOCAL_HINT}")
     return str(found)

@@ -82,12 +82,21 @@ def test_feed_run_drain(new_stream: Callable[..., str], tmp_path: Path) -> None:
     lines = run("drain", "--stream", output).stdout.splitlines()
     assert len(lines) == 71
     assert sorted(json.loads(line)["prediction"]["pred_id"] for line in lines).count(123) == 1
+    head = subprocess.run(
+        ["bash", "-c", '"$@" | head -n 1', "-", *MILLRACE, "drain", "--stream", output],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert head.stderr == ""
     pretty = run("drain", "--stream", output, "--pretty").stdout
     assert pretty.startswith("{\n  ")
 
     listed = run("quarantine", "list", QUARANTINE_STREAM=aside).stdout
     assert "1 quarantined" in listed
     assert "not_json" in listed
+    assert f"{source}/shardId-" in listed  # whole, since show and replay take it
     [kept] = run("quarantine", "list", "--json", QUARANTINE_STREAM=aside).stdout.splitlines()
     shown = json.loads(run("quarantine", "show", json.loads(kept)["id"], QUARANTINE_STREAM=aside).stdout)
     assert shown["text"] == "not JSON"
@@ -179,6 +188,23 @@ class TestBadStarts:
 
     def test_nothing_at_the_endpoint(self) -> None:
         self.check(30, "is it up?", OUTPUT_STREAM="x", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+
+    def test_an_endpoint_that_is_none(self) -> None:
+        self.check(10, "'garbage': AWS_ENDPOINT_URL is to be", OUTPUT_STREAM="x", AWS_ENDPOINT_URL="garbage")
+
+    def test_a_profile_that_is_none(self) -> None:
+        self.check(32, "check AWS_PROFILE", OUTPUT_STREAM="x", AWS_PROFILE="nope")
+
+    def test_a_quarantine_location_that_cannot_be_written(self, new_stream: Callable[..., str]) -> None:
+        self.check(30, "/proc/nope: cannot be made", OUTPUT_STREAM=new_stream(), QUARANTINE_LOCATION="/proc/nope")
+
+    def test_a_margin_that_leaves_no_time(self) -> None:
+        self.check(10, "DEADLINE_MARGIN_MS is 60000", OUTPUT_STREAM="x", DEADLINE_MARGIN_MS="60000")
+
+    def test_feeding_nowhere(self) -> None:
+        said = _run(30, ["feed"], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}).stderr
+        assert "http://127.0.0.1:9 does not answer" in said
+        assert "scripts/cloud.sh up" in said
 
     def test_a_flag_that_is_neither_true_nor_false(self) -> None:
         self.check(10, "TEST_RUN is 'maybe'", OUTPUT_STREAM="x", TEST_RUN="maybe")
