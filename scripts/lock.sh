@@ -9,7 +9,7 @@ usage: scripts/lock.sh [--check]
 Resolves the Pipfile into Pipfile.lock, then writes requirements/<group>.txt, one hashed set a group.
 No package index is named in any of them: pip's own configuration says where packages come from.
 
-  --check   change nothing; fail when requirements/ does not say what Pipfile.lock says
+  --check   change nothing; fail when Pipfile, Pipfile.lock and requirements/ do not agree
 EOF
 }
 
@@ -45,6 +45,13 @@ for group, packages in lock.items():
             pin.pop("index", None)
 path.write_text(json.dumps(lock, indent=4, sort_keys=True) + "\n")
 EOF
+fi
+
+if [ -n "$check" ]; then
+  pipenv verify >&2 || {
+    echo "lock.sh: Pipfile.lock is not of this Pipfile; run scripts/lock.sh" >&2
+    exit 1
+  }
 fi
 
 out=requirements
