@@ -23,12 +23,22 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 CONNECT_TIMEOUT_S = 2  # a regional endpoint answers within milliseconds; longer is an outage
-READ_TIMEOUT_S = 10  # the slowest healthy calls (10 MiB bodies) take about two seconds
+READ_TIMEOUT_S = 5  # the slowest healthy calls (10 MiB bodies) take about two seconds
 
 LOCAL_HINT = '; for the local cloud: eval "$(scripts/cloud.sh up)"'
 UNREACHABLE = (exceptions.HTTPClientError, exceptions.ConnectionError)
 """What botocore raises when an endpoint does not answer; it passes, or somebody has to start it."""
 
+PASSING = frozenset(
+    {
+        "InternalFailure", "InternalServerError", "KMSThrottlingException", "LimitExceededException",
+        "ProvisionedThroughputExceededException", "RequestTimeout", "RequestTimeoutException", "ResourceInUseException",
+        "ServiceUnavailable", "ServiceUnavailableException", "ThrottlingException",
+    }
+)  # fmt: skip
+"""Error codes of Kinesis that pass by themselves."""
+
+_QUOTING = frozenset({"InvalidArgumentException", "SerializationException", "ValidationException"})  # quote the request
 _REFUSED = frozenset(
     {
         "AccessDenied", "AccessDeniedException", "AuthFailure", "ExpiredToken", "ExpiredTokenException",
@@ -52,6 +62,8 @@ def session() -> Session:
         made.get_scoped_config()
     except exceptions.ProfileNotFound as error:
         raise CredentialsError(f"{error}: check AWS_PROFILE") from None
+    except exceptions.BotoCoreError as error:
+        raise SettingsError(f"AWS configuration: {' '.join(str(error).split())}") from None
     return made
 
 
@@ -72,7 +84,7 @@ def endpoint(service: str) -> str:
     scoped, full = session().get_scoped_config(), session().full_config
     configured = ConfiguredEndpointProvider(full, scoped, service, os.environ).provide()
     if configured:
-        if not urlsplit(str(configured)).hostname:
+        if urlsplit(str(configured)).scheme not in {"http", "https"} or not urlsplit(str(configured)).hostname:
             raise SettingsError(
                 f"the endpoint of {service} is {configured!r}: AWS_ENDPOINT_URL is to be http://host:port"
             )
@@ -93,7 +105,7 @@ def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients at
         config=Config(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": 3},
+            retries={"mode": "standard", "total_max_attempts": 2},
             s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
         ),
     )
@@ -134,4 +146,6 @@ def refusal(code: str, message: str, what: str) -> MillraceError:
         return MissingStreamError(
             f"{what}: not found in this account and region: create it, or check its name and AWS_ENDPOINT_URL"
         )
+    if code in _QUOTING:
+        return CloudError(f"{what}: refused with {code}")
     return CloudError(f"{what}: {code}: {' '.join(message.split()) or 'without a message'}")

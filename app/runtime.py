@@ -126,7 +126,7 @@ class Runtime:
 
     def _answer(self, result: Result) -> dict[str, Any]:
         answer: dict[str, Any] = {
-            "predictions": [msgspec.json.decode(data) for data in result.published],
+            "predictions": [_decoded(data) for data in result.published],
             "quarantined": msgspec.to_builtins(result.quarantined),
         }
         if self.settings.partial_responses:
@@ -153,10 +153,18 @@ class Runtime:
         counts.update(result.counts)
         milliseconds = {"decode": 0.0, "predict": 0.0, "emit": 0.0}
         milliseconds.update({stage: round(spent, 3) for stage, spent in result.milliseconds.items()})
-        if batch.arrivals_s and batch.arrivals_s[-1]:
-            milliseconds["iterator_age"] = max(0.0, round((time.time() - batch.arrivals_s[-1]) * 1000))
+        if batch.arrivals_s and 0 < batch.arrivals_s[-1] < time.time():
+            milliseconds["iterator_age"] = round((time.time() - batch.arrivals_s[-1]) * 1000)
         dimensions = {"pipeline": processor.pipeline.name, "stream": batch.stream}
         self._measure_with(self.settings.metrics_namespace, dimensions, counts, milliseconds)
+
+
+def _decoded(data: bytes) -> object:
+    """An output for the response; one that is not quite JSON, which a pipeline should not make, as text."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return data.decode("utf-8", "replace")
 
 
 def open_runtime() -> Runtime:

@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, _about("the mapping honours `ReportBatchItemFailures`: return what is not safe, not the batch")
     ] = False
     response_results: Annotated[
-        int, msgspec.Meta(ge=0), _about("how many predictions and quarantined records a return shows")
+        int, msgspec.Meta(ge=0, le=10_000), _about("how many predictions and quarantined records a return shows")
     ] = 100
     deadline_margin_ms: Annotated[
         int, msgspec.Meta(ge=0), _about("milliseconds before the function's timeout at which work stops")

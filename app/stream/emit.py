@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from app.errors import MillraceError
+from app.errors import CloudError, MillraceError
 from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES, PutRecords, TransientError
 from app.telemetry import logger
 
@@ -46,8 +46,16 @@ class Writer:
 
     def fits(self, stream: str, key: str, data: bytes) -> bool:
         """Whether a stream takes a record of this size; it is asked only about more than every stream takes."""
-        size = len(data) + 4 * len(key)  # a character has at most four bytes
-        return size <= DEFAULT_RECORD_LIMIT_BYTES or size <= self.service.record_limit_bytes(stream)
+        size = len(data) + len(key.encode())
+        try:
+            return size <= DEFAULT_RECORD_LIMIT_BYTES or size <= self.service.record_limit_bytes(stream)
+        except TransientError as error:
+            raise CloudError(f"stream {stream}: does not tell its record limit ({error})") from None
+
+    def renew(self) -> None:
+        """Leaves threads that wait for calls which do not end to themselves, and goes on with fresh ones."""
+        self.close()
+        self.pool = ThreadPoolExecutor(self.concurrent_calls, thread_name_prefix="put-records")
 
     def begin(self, tracker: Tracker, deadline: Deadline) -> Emission:
         """The emission of one batch."""
@@ -159,30 +167,38 @@ class Emission:
         while not self.failure and self._deadline.remaining_s() > 0:
             self._resume_paused()
             self._start(only_full=False)
-            if not self._calls and not self._paused:
+            if not self._calls and not any(due > 0 for due, _, _ in self._paused):
                 return
             self._collect(self._wait_s())
         # Nothing further is started; what is in flight may still arrive, and then counts.
         while self._calls and self._deadline.remaining_s() > 0:
             self._collect(self._deadline.remaining_s())
-        for call in self._calls:
-            call.cancel()
+        if self._calls:
+            self._collect(0)
+        if self._calls:
+            self._calls.clear()
+            self._writer.renew()
 
     def _start(self, *, only_full: bool) -> None:
         """Starts calls while there are entries, connections and memory for them."""
         if self.failure:
             return
-        for lane in self._lanes.values():
-            while len(lane.ready) >= (CALL_RECORDS if only_full else 1):
+        least = CALL_RECORDS if only_full else 1
+        # A call for each stream in turn: one with much to send must not keep the others from starting.
+        while waiting := [lane for lane in self._lanes.values() if len(lane.ready) >= least]:
+            for lane in waiting:
                 room = len(self._calls) < self._writer.concurrent_calls
                 if not room or (self._calls and self._bytes >= CONCURRENT_BYTES):
                     return
-                entries, size = lane.next_call()
-                keys = [lane.keys[entry] for entry in entries]
-                datas = [lane.datas[entry] for entry in entries]
-                call = self._writer.pool.submit(self._writer.service.put, lane.stream, keys, datas)
-                self._calls[call] = (lane, entries, size)
-                self._bytes += size
+                self._start_call(lane)
+
+    def _start_call(self, lane: _Lane) -> None:
+        entries, size = lane.next_call()
+        keys = [lane.keys[entry] for entry in entries]
+        datas = [lane.datas[entry] for entry in entries]
+        call = self._writer.pool.submit(self._writer.service.put, lane.stream, keys, datas)
+        self._calls[call] = (lane, entries, size)
+        self._bytes += size
 
     def _collect(self, timeout_s: float) -> None:
         """Takes note of ended calls, waiting for the first one at most so long."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
-from app.errors import SettingsError
+from app.errors import MillraceError, SettingsError
 from app.stream.shards import IDLE_PAUSE_S, ShardReader, StartingPosition, StreamReader
 from app.telemetry import logger
 
@@ -103,7 +103,7 @@ class Mapping:
         """
         while not self._stopped.is_set():
             read = self._reader.read()
-            invoked = [self._invoke_when_due(shard) for shard in self._reader.shards]
+            invoked = [self._invoke_when_due(shard) for shard in self._reader.shards if not self._stopped.is_set()]
             if drain and self._reader.at_tip():
                 break
             if not read and not any(invoked):
@@ -150,11 +150,10 @@ class Mapping:
         try:
             answer = self._handler(event, LocalContext(self._settings.timeout))
         except Exception as error:  # noqa: BLE001 - as in Lambda, whatever a handler raises returns the batch
-            logger.error(
-                "batch returned: %s",
-                error,
-                extra={"shard": shard.shard_id, "exception": type(error).__name__},
-            )
+            said = (
+                str(error) if isinstance(error, MillraceError) else type(error).__name__
+            )  # others may quote a payload
+            logger.error("batch returned: %s", said, extra={"shard": shard.shard_id})
             return 0
         done = len(batch)
         if REPORT_FAILURES in self._settings.function_response_types:
@@ -170,12 +169,15 @@ class Mapping:
         self._due_s[shard.shard_id] = time.monotonic() + pause_s
 
 
-def first_failure(answer: dict[str, Any] | None, numbers: list[str]) -> int:
+def first_failure(answer: object, numbers: list[str]) -> int:
     """How many records come before the lowest one that an answer names as failed.
 
-    An empty or missing list is success; an entry that is empty, null or names no record of the batch fails all of it.
+    An empty or missing list is success; an entry that is empty, null or names no record of the batch fails all of it,
+    and so does an answer of another form.
     """
-    failures = (answer or {}).get("batchItemFailures") or []
+    failures = (answer.get("batchItemFailures") or []) if isinstance(answer, dict) else answer or []
+    if not isinstance(failures, list):
+        return 0
     places = {number: place for place, number in enumerate(numbers)}
     named = [places.get(str(each.get("itemIdentifier")), 0) if isinstance(each, dict) else 0 for each in failures]
     return min(named, default=len(numbers))

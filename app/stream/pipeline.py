@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.errors import MillraceError
-from app.stream.batch import Batch, Outcome, Quarantine
+from app.stream.batch import Batch, Outcome, Quarantine, Retry
 from app.telemetry import logger
 
 if TYPE_CHECKING:
@@ -81,18 +81,25 @@ class Plain:
 
 @dataclass(slots=True)
 class Isolated:
-    """The outcomes of a batch in whose parts a pipeline may have raised, with the state of each part."""
+    """The outcomes of a batch in whose parts a pipeline may have raised, with the state of each part.
+
+    Attributes:
+        outcomes: One a record, so far.
+        state: The state after them; a later part's state of a key replaces an earlier one's.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
+    state: dict[str, bytes] = field(default_factory=dict)
     _parts: list[tuple[int, Staged]] = field(default_factory=list)
 
     def add(self, part: Staged) -> None:
         """Adds the next part, in the batch's order."""
         self._parts.append((len(self.outcomes), part))
         self.outcomes += part.outcomes
+        self.state.update(part.at(len(part.outcomes)))
 
     def at(self, rows: int) -> dict[str, bytes]:
-        """The state after the first `rows` records; a later part's state of a key replaces an earlier one's."""
+        """The state after the first `rows` records."""
         state: dict[str, bytes] = {}
         for start, part in self._parts:
             if start < rows:
@@ -101,16 +108,25 @@ class Isolated:
 
 
 def isolate(
-    run: Callable[[Batch[Any], Mapping[str, bytes]], Staged], batch: Batch[Any], state: Mapping[str, bytes]
+    run: Callable[[Batch[Any], Mapping[str, bytes]], Staged],
+    batch: Batch[Any],
+    state: Mapping[str, bytes],
+    is_late: Callable[[], bool] = lambda: False,
 ) -> Isolated:
-    """Runs a batch; where it raises, halves it until each record at fault stands alone and is quarantined."""
+    """Runs a batch; where it raises, halves it until each record at fault stands alone and is quarantined.
+
+    Once it is late no further part is started: what is left is to be tried again.
+    """
     found = Isolated()
     waiting = [(0, len(batch))]
     while waiting:
         start, stop = waiting.pop()
+        if start and is_late():
+            found.add(Plain([Retry("deadline")] * (len(batch) - start)))
+            break
         part = batch if stop - start == len(batch) else batch.cut(start, stop)
         try:
-            staged = run(part, {**state, **found.at(start)})
+            staged = run(part, {**state, **found.state})
             if len(staged.outcomes) != len(part):
                 raise TypeError(f"{len(staged.outcomes)} outcomes for {len(part)} records")  # noqa: TRY301
         except MillraceError:
@@ -119,11 +135,22 @@ def isolate(
             if len(part) > 1:
                 middle = (start + stop) // 2
                 waiting += [(middle, stop), (start, middle)]
+                if is_late():
+                    found.add(Plain([Retry("deadline")] * (len(batch) - start)))
+                    break
                 continue
             logger.warning(
                 "pipeline raised on a record",
                 extra={"exception": type(error).__name__, "sequence_number": part.sequence_numbers[0]},
             )
-            staged = Plain([Quarantine("pipeline_error", f"{type(error).__name__}: {error}")])
+            staged = Plain([Quarantine("pipeline_error", f"{type(error).__name__}: {_text_of(error)}")])
         found.add(staged)
     return found
+
+
+def _text_of(error: Exception) -> str:
+    """What an exception says, where it can say it."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - its own __str__ may raise
+        return "(no text)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.errors import CloudError, MillraceError, NoOutputStreamError
+from app.errors import MillraceError, NoOutputStreamError
 from app.stream.batch import Emit, Outcome, Output, Quarantine, Retry, Skip
 from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES
 from app.stream.quarantine import QuarantineDestination, Shelf, quarantined
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from app.stream.emit import Writer
     from app.stream.processor import Result
 
-MAX_PARTITION_KEY = 256  # Kinesis's own limit, in characters
+MAX_PARTITION_KEY = 256  # Kinesis's own limit, in UTF-16 units
+RESPONSE_BYTES = 1024 * 1024  # of results shown; escaped to ASCII they stay below Lambda's 6 MB for a response
+_KINDS = frozenset((Emit, Skip, Quarantine, Retry))
 
 
 class Placement:
@@ -42,9 +44,11 @@ class Placement:
         self._result = result
         self._publishes = not settings.test_run
         self._shown = len(batch) if settings.test_run else settings.response_results
+        self._shown_bytes = 0
         self._tracker = Tracker(len(batch))
         self._emission = writer.begin(self._tracker, deadline)
         self._quarantine_stream = quarantine.stream
+        self._deadline = deadline
         self._shelf = Shelf(quarantine, writer, self._emission, self._tracker)
 
     @property
@@ -62,12 +66,10 @@ class Placement:
 
         After it, the result says how many rows are safe from the first one on.
         """
-        failure: MillraceError | None = None
-        try:
-            self._shelf.store()
-        except CloudError as error:
-            failure = error
+        storing = self._shelf.begin_store()  # beside the outputs, which must not wait for it
         self._emission.finish()
+        failure = self._shelf.end_store(storing, self._deadline) if storing else None
+        self._emission.finish()  # pointers to what was stored
         self._result.acknowledged = self._tracker.prefix
         self._result.counts["emitted"] = sum(
             count for stream, count in self._emission.accepted.items() if stream != self._quarantine_stream
@@ -81,8 +83,7 @@ class Placement:
         Raises:
             NoOutputStreamError: An output's role has no stream.
         """
-        rows, ordinals, outputs = _columns(start, outcomes)
-        sealed = self._batch.seal(rows, ordinals, self._stage, [output.data for output in outputs])
+        rows, outputs, sealed = self._seal(start, outcomes)
         complete = True
         if self._publishes:
             for row, fault in self._impossible(rows, outputs, sealed):
@@ -94,26 +95,60 @@ class Placement:
             going = [place for place, row in enumerate(rows) if row < stop and isinstance(outcomes[row - start], Emit)]
             rows, outputs = [rows[place] for place in going], [outputs[place] for place in going]
             sealed = [sealed[place] for place in going]
-        if len(self._result.published) < self._shown:
-            self._result.published += sealed[: self._shown - len(self._result.published)]
+        for data in sealed[: max(0, self._shown - len(self._result.published))]:
+            if not self._has_room(len(data)):
+                break
+            self._result.published.append(data)
         if self._publishes:
             self._send(rows, outputs, sealed)
         self._tracker.settle(range(start, stop))
         self._emission.push()
         return stop == end
 
+    def _seal(self, start: int, outcomes: list[Outcome]) -> tuple[list[int], list[Output], list[bytes]]:
+        """The outputs of outcomes in columns, sealed; what is not an outcome is replaced by a Quarantine."""
+        try:
+            return self._columns(start, outcomes)
+        except (AttributeError, TypeError, ValueError):
+            for place in range(len(outcomes)):
+                try:
+                    self._columns(start + place, outcomes[place : place + 1])
+                except (AttributeError, TypeError, ValueError) as error:
+                    fault = f"what the pipeline made of it is not an outcome: {type(error).__name__}"
+                    outcomes[place] = Quarantine("bad_outcome", fault)
+            return self._columns(start, outcomes)
+
+    def _columns(self, start: int, outcomes: Sequence[Outcome]) -> tuple[list[int], list[Output], list[bytes]]:
+        """The row, the output and the sealed data of each output."""
+        if not {type(outcome) for outcome in outcomes} <= _KINDS:
+            raise TypeError
+        rows: list[int] = []
+        ordinals: list[int] = []
+        outputs: list[Output] = []
+        for row, outcome in enumerate(outcomes, start):
+            if isinstance(outcome, Emit):
+                made = outcome.outputs
+                outputs += made
+                rows += [row] * len(made)
+                ordinals += range(len(made))
+        "".join([output.partition_key for output in outputs]).encode()  # text that can be sent
+        datas = [output.data for output in outputs]
+        if not all(data[:1] == b"{" and data[-1:] == b"}" for data in datas):
+            raise ValueError
+        return rows, outputs, self._batch.seal(rows, ordinals, self._stage, datas)
+
     def _impossible(
         self, rows: Sequence[int], outputs: Sequence[Output], sealed: Sequence[bytes]
     ) -> list[tuple[int, Quarantine]]:
         """The rows with an output that no stream would take, and why; usually a glance shows that there is none."""
-        lengths = [len(output.partition_key) for output in outputs]
+        lengths = [_key_length(output.partition_key) for output in outputs]
         longest_key, longest = max(lengths, default=1), max(map(len, sealed), default=0)
         largest = longest + 4 * longest_key  # a character has at most four bytes
         if 0 not in lengths and longest_key <= MAX_PARTITION_KEY and largest <= DEFAULT_RECORD_LIMIT_BYTES:
             return []
         found: list[tuple[int, Quarantine]] = []
         for row, output, data in zip(rows, outputs, sealed, strict=True):
-            length = len(output.partition_key)
+            length = _key_length(output.partition_key)
             if not 0 < length <= MAX_PARTITION_KEY:
                 message = f"an output's key has {length} characters, not 1 to {MAX_PARTITION_KEY}"
                 found.append((row, Quarantine("bad_partition_key", message)))
@@ -142,12 +177,17 @@ class Placement:
         """Sets a row aside; with nowhere to put it, gives why it is handed back instead."""
         record = quarantined(self._batch, row, fault, self._stage)
         if self._publishes and not self._shelf.add(row, record):
-            return "no_quarantine"
+            return self._shelf.refusal
         self._result.counts["quarantined"] += 1
         self._result.counts[f"quarantined_{fault.reason}"] += 1
-        if len(self._result.quarantined) < self._shown:
+        if len(self._result.quarantined) < self._shown and self._has_room(2 * len(record.data or b"")):
             self._result.quarantined.append(record)
         return None
+
+    def _has_room(self, size: int) -> bool:
+        """Whether the response may show so many more bytes; in a test run it shows all."""
+        self._shown_bytes += size
+        return not self._publishes or self._shown_bytes <= RESPONSE_BYTES
 
     def _send(self, rows: Sequence[int], outputs: Sequence[Output], sealed: Sequence[bytes]) -> None:
         """Hands outputs to the writer, a stream role at a time."""
@@ -173,15 +213,6 @@ class Placement:
         return stream
 
 
-def _columns(start: int, outcomes: Sequence[Outcome]) -> tuple[list[int], list[int], list[Output]]:
-    """The outputs of outcomes, with the row and the ordinal of each."""
-    rows: list[int] = []
-    ordinals: list[int] = []
-    outputs: list[Output] = []
-    for row, outcome in enumerate(outcomes, start):
-        if isinstance(outcome, Emit):
-            made = outcome.outputs
-            outputs += made
-            rows += [row] * len(made)
-            ordinals += range(len(made))
-    return rows, ordinals, outputs
+def _key_length(key: str) -> int:
+    """A partition key's length as the service counts it, by UTF-16 units."""
+    return len(key) if key.isascii() else len(key.encode("utf-16-le")) // 2

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from app.errors import MillraceError, SettingsError
-from app.stream.batch import Batch, Outcome, Quarantine
+from app.stream.batch import Batch, Outcome, Quarantine, Retry
 from app.stream.payload import decode_column, json_decoder
 from app.stream.placement import Placement
 from app.stream.staging import BatchState, NoState
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 2000  # four full PutRecords calls: they travel while the next chunk is computed
 FIRST_CHUNK_ROWS = 16  # until a pipeline's pace is known: even at 100 ms a record it fits Lambda's 3 s default
+CHUNK_BYTES = 1024 * 1024  # as they came; inflated at the highest ratio that decoding allows it is 100 MiB
 COMPUTE_SHARE = 0.5  # of the time there is; the rest is kept for outputs that must be tried again
 
 
@@ -125,6 +126,8 @@ class _Run:
     ) -> None:
         self._processor, self._batch, self._faults, self._deadline = processor, batch, faults, deadline
         self._result = Result(len(batch))
+        self._failure: MillraceError | None = None
+        self._reserve_s = deadline.remaining_s() * (1 - COMPUTE_SHARE)
         self._state = processor.begin_state()
         self._placement = Placement(
             batch,
@@ -137,37 +140,56 @@ class _Run:
         )
 
     def compute(self) -> None:
-        """Decodes, predicts and places chunk after chunk, until a record must wait or the time for it is up."""
-        reserve_s = self._deadline.remaining_s() * (1 - COMPUTE_SHARE)
+        """Decodes, predicts and places chunk after chunk, until a record must wait or the time for it is up.
+
+        A fault that is not a record's ends it too: what was placed before is still seen through.
+        """
         start = 0
-        while start < len(self._batch) and not self._placement.failed:
-            spare_s = self._deadline.remaining_s() - reserve_s
-            pace_s = self._processor.row_s
-            rows = FIRST_CHUNK_ROWS if pace_s is None else int(min(CHUNK_ROWS, 0.5 * spare_s / pace_s))
-            if spare_s <= 0 or rows < 1:
-                if start or spare_s <= 0:
+        try:
+            while start < len(self._batch) and not self._placement.failed:
+                stop = self._next_stop(start)
+                if stop == start:
                     logger.warning("time is up; the rest is handed back", extra={"rows_done": start})
                     return
-                rows = 1
-            stop = min(len(self._batch), start + rows)
-            began = time.perf_counter()
-            outcomes = self._outcomes(start, stop)
-            self._processor.row_s = max(1e-9, (time.perf_counter() - began) / (stop - start))
-            placing = time.perf_counter()
-            goes_on = self._placement.place(start, outcomes)
-            self._result.milliseconds["emit"] += (time.perf_counter() - placing) * 1000
-            if not goes_on:
-                return
-            start = stop
+                began = time.perf_counter()
+                outcomes = self._outcomes(start, stop)
+                placing = time.perf_counter()
+                done = next((row for row, each in enumerate(outcomes) if isinstance(each, Retry)), len(outcomes))
+                self._processor.row_s = (placing - began) / max(1, done)
+                goes_on = self._placement.place(start, outcomes)
+                self._result.milliseconds["emit"] += (time.perf_counter() - placing) * 1000
+                if not goes_on:
+                    return
+                start = stop
+        except MillraceError as error:
+            self._failure = error
+
+    def _next_stop(self, start: int) -> int:
+        """Where the next chunk ends: as many rows as there is time and memory for, one at the least."""
+        spare_s = self._deadline.remaining_s() - self._reserve_s
+        if spare_s <= 0:
+            return start
+        pace_s = self._processor.row_s
+        # Half the time there is: a pace is a guess, and a chunk in which a record fails is run more than once.
+        rows = FIRST_CHUNK_ROWS if pace_s is None else int(min(CHUNK_ROWS, 0.5 * spare_s / max(pace_s, 1e-9)))
+        if rows < 1 and start:
+            return start
+        stop, size = start, 0
+        for payload in self._batch.payloads[start : start + max(1, rows)]:
+            size += len(payload)
+            if stop > start and size > CHUNK_BYTES:
+                break
+            stop += 1
+        return stop
 
     def finish(self) -> Result:
         """Waits for the outputs, commits the state of what is safe, and says where the shard resumes."""
         result, began = self._result, time.perf_counter()
-        result.failure = self._placement.finish()
+        result.failure = self._placement.finish() or self._failure
         result.passing = self._placement.passing
         result.milliseconds["emit"] += (time.perf_counter() - began) * 1000
         if not self._processor.settings.test_run:
-            result.acknowledged, failure = self._state.commit(result.acknowledged)
+            result.acknowledged, failure = self._state.commit(result.acknowledged, self._deadline)
             result.failure = result.failure or failure
         if result.acknowledged < len(self._batch):
             result.resume_at = self._batch.sequence_numbers[result.acknowledged]
@@ -185,7 +207,7 @@ class _Run:
         rows = [start + place for place, value in enumerate(decoded) if type(value) is not Quarantine]
         records = self._batch.take(rows, [decoded[row - start] for row in rows])
         computing = time.perf_counter()
-        found = self._state.run(rows, records)
+        found = self._state.run(rows, records, lambda: self._deadline.remaining_s() <= self._reserve_s)
         ended = time.perf_counter()
         self._result.milliseconds["decode"] += (computing - began) * 1000
         self._result.milliseconds["predict"] += (ended - computing) * 1000

@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_RECORD_LIMIT_BYTES = 1024 * 1024  # every stream takes this much; some are set to take up to 10 MiB
 
-_TRANSIENT = frozenset(
-    {
-        "InternalFailure", "InternalServerError", "KMSThrottlingException", "LimitExceededException",
-        "ProvisionedThroughputExceededException", "RequestTimeout", "RequestTimeoutException", "ResourceInUseException",
-        "ServiceUnavailable", "ServiceUnavailableException", "ThrottlingException",
-    }
-)  # fmt: skip
 _SERVER_FAULT = 500
 _OK = 200
 
@@ -69,7 +62,7 @@ class _Request(msgspec.Struct, rename="pascal", gc=False):
 
 
 class _Count(msgspec.Struct, rename="pascal"):
-    failed_record_count: int = 0
+    failed_record_count: int
 
 
 class _Result(msgspec.Struct, rename="pascal"):
@@ -127,10 +120,17 @@ class SignedPutRecords:
         """One PutRecords call."""
         entries = [_Entry(data, key) for data, key in zip(datas, keys, strict=True)]
         answer = self._call("PutRecords", stream, msgspec.json.encode(_Request(stream, entries)))
-        if not _count.decode(answer).failed_record_count:
-            return {}
-        results = _results.decode(answer).records
-        return {row: result.error_code for row, result in enumerate(results) if result.error_code}
+        try:
+            failed_count = _count.decode(answer).failed_record_count
+            if not failed_count:
+                return {}
+            results = _results.decode(answer).records
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise TransientError("an answer that is not Kinesis's") from error
+        failed = {row: result.error_code for row, result in enumerate(results) if result.error_code}
+        if len(results) != len(entries) or len(failed) != failed_count:
+            raise TransientError("an answer that does not add up")
+        return failed
 
     def record_limit_bytes(self, stream: str) -> int:
         """Asks the stream, once."""
@@ -148,8 +148,8 @@ class SignedPutRecords:
         }
         request = AWSRequest("POST", self._url, headers, body)
         try:
-            # The signer reads the credentials anew at each call, so that a role's keys may be rotated meanwhile.
-            SigV4Auth(self._credentials, "kinesis", self._region).add_auth(request)
+            # Read anew at each call, since a role's keys are rotated; frozen, so that none is mixed with another.
+            SigV4Auth(self._credentials.get_frozen_credentials(), "kinesis", self._region).add_auth(request)
             response = self._http.send(request.prepare())
             answer: bytes = response.content
         except aws.UNREACHABLE as error:
@@ -159,7 +159,7 @@ class SignedPutRecords:
         if response.status_code == _OK:
             return answer
         code, message = _fault_of(answer)
-        if response.status_code >= _SERVER_FAULT or code in _TRANSIENT:
+        if response.status_code >= _SERVER_FAULT or code in aws.PASSING:
             raise TransientError(code or f"HTTP {response.status_code}")
         raise aws.refusal(code or f"HTTP {response.status_code}", message, f"stream {stream}")
 
@@ -187,7 +187,7 @@ class GeneratedPutRecords:
             answer: dict[str, Any] = getattr(aws.client("kinesis"), action)(StreamName=stream, **arguments)
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if status >= _SERVER_FAULT or error.response["Error"]["Code"] in _TRANSIENT:
+            if status >= _SERVER_FAULT or error.response["Error"]["Code"] in aws.PASSING:
                 raise TransientError(error.response["Error"]["Code"]) from error
             raise aws.explained(error, f"stream {stream}") from error
         except aws.UNREACHABLE as error:

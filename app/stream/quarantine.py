@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from app.errors import CloudError, MillraceError
 from app.telemetry import logger
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from app.storage.objects import Objects
     from app.stream.batch import Batch, Quarantine
+    from app.stream.deadline import Deadline
     from app.stream.emit import Emission, Writer
     from app.stream.tracker import Tracker
+
+
+MESSAGE_CHARACTERS = 1000  # an exception may quote its whole record, which is beside it anyway
+
+_Storing: TypeAlias = "tuple[Future[None], str]"
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -60,11 +69,18 @@ def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str) -> Q
         batch.shards[row],
         batch.sequence_numbers[row],
         batch.sub_sequence_numbers[row],
-        batch.partition_keys[row],
+        _sendable(batch.partition_keys[row]),
     )
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     record_id = batch.output_id(row, f"{stage}.quarantine", 0)
-    return QuarantinedRecord(record_id, fault.reason, fault.message, source, stage, now, batch.payloads[row])
+    return QuarantinedRecord(
+        record_id, fault.reason, _sendable(fault.message)[:MESSAGE_CHARACTERS], source, stage, now, batch.payloads[row]
+    )
+
+
+def _sendable(text: str) -> str:
+    """Text without lone surrogates, which no UTF-8 can hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class QuarantineDestination:
@@ -111,27 +127,45 @@ class Shelf:
         )
         return True
 
-    def store(self) -> None:
-        """Writes what is for the location as one object of JSON lines, then points to it from the stream.
+    @property
+    def refusal(self) -> str:
+        """Why there is nowhere to put a record."""
+        return "too_large_for_quarantine" if self.destination.stream else "no_quarantine"
 
-        The object is named after its first record, so that a replay of the batch writes the same object again. What
-        a shorter replay leaves out of it is not acknowledged yet, and so will be written with its own batch.
+    def begin_store(self) -> _Storing | None:
+        """Begins to write what is for the location, as one object of JSON lines; None when there is nothing.
 
-        Raises:
-            CloudError: The location cannot be written; its records stay unsafe.
+        The object is named after its first and last record and their number, so that a replay of the batch writes the
+        same object again, and a replay of a part of it another one.
         """
         objects = self.destination.objects
         if not self._kept or objects is None:
-            return
-        first = self._kept[0][1]
-        name = f"{first.stage}/{first.source.stream}/{first.source.shard}/{first.source.sequence_number}.jsonl"
-        objects.put(name, msgspec.json.Encoder().encode_lines([record for _, record in self._kept]))
+            return None
+        first, last = self._kept[0][1], self._kept[-1][1].source.sequence_number
+        where = f"{first.stage}/{first.source.stream}/{first.source.shard}"
+        name = f"{where}/{first.source.sequence_number}-{last}-{len(self._kept)}.jsonl"
+        lines = msgspec.json.Encoder().encode_lines([record for _, record in self._kept])
+        return self.writer.pool.submit(objects.put, name, lines), f"{objects.root}/{name}"
+
+    def end_store(self, storing: _Storing, deadline: Deadline) -> MillraceError | None:
+        """Waits for the object; when it is there its records are safe, and pointers to them go to the stream.
+
+        Returns:
+            Why it could not be written in time; its records then stay unsafe.
+        """
+        done, location = storing
+        try:
+            done.result(deadline.remaining_s())
+        except TimeoutError:
+            return CloudError(f"{location}: not written in the time there was")
+        except MillraceError as error:
+            return error
         self.tracker.accepted([row for row, _ in self._kept])
         if self.destination.stream:
             for row, record in self._kept:
-                pointer = msgspec.structs.replace(record, data=None, location=f"{objects.root}/{name}")
+                pointer = msgspec.structs.replace(record, data=None, location=location)
                 self._send(row, record, msgspec.json.encode(pointer))
-        self._kept.clear()
+        return None
 
     def _send(self, row: int, record: QuarantinedRecord, data: bytes) -> None:
         self.tracker.expect([row])

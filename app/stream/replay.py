@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 def read_quarantined(settings: Settings) -> list[QuarantinedRecord]:
-    """Every quarantined record once, in the order of time; pointers are followed to what they point to.
+    """Every quarantined record once, in the order of its stream; pointers are followed to what they point to.
+
+    A pointer to what is not there any more is given as it is, with a warning.
 
     Raises:
         SettingsError: Neither `QUARANTINE_STREAM` nor `QUARANTINE_LOCATION` is set.
-        QuarantineError: What a pointer points to is not there.
     """
     if not settings.quarantine_stream and not settings.quarantine_location:
         raise SettingsError("no quarantine to read: set QUARANTINE_STREAM or QUARANTINE_LOCATION")
@@ -31,9 +32,9 @@ def read_quarantined(settings: Settings) -> list[QuarantinedRecord]:
     for record in _from_location(settings.quarantine_location):
         found[record.id] = record
     for record in _from_stream(settings.quarantine_stream):
-        if record.id not in found:
+        if record.id not in found or found[record.id].data is None:
             found[record.id] = record if record.location is None else _pointed_to(record)
-    return sorted(found.values(), key=lambda record: record.time)
+    return sorted(found.values(), key=_place_in_stream)
 
 
 def find_quarantined(settings: Settings, record_id: str) -> QuarantinedRecord:
@@ -82,4 +83,11 @@ def _pointed_to(pointer: QuarantinedRecord) -> QuarantinedRecord:
     for record in _read(data or b"", pointer.location or ""):
         if record.id == pointer.id:
             return record
-    raise QuarantineError(f"{pointer.id}: is to be at {pointer.location}, but is not there")
+    logger.warning("a pointer to nothing", extra={"id": pointer.id, "location": pointer.location})
+    return pointer
+
+
+def _place_in_stream(record: QuarantinedRecord) -> tuple[str, int, int]:
+    source = record.source
+    number = int(source.sequence_number) if source.sequence_number.isdecimal() else 0
+    return source.stream, number, source.sub_sequence_number

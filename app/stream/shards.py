@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 READ_RECORDS = 10_000  # GetRecords' own limit
 READS_PER_S = 5  # a shard's own limit, shared by all that read it
 IDLE_PAUSE_S = 0.05  # between rounds that found nothing: well below the time between two reads of a shard
-_PASSING = frozenset({"ProvisionedThroughputExceededException", "LimitExceededException", "InternalFailure"})
+_SERVER_FAULT = 500
 
 
 class StartingPosition(msgspec.Struct, frozen=True):
@@ -57,6 +57,14 @@ class ShardReader:
     _iterator: str | None = None
     _last_read: str | None = None
     _next_read_at_s: float = 0.0
+    _opened_once: bool = False
+    _latest_is_s: float | None = None  # seconds since 1970: when LATEST was
+
+    def __post_init__(self) -> None:
+        """Fixes what LATEST means to now: a shard may be read much later, and must not skip what came meanwhile."""
+        if self.start.type == "LATEST":
+            self._latest_is_s = time.time()
+            self._open()
 
     def read(self) -> int:
         """Reads on into the buffer if the shard's rate allows; gives the number of records read.
@@ -70,9 +78,7 @@ class ShardReader:
         kinesis = aws.client("kinesis")
         try:
             if self._iterator is None:
-                self._iterator = kinesis.get_shard_iterator(
-                    StreamName=self.stream, ShardId=self.shard_id, **self._position()
-                )["ShardIterator"]
+                self._open()
             answer = kinesis.get_records(ShardIterator=self._iterator, Limit=READ_RECORDS)
         except (BotoCoreError, ClientError) as error:
             self._pass_over(error)
@@ -86,23 +92,44 @@ class ShardReader:
         self.ended = self._iterator is None
         return len(records)
 
+    def _open(self) -> None:
+        """Gets an iterator for where reading is to go on."""
+        self._iterator = aws.client("kinesis").get_shard_iterator(
+            StreamName=self.stream, ShardId=self.shard_id, **self._position()
+        )["ShardIterator"]
+
     def _position(self) -> dict[str, Any]:
         """The arguments of GetShardIterator: after what was read last, otherwise the start."""
         if self._last_read:
             return {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": self._last_read}
+        if self._latest_is_s is not None and self._opened_once:
+            return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": self._latest_is_s}
+        self._opened_once = True
         if self.start.type == "AT_TIMESTAMP":
             return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": self.start.timestamp}
         return {"ShardIteratorType": self.start.type}
 
     def _pass_over(self, error: Exception) -> None:
         """Leaves a passing fault to the next read; raises any other."""
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        code = _code_of(error)
         if code == "ExpiredIteratorException":
             self._iterator = None
-        elif code not in _PASSING and not isinstance(error, aws.UNREACHABLE):
+        elif not _passes(error):
             raise aws.explained(error, f"stream {self.stream}") from error
         logger.warning("read failed; trying again", extra={"shard": self.shard_id, "code": code})
         self._next_read_at_s = self.clock() + 1
+
+
+def _code_of(error: Exception) -> str:
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+
+
+def _passes(error: Exception) -> bool:
+    """Whether a fault passes by itself."""
+    status = (
+        error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(error, ClientError) else 0
+    )
+    return _code_of(error) in aws.PASSING or status >= _SERVER_FAULT or isinstance(error, aws.UNREACHABLE)
 
 
 class StreamReader:
@@ -117,9 +144,12 @@ class StreamReader:
         """
         self.stream = stream
         self._readers: dict[str, ShardReader] = {}
-        self._known = False
         self._start = start
-        self._add_shards()
+        self._listed_at = 0  # how many shards had ended when shards were listed last
+        try:
+            self._add_shards()
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"stream {self.stream}") from error
 
     @property
     def shards(self) -> list[ShardReader]:
@@ -131,20 +161,21 @@ class StreamReader:
 
     def read(self) -> int:
         """Reads on in every shard whose records have been taken; gives the number of records read."""
-        count, was_ended = 0, self._ended()
-        for shard in self.shards:
-            if not shard.buffer:
-                count += shard.read()
-        if self._ended() != was_ended:
-            self._add_shards()
+        count = sum(shard.read() for shard in self.shards if not shard.buffer)
+        ended = sum(each.ended for each in self._readers.values())
+        if ended != self._listed_at:
+            try:
+                self._add_shards()
+            except (BotoCoreError, ClientError) as error:
+                if not _passes(error):
+                    raise aws.explained(error, f"stream {self.stream}") from error
+                return count  # listed again at the next round
+            self._listed_at = ended
         return count
 
     def at_tip(self) -> bool:
         """Whether all that was in the stream has been read and taken."""
-        return all(shard.behind_ms == 0 and not shard.buffer for shard in self.shards)
-
-    def _ended(self) -> int:
-        return sum(each.ended for each in self._readers.values())
+        return all(not each.buffer and (each.ended or each.behind_ms == 0) for each in self._readers.values())
 
     def _add_shards(self) -> None:
         """Takes up shards not seen before; those that opened after the start are read from their first record."""
@@ -158,12 +189,8 @@ class StreamReader:
                 self._readers[shard_id] = ShardReader(self.stream, shard_id, parents, start)
 
     def _list(self) -> Iterable[dict[str, Any]]:
-        try:
-            pages = aws.client("kinesis").get_paginator("list_shards").paginate(StreamName=self.stream)
-            return [shard for page in pages for shard in page["Shards"]]
-        except (BotoCoreError, ClientError) as error:
-            found = aws.explained(error, f"stream {self.stream}")
-            raise found from error
+        pages = aws.client("kinesis").get_paginator("list_shards").paginate(StreamName=self.stream)
+        return [shard for page in pages for shard in page["Shards"]]
 
 
 def read_stream(stream: str, start: StartingPosition, *, follow: bool = False) -> Iterator[bytes]:

@@ -13,7 +13,9 @@ from app.stream.pipeline import Isolated, Pipeline, Plain, Staged, StatefulPipel
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from app.stream.deadline import Deadline
 
 
 class NoState:
@@ -23,11 +25,11 @@ class NoState:
         """Takes the pipeline."""
         self._pipeline = pipeline
 
-    def run(self, _rows: list[int], records: Batch[Any]) -> list[Outcome]:
+    def run(self, _rows: list[int], records: Batch[Any], is_late: Callable[[], bool]) -> list[Outcome]:
         """The outcomes of records."""
-        return isolate(lambda part, _: Plain(self._pipeline.process(part)), records, {}).outcomes
+        return isolate(lambda part, _: Plain(self._pipeline.process(part)), records, {}, is_late).outcomes
 
-    def commit(self, prefix: int) -> tuple[int, CloudError | None]:
+    def commit(self, prefix: int, _deadline: Deadline) -> tuple[int, CloudError | None]:
         """Nothing to write."""
         return prefix, None
 
@@ -61,11 +63,11 @@ class BatchState:
         self._key_at: dict[Position, str] = {}
         self._row_at: dict[Position, int] = {}
 
-    def run(self, rows: list[int], records: Batch[Any]) -> list[Outcome]:
+    def run(self, rows: list[int], records: Batch[Any], is_late: Callable[[], bool]) -> list[Outcome]:
         """The outcomes of a chunk's records; `rows` are their places in the whole batch."""
         self._row_at.update((records.position(place), row) for place, row in enumerate(rows))
-        found = isolate(self._run_part, records, self._ahead)
-        self._ahead.update(found.at(len(rows)))
+        found = isolate(self._run_part, records, self._ahead, is_late)
+        self._ahead.update(found.state)
         self._chunks.append((rows, found))
         return found.outcomes
 
@@ -95,7 +97,7 @@ class BatchState:
         stored = self._stored[key]
         return stored is not None and position <= stored.last
 
-    def commit(self, prefix: int) -> tuple[int, CloudError | None]:
+    def commit(self, prefix: int, deadline: Deadline) -> tuple[int, CloudError | None]:
         """Writes the state as it is after the first `prefix` rows of the batch.
 
         Returns:
@@ -112,8 +114,12 @@ class BatchState:
                 touched.setdefault(key, []).append(position)
         failure: CloudError | None = None
         for key, value in state.items():
+            if key not in touched:
+                continue  # no record in the prefix asked for it
             stored = self._stored[key]
             try:
+                if deadline.remaining_s() <= 0:
+                    raise StateConflictError(f"state of {key!r}: no time left to commit it")
                 self._store.commit(key, Stored(value, max(touched[key])), stored.last if stored else None)
             except CloudError as error:
                 first_row = min(self._row_at[position] for position in touched[key])

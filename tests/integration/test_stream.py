@@ -222,9 +222,11 @@ def test_state_in_dynamodb_counts_each_record_once(kinesis: Any, new_stream: Cal
         ({"batchItemFailures": [{"itemIdentifier": None}]}, 0),
         ({"batchItemFailures": [{"itemIdentifier": "9"}]}, 0),
         ({"batchItemFailures": [{"wrong": "2"}]}, 0),
+        ({"batchItemFailures": 5}, 0),
+        ("done", 0),
     ],
 )
-def test_the_lowest_number_named_is_where_the_shard_resumes(answer: dict[str, Any] | None, done: int) -> None:
+def test_the_lowest_number_named_is_where_the_shard_resumes(answer: object, done: int) -> None:
     assert first_failure(answer, ["1", "2", "3"]) == done
 
 

@@ -200,7 +200,7 @@ class TestQuarantine:
         result = spine.run([b"no JSON", *orders(2), b"", b"\xff"])
         assert result.resume_at is None
         files = list(tmp_path.rglob("*.jsonl"))
-        assert [file.name for file in files] == [f"{sequence_number(0)}.jsonl"]
+        assert [file.name for file in files] == [f"{sequence_number(0)}-{sequence_number(4)}-3.jsonl"]
         reasons = [msgspec.json.decode(line)["reason"] for line in files[0].read_bytes().splitlines()]
         assert reasons == ["not_json", "empty", "not_utf8"]
 
@@ -213,7 +213,7 @@ class TestQuarantine:
         small, pointer = sorted(spine.quarantined(), key=lambda each: "location" in each)
         assert base64.b64decode(small["data"]) == b"small"
         assert "data" not in pointer
-        assert pointer["location"].endswith(f"{sequence_number(0)}.jsonl")
+        assert pointer["location"].endswith(f"{sequence_number(0)}-{sequence_number(0)}-1.jsonl")
         assert pointer["id"] == kept["id"]
 
     def test_too_large_and_no_location_hands_the_record_back(self) -> None:
