@@ -198,6 +198,7 @@ class Emission:
         datas = [lane.datas[entry] for entry in entries]
         call = self._writer.pool.submit(self._writer.service.put, lane.stream, keys, datas)
         self._calls[call] = (lane, entries, size)
+        self._lanes[lane.stream] = self._lanes.pop(lane.stream)  # last in turn now
         self._bytes += size
 
     def _collect(self, timeout_s: float) -> None:

@@ -221,6 +221,23 @@ def test_each_refusal_is_passing_or_final(
     assert type(refused.value) is raised
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"null",
+        b"<html>maintenance</html>",
+        b'{"message": "maintenance"}',
+        b'{"FailedRecordCount": 3, "Records": [{}, {}, {}]}',
+        b'{"FailedRecordCount": 1, "Records": [{"ErrorCode": "InternalFailure"}]}',
+    ],
+)
+def test_an_answer_that_does_not_add_up_accepts_nothing(body: bytes, answers: list[tuple[int, bytes]]) -> None:
+    answers.append((200, body))
+    with pytest.raises(TransientError, match="an answer that"):
+        SignedPutRecords(1).put("stream", ["a", "b", "c"], [b"{}"] * 3)
+
+
 @pytest.mark.parametrize("service", SERVICES, ids=IDS)
 def test_only_the_failed_entries_are_named(service: Callable[[], PutRecords], answers: list[tuple[int, bytes]]) -> None:
     results = [

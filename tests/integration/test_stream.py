@@ -15,7 +15,7 @@ from app.errors import MissingStreamError, SettingsError
 from app.runtime import Runtime
 from app.settings import Settings
 from app.stream.mapping import EVENT_BYTES, Mapping, MappingSettings, first_failure
-from app.stream.shards import StartingPosition, read_stream
+from app.stream.shards import StartingPosition, StreamReader, read_stream
 from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
 from tests.spine import orders
 
@@ -125,9 +125,9 @@ def test_batches_keep_to_the_size_and_to_six_megabytes(kinesis: Any, new_stream:
         sizes.append((len(json.loads(event)["Records"]), len(event)))
         return {}
 
-    assert drained(source, handler, batch_size=10) == 32
-    assert [count for count, _ in sizes][:2] == [10, 10]
-    assert max(count for count, _ in sizes) <= 10
+    assert drained(source, handler, batch_size=25) == 32
+    assert sizes[0][0] == 25
+    assert [count for count, _ in sizes[1:]] == [5, 2]  # five of 1.2 MB each fit
     assert max(size for _, size in sizes) <= EVENT_BYTES
     assert sum(count for count, _ in sizes) == 32
 
@@ -162,6 +162,47 @@ def test_latest_leaves_out_what_was_there_before(kinesis: Any, new_stream: Calla
     put(kinesis, source, orders(5))
     assert drained(source, lambda _event, _context: {}, starting_position="LATEST") == 0
     assert drained(source, lambda _event, _context: {}, starting_position="TRIM_HORIZON") == 5
+
+
+def test_latest_means_when_reading_began_however_late_a_shard_is_read(
+    kinesis: Any, new_stream: Callable[..., str]
+) -> None:
+    source = new_stream("in")
+    put(kinesis, source, orders(5))
+    reader = StreamReader(source, StartingPosition("LATEST"))
+    put(kinesis, source, orders(3))
+    assert len(_all(reader)) == 3
+
+    expired = StreamReader(source, StartingPosition("LATEST"))
+    time.sleep(1.1)
+    put(kinesis, source, orders(2))
+    expired.shards[0]._iterator = None  # as when it has expired before the first record
+    assert len(_all(expired)) == 2
+
+
+def test_a_reshard_after_the_start_is_followed(kinesis: Any, new_stream: Callable[..., str]) -> None:
+    source = new_stream("in", 1)
+    reader = StreamReader(source, StartingPosition("LATEST"))
+    put(kinesis, source, orders(4), ["key"] * 4)
+    kinesis.update_shard_count(StreamName=source, TargetShardCount=2, ScalingType="UNIFORM_SCALING")
+    ends = time.monotonic() + 10
+    while kinesis.describe_stream_summary(StreamName=source)["StreamDescriptionSummary"]["StreamStatus"] != "ACTIVE":
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    put(kinesis, source, orders(6), ["key"] * 6)
+    assert len(_all(reader)) == 10
+
+
+def _all(reader: StreamReader) -> list[Any]:
+    """Everything up to the tip."""
+    found: list[Any] = []
+    while not reader.at_tip():
+        reader.read()
+        for shard in reader.shards:
+            found += shard.buffer
+            shard.buffer.clear()
+        time.sleep(0.05)
+    return found
 
 
 def test_a_timestamp_starts_between(kinesis: Any, new_stream: Callable[..., str]) -> None:

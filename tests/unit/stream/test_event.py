@@ -108,6 +108,21 @@ def test_a_record_without_a_sequence_number_names_its_place() -> None:
         read_event(event)
 
 
+def test_records_of_two_streams_are_refused() -> None:
+    event = with_data("e30=", "e30=")
+    event["Records"][1]["eventSourceARN"] += "-2"
+    with pytest.raises(EventError, match="2 streams"):
+        read_event(event)
+
+
+@pytest.mark.parametrize("number", ["", "12a", "\u0661"])
+def test_a_sequence_number_that_is_none_is_refused(number: str) -> None:
+    event = with_data("e30=")
+    event["Records"][0]["kinesis"]["sequenceNumber"] = number
+    with pytest.raises(EventError, match="sequence number"):
+        read_event(event)
+
+
 def test_names_that_would_break_an_id_are_refused() -> None:
     event = with_data("e30=")
     event["Records"][0]["eventID"] = 'shard"/x:1'

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import random
+import time
 import zlib
 
 import msgspec
@@ -86,6 +88,43 @@ def test_a_fault_in_a_field_names_the_path_to_it() -> None:
 def test_brackets_within_strings_are_not_depth() -> None:
     text = b'{"features": {"t1": 2}, "x": "' + b"[{" * MAX_JSON_DEPTH + b'\\""}'
     assert decode_payload(text, decoder) == Record(Weather(2.0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 65 + b'"' + b'\\"' * 200_000,
+        b'{"a": "' + b"{" * 70 + b"a" * 4_000_000,
+        b'{"features": {"t1": 2}, "x": "' + b"{" * 70 + b"a" * 4_000_000 + b'"}',
+        b"[],{}" * 1_000_000 + b"x",
+        b'"' * 2_000_000,
+    ],
+    ids=["an open string of escapes", "an open string", "a long string", "many pairs", "many quotes"],
+)
+def test_the_time_for_a_payload_grows_with_its_length_alone(text: bytes) -> None:
+    def seconds(payload: bytes) -> float:
+        began = time.process_time()
+        decode_payload(payload, decoder)
+        return time.process_time() - began
+
+    # Sixteen times the time for eight times the length still is linear, with room for a busy machine.
+    assert seconds(text) < 16 * max(seconds(text[: len(text) // 8]), 0.02)
+
+
+def test_a_string_of_members_is_a_bomb_too() -> None:
+    member = gzip.compress(bytes(60_000))
+    for payload in (member * 20, gzip.compress(b" ") * 1000):
+        found = decode_payload(payload, decoder)
+        assert isinstance(found, Quarantine)
+        assert found.reason == "inflate_bomb"
+
+
+def test_neither_cap_alone_is_enough() -> None:
+    noise = random.Random(0).randbytes(400_000)
+    for payload in (zlib.compress(noise + bytes(17_000_000)), zlib.compress(noise[:20_000] + bytes(12_000_000))):
+        found = decode_payload(payload, decoder)
+        assert isinstance(found, Quarantine)
+        assert found.reason == "inflate_bomb"
 
 
 def test_small_payloads_may_compress_as_well_as_they_like() -> None:

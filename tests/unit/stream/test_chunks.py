@@ -1,0 +1,249 @@
+"""What must hold beyond the first chunk of a batch, and when a pipeline misbehaves."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from app.errors import CloudError, NoOutputStreamError
+from app.storage.state import MemoryState, Stored
+from app.stream.batch import Batch, Emit, Outcome, Output
+from app.stream.testing import FakeStreams, sequence_number
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, Order
+from tests.spine import Spine, orders
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def numbers(spine: Spine) -> list[int]:
+    return [each["n"] for each in spine.output()]
+
+
+def test_nothing_of_a_later_chunk_is_started_after_a_record_that_waits() -> None:
+    spine = Spine(EchoPipeline())
+    result = spine.run(orders(60, _3="retry"))
+    assert numbers(spine) == [0, 1, 2]
+    assert result.resume_at == sequence_number(3)
+
+
+def test_bad_base64_in_a_later_chunk_is_that_records_fault() -> None:
+    spine = Spine(EchoPipeline())
+    event = msgspec.json.decode(_event(orders(40)))
+    event["Records"][30]["kinesis"]["data"] = '{"n": 1}'  # JSON, but not base64
+    spine.run_event(msgspec.json.encode(event))
+    assert [each["reason"] for each in spine.quarantined()] == ["bad_base64"]
+    assert numbers(spine) == [n for n in range(40) if n != 30]
+
+
+def test_state_is_carried_from_chunk_to_chunk() -> None:
+    spine = Spine(CountingPipeline(), store=MemoryState())
+    spine.run(orders(60), ["a"] * 60)
+    assert [each["count"] for each in spine.output()] == list(range(1, 61))
+
+
+def test_an_overlap_that_stops_midway_commits_what_it_applied() -> None:
+    store = MemoryState()
+    spine = Spine(CountingPipeline(), store=store)
+    spine.run(orders(4), ["a"] * 4)
+    spine.run(orders(4, _2="retry"), ["a"] * 4, start=2)  # two applied before, one new... and it waits
+    assert store.stored["a"].value == b"4"
+    spine.run(orders(4, _3="retry"), ["a"] * 4, start=2)
+    assert store.stored["a"].value == b"5"
+    assert str(store.stored["a"].last.sequence_number) == sequence_number(4)
+
+
+def test_a_test_run_leaves_state_alone() -> None:
+    store = MemoryState()
+    Spine(CountingPipeline(), store=store, test_run=True).run(orders(3), ["a"] * 3)
+    assert store.stored == {}
+
+
+def test_a_store_that_cannot_be_written_is_told_and_nothing_is_acknowledged_past_it() -> None:
+    class Broken(MemoryState):
+        def commit(self, key: str, staged: Stored, expected: Any) -> None:
+            if key == "b":
+                raise CloudError("state table: gone")
+            super().commit(key, staged, expected)
+
+    result = Spine(CountingPipeline(), store=Broken()).run(orders(3), ["a", "b", "a"])
+    assert result.resume_at == sequence_number(1)
+    assert "gone" in str(result.failure)
+
+
+def test_a_store_that_fails_later_does_not_undo_what_was_placed() -> None:
+    class Flaky(MemoryState):
+        def load(self, keys: Any) -> Mapping[str, Stored]:
+            wanted = set(keys)
+            if "late" in wanted:
+                raise CloudError("state table: gone")
+            return super().load(wanted)
+
+    spine = Spine(CountingPipeline(), store=Flaky())
+    result = spine.run(orders(40), ["early"] * 20 + ["late"] * 20)
+    assert result.acknowledged == 16  # the first chunk
+    assert "gone" in str(result.failure)
+    assert len(spine.output()) == 16
+
+
+def test_a_fault_of_the_cloud_is_not_a_records_fault() -> None:
+    class Unreachable(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> list[Outcome]:
+            self.calls.append(len(batch))
+            raise CloudError("lookup table: gone")
+
+    pipeline = Unreachable()
+    spine = Spine(pipeline)
+    with pytest.raises(CloudError, match="gone"):
+        spine.run(orders(8))
+    assert pipeline.calls == [8]
+    assert spine.quarantined() == []
+
+
+def test_too_few_outcomes_lose_nothing() -> None:
+    class Forgetful(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> list[Outcome]:
+            return super().process(batch)[:-1]
+
+    spine = Spine(Forgetful())
+    assert spine.run(orders(4)).resume_at is None
+    assert len(spine.quarantined()) == 4
+
+
+class Odd(EchoPipeline):
+    """Makes something odd of number 1."""
+
+    def __init__(self, made: Any) -> None:
+        super().__init__()
+        self._made = made
+
+    def process(self, batch: Batch[Order]) -> list[Outcome]:
+        return [
+            self._made if order.n == 1 else outcome
+            for order, outcome in zip(batch.records, super().process(batch), strict=True)
+        ]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        None,
+        "emit",
+        Emit((Output(7, b"{}"),)),  # type: ignore[arg-type]
+        Emit((Output("\ud800", b"{}"),)),
+        Emit((Output("k", b"[]"),)),
+        Emit((Output("k", b""),)),
+        Emit((Output("k", "{}"),)),  # type: ignore[arg-type]
+        Emit((Output("😀" * 200, b"{}"),)),  # 400 of the units that Kinesis counts
+    ],
+)
+def test_what_is_not_an_outcome_is_its_records_fault_alone(made: Any) -> None:
+    spine = Spine(Odd(made))
+    assert spine.run(orders(3)).resume_at is None
+    assert numbers(spine) == [0, 2]
+    assert [each["source"]["sequence_number"] for each in spine.quarantined()] == [sequence_number(1)]
+
+
+def test_whatever_an_exception_says_it_is_set_aside_and_cut_short() -> None:
+    class UnspeakableError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    class Raising(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> list[Outcome]:
+            raise [UnspeakableError(), ValueError("\ud800"), ValueError("x" * 2_000_000)][batch.records[0].n]
+
+    spine = Spine(Raising())
+    assert spine.run(orders(3)).resume_at is None
+    assert max(len(each["message"]) for each in spine.quarantined()) <= 1000
+
+
+def test_outputs_of_a_record_have_ordinals_and_reach_their_own_streams() -> None:
+    class Three(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> list[Outcome]:
+            made = Output("k", b'{"x":0}'), Output("k", b'{"x":1}', "audit"), Output("k", b'{"x":2}')
+            return [Emit(made) for _ in batch.records]
+
+    spine = Spine(Three(), output_streams={"audit": "elsewhere"})
+    assert spine.run(orders(1)).resume_at is None
+    audit = [msgspec.json.decode(data) for _, data in spine.streams.records["elsewhere"]]
+    assert [(each["x"], each["id"][-2:]) for each in spine.output()] == [(0, "/0"), (2, "/2")]
+    assert [(each["x"], each["id"][-2:]) for each in audit] == [(1, "/1")]
+
+
+def test_a_quarantined_record_has_the_same_id_each_time() -> None:
+    spine = Spine(EchoPipeline())
+    spine.run([b"?"])
+    spine.run([b"?"])
+    first, again = spine.quarantined()
+    assert first["id"] == again["id"]
+
+
+def test_a_role_without_a_stream_in_a_later_record_keeps_what_came_before() -> None:
+    class Late(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> list[Outcome]:
+            return [Emit((Output("k", b"{}", "audit" if order.n >= 30 else "default"),)) for order in batch.records]
+
+    spine = Spine(Late())
+    result = spine.run(orders(40))
+    assert result.acknowledged >= 16
+    assert isinstance(result.failure, NoOutputStreamError)
+
+
+def test_halving_stops_at_the_deadline_and_still_gets_on() -> None:
+    class SlowAndPoisoned(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> list[Outcome]:
+            time.sleep(0.02 * len(batch))
+            return super().process(batch)
+
+    spine = Spine(SlowAndPoisoned())
+    at, turns = 0, 0
+    payloads = [msgspec.json.encode({"n": n, "do": "raise"}) for n in range(12)]
+    while at < 12:
+        began = time.monotonic()
+        at += spine.run(payloads[at:], start=at, seconds=0.6).acknowledged
+        assert time.monotonic() - began < 0.9
+        turns += 1
+        assert turns < 40
+    assert len(spine.quarantined()) == 12
+
+
+def test_a_service_that_hangs_holds_neither_this_batch_nor_the_next() -> None:
+    hanging = True
+
+    def hang(_stream: str, _keys: Sequence[str]) -> Mapping[int, str]:
+        ends = time.monotonic() + 3
+        while hanging and time.monotonic() < ends:
+            time.sleep(0.01)
+        return {}
+
+    class Hanging(FakeStreams):
+        def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
+            hang(stream, keys)
+            return super().put(stream, keys, datas)
+
+    spine = Spine(EchoPipeline(), Hanging())
+    began = time.monotonic()
+    assert spine.run(orders(40), seconds=0.5).acknowledged == 0
+    assert time.monotonic() - began < 1
+    hanging = False
+    assert spine.run(orders(40), seconds=5).resume_at is None
+
+
+def test_the_response_stays_below_lambdas_limit() -> None:
+    class Wide(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> list[Outcome]:
+            return [Emit((Output(key, b'{"x":"' + b"x" * 50_000 + b'"}'),)) for key in batch.partition_keys]
+
+    result = Spine(Wide()).run(orders(100))
+    assert result.resume_at is None
+    assert 0 < sum(map(len, result.published)) <= 1024 * 1024
+
+
+def _event(payloads: list[bytes]) -> bytes:
+    from app.stream.testing import event_of  # noqa: PLC0415 - beside its one use
+
+    return event_of(payloads)

@@ -1,0 +1,131 @@
+"""The writer's limits: records and bytes a call, calls and bytes in flight, pauses, final faults."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.errors import CloudError
+from app.stream import emit
+from app.stream.deadline import Deadline
+from app.stream.emit import Emission, Writer
+from app.stream.testing import FakeStreams
+from app.stream.tracker import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Watched(FakeStreams):
+    """Notes the bytes of each call, and how many calls and bytes were in flight at most."""
+
+    def __init__(self, pause_s: float = 0.0) -> None:
+        super().__init__()
+        self.pause_s = pause_s
+        self.sizes: list[int] = []
+        self.flying = self.most_calls = self.flying_bytes = self.most_bytes = 0
+        self._guard = threading.Lock()
+
+    def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
+        size = sum(map(len, datas))
+        with self._guard:
+            self.sizes.append(size)
+            self.flying += 1
+            self.flying_bytes += size
+            self.most_calls = max(self.most_calls, self.flying)
+            self.most_bytes = max(self.most_bytes, self.flying_bytes)
+        time.sleep(self.pause_s)
+        with self._guard:
+            self.flying -= 1
+            self.flying_bytes -= size
+        return super().put(stream, keys, datas)
+
+
+def send(
+    writer: Writer, datas: Sequence[bytes], deadline: Deadline, stream: str = "output"
+) -> tuple[Tracker, Emission]:
+    tracker = Tracker(len(datas))
+    emission = writer.begin(tracker, deadline)
+    rows = range(len(datas))
+    tracker.expect(rows)
+    emission.add(stream, rows, [str(row) for row in rows], datas)
+    tracker.settle(rows)
+    emission.finish()
+    return tracker, emission
+
+
+def test_a_call_has_at_most_500_records_and_10_mib() -> None:
+    streams = Watched()
+    tracker, _ = send(Writer(streams), [b"x" * 900_000] * 30 + [b"{}"] * 1200, Deadline(20))
+    assert tracker.prefix == 1230
+    assert max(streams.calls) <= 500
+    assert max(streams.sizes) <= emit.CALL_BYTES
+    assert len(streams.calls) <= 3 + 3
+
+
+def test_calls_and_bytes_in_flight_are_bounded() -> None:
+    streams = Watched(pause_s=0.02)
+    send(Writer(streams), [b"{}"] * 20_000, Deadline(20))
+    assert 1 < streams.most_calls <= emit.CONCURRENT_CALLS
+    heavy = Watched(pause_s=0.05)
+    send(Writer(heavy), [b"x" * 1_000_000] * 80, Deadline(20))
+    assert heavy.most_bytes <= emit.CONCURRENT_BYTES + emit.CALL_BYTES
+
+
+def test_pauses_double_up_to_their_cap_and_burn_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds: list[float] = []
+
+    def longest(_low: float, high: float) -> float:
+        bounds.append(high)
+        return min(high, 0.05)
+
+    monkeypatch.setattr(random, "uniform", longest)
+    streams = FakeStreams(lambda _stream, keys: dict.fromkeys(range(len(keys)), "InternalFailure"))
+    before = time.process_time()
+    tracker, emission = send(Writer(streams), [b"{}"] * 10, Deadline(0.6))
+    assert tracker.prefix == 0
+    assert emission.passing == "InternalFailure"
+    assert bounds[:3] == [0.1, 0.2, 0.4]
+    assert max(bounds) <= emit.PAUSE_CAP_S
+    assert len(streams.calls) < 20
+    assert time.process_time() - before < 0.3
+
+
+def test_a_final_fault_waits_for_what_is_in_flight_and_starts_nothing_more() -> None:
+    class Mixed(FakeStreams):
+        def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
+            if "0" in keys:
+                time.sleep(0.3)
+                return super().put(stream, keys, datas)
+            raise CloudError("stream output: gone")
+
+    streams = Mixed()
+    tracker, emission = send(Writer(streams, concurrent_calls=2), [b"{}"] * 2000, Deadline(10))
+    assert isinstance(emission.failure, CloudError)
+    assert tracker.prefix == 500
+    assert len(streams.records["output"]) == 500
+
+
+def test_one_stream_with_much_to_send_does_not_keep_another_from_starting() -> None:
+    order: list[str] = []
+
+    class Ordered(FakeStreams):
+        def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
+            order.append(stream)
+            return super().put(stream, keys, datas)
+
+    tracker = Tracker(5001)
+    emission = Writer(Ordered(), concurrent_calls=1).begin(tracker, Deadline(10))
+    emission.add("busy", range(5000), [str(row) for row in range(5000)], [b"{}"] * 5000)
+    emission.add("quiet", [5000], ["k"], [b"{}"])
+    emission.finish()
+    assert "quiet" in order[:2]
+
+
+@pytest.mark.parametrize(("size", "key", "fits"), [(1_048_320, "k" * 256, True), (1_048_321, "k" * 256, False)])
+def test_a_record_may_fill_its_limit_to_the_byte(size: int, key: str, *, fits: bool) -> None:
+    assert Writer(FakeStreams()).fits("output", key, b"x" * size) == fits
