@@ -75,6 +75,7 @@ class Placement:
             count for stream, count in self._emission.accepted.items() if stream != self._quarantine_stream
         )
         self._result.counts["put_again"] = self._emission.retried
+        self._result.counts["will_repeat"] = self._tracker.ahead
         return failure or self._emission.failure
 
     def place(self, start: int, outcomes: list[Outcome]) -> bool:

@@ -44,3 +44,8 @@ class Tracker:
             row += 1
         self._prefix = row
         return row
+
+    @property
+    def ahead(self) -> int:
+        """How many rows behind the first unsafe one are safe already: they come again, with the same ids."""
+        return self._waiting[self.prefix :].count(0)

@@ -84,6 +84,7 @@ def test_what_the_stream_refuses_for_good_resumes_there() -> None:
     assert (result.acknowledged, result.resume_at) == (3, sequence_number(3))
     assert sorted(each["n"] for each in spine.output()) == [0, 1, 2, 4, 5]
     assert result.counts["put_again"] >= 1
+    assert result.counts["will_repeat"] == 2  # 4 and 5 are out, and come again behind 3
 
 
 def test_a_throttled_entry_alone_is_put_again() -> None:
