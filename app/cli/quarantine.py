@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from app.stream.quarantine import QuarantinedRecord
 
 Reason = Annotated[str | None, typer.Option(help="Only records with this reason code.")]
-Only = Annotated[str | None, typer.Option("--id", help="Only the record with this id, or the only one that begins so.")]
+Only = Annotated[
+    str | None, typer.Option("--id", help="Only the record with this id (or its beginning) or sequence number.")
+]
 To = Annotated[str | None, typer.Option(help="The stream to put them on, instead of the one each came from.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be put back, and put nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, raw bytes in base64.")]
-RecordId = Annotated[str, typer.Argument(help="An id, or its beginning.")]
+RecordId = Annotated[str, typer.Argument(help="An id or its beginning, or the record's sequence number.")]
 
 
 def register(cli: typer.Typer) -> None:

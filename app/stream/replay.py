@@ -38,15 +38,19 @@ def read_quarantined(settings: Settings) -> list[QuarantinedRecord]:
 
 
 def find_quarantined(settings: Settings, record_id: str) -> QuarantinedRecord:
-    """The quarantined record with an id, or with the only id that begins so.
+    """The quarantined record with an id or a sequence number, or with the only id that begins so.
 
     Raises:
         QuarantineError: There is none, or more than one.
     """
-    matches = [record for record in read_quarantined(settings) if record.id.startswith(record_id)]
+    matches = [
+        record
+        for record in read_quarantined(settings)
+        if record.id.startswith(record_id) or record.source.sequence_number == record_id
+    ]
     exact = [record for record in matches if record.id == record_id] or matches
     if len(exact) != 1:
-        raise QuarantineError(f"{len(exact)} quarantined records have an id that begins with {record_id!r}")
+        raise QuarantineError(f"{len(exact)} quarantined records have the id, or an id that begins with, {record_id!r}")
     return exact[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from localstack_client.session import Session
 from app import aws
 from app.cloud import supervisor
 from app.cloud.process import free_ports
+from app.cloud.state import state_dir
 from app.stream.shards import create_stream
 
 if TYPE_CHECKING:
@@ -20,12 +22,16 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def running_cloud() -> Iterator[supervisor.Cloud]:
+def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[supervisor.Cloud]:
     [port] = free_ports(1)
-    try:
-        yield supervisor.up(port)
-    finally:
-        supervisor.down(port)
+    with pytest.MonkeyPatch.context() as patch:
+        # The emulator is installed where `millrace cloud up` has it; all else is gone with the tests.
+        patch.setenv("MILLRACE_CLOUD_NODE_DIR", os.environ.get("MILLRACE_CLOUD_NODE_DIR", str(state_dir() / "node")))
+        patch.setenv("MILLRACE_CLOUD_DIR", str(tmp_path_factory.mktemp("cloud")))
+        try:
+            yield supervisor.up(port)
+        finally:
+            supervisor.down(port)
 
 
 @pytest.fixture

@@ -98,7 +98,10 @@ def test_feed_run_drain(new_stream: Callable[..., str], tmp_path: Path) -> None:
     assert "not_json" in listed
     assert f"{source}/shardId-" in listed  # whole, since show and replay take it
     [kept] = run("quarantine", "list", "--json", QUARANTINE_STREAM=aside).stdout.splitlines()
-    shown = json.loads(run("quarantine", "show", json.loads(kept)["id"], QUARANTINE_STREAM=aside).stdout)
+    whole = json.loads(kept)
+    shown = json.loads(run("quarantine", "show", whole["id"], QUARANTINE_STREAM=aside).stdout)
+    by_number = run("quarantine", "show", whole["source"]["sequence_number"], QUARANTINE_STREAM=aside).stdout
+    assert json.loads(by_number) == shown
     assert shown["text"] == "not JSON"
     tried = run("replay", "--dry-run", QUARANTINE_STREAM=aside).stdout
     assert f"{source}: 1 records would be put back" in tried
