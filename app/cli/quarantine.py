@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Reason = Annotated[str | None, typer.Option(help="Only records with this reason code.")]
 Only = Annotated[
-    str | None, typer.Option("--id", help="Only the record with this id (or its beginning) or sequence number.")
+    str | None, typer.Option("--id", help="Only the record with this id, its beginning, or sequence number.")
 ]
 To = Annotated[str | None, typer.Option(help="The stream to put them on, instead of the one each came from.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be put back, and put nothing.")]
