@@ -134,7 +134,7 @@ class Placement:
                 ordinals += range(len(made))
         "".join([output.partition_key for output in outputs]).encode()  # text that can be sent
         datas = [output.data for output in outputs]
-        if not all(data[:1] == b"{" and data[-1:] == b"}" for data in datas):
+        if {data[:1] for data in datas} - {b"{"} or {data[-1:] for data in datas} - {b"}"}:
             raise ValueError
         return rows, outputs, self._batch.seal(rows, ordinals, self._stage, datas)
 
@@ -142,7 +142,8 @@ class Placement:
         self, rows: Sequence[int], outputs: Sequence[Output], sealed: Sequence[bytes]
     ) -> list[tuple[int, Quarantine]]:
         """The rows with an output that no stream would take, and why; usually a glance shows that there is none."""
-        lengths = [_key_length(output.partition_key) for output in outputs]
+        keys = [output.partition_key for output in outputs]
+        lengths = list(map(len if "".join(keys).isascii() else _key_length, keys))
         longest_key, longest = max(lengths, default=1), max(map(len, sealed), default=0)
         largest = longest + 4 * longest_key  # a character has at most four bytes
         if 0 not in lengths and longest_key <= MAX_PARTITION_KEY and largest <= DEFAULT_RECORD_LIMIT_BYTES:
@@ -216,4 +217,4 @@ class Placement:
 
 def _key_length(key: str) -> int:
     """A partition key's length as the service counts it, by UTF-16 units."""
-    return len(key) if key.isascii() else len(key.encode("utf-16-le")) // 2
+    return len(key.encode("utf-16-le")) // 2

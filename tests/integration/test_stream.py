@@ -46,6 +46,14 @@ def runtime(output: str, **settings: Any) -> Runtime:
     return Runtime(Settings(**values), PIPELINES)
 
 
+def double_shards(kinesis: Any, stream: str) -> None:
+    kinesis.update_shard_count(StreamName=stream, TargetShardCount=2, ScalingType="UNIFORM_SCALING")
+    ends = time.monotonic() + 10
+    while kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]["StreamStatus"] != "ACTIVE":
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
 def drained(stream: str, handler: Any, **settings: Any) -> int:
     return Mapping(MappingSettings(stream_name=stream, **settings), handler).run(drain=True)
 
@@ -184,11 +192,7 @@ def test_a_reshard_after_the_start_is_followed(kinesis: Any, new_stream: Callabl
     source = new_stream("in", 1)
     reader = StreamReader(source, StartingPosition("LATEST"))
     put(kinesis, source, orders(4), ["key"] * 4)
-    kinesis.update_shard_count(StreamName=source, TargetShardCount=2, ScalingType="UNIFORM_SCALING")
-    ends = time.monotonic() + 10
-    while kinesis.describe_stream_summary(StreamName=source)["StreamDescriptionSummary"]["StreamStatus"] != "ACTIVE":
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    double_shards(kinesis, source)
     put(kinesis, source, orders(6), ["key"] * 6)
     assert len(_all(reader)) == 10
 
@@ -218,11 +222,7 @@ def test_a_timestamp_starts_between(kinesis: Any, new_stream: Callable[..., str]
 def test_a_resharded_stream_is_read_parents_first(kinesis: Any, new_stream: Callable[..., str]) -> None:
     source = new_stream("in", 1)
     put(kinesis, source, orders(10), ["key"] * 10)
-    kinesis.update_shard_count(StreamName=source, TargetShardCount=2, ScalingType="UNIFORM_SCALING")
-    waiter = time.monotonic() + 10
-    while kinesis.describe_stream_summary(StreamName=source)["StreamDescriptionSummary"]["StreamStatus"] != "ACTIVE":
-        assert time.monotonic() < waiter
-        time.sleep(0.05)
+    double_shards(kinesis, source)
     later = [json.dumps({"n": number}).encode() for number in range(10, 20)]
     put(kinesis, source, later, ["key"] * 10)
     seen: list[int] = []
