@@ -7,6 +7,7 @@ makes the prediction better; the time most of all.
 
 from __future__ import annotations
 
+import operator
 from datetime import MAXYEAR, MINYEAR, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -89,30 +90,34 @@ def columns_of(records: Sequence[BikeRecord]) -> Columns:
         t2=np.array([each.t2 for each in features]),
         hum=np.array([each.hum for each in features]),
         weather_code=np.array([each.weather_code for each in features]),
-        wind_speed=_either("wind_speed", records, features),
-        is_holiday=_either("is_holiday", records, features),
-        is_weekend=_either("is_weekend", records, features),
-        season=_either("season", records, features),
+        wind_speed=_numbers("wind_speed", records, features),
+        is_holiday=_numbers("is_holiday", records, features),
+        is_weekend=_numbers("is_weekend", records, features),
+        season=_numbers("season", records, features),
         timestamp=_timestamps(records, features),
     )
 
 
-def _either(name: str, records: Sequence[BikeRecord], features: Sequence[Features]) -> NDArray[np.float64]:
-    """An optional field, from the features or from beside them."""
-    values: list[Any] = [getattr(each, name) for each in features]
+def _either(name: str, records: Sequence[BikeRecord], features: Sequence[Features]) -> list[Any] | None:
+    """An optional field, from the features or from beside them; None when no record has it, as is usual."""
+    field = operator.attrgetter(name)
+    values: list[Any] = list(map(field, features))
     if None in values:
-        values = [
-            getattr(record, name) if value is None else value for value, record in zip(values, records, strict=True)
-        ]
-    return np.array(values, np.float64)
+        values = [field(record) if value is None else value for value, record in zip(values, records, strict=True)]
+    return None if values.count(None) == len(values) else values
+
+
+def _numbers(name: str, records: Sequence[BikeRecord], features: Sequence[Features]) -> NDArray[np.float64]:
+    """An optional numeric field; NaN where a record does not have it."""
+    values = _either(name, records, features)
+    return np.full(len(features), np.nan) if values is None else np.array(values, np.float64)
 
 
 def _timestamps(records: Sequence[BikeRecord], features: Sequence[Features]) -> NDArray[np.datetime64]:
-    """Timestamps in London's local time, to the minute."""
-    times = [
-        record.timestamp if each.timestamp is None else each.timestamp
-        for each, record in zip(features, records, strict=True)
-    ]
+    """Timestamps in London's local time, to the minute; NaT where a record does not have one."""
+    times = _either("timestamp", records, features)
+    if times is None:
+        return np.full(len(features), np.datetime64("NaT"), "datetime64[m]")
     return np.array([None if time is None else _local(time) for time in times], "datetime64[m]")
 
 
