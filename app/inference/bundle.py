@@ -84,12 +84,6 @@ def find_bundle(name: str, run_id: str = "", location: str = "") -> Bundle:
     return bundle
 
 
-def list_bundles(name: str, location: str = "") -> list[Manifest]:
-    """The manifests of all bundles of a model, the newest first."""
-    found = _manifests(open_objects(location or str(OWN_BUNDLES)), name)
-    return sorted((manifest for _, manifest in found), key=lambda manifest: manifest.created, reverse=True)
-
-
 def _manifests(root: Objects, name: str) -> Iterator[tuple[str, Manifest]]:
     """The bundles at a location, each with its folder below it."""
     own = root.get(MANIFEST)

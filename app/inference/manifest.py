@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import PurePosixPath
-from typing import Any
 
 import msgspec
 
@@ -50,7 +49,6 @@ class Manifest(msgspec.Struct, frozen=True):
         training_data_sha256: The digest of the table it was trained on.
         attribution: What the licence of that table asks to be shown.
         files: Each file by name.
-        parameters: What the pipeline needs to know besides: which file serves which input, say.
     """
 
     name: str
@@ -62,7 +60,6 @@ class Manifest(msgspec.Struct, frozen=True):
     training_data_sha256: str
     attribution: str
     files: dict[str, File]
-    parameters: dict[str, Any] = {}
 
 
 def read_manifest(data: bytes, where: str) -> Manifest:

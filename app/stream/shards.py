@@ -18,7 +18,7 @@ from app.errors import CloudError
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
 READ_RECORDS = 10_000  # GetRecords' own limit
@@ -50,21 +50,20 @@ class ShardReader:
     shard_id: str
     parents: frozenset[str]
     start: StartingPosition
-    clock: Callable[[], float] = time.monotonic
     buffer: deque[dict[str, Any]] = field(default_factory=deque)
     behind_ms: int | None = None
     ended: bool = False
     _iterator: str | None = None
     _last_read: str | None = None
     _next_read_at_s: float = 0.0
-    _opened_once: bool = False
     _latest_is_s: float | None = None  # seconds since 1970: when LATEST was
 
     def __post_init__(self) -> None:
         """Fixes what LATEST means to now: a shard may be read much later, and must not skip what came meanwhile."""
         if self.start.type == "LATEST":
-            self._latest_is_s = time.time()
+            now_s = time.time()
             self._open()
+            self._latest_is_s = now_s
 
     def read(self) -> int:
         """Reads on into the buffer if the shard's rate allows; gives the number of records read.
@@ -72,9 +71,9 @@ class ShardReader:
         Raises:
             CloudError: The stream cannot be read, for a reason that does not pass by itself.
         """
-        if self.ended or self.clock() < self._next_read_at_s:
+        if self.ended or time.monotonic() < self._next_read_at_s:
             return 0
-        self._next_read_at_s = self.clock() + 1 / READS_PER_S
+        self._next_read_at_s = time.monotonic() + 1 / READS_PER_S
         kinesis = aws.client("kinesis")
         try:
             if self._iterator is None:
@@ -102,9 +101,8 @@ class ShardReader:
         """The arguments of GetShardIterator: after what was read last, otherwise the start."""
         if self._last_read:
             return {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": self._last_read}
-        if self._latest_is_s is not None and self._opened_once:
+        if self._latest_is_s is not None:
             return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": self._latest_is_s}
-        self._opened_once = True
         if self.start.type == "AT_TIMESTAMP":
             return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": self.start.timestamp}
         return {"ShardIteratorType": self.start.type}
@@ -117,7 +115,7 @@ class ShardReader:
         elif not _passes(error):
             raise aws.explained(error, f"stream {self.stream}") from error
         logger.warning("read failed; trying again", extra={"shard": self.shard_id, "code": code})
-        self._next_read_at_s = self.clock() + 1
+        self._next_read_at_s = time.monotonic() + 1
 
 
 def _code_of(error: Exception) -> str:

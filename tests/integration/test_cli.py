@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import aws
-from app.inference.bundle import OWN_BUNDLES, list_bundles
+from app.inference.bundle import OWN_BUNDLES, find_bundle
 from app.stream.shards import StartingPosition, read_stream
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_invoke_prints_what_the_handler_returns(tmp_path: Path) -> None:
     answer = json.loads(run("invoke", TEST_RUN="True").stdout)
     [prediction] = answer["predictions"]
     assert prediction["prediction"]["pred_id"] == 123
-    assert prediction["version"] == list_bundles("bike")[0].run_id
+    assert prediction["version"] == find_bundle("bike").manifest.run_id
     assert answer["quarantined"] == []
     event = tmp_path / "event.json"
     event.write_text('{"Records": [{"eventSource": "aws:sqs"}]}')
