@@ -10,11 +10,12 @@ need_env() {
   export PATH
 }
 
-# need_training_env makes .venv-training: MLflow and moto disagree about a package, so training has its own.
+# need_training_env makes .venv-training: MLflow and moto disagree about a package, so training has its own, which
+# model import and the benchmarks' peers share.
 need_training_env() {
   local root
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-  _need_venv "$root/.venv-training" "$root" runtime training development
+  _need_venv "$root/.venv-training" "$root" runtime training benchmarks development
 }
 
 _need_venv() {
