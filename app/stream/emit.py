@@ -8,8 +8,10 @@ is up; what was never accepted stays unsafe in the tracker, and the shard resume
 from __future__ import annotations
 
 import itertools
+import operator
 import random
 import time
+from bisect import bisect_right
 from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -87,7 +89,7 @@ class _Lane:
         self.keys += keys
         self.datas += datas
         # A character has at most four bytes.
-        self.weights += [len(data) + 4 * len(key) for key, data in zip(keys, datas, strict=True)]
+        self.weights += map(operator.add, map(len, datas), map(operator.mul, map(len, keys), itertools.repeat(4)))
         fresh = set(keys)
         if len(fresh) == len(keys) and self.busy.isdisjoint(fresh):
             self.busy |= fresh
@@ -102,13 +104,10 @@ class _Lane:
 
     def next_call(self) -> tuple[list[int], int]:
         """Takes the entries of the next call off the ready ones, and their bytes."""
-        size, count = 0, 0
-        for entry in itertools.islice(self.ready, CALL_RECORDS):
-            if count and size + self.weights[entry] > CALL_BYTES:
-                break
-            size += self.weights[entry]
-            count += 1
-        return [self.ready.popleft() for _ in range(count)], size
+        weights = [self.weights[entry] for entry in itertools.islice(self.ready, CALL_RECORDS)]
+        sizes = list(itertools.accumulate(weights))
+        count = max(1, bisect_right(sizes, CALL_BYTES))
+        return [self.ready.popleft() for _ in range(count)], sizes[count - 1]
 
     def release(self, entries: Sequence[int]) -> None:
         """Frees the keys of accepted entries: the next entry of each becomes ready."""

@@ -8,6 +8,7 @@ The format: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -65,7 +66,7 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
     kinesis = [record.kinesis for record in records]
     batch: Batch[None] = Batch(
         arns.pop().rpartition("/")[2] if arns else "",
-        [record.event_id.partition(":")[0] for record in records],
+        _shards([record.event_id for record in records]),
         [item.sequence_number for item in kinesis],
         [0] * len(records),
         [item.partition_key for item in kinesis],
@@ -111,14 +112,22 @@ def _read_record(row: int, item: object, faults: dict[int, Quarantine]) -> _Reco
     return record
 
 
+def _shards(event_ids: list[str]) -> list[str]:
+    """The shard of each event id, `shard:sequence number`; as Lambda delivers them, all are of one."""
+    first = event_ids[0].partition(":")[0] if event_ids else ""
+    if all(map(str.startswith, event_ids, itertools.repeat(first + ":"))):
+        return [first] * len(event_ids)
+    return [event_id.partition(":")[0] for event_id in event_ids]
+
+
 def _check_legible(batch: Batch[None]) -> None:
     """Refuses names that could not stand in an id: Kinesis never sends them, a hand-made event might."""
     for kind, names in (("stream", {batch.stream}), ("shard", set(batch.shards))):
         for name in names:
             if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() and len(batch):
                 raise EventError(f"event: {name!r} is not a {kind} name")
-    numbers = "".join(batch.sequence_numbers)
-    if len(batch) and ("" in batch.sequence_numbers or not (numbers.isascii() and numbers.isdigit())):
+    not_digits = "".join(batch.sequence_numbers).encode("utf-8", "replace").translate(None, b"0123456789")
+    if len(batch) and ("" in batch.sequence_numbers or not_digits):
         raise EventError("event: a sequence number is not a number")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.errors import MillraceError
-from app.stream.batch import Batch, Outcome, Quarantine, Retry
+from app.stream.batch import Batch, Outcomes, Quarantine, Retry, listed
 from app.telemetry import logger
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Pipeline(Protocol[T]):
     name: str
     record_type: type[Any]
 
-    def process(self, batch: Batch[T]) -> list[Outcome]:
-        """One outcome a record, in the batch's order.
+    def process(self, batch: Batch[T]) -> Outcomes:
+        """One outcome a record, in the batch's order; in columns where each record gives one output, as most do.
 
         It must give the same outcomes for the same records however they are cut into batches. If it raises, it is
         called again with halves of the batch until the record at fault stands alone; that one is quarantined.
@@ -42,7 +42,7 @@ class Pipeline(Protocol[T]):
 class Staged(Protocol):
     """What a stateful pipeline made of a batch: outcomes, and state that can be cut at any record."""
 
-    outcomes: list[Outcome]
+    outcomes: Outcomes
 
     def at(self, rows: int) -> Mapping[str, bytes]:
         """The state, after the first `rows` records, of each key that they touched."""
@@ -72,7 +72,7 @@ class StatefulPipeline(Protocol[T]):
 class Plain:
     """What a pipeline without state made of a batch."""
 
-    outcomes: list[Outcome]
+    outcomes: Outcomes
 
     def at(self, _rows: int) -> Mapping[str, bytes]:
         """No state."""
@@ -88,14 +88,15 @@ class Isolated:
         state: The state after them; a later part's state of a key replaces an earlier one's.
     """
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: Outcomes = field(default_factory=list)
     state: dict[str, bytes] = field(default_factory=dict)
     _parts: list[tuple[int, Staged]] = field(default_factory=list)
 
     def add(self, part: Staged) -> None:
         """Adds the next part, in the batch's order."""
         self._parts.append((len(self.outcomes), part))
-        self.outcomes += part.outcomes
+        # A part that is the whole batch, which is usual, stays in columns.
+        self.outcomes = part.outcomes if len(self._parts) == 1 else [*listed(self.outcomes), *listed(part.outcomes)]
         self.state.update(part.at(len(part.outcomes)))
 
     def at(self, rows: int) -> dict[str, bytes]:
@@ -124,7 +125,7 @@ def isolate(
         if start and is_late():
             found.add(Plain([Retry("deadline")] * (len(batch) - start)))
             break
-        part = batch if stop - start == len(batch) else batch.cut(start, stop)
+        part = batch if stop - start == len(batch) else batch.cut(start, stop, batch.records[start:stop])
         try:
             staged = run(part, {**state, **found.state})
             if len(staged.outcomes) != len(part):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.errors import MillraceError, NoOutputStreamError
-from app.stream.batch import Emit, Outcome, Output, Quarantine, Retry, Skip
+from app.stream.batch import NoOutput, Outcomes, Quarantine, Skip, listed
+from app.stream.outputs import Outputs, outputs_of
 from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES
 from app.stream.quarantine import QuarantineDestination, Shelf, quarantined
 from app.stream.tracker import Tracker
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from app.settings import Settings
     from app.stream.batch import Batch
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX_PARTITION_KEY = 256  # Kinesis's own limit, in UTF-16 units
 RESPONSE_BYTES = 1024 * 1024  # of results shown; escaped to ASCII they stay below Lambda's 6 MB for a response
-_KINDS = frozenset((Emit, Skip, Quarantine, Retry))
 
 
 class Placement:
@@ -78,102 +78,76 @@ class Placement:
         self._result.counts["will_repeat"] = self._tracker.ahead
         return failure or self._emission.failure
 
-    def place(self, start: int, outcomes: list[Outcome]) -> bool:
+    def place(self, start: int, outcomes: Outcomes) -> bool:
         """Places the outcomes of the rows from `start` on; False when one must wait: nothing is started after it.
 
         Raises:
             NoOutputStreamError: An output's role has no stream.
         """
-        rows, outputs, sealed = self._seal(start, outcomes)
-        complete = True
-        if self._publishes:
-            for row, fault in self._impossible(rows, outputs, sealed):
-                outcomes[row - start] = fault
-                complete = False
         end = start + len(outcomes)
-        stop = self._set_aside(start, outcomes)
-        if stop < end or not complete:
-            going = [place for place, row in enumerate(rows) if row < stop and isinstance(outcomes[row - start], Emit)]
-            rows, outputs = [rows[place] for place in going], [outputs[place] for place in going]
-            sealed = [sealed[place] for place in going]
+        outputs, others = self._outputs_of(start, outcomes)
+        sealed = outputs.seal(self._batch, self._stage)
+        impossible = self._impossible(outputs, sealed) if self._publishes else {}
+        stop = self._set_aside(end, {**others, **impossible})
+        if stop < end or impossible:
+            going = [place for place, row in enumerate(outputs.rows) if row < stop and row not in impossible]
+            outputs, sealed = outputs.take(going), [sealed[place] for place in going]
         for data in sealed[: max(0, self._shown - len(self._result.published))]:
             if not self._has_room(len(data)):
                 break
             self._result.published.append(data)
         if self._publishes:
-            self._send(rows, outputs, sealed)
+            self._send(outputs, sealed)
         self._tracker.settle(range(start, stop))
         self._emission.push()
         return stop == end
 
-    def _seal(self, start: int, outcomes: list[Outcome]) -> tuple[list[int], list[Output], list[bytes]]:
-        """The outputs of outcomes in columns, sealed; what is not an outcome is replaced by a Quarantine."""
+    def _outputs_of(self, start: int, outcomes: Outcomes) -> tuple[Outputs, dict[int, NoOutput]]:
+        """The outputs of outcomes, and the outcomes that are none; what is no outcome at all is a Quarantine."""
         try:
-            return self._columns(start, outcomes)
+            return outputs_of(start, outcomes)
         except (AttributeError, TypeError, ValueError):
+            outcomes = list(listed(outcomes))
             for place in range(len(outcomes)):
                 try:
-                    self._columns(start + place, outcomes[place : place + 1])
+                    outputs_of(start + place, outcomes[place : place + 1])
                 except (AttributeError, TypeError, ValueError) as error:
                     fault = f"what the pipeline made of it is not an outcome: {type(error).__name__}"
                     outcomes[place] = Quarantine("bad_outcome", fault)
-            return self._columns(start, outcomes)
+            return outputs_of(start, outcomes)
 
-    def _columns(self, start: int, outcomes: Sequence[Outcome]) -> tuple[list[int], list[Output], list[bytes]]:
-        """The row, the output and the sealed data of each output."""
-        if not {type(outcome) for outcome in outcomes} <= _KINDS:
-            raise TypeError
-        rows: list[int] = []
-        ordinals: list[int] = []
-        outputs: list[Output] = []
-        for row, outcome in enumerate(outcomes, start):
-            if isinstance(outcome, Emit):
-                made = outcome.outputs
-                outputs += made
-                rows += [row] * len(made)
-                ordinals += range(len(made))
-        "".join([output.partition_key for output in outputs]).encode()  # text that can be sent
-        datas = [output.data for output in outputs]
-        if {data[:1] for data in datas} - {b"{"} or {data[-1:] for data in datas} - {b"}"}:
-            raise ValueError
-        return rows, outputs, self._batch.seal(rows, ordinals, self._stage, datas)
-
-    def _impossible(
-        self, rows: Sequence[int], outputs: Sequence[Output], sealed: Sequence[bytes]
-    ) -> list[tuple[int, Quarantine]]:
+    def _impossible(self, outputs: Outputs, sealed: Sequence[bytes]) -> dict[int, Quarantine]:
         """The rows with an output that no stream would take, and why; usually a glance shows that there is none."""
-        keys = [output.partition_key for output in outputs]
+        keys = outputs.keys
         lengths = list(map(len if "".join(keys).isascii() else _key_length, keys))
         longest_key, longest = max(lengths, default=1), max(map(len, sealed), default=0)
         largest = longest + 4 * longest_key  # a character has at most four bytes
         if 0 not in lengths and longest_key <= MAX_PARTITION_KEY and largest <= DEFAULT_RECORD_LIMIT_BYTES:
-            return []
-        found: list[tuple[int, Quarantine]] = []
-        for row, output, data in zip(rows, outputs, sealed, strict=True):
-            length = _key_length(output.partition_key)
+            return {}
+        found: dict[int, Quarantine] = {}
+        for place, (row, key, data) in enumerate(zip(outputs.rows, keys, sealed, strict=True)):
+            length = _key_length(key)
             if not 0 < length <= MAX_PARTITION_KEY:
                 message = f"an output's key has {length} characters, not 1 to {MAX_PARTITION_KEY}"
-                found.append((row, Quarantine("bad_partition_key", message)))
-            elif not self._writer.fits(stream := self._stream_for(output.role), output.partition_key, data):
-                found.append(
-                    (row, Quarantine("output_too_large", f"an output of {len(data)} bytes; {stream} takes less"))
-                )
+                found.setdefault(row, Quarantine("bad_partition_key", message))
+            elif not self._writer.fits(stream := self._stream_for(outputs.role(place)), key, data):
+                message = f"an output of {len(data)} bytes; {stream} takes less"
+                found.setdefault(row, Quarantine("output_too_large", message))
         return found
 
-    def _set_aside(self, start: int, outcomes: Sequence[Outcome]) -> int:
-        """Quarantines and counts, in order; gives the first row that must wait, or the row after the last."""
-        for row, outcome in enumerate(outcomes, start):
-            if isinstance(outcome, Emit):
-                continue
+    def _set_aside(self, end: int, others: Mapping[int, NoOutput]) -> int:
+        """Quarantines and counts, in order; gives the first row that must wait, or `end`."""
+        for row in sorted(others):
+            outcome = others[row]
             if isinstance(outcome, Skip):
                 self._result.counts["skipped"] += 1
                 continue
-            waits = outcome.reason if isinstance(outcome, Retry) else self._quarantine(row, outcome)
+            waits = self._quarantine(row, outcome) if isinstance(outcome, Quarantine) else outcome.reason
             if waits:
                 number = self._batch.sequence_numbers[row]
                 logger.warning("record handed back", extra={"reason": waits, "sequence_number": number})
                 return row
-        return start + len(outcomes)
+        return end
 
     def _quarantine(self, row: int, fault: Quarantine) -> str | None:
         """Sets a row aside; with nowhere to put it, gives why it is handed back instead."""
@@ -191,20 +165,16 @@ class Placement:
         self._shown_bytes += size
         return not self._publishes or self._shown_bytes <= RESPONSE_BYTES
 
-    def _send(self, rows: Sequence[int], outputs: Sequence[Output], sealed: Sequence[bytes]) -> None:
+    def _send(self, outputs: Outputs, sealed: Sequence[bytes]) -> None:
         """Hands outputs to the writer, a stream role at a time."""
-        self._tracker.expect(rows)
-        roles = {output.role for output in outputs}
-        for role in sorted(roles):
-            mine = (
-                range(len(rows)) if len(roles) == 1 else [n for n, output in enumerate(outputs) if output.role == role]
-            )
-            self._emission.add(
-                self._stream_for(role),
-                [rows[place] for place in mine],
-                [outputs[place].partition_key for place in mine],
-                [sealed[place] for place in mine],
-            )
+        self._tracker.expect(outputs.rows)
+        if isinstance(outputs.roles, str):
+            self._emission.add(self._stream_for(outputs.roles), outputs.rows, outputs.keys, sealed)
+            return
+        for role in sorted(set(outputs.roles)):
+            mine = [place for place, each in enumerate(outputs.roles) if each == role]
+            part = outputs.take(mine)
+            self._emission.add(self._stream_for(role), part.rows, part.keys, [sealed[place] for place in mine])
 
     def _stream_for(self, role: str) -> str:
         stream = self._settings.stream_for(role)

@@ -12,20 +12,21 @@ What happens when a step fails:
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from app.errors import MillraceError, SettingsError
-from app.stream.batch import Batch, Outcome, Quarantine, Retry
+from app.stream.batch import Batch, EmitColumns, Outcomes, Quarantine, Retry, listed
 from app.stream.payload import decode_column, json_decoder
 from app.stream.placement import Placement
 from app.stream.staging import BatchState, NoState
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import msgspec
 
@@ -154,8 +155,7 @@ class _Run:
                 began = time.perf_counter()
                 outcomes = self._outcomes(start, stop)
                 placing = time.perf_counter()
-                done = next((row for row, each in enumerate(outcomes) if isinstance(each, Retry)), len(outcomes))
-                self._processor.row_s = (placing - began) / max(1, done)
+                self._processor.row_s = (placing - began) / max(1, _rows_computed(outcomes))
                 goes_on = self._placement.place(start, outcomes)
                 self._result.milliseconds["emit"] += (time.perf_counter() - placing) * 1000
                 if not goes_on:
@@ -174,13 +174,8 @@ class _Run:
         rows = FIRST_CHUNK_ROWS if pace_s is None else int(min(CHUNK_ROWS, 0.5 * spare_s / max(pace_s, 1e-9)))
         if rows < 1 and start:
             return start
-        stop, size = start, 0
-        for payload in self._batch.payloads[start : start + max(1, rows)]:
-            size += len(payload)
-            if stop > start and size > CHUNK_BYTES:
-                break
-            stop += 1
-        return stop
+        sizes = map(len, self._batch.payloads[start : start + max(1, rows)])
+        return start + max(1, sum(size <= CHUNK_BYTES for size in itertools.accumulate(sizes)))
 
     def finish(self) -> Result:
         """Waits for the outputs, commits the state of what is safe, and says where the shard resumes."""
@@ -198,19 +193,32 @@ class _Run:
             raise result.failure
         return result
 
-    def _outcomes(self, start: int, stop: int) -> list[Outcome]:
+    def _outcomes(self, start: int, stop: int) -> Outcomes:
         """An outcome for each row of a chunk."""
         began = time.perf_counter()
         decoded: list[Any] = decode_column(self._batch.payloads[start:stop], self._processor.decoder)
         for row in self._faults.keys() & range(start, stop):
             decoded[row - start] = self._faults[row]
-        rows = [start + place for place, value in enumerate(decoded) if type(value) is not Quarantine]
-        records = self._batch.take(rows, [decoded[row - start] for row in rows])
+        rows: Sequence[int] = range(start, stop)
+        faulty = Quarantine in set(map(type, decoded))
+        if faulty:
+            rows = [start + place for place, value in enumerate(decoded) if type(value) is not Quarantine]
+            records = self._batch.take(rows, [decoded[row - start] for row in rows])
+        else:
+            records = self._batch.cut(start, stop, decoded)
         computing = time.perf_counter()
         found = self._state.run(rows, records, lambda: self._deadline.remaining_s() <= self._reserve_s)
         ended = time.perf_counter()
         self._result.milliseconds["decode"] += (computing - began) * 1000
         self._result.milliseconds["predict"] += (ended - computing) * 1000
-        for row, outcome in zip(rows, found, strict=True):
+        if not faulty:
+            return found
+        for row, outcome in zip(rows, listed(found), strict=True):
             decoded[row - start] = outcome
         return decoded
+
+
+def _rows_computed(outcomes: Outcomes) -> int:
+    """How many rows come before the first that must wait: a chunk may have been given up in its middle."""
+    others = outcomes.others if isinstance(outcomes, EmitColumns) else dict(enumerate(outcomes))
+    return min((row for row, each in others.items() if isinstance(each, Retry)), default=len(outcomes))

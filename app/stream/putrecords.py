@@ -118,7 +118,7 @@ class SignedPutRecords:
 
     def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
         """One PutRecords call."""
-        entries = [_Entry(data, key) for data, key in zip(datas, keys, strict=True)]
+        entries = list(map(_Entry, datas, keys))
         answer = self._call("PutRecords", stream, msgspec.json.encode(_Request(stream, entries)))
         try:
             failed_count = _count.decode(answer).failed_record_count

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import CloudError, StateConflictError
 from app.storage.state import Position, StateStore, Stored
-from app.stream.batch import Batch, Outcome, Skip
+from app.stream.batch import Batch, Outcome, Outcomes, Skip, listed
 from app.stream.pipeline import Isolated, Pipeline, Plain, Staged, StatefulPipeline, isolate
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from app.stream.deadline import Deadline
 
@@ -25,7 +25,7 @@ class NoState:
         """Takes the pipeline."""
         self._pipeline = pipeline
 
-    def run(self, _rows: list[int], records: Batch[Any], is_late: Callable[[], bool]) -> list[Outcome]:
+    def run(self, _rows: Sequence[int], records: Batch[Any], is_late: Callable[[], bool]) -> Outcomes:
         """The outcomes of records."""
         return isolate(lambda part, _: Plain(self._pipeline.process(part)), records, {}, is_late).outcomes
 
@@ -38,7 +38,7 @@ class NoState:
 class _Part:
     """What a stateful pipeline made of records of which some had been applied before."""
 
-    outcomes: list[Outcome]
+    outcomes: Outcomes
     _fresh: list[int]
     _staged: Staged
 
@@ -59,11 +59,11 @@ class BatchState:
         self._pipeline, self._store = pipeline, store
         self._stored: dict[str, Stored | None] = {}
         self._ahead: dict[str, bytes] = {}  # staged by earlier chunks
-        self._chunks: list[tuple[list[int], Isolated]] = []
+        self._chunks: list[tuple[Sequence[int], Isolated]] = []
         self._key_at: dict[Position, str] = {}
         self._row_at: dict[Position, int] = {}
 
-    def run(self, rows: list[int], records: Batch[Any], is_late: Callable[[], bool]) -> list[Outcome]:
+    def run(self, rows: Sequence[int], records: Batch[Any], is_late: Callable[[], bool]) -> Outcomes:
         """The outcomes of a chunk's records; `rows` are their places in the whole batch."""
         self._row_at.update((records.position(place), row) for place, row in enumerate(rows))
         found = isolate(self._run_part, records, self._ahead, is_late)
@@ -82,7 +82,7 @@ class BatchState:
         if len(staged.outcomes) != len(fresh):
             raise TypeError(f"{len(staged.outcomes)} outcomes for {len(fresh)} records")
         outcomes: list[Outcome] = [Skip("already_applied")] * len(part)
-        for row, outcome in zip(fresh, staged.outcomes, strict=True):
+        for row, outcome in zip(fresh, listed(staged.outcomes), strict=True):
             outcomes[row] = outcome
         self._key_at.update((positions[row], keys[row]) for row in fresh)
         return _Part(outcomes, fresh, staged)

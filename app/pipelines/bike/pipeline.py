@@ -10,7 +10,7 @@ import numpy as np
 from app.inference.bundle import find_bundle
 from app.pipelines.bike.model import BikeModel
 from app.pipelines.bike.records import BikeRecord, BikeResult, Prediction, columns_of
-from app.stream.batch import Batch, Emit, Outcome, Output, Quarantine
+from app.stream.batch import Batch, EmitColumns, Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,9 @@ class BikePipeline:
         codes = next(field.categories or [] for field in manifest.signature if field.name == "weather_code")
         self._weather_codes = np.array(codes, np.float64)
         self._encode = msgspec.json.Encoder().encode
+        any_prediction = Prediction(0, 0)
+        result = self._encode(BikeResult(self._kind, self._run_id, any_prediction))
+        self._head = result.removesuffix(self._encode(any_prediction) + b"}")
 
     @classmethod
     def open(cls, settings: Settings) -> BikePipeline:
@@ -43,19 +46,19 @@ class BikePipeline:
         bundle = find_bundle(cls.name, settings.run_id, settings.model_location)
         return cls(BikeModel.load(bundle), bundle.manifest)
 
-    def process(self, batch: Batch[BikeRecord]) -> list[Outcome]:
-        """One outcome a record."""
+    def process(self, batch: Batch[BikeRecord]) -> EmitColumns:
+        """One output a record, but for the quarantined."""
         if not len(batch):
-            return []
+            return EmitColumns([], [])
         columns = columns_of(batch.records)
+        ids = [record.pred_id for record in batch.records]
         counts = self._model.predict(columns).tolist()
-        outcomes: list[Outcome] = [
-            Emit((self._output(count, record.pred_id),)) for count, record in zip(counts, batch.records, strict=True)
-        ]
         known = np.isin(columns.weather_code, self._weather_codes)
-        for row in np.flatnonzero(~known):
-            outcomes[row] = self._unknown_weather(columns.weather_code[row])
-        return outcomes
+        return EmitColumns(
+            list(map(str, ids)),
+            self._results(counts, ids),
+            {int(row): self._unknown_weather(columns.weather_code[row]) for row in np.flatnonzero(~known)},
+        )
 
     def explain(self, record: BikeRecord) -> Mapping[str, object]:
         """The record's features, the model's intermediate values, and the result."""
@@ -66,17 +69,18 @@ class BikePipeline:
                 "record": given,
                 "quarantined": msgspec.to_builtins(self._unknown_weather(columns.weather_code[0])),
             }
-        result = self._output(int(self._model.predict(columns)[0]), record.pred_id)
+        [result] = self._results([int(self._model.predict(columns)[0])], [record.pred_id])
         return {
             "record": given,
             **self._model.steps(columns),
-            "partition key": result.partition_key,
-            "result": msgspec.json.decode(result.data),
+            "partition key": str(record.pred_id),
+            "result": msgspec.json.decode(result),
         }
 
-    def _output(self, count: int, pred_id: int | str) -> Output:
-        result = BikeResult(self._kind, self._run_id, Prediction(count, pred_id))
-        return Output(str(pred_id), self._encode(result))
+    def _results(self, counts: list[int], ids: list[int | str]) -> list[bytes]:
+        """Results as JSON; what is the same in all is encoded once."""
+        encode, head = self._encode, self._head
+        return [head + encode(prediction) + b"}" for prediction in map(Prediction, counts, ids)]
 
     def _unknown_weather(self, code: float) -> Quarantine:
         known = ", ".join(f"{each:g}" for each in self._weather_codes)

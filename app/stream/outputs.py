@@ -1,0 +1,106 @@
+"""The outputs of a chunk in columns, whichever way the pipeline gave them, checked to be what can be sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.stream.batch import Emit, EmitColumns, NoOutput, Outcome, Outcomes, Quarantine, Retry, Skip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.stream.batch import Batch
+
+_SET_ASIDE = (Skip, Quarantine, Retry)
+_SEAM = b"\0"  # no JSON text holds this byte
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Outputs as columns of equal length.
+
+    Attributes:
+        rows: The row in the batch that each came of.
+        ordinals: Its place among the outputs of its row.
+        keys: Partition keys.
+        datas: JSON objects.
+        roles: The stream role of each, or of all.
+    """
+
+    rows: Sequence[int]
+    ordinals: Sequence[int]
+    keys: list[str]
+    datas: list[bytes]
+    roles: list[str] | str
+
+    def role(self, place: int) -> str:
+        """The stream role of one."""
+        return self.roles if isinstance(self.roles, str) else self.roles[place]
+
+    def take(self, places: Sequence[int]) -> Outputs:
+        """These outputs only."""
+        return Outputs(
+            [self.rows[place] for place in places],
+            [self.ordinals[place] for place in places],
+            [self.keys[place] for place in places],
+            [self.datas[place] for place in places],
+            self.roles if isinstance(self.roles, str) else [self.roles[place] for place in places],
+        )
+
+    def seal(self, batch: Batch[Any], stage: str) -> list[bytes]:
+        """The JSON objects with their ids and their source; see `Batch.seal`."""
+        return batch.seal(self.rows, self.ordinals, stage, self.datas)
+
+
+def outputs_of(start: int, outcomes: Outcomes) -> tuple[Outputs, dict[int, NoOutput]]:
+    """The outputs of a chunk's outcomes, and the outcomes that gave none by their row in the batch.
+
+    Args:
+        start: The row of the first outcome.
+        outcomes: What a pipeline gave.
+
+    Raises:
+        AttributeError: Something is not an outcome; so too with the others.
+        TypeError: A part of one has another type than it must have.
+        ValueError: A key is no text that can be sent, or data is no JSON object.
+    """
+    if isinstance(outcomes, EmitColumns):
+        outputs, others = _from_columns(start, outcomes)
+    else:
+        outputs, others = _from_list(start, outcomes)
+    if not {type(outcome) for outcome in others.values()} <= set(_SET_ASIDE):
+        raise TypeError
+    "".join(outputs.keys).encode()  # text that can be sent
+    joined, seams = _SEAM.join(outputs.datas), max(0, len(outputs.datas) - 1)
+    braces = joined[:1] + joined[-1:] == b"{}" and joined.count(b"}\0{") == seams
+    if outputs.datas and not (braces and joined.count(_SEAM) == seams):
+        raise ValueError
+    return outputs, others
+
+
+def _from_columns(start: int, made: EmitColumns) -> tuple[Outputs, dict[int, NoOutput]]:
+    """Columns as they are, but for the rows that gave no output."""
+    rows = range(start, start + len(made))
+    outputs = Outputs(rows, [0] * len(made), made.partition_keys, made.datas, made.role)
+    if made.others:
+        outputs = outputs.take([place for place in range(len(made)) if place not in made.others])
+    return outputs, {start + row: outcome for row, outcome in made.others.items()}
+
+
+def _from_list(start: int, outcomes: Sequence[Outcome]) -> tuple[Outputs, dict[int, NoOutput]]:
+    """Outcomes, an object each, as columns."""
+    rows: list[int] = []
+    ordinals: list[int] = []
+    made: list[Any] = []
+    others: dict[int, NoOutput] = {}
+    for row, outcome in enumerate(outcomes, start):
+        if isinstance(outcome, Emit):
+            made += outcome.outputs
+            rows += [row] * len(outcome.outputs)
+            ordinals += range(len(outcome.outputs))
+        else:
+            others[row] = outcome
+    roles: list[str] = [output.role for output in made]
+    keys, datas = [output.partition_key for output in made], [output.data for output in made]
+    return Outputs(rows, ordinals, keys, datas, roles[0] if len(set(roles)) == 1 else roles), others
