@@ -83,7 +83,8 @@ class EmitColumns:
 
     def __post_init__(self) -> None:
         """Holds the columns together."""
-        if len(self.partition_keys) != len(self.datas) or not self.others.keys() <= set(range(len(self.datas))):
+        rows = len(self.datas)
+        if len(self.partition_keys) != rows or not all(0 <= row < rows for row in self.others):
             raise ValueError("columns of different lengths")
 
     def __len__(self) -> int:
@@ -187,8 +188,8 @@ class Batch(Generic[T]):
             head, middle = f',"id":"{stream}/{shards[0]}/', f'/0/{stage}/0","source":{{"stream":"{stream}","shard":"'
             middle += f'{shards[0]}","sequence_number":"'
             return [
-                data[:-1] + f'{head}{numbers[row]}{middle}{numbers[row]}"}}}}'.encode()
-                for row, data in zip(rows, datas, strict=True)
+                data[:-1] + f'{head}{number}{middle}{number}"}}}}'.encode()
+                for number, data in zip(map(numbers.__getitem__, rows), datas, strict=True)
             ]
         return [
             data[:-1]

@@ -7,14 +7,15 @@ is up; what was never accepted stays unsafe in the tracker, and the shard resume
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import operator
 import random
 import time
 from bisect import bisect_right
 from collections import Counter, deque
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.errors import CloudError, MillraceError
@@ -76,7 +77,6 @@ class _Lane:
     rows: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     datas: list[bytes] = field(default_factory=list)
-    weights: list[int] = field(default_factory=list)
     ready: deque[int] = field(default_factory=deque)  # may go out now; of a key at most one
     busy: set[str] = field(default_factory=set)  # keys with an entry ready, in flight or to be tried again
     held: dict[str, deque[int]] = field(default_factory=dict)  # behind a busy key, in order
@@ -88,8 +88,6 @@ class _Lane:
         self.rows += rows
         self.keys += keys
         self.datas += datas
-        # A character has at most four bytes.
-        self.weights += map(operator.add, map(len, datas), map(operator.mul, map(len, keys), itertools.repeat(4)))
         fresh = set(keys)
         if len(fresh) == len(keys) and self.busy.isdisjoint(fresh):
             self.busy |= fresh
@@ -104,8 +102,9 @@ class _Lane:
 
     def next_call(self) -> tuple[list[int], int]:
         """Takes the entries of the next call off the ready ones, and their bytes."""
-        weights = [self.weights[entry] for entry in itertools.islice(self.ready, CALL_RECORDS)]
-        sizes = list(itertools.accumulate(weights))
+        next_ones = itertools.islice(self.ready, CALL_RECORDS)
+        # A key's character has at most four bytes.
+        sizes = list(itertools.accumulate(len(self.datas[entry]) + 4 * len(self.keys[entry]) for entry in next_ones))
         count = max(1, bisect_right(sizes, CALL_BYTES))
         return [self.ready.popleft() for _ in range(count)], sizes[count - 1]
 
@@ -146,6 +145,7 @@ class Emission:
         self._writer, self._tracker, self._deadline = writer, tracker, deadline
         self._lanes: dict[str, _Lane] = {}
         self._calls: dict[_Call, tuple[_Lane, list[int], int]] = {}
+        self._ended: SimpleQueue[_Call] = SimpleQueue()
         self._bytes = 0
         self._paused: list[tuple[float, _Lane, list[int]]] = []  # due when the deadline's remaining time is this
 
@@ -197,6 +197,7 @@ class Emission:
         datas = [lane.datas[entry] for entry in entries]
         call = self._writer.pool.submit(self._writer.service.put, lane.stream, keys, datas)
         self._calls[call] = (lane, entries, size)
+        call.add_done_callback(self._ended.put)
         self._lanes[lane.stream] = self._lanes.pop(lane.stream)  # last in turn now
         self._bytes += size
 
@@ -205,13 +206,17 @@ class Emission:
         if not self._calls:
             time.sleep(timeout_s)
             return
-        for call in wait(self._calls, timeout=timeout_s, return_when=FIRST_COMPLETED).done:
-            lane, entries, size = self._calls.pop(call)
-            self._bytes -= size
-            self._note(call, lane, entries)
+        with contextlib.suppress(Empty):
+            self._note(self._ended.get(timeout=timeout_s) if timeout_s else self._ended.get_nowait())
+            while True:
+                self._note(self._ended.get_nowait())
 
-    def _note(self, call: _Call, lane: _Lane, entries: list[int]) -> None:
+    def _note(self, call: _Call) -> None:
         """Takes note of one ended call."""
+        if call not in self._calls:
+            return  # it was given up
+        lane, entries, size = self._calls.pop(call)
+        self._bytes -= size
         try:
             failed = call.result()
         except TransientError as error:

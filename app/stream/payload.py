@@ -17,7 +17,6 @@ Nothing here raises for what a payload holds; whatever is wrong with it becomes 
 
 from __future__ import annotations
 
-import operator
 import re
 import zlib
 from typing import TYPE_CHECKING, TypeVar
@@ -35,11 +34,13 @@ RATIO_FREE_BYTES = 64 * 1024  # below this size any ratio is harmless
 MAX_MEMBERS = 64  # a concatenated gzip has a few; each further one costs a copy of what is left
 MAX_JSON_BYTES = MAX_INFLATED_BYTES
 MAX_JSON_DEPTH = 64  # the deepest real formats (OCSF, ASFF) stay below 20; parsers recurse, so a bound is needed
+DEEP_BYTES = 2 * MAX_JSON_DEPTH + 2  # brackets alone take this much to nest deeper; a shorter JSON text cannot
 
 _AUTO_HEADER = 32 + zlib.MAX_WBITS  # zlib's way to say: gzip or zlib, whichever the header tells
 _GZIP = b"\x1f\x8b"
 _ZLIB = 0x78  # deflate with a 32 KiB window, which is what every encoder writes
 _COMPRESSED = frozenset((_GZIP[0], _ZLIB))
+_NOT_PLAIN_LEADS = (b"\n\n", *(b"\n%c" % lead for lead in _COMPRESSED))  # a line that is empty, or may be compressed
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -80,12 +81,10 @@ def _all_plain(payloads: Sequence[bytes]) -> bool:
     Where brackets pair off within the depth allowed, none nests deeper, wherever one payload ends; and where the
     whole is UTF-8, so is each line of it. False says nothing: a bracket within a string is enough for it.
     """
-    joined = b"\n".join(payloads)
-    if len(joined) > MAX_JSON_BYTES or b"" in payloads or not _is_utf8(joined):
+    joined = b"\n".join((b"", *payloads, b""))
+    if len(joined) > MAX_JSON_BYTES or any(lead in joined for lead in _NOT_PLAIN_LEADS) or not _is_utf8(joined):
         return False
-    if not _COMPRESSED.isdisjoint(map(operator.itemgetter(0), payloads)):
-        return False
-    return not _peeled(joined.translate(_ONE_KIND, _NOT_BRACKETS))
+    return max(map(len, payloads), default=0) < DEEP_BYTES or not _peeled(joined.translate(_ONE_KIND, _NOT_BRACKETS))
 
 
 def plain(payload: bytes) -> bytes | Quarantine:

@@ -118,11 +118,10 @@ class Placement:
 
     def _impossible(self, outputs: Outputs, sealed: Sequence[bytes]) -> dict[int, Quarantine]:
         """The rows with an output that no stream would take, and why; usually a glance shows that there is none."""
-        keys = outputs.keys
-        lengths = list(map(len if "".join(keys).isascii() else _key_length, keys))
-        longest_key, longest = max(lengths, default=1), max(map(len, sealed), default=0)
+        keys, length_of = outputs.keys, len if "".join(outputs.keys).isascii() else _key_length
+        longest_key, longest = max(map(length_of, keys), default=1), max(map(len, sealed), default=0)
         largest = longest + 4 * longest_key  # a character has at most four bytes
-        if 0 not in lengths and longest_key <= MAX_PARTITION_KEY and largest <= DEFAULT_RECORD_LIMIT_BYTES:
+        if "" not in keys and longest_key <= MAX_PARTITION_KEY and largest <= DEFAULT_RECORD_LIMIT_BYTES:
             return {}
         found: dict[int, Quarantine] = {}
         for place, (row, key, data) in enumerate(zip(outputs.rows, keys, sealed, strict=True)):

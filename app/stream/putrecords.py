@@ -88,6 +88,7 @@ class _Description(msgspec.Struct, rename={"summary": "StreamDescriptionSummary"
 
 _count = msgspec.json.Decoder(_Count)
 _results = msgspec.json.Decoder(_Results)
+_encode_into = msgspec.json.Encoder().encode_into
 
 
 class SignedPutRecords:
@@ -119,7 +120,9 @@ class SignedPutRecords:
     def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
         """One PutRecords call."""
         entries = list(map(_Entry, datas, keys))
-        answer = self._call("PutRecords", stream, msgspec.json.encode(_Request(stream, entries)))
+        body = bytearray()
+        _encode_into(_Request(stream, entries), body)  # grows faster than what `encode` writes to
+        answer = self._call("PutRecords", stream, bytes(body))
         try:
             failed_count = _count.decode(answer).failed_record_count
             if not failed_count:

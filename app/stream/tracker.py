@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,27 +25,26 @@ class Tracker:
 
     def expect(self, rows: Iterable[int]) -> None:
         """Says that each of these rows waits for one more output; to be said before the row is settled."""
+        waiting = self._waiting
         for row in rows:
-            self._waiting[row] += 1
+            waiting[row] += 1
 
     def settle(self, rows: Iterable[int]) -> None:
         """Says that no further outputs of these rows will be expected."""
-        for row in rows:
-            self._waiting[row] -= 1
+        self.accepted(rows)  # the row's own is taken off like an output's
 
     def accepted(self, rows: Iterable[int]) -> None:
         """Says that one output of each of these rows is safe."""
+        waiting = self._waiting
         for row in rows:
-            self._waiting[row] -= 1
+            waiting[row] -= 1
 
     @property
     def prefix(self) -> int:
         """How many rows are safe from the first one on, without a gap."""
-        waiting, row = self._waiting, self._prefix
-        while row < len(waiting) and waiting[row] == 0:
-            row += 1
-        self._prefix = row
-        return row
+        left = itertools.islice(self._waiting, self._prefix, None)
+        self._prefix += sum(1 for _ in itertools.takewhile(operator.not_, left))
+        return self._prefix
 
     @property
     def ahead(self) -> int:
