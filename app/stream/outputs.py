@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from app.stream.batch import Batch
 
 _SET_ASIDE = (Skip, Quarantine, Retry)
-_SEAM = b"\0"  # no JSON text holds this byte
+_FIRST, _LAST = operator.itemgetter(0), operator.itemgetter(-1)
+_OPEN, _CLOSE = set(b"{"), set(b"}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,11 @@ def outputs_of(start: int, outcomes: Outcomes) -> tuple[Outputs, dict[int, NoOut
     if not {type(outcome) for outcome in others.values()} <= set(_SET_ASIDE):
         raise TypeError
     "".join(outputs.keys).encode()  # text that can be sent
-    joined, seams = _SEAM.join(outputs.datas), max(0, len(outputs.datas) - 1)
-    braces = joined[:1] + joined[-1:] == b"{}" and joined.count(b"}\0{") == seams
-    if outputs.datas and not (braces and joined.count(_SEAM) == seams):
+    if (
+        b"" in outputs.datas
+        or not set(map(_FIRST, outputs.datas)) <= _OPEN
+        or not set(map(_LAST, outputs.datas)) <= _CLOSE
+    ):
         raise ValueError
     return outputs, others
 
