@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 DEFAULT_ROLE = "default"
 """The stream role of an output that names none: `OUTPUT_STREAM`."""
 
+KEEP, SKIP, QUARANTINE = "keep", "skip", "quarantine"
+"""What `FOREIGN_RECORDS` may be (`app/stream/aggregation_rows.py`)."""
+
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
@@ -42,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_location: Annotated[
         str, _about("a folder or `s3://…` for the same, alone or for what is too large for the stream")
     ] = ""
+    model_name: Annotated[str, _about("which model the pipeline `model` runs, by the name of its bundle")] = ""
     run_id: Annotated[str, _about("which model bundle; unset means the newest")] = ""
     model_location: Annotated[
         str, _about("a folder or `s3://…` that holds bundles; unset means those of this repository")
@@ -56,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     deadline_margin_ms: Annotated[
         int, msgspec.Meta(ge=0), _about("milliseconds before the function's timeout at which work stops")
     ] = 500
+    foreign_records: Annotated[
+        str, _about("aggregated records of another shard's key range: `keep`, `skip` or `quarantine` them")
+    ] = KEEP
     state_table: Annotated[str, _about("the DynamoDB table of a pipeline that keeps state")] = ""
     metrics_namespace: Annotated[str, _about("CloudWatch namespace of the metrics")] = "Millrace"
     log_level: Annotated[str, _about("`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"
@@ -89,6 +96,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"environment: {named}") from None
     if settings.log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingsError(f"LOG_LEVEL is {settings.log_level!r}: set DEBUG, INFO, WARNING or ERROR")
+    if settings.foreign_records not in {KEEP, SKIP, QUARANTINE}:
+        raise SettingsError(f"FOREIGN_RECORDS is {settings.foreign_records!r}: set keep, skip or quarantine")
     return settings
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.settings import Settings
+from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Deadline
 from app.stream.emit import Writer
 from app.stream.event import read_event
@@ -47,7 +48,7 @@ class Spine:
 
     def run_event(self, event: bytes, seconds: float = 5) -> Result:
         """Processes one event."""
-        batch, faults = read_event(event)
+        batch, faults, _ = Splitter().split(*read_event(event))
         return self.processor.process(batch, faults, Deadline(seconds))
 
     def output(self) -> list[dict[str, Any]]:

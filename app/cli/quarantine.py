@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.records import feed_stream
+from app.cli.feeding import feed_stream
 from app.errors import QuarantineError
 from app.settings import read_settings
 from app.stream.replay import find_quarantined, read_quarantined

@@ -7,7 +7,6 @@ import enum
 import itertools
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,19 +16,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from app.cli.examples import INPUT_STREAM, OUTPUT_STREAM, RECORD
-from app.errors import CloudError, EventError
+from app.cli.feeding import feed_aggregates, feed_stream
+from app.errors import EventError
 from app.pipelines.bike.synthetic import synthetic_rows
-from app.stream.deadline import Deadline
-from app.stream.emit import CALL_RECORDS, CONCURRENT_CALLS, Writer
+from app.stream.aggregation import MAGIC, SubRecords, split
+from app.stream.aggregation_writer import AGGREGATE_BYTES
 from app.stream.putrecords import SignedPutRecords, check_stream
 from app.stream.shards import StartingPosition, create_stream, read_stream
-from app.stream.tracker import Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-FEED_WITHIN_S = 60  # for one call's worth of records; a stream that takes longer needs more shards
-TICKS_PER_S = 10  # how often a rate is kept: smooth enough to watch
+    from collections.abc import Iterator
 
 
 class From(enum.StrEnum):
@@ -46,6 +42,13 @@ Lines = Annotated[
 Input = Annotated[str, typer.Option("--stream", envvar="KINESIS_STREAM_INPUT", help="The stream to feed.")]
 Key = Annotated[str | None, typer.Option(help="Partition key of every record; else its pred_id, else its line.")]
 Rate = Annotated[float | None, typer.Option(min=0.1, help="Records a second; as fast as may be without.")]
+Aggregated = Annotated[
+    bool, typer.Option("--aggregate", help="Pack records together, as the Kinesis Producer Library does.")
+]
+AggregateBytes = Annotated[
+    int,
+    typer.Option(min=64, max=1024 * 1024, help="What an aggregated record may grow to."),
+]
 Count = Annotated[int | None, typer.Option(min=1, help="How many; a file is repeated or cut short to it.")]
 OutputName = Annotated[str, typer.Option("--stream", envvar="OUTPUT_STREAM", help="The stream to read.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")]
@@ -63,11 +66,18 @@ def register(cli: typer.Typer) -> None:
 
 
 def feed(
-    lines: Lines = None, stream: Input = INPUT_STREAM, key: Key = None, rate: Rate = None, count: Count = None
+    lines: Lines = None,
+    stream: Input = INPUT_STREAM,
+    key: Key = None,
+    rate: Rate = None,
+    count: Count = None,
+    aggregate: Aggregated = False,
+    aggregate_bytes: AggregateBytes = AGGREGATE_BYTES,
 ) -> None:
     """Put records on a stream: the seed's one, a file of JSON lines, or made-up bike rows at a rate.
 
-    Examples: millrace feed;  millrace feed rows.jsonl;  millrace feed --rate 100 --count 5000
+    Examples: millrace feed;  millrace feed rows.jsonl;  millrace feed --rate 100 --count 5000;
+    millrace feed rows.jsonl --aggregate
     """
     if lines is None and rate is None and count is None:
         payloads: list[bytes] | Iterator[bytes] = [msgspec.json.encode(RECORD)]
@@ -83,15 +93,21 @@ def feed(
     shown = None if total == sys.maxsize else total
     records = ((key or _key_of(payload, number), payload) for number, payload in enumerate(payloads, 1))
     check_stream(SignedPutRecords(1), stream)
-    done = 0
+    done = aggregates = 0
     try:
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(f"to {stream}", total=shown)
-            for fed in feed_stream(stream, records, rate):
-                done += fed
-                progress.update(task, advance=fed)
+            if aggregate:
+                for fed, made in feed_aggregates(stream, records, rate, aggregate_bytes):
+                    done, aggregates = done + fed, aggregates + made
+                    progress.update(task, advance=fed)
+            else:
+                for fed in feed_stream(stream, records, rate):
+                    done += fed
+                    progress.update(task, advance=fed)
     finally:
-        console.print(f"{done} record{'s' * (done != 1)} put on {stream}", highlight=False)
+        as_what = f" as {aggregates} aggregated record{'s' * (aggregates != 1)}" if aggregate else ""
+        console.print(f"{done} record{'s' * (done != 1)} put on {stream}{as_what}", highlight=False)
 
 
 def drain(
@@ -100,9 +116,13 @@ def drain(
     pretty: Pretty = False,
     start: Start = From.TRIM_HORIZON,
 ) -> None:
-    """Print the records of all shards of a stream: what is there, or with --follow what comes too."""
+    """Print the records of all shards of a stream: what is there, or with --follow what comes too.
+
+    The records of an aggregated record are printed one by one.
+    """
+    read = read_stream(stream, StartingPosition(start.value), follow=follow)
     try:
-        for data in read_stream(stream, StartingPosition(start.value), follow=follow):
+        for data in itertools.chain.from_iterable(map(_user_records, read)):
             text = _legible(data)
             sys.stdout.write((msgspec.json.format(text, indent=2) if pretty else text) + "\n")
             if follow:
@@ -117,39 +137,6 @@ def create(streams: Names, shards: Shards = 1) -> None:
     for stream in streams:
         made = create_stream(stream, shards)
         sys.stdout.write(f"{stream}: {'created' if made else 'exists already'}\n")
-
-
-def feed_stream(stream: str, records: Iterable[tuple[str, bytes]], rate: float | None = None) -> Iterator[int]:
-    """Puts records (partition key, data) on a stream, in order per key; yields how many each step put.
-
-    Raises:
-        CloudError: Some were never accepted.
-    """
-    writer = Writer(SignedPutRecords(CONCURRENT_CALLS))
-    step = CALL_RECORDS * 4 if rate is None else max(1, round(rate / TICKS_PER_S))
-    waiting = iter(records)
-    began, fed = time.monotonic(), 0
-    while chunk := list(itertools.islice(waiting, step)):
-        deadline, tracker = Deadline(FEED_WITHIN_S), Tracker(len(chunk))
-        emission = writer.begin(tracker, deadline)
-        rows = range(len(chunk))
-        tracker.expect(rows)
-        emission.add(stream, rows, [key for key, _ in chunk], [data for _, data in chunk])
-        tracker.settle(rows)
-        emission.finish()
-        accepted = emission.accepted[stream]
-        fed += accepted
-        yield accepted
-        if emission.failure:
-            raise emission.failure
-        if tracker.prefix < len(chunk):
-            raise CloudError(
-                f"stream {stream}: {len(chunk) - accepted} of {len(chunk)} records not accepted within "
-                f"{FEED_WITHIN_S} s ({emission.passing}): is the endpoint up, and are there enough shards?"
-            )
-        if rate:
-            time.sleep(max(0.0, began + fed / rate - time.monotonic()))
-    writer.close()
 
 
 def made_up(count: int, seed: int = 0) -> Iterator[bytes]:
@@ -181,6 +168,12 @@ def _read_lines(path: Path) -> list[bytes]:
     if not found:
         raise EventError(f"{path}: has no lines; write one JSON record a line")
     return found
+
+
+def _user_records(data: bytes) -> list[bytes]:
+    """The records in an aggregated record; one that is none, or cannot be split, as it is."""
+    found = split(data) if data.startswith(MAGIC) else None
+    return found.datas if isinstance(found, SubRecords) else [data]
 
 
 def _legible(data: bytes) -> str:

@@ -162,6 +162,13 @@ class Batch(Generic[T]):
             records,
         )
 
+    def first_row_of(self, row: int) -> int:
+        """The first row of the Kinesis record that a row came out of: a shard resumes at whole records only."""
+        numbers = self.sequence_numbers
+        while 0 < row < len(numbers) and numbers[row - 1] == numbers[row]:
+            row -= 1
+        return row
+
     def position(self, row: int) -> Position:
         """A record's place in its shard, comparable along a partition key."""
         return Position(int(self.sequence_numbers[row]), self.sub_sequence_numbers[row])
@@ -183,10 +190,12 @@ class Batch(Generic[T]):
         The id is `output_id`'s, written out here because this runs for every output there is.
         """
         stream, shards, numbers, subs = self.stream, self.shards, self.sequence_numbers, self.sub_sequence_numbers
-        if len(set(shards)) == 1 and not any(ordinals) and not any(subs) and b"{}" not in datas:
+        plain = not any(ordinals) and not any(map(subs.__getitem__, rows)) and b"{}" not in datas
+        if plain and len(set(map(shards.__getitem__, rows))) == 1:
             # The usual batch: only the sequence number differs from row to row.
-            head, middle = f',"id":"{stream}/{shards[0]}/', f'/0/{stage}/0","source":{{"stream":"{stream}","shard":"'
-            middle += f'{shards[0]}","sequence_number":"'
+            shard = shards[rows[0]]
+            head, middle = f',"id":"{stream}/{shard}/', f'/0/{stage}/0","source":{{"stream":"{stream}","shard":"'
+            middle += f'{shard}","sequence_number":"'
             return [
                 data[:-1] + f'{head}{number}{middle}{number}"}}}}'.encode()
                 for number, data in zip(map(numbers.__getitem__, rows), datas, strict=True)

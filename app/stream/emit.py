@@ -147,6 +147,7 @@ class Emission:
         self._calls: dict[_Call, tuple[_Lane, list[int], int]] = {}
         self._ended: SimpleQueue[_Call] = SimpleQueue()
         self._bytes = 0
+        self._side_by_side = writer.concurrent_calls
         self._paused: list[tuple[float, _Lane, list[int]]] = []  # due when the deadline's remaining time is this
 
     def add(self, stream: str, rows: Sequence[int], keys: Sequence[str], datas: Sequence[bytes]) -> None:
@@ -186,7 +187,7 @@ class Emission:
         # A call for each stream in turn: one with much to send must not keep the others from starting.
         while waiting := [lane for lane in self._lanes.values() if len(lane.ready) >= least]:
             for lane in waiting:
-                room = len(self._calls) < self._writer.concurrent_calls
+                room = len(self._calls) < self._side_by_side
                 if not room or (self._calls and self._bytes >= CONCURRENT_BYTES):
                     return
                 self._start_call(lane)
@@ -220,10 +221,14 @@ class Emission:
         try:
             failed = call.result()
         except TransientError as error:
+            # A service that cannot answer so many calls at once is given fewer; else each try adds to what it holds.
+            self._side_by_side = max(1, self._side_by_side // 2)
             failed = dict.fromkeys(range(len(entries)), str(error))
         except MillraceError as error:
             self.failure = self.failure or error
             return
+        else:
+            self._side_by_side = min(self._side_by_side + 1, self._writer.concurrent_calls)
         accepted = [entry for place, entry in enumerate(entries) if place not in failed] if failed else entries
         self.accepted[lane.stream] += len(accepted)
         self._tracker.accepted([lane.rows[entry] for entry in accepted])

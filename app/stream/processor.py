@@ -49,7 +49,7 @@ class Result:
 
     Attributes:
         rows: How many records it held.
-        acknowledged: How many from the first one on are safe, without a gap.
+        acknowledged: How many from the first one on are safe, without a gap; an aggregate counts when all of it is.
         resume_at: The sequence number at which the shard resumes, or None when all are safe.
         published: The first outputs, sealed, as JSON.
         quarantined: The first quarantined records.
@@ -186,6 +186,8 @@ class _Run:
         if not self._processor.settings.test_run:
             result.acknowledged, failure = self._state.commit(result.acknowledged, self._deadline)
             result.failure = result.failure or failure
+        safe, result.acknowledged = result.acknowledged, self._batch.first_row_of(result.acknowledged)
+        result.counts["will_repeat"] += safe - result.acknowledged
         if result.acknowledged < len(self._batch):
             result.resume_at = self._batch.sequence_numbers[result.acknowledged]
         result.counts["retried"] = len(self._batch) - result.acknowledged

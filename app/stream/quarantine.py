@@ -78,6 +78,12 @@ def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str) -> Q
     )
 
 
+def _place_of(record: QuarantinedRecord) -> str:
+    """A record's place in its shard, short where it is not one of an aggregate's later ones."""
+    sub = record.source.sub_sequence_number
+    return f"{record.source.sequence_number}.{sub}" if sub else record.source.sequence_number
+
+
 def _sendable(text: str) -> str:
     """Text without lone surrogates, which no UTF-8 can hold."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -136,14 +142,14 @@ class Shelf:
         """Begins to write what is for the location, as one object of JSON lines; None when there is nothing.
 
         The object is named after its first and last record and their number, so that a replay of the batch writes the
-        same object again, and a replay of a part of it another one.
+        same object again, and a replay of a part of it another one, be it a part of one aggregate.
         """
         objects = self.destination.objects
         if not self._kept or objects is None:
             return None
-        first, last = self._kept[0][1], self._kept[-1][1].source.sequence_number
+        first, last = self._kept[0][1], self._kept[-1][1]
         where = f"{first.stage}/{first.source.stream}/{first.source.shard}"
-        name = f"{where}/{first.source.sequence_number}-{last}-{len(self._kept)}.jsonl"
+        name = f"{where}/{_place_of(first)}-{_place_of(last)}-{len(self._kept)}.jsonl"
         lines = msgspec.json.Encoder().encode_lines([record for _, record in self._kept])
         return self.writer.pool.submit(objects.put, name, lines), f"{objects.root}/{name}"
 

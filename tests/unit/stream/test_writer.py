@@ -13,6 +13,7 @@ from app.errors import CloudError
 from app.stream import emit
 from app.stream.deadline import Deadline
 from app.stream.emit import Emission, Writer
+from app.stream.putrecords import TransientError
 from app.stream.testing import FakeStreams
 from app.stream.tracker import Tracker
 
@@ -93,6 +94,28 @@ def test_pauses_double_up_to_their_cap_and_burn_no_time(monkeypatch: pytest.Monk
     assert max(bounds) <= emit.PAUSE_CAP_S
     assert len(streams.calls) < 20
     assert time.process_time() - before < 0.3
+
+
+def test_a_service_that_cannot_take_many_calls_at_once_is_given_fewer() -> None:
+    class Narrow(FakeStreams):
+        in_flight, peaks = 0, list[int]()
+
+        def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
+            self.in_flight += 1
+            self.peaks.append(self.in_flight)
+            time.sleep(0.01)
+            crowded = self.in_flight > 3
+            self.in_flight -= 1
+            if crowded:
+                raise TransientError("ReadTimeoutError")
+            return super().put(stream, keys, datas)
+
+    streams = Narrow()
+    tracker, emission = send(Writer(streams), [b"{}"] * 15_000, Deadline(30))
+    assert tracker.prefix == 15_000
+    assert emission.failure is None
+    assert max(streams.peaks[: emit.CONCURRENT_CALLS]) > 8
+    assert max(streams.peaks[2 * emit.CONCURRENT_CALLS :]) < 8
 
 
 def test_a_final_fault_waits_for_what_is_in_flight_and_starts_nothing_more() -> None:

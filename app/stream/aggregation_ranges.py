@@ -1,0 +1,94 @@
+"""Hash keys of records and hash key ranges of shards: which record belongs to which shard.
+
+A record's hash key is its explicit hash key, else the MD5 of its partition key as a 128-bit integer:
+https://docs.aws.amazon.com/streams/latest/dev/key-concepts.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app import aws
+from app.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class HashRange(NamedTuple):
+    """A shard's range of hash keys, or a part of one.
+
+    Attributes:
+        first: The lowest hash key.
+        last: The highest one, itself within the range.
+    """
+
+    first: int
+    last: int
+
+    def holds(self, hash_key: int) -> bool:
+        """Whether a hash key lies in it."""
+        return self.first <= hash_key <= self.last
+
+    def cut(self, parts: int) -> list[HashRange]:
+        """The same range in so many parts of equal size, as near as may be; in fewer where it is that small."""
+        size = self.last + 1 - self.first
+        bounds = sorted({self.first + size * part // parts for part in range(parts + 1)})
+        return [HashRange(first, after - 1) for first, after in itertools.pairwise(bounds)]
+
+
+def hash_key_of(partition_key: str) -> int:
+    """The hash key of a record that has no explicit one."""
+    return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest())
+
+
+def list_ranges(stream: str, *, only_open: bool = False) -> dict[str, HashRange]:
+    """The range of each shard that still has records or takes them, by shard id.
+
+    Args:
+        stream: The stream's name.
+        only_open: Without the shards that a split or merge has closed.
+
+    Raises:
+        MissingStreamError: There is no such stream.
+        CloudError: Its shards cannot be listed.
+    """
+    try:
+        pages = aws.client("kinesis").get_paginator("list_shards").paginate(StreamName=stream)
+        shards: list[dict[str, Any]] = [shard for page in pages for shard in page["Shards"]]
+    except (BotoCoreError, ClientError) as error:
+        raise aws.explained(error, f"stream {stream}") from error
+    return {
+        shard["ShardId"]: HashRange(
+            int(shard["HashKeyRange"]["StartingHashKey"]), int(shard["HashKeyRange"]["EndingHashKey"])
+        )
+        for shard in shards
+        if not (only_open and shard["SequenceNumberRange"].get("EndingSequenceNumber"))
+    }
+
+
+class ShardRanges:
+    """The ranges of streams' shards: asked for once a stream, and again when a shard is not among them."""
+
+    def __init__(self, ask: Callable[[str], Mapping[str, HashRange]] = list_ranges) -> None:
+        """Asks nothing yet."""
+        self._ask = ask
+        self._known: dict[str, dict[str, HashRange | None]] = {}
+
+    def of(self, stream: str, shard: str) -> HashRange | None:
+        """A shard's range; None for one that the stream does not have, which is remembered too.
+
+        Raises:
+            CloudError: The shards cannot be listed.
+        """
+        known = self._known.setdefault(stream, {})
+        if shard not in known:
+            known.update(self._ask(stream))
+            if shard not in known:
+                logger.warning("a shard that its stream does not list", extra={"stream": stream, "shard": shard})
+                known[shard] = None
+        return known[shard]
