@@ -1,0 +1,128 @@
+"""`python -m benchmarks`, which `millrace bench` and `scripts/bench.sh` call: the measurements, one command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+# One thread for each alike; to be said before numpy and scikit-learn are imported.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true")
+
+import msgspec
+import typer
+from rich.console import Console
+
+from app.errors import MillraceError, SettingsError
+from benchmarks import report
+from benchmarks.floor.build import build
+from benchmarks.models import LINEAR, TREES, write_models
+from benchmarks.processes import environment, start_server
+from benchmarks.put_records import measure_calls
+from benchmarks.results import Results
+from benchmarks.rounds import QUICK, Effort
+from benchmarks.start import image_size, measure_starts
+from benchmarks.throughput import ACKNOWLEDGED, CPU, Throughput, write_events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.throughput import Event
+
+
+class Part(StrEnum):
+    """What can be measured by itself."""
+
+    CPU = CPU
+    ACKNOWLEDGED = ACKNOWLEDGED
+    START = "start"
+    PUT_RECORDS = "put-records"
+
+
+Parts = Annotated[list[Part] | None, typer.Argument(help="Which measurements; all of them without.")]
+Quick = Annotated[bool, typer.Option("--quick", help="One pass of each: shows that all works, says little of speed.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything that was found to this file too.")]
+Image = Annotated[str, typer.Option(envvar="MILLRACE_IMAGE", help="Millrace's image, for its size.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Turns of each candidate, a quarter of a second or one pass each.")]
+
+
+def bench(
+    parts: Parts = None, quick: Quick = False, json: JsonFile = None, image: Image = "", rounds: Rounds = Effort.rounds
+) -> None:
+    """Measure Millrace beside its peers, in the same run: medians, ratios and the aims.
+
+    About ten minutes; benchmarks/README.md says what each row does.
+    """
+    if json is not None and not json.absolute().parent.is_dir():
+        raise SettingsError(f"--json {json}: there is no such folder: make it first")
+    effort = QUICK if quick else Effort(rounds=rounds)
+    progress = Console(stderr=True)
+    results = measure(
+        parts or list(Part), effort, image, lambda text: progress.print(f"[dim]{text}[/]", highlight=False)
+    )
+    where = report.machine()
+    console = Console()
+    console.width = max(console.width, report.WIDTH)
+    said = f"{where['date']}, {where['processors']} x {where['processor']}, Python {where['python']}"
+    console.print(f"{said}, load {where['load']}", highlight=False)
+    report.show(results, console)
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(report.as_json(results)), indent=2) + b"\n")
+
+
+def measure(parts: list[Part], effort: Effort, image: str, tell: Callable[[str], None]) -> Results:
+    """Measures the parts."""
+    results = Results()
+    server, url = start_server()
+    with server, tempfile.TemporaryDirectory(prefix="millrace-bench-") as name:
+        folder = Path(name)
+        if Part.PUT_RECORDS in parts:
+            tell("one PutRecords call")
+            results.calls = measure_calls(environment(folder, url), effort)
+        if {Part.CPU, Part.ACKNOWLEDGED, Part.START} & set(parts):
+            tell("writing events and building the floor")
+            events = write_events(folder)
+            floor, results.floor = build(folder)
+            for kind in (LINEAR, TREES):
+                tell(f"{kind}: fitting the model")
+                place = write_models(kind, folder)
+                if {Part.CPU, Part.ACKNOWLEDGED} & set(parts):
+                    throughput = Throughput(kind, place, url, floor if kind == LINEAR else None, tell)
+                    _measure_throughput(throughput, parts, events, effort, results)
+                if Part.START in parts:
+                    results.starts += measure_starts(kind, place, url, events[-1], effort=effort, tell=tell)
+        if Part.START in parts:
+            results.image_mb, results.image = image_size(image)
+    return results
+
+
+def _measure_throughput(
+    throughput: Throughput, parts: list[Part], events: list[Event], effort: Effort, results: Results
+) -> None:
+    try:
+        results.agreed += throughput.check_agreement(events, effort)
+        for part in (Part.CPU, Part.ACKNOWLEDGED):
+            if part in parts:
+                results.figures += throughput.measure(part, events, effort)
+    finally:
+        throughput.close()
+
+
+def main() -> None:
+    """Runs the command; what a user can mend is one line and an exit code, as in `millrace`."""
+    cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    cli.command(context_settings={"help_option_names": ["--help", "-h"]})(bench)
+    try:
+        cli(prog_name="millrace bench")
+    except MillraceError as error:
+        sys.stderr.write(f"millrace: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

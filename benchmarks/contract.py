@@ -1,0 +1,64 @@
+"""What every candidate of the benchmark agrees on: streams, the model's names, and the table of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+OUTPUT_STREAM = "bike-predictions"
+MODEL_NAME = "bike-bench"
+VERSION = "0123456789abcdef0123456789abcdef"  # as an MLflow run's id looks
+FEATURES = ("t1", "t2", "hum", "weather_code")
+LATENCY_MS = 15  # a PutRecords call within a region, as people measure it
+
+FLOOR, MILLRACE, POWERTOOLS, SEQUENTIAL = "floor", "millrace", "powertools", "by_hand"
+
+Handler: TypeAlias = Callable[[dict[str, Any], object], dict[str, Any]]
+"""An ordinary Lambda handler: the parsed event and a context to a response."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A candidate that is ready for events.
+
+    Attributes:
+        handle: Raw event bytes to response bytes; where it is not given, `handler` is called as Lambda's runtime does.
+        handler: An ordinary handler.
+        client: Its boto3 client; None where `service` stands.
+        service: Millrace's PutRecords seam.
+    """
+
+    handler: Handler | None = None
+    client: Any = None
+    handle: Callable[[bytes], bytes] | None = None
+    service: Any = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of the tables.
+
+    Attributes:
+        name: Its module in `benchmarks.peers`, but for the floor's.
+        title: What the row is called; `benchmarks/README.md` says what each does.
+        most: The largest event that is measured as it is, in records, by network; a larger one is scaled from it.
+    """
+
+    name: str
+    title: str
+    most: dict[str, int] = field(default_factory=dict)
+
+
+# A record at a time costs up to a minute of CPU, and minutes of latency, for a full event: those rows are scaled.
+_ONE_BY_ONE = {"stub": 1000, "server": 100}
+
+CANDIDATES = (
+    Candidate("seed", "(a) seed's way, put_record", _ONE_BY_ONE),
+    Candidate("seed_pyfunc", "(a2) the same with pyfunc", {"stub": 1000, "server": 50}),
+    Candidate(POWERTOOLS, "(b) Powertools"),
+    Candidate("powertools_batch", "(b2) Powertools, a batch"),
+    Candidate("pyfunc", "(c) mlflow.pyfunc, a batch"),
+    Candidate(SEQUENTIAL, "(s) by hand, boto3"),
+    Candidate(MILLRACE, "(d) Millrace"),
+)

@@ -1,0 +1,30 @@
+"""(s) What a careful person writes by hand: json, one scikit-learn predict a batch, boto3 calls one after another."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import joblib
+
+from benchmarks.contract import FEATURES, Peer
+from benchmarks.peers.writing import put_all, result_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_peer(folder: Path) -> Peer:
+    """Loads the model and makes the client once, as a module of the function would."""
+    model = joblib.load(folder / "model.joblib")
+    client = boto3.client("kinesis")
+
+    def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+        rides = [json.loads(base64.b64decode(record["kinesis"]["data"])) for record in event["Records"]]
+        counts = model.predict([[ride["features"][name] for name in FEATURES] for ride in rides]).tolist()
+        put_all(client, [result_of(count, ride["pred_id"]) for count, ride in zip(counts, rides, strict=True)])
+        return {"batchItemFailures": []}
+
+    return Peer(handler, client)

@@ -1,0 +1,156 @@
+"""Tables for a person, the aims beside what was found, and everything as JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from benchmarks.aims import aims
+from benchmarks.contract import FLOOR, MILLRACE
+from benchmarks.throughput import ACKNOWLEDGED, CPU
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.put_records import Call
+    from benchmarks.results import Results
+    from benchmarks.throughput import Figure
+
+WIDTH = 112  # columns that the widest table takes; a narrower terminal wraps it
+PACKAGES = (
+    "aws-lambda-powertools", "boto3", "botocore", "mlflow", "msgspec", "numpy", "onnxruntime", "pandas", "pydantic",
+    "scikit-learn",
+)  # fmt: skip
+_TITLES = {
+    CPU: "raw event bytes to response bytes, requests signed but not sent; ratios of CPU",
+    ACKNOWLEDGED: "raw event bytes to acknowledged PutRecords, 15 ms a call; ratios of the wall clock",
+}
+
+
+def machine() -> dict[str, Any]:
+    """Where and when this is."""
+    model = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    return {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "processor": model,
+        "processors": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def show(results: Results, console: Console) -> None:
+    """Prints the tables."""
+    for part, model in dict.fromkeys((figure.part, figure.model) for figure in results.figures):
+        console.print(_throughput([each for each in results.figures if (each.part, each.model) == (part, model)]))
+    if any(figure.measured_records < figure.records for figure in results.figures):
+        console.print("≈ measured with fewer records, named in the last column, and scaled up", highlight=False)
+    if results.floor and results.figures:
+        console.print(f"no floor: {results.floor}", highlight=False)
+    if results.figures:
+        console.print(f"{results.agreed} predictions compared before timing; all agreed", highlight=False)
+    if results.starts:
+        console.print(_starts(results))
+        size = f"{results.image}: {results.image_mb:.0f} MB" if results.image_mb is not None else results.image
+        console.print(f"image: {size}", highlight=False)
+    if results.calls:
+        console.print(_calls(results.calls))
+    table = Table(title="aims", title_justify="left")
+    for name in ("aim", "found", ""):
+        table.add_column(name)
+    for aim in aims(results):
+        table.add_row(aim.text, aim.found, {True: "met", False: "[bold]not met[/]", None: "unknown"}[aim.met])
+    if table.row_count:
+        console.print(table)
+
+
+def _throughput(figures: list[Figure]) -> Table:
+    table = Table(title=f"{figures[0].model}: {_TITLES[figures[0].part]}", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for name in ("records", "CPU ms", "wall ms", "/ floor", "vs (b)", "vs (s)", "passes", "of"):
+        table.add_column(name, justify="right")
+    for number, figure in enumerate(figures):
+        if number and figure.event != figures[number - 1].event:
+            table.add_section()
+        about = "≈" if figure.measured_records < figure.records else ""
+        style = "bold" if figure.candidate == MILLRACE else "dim" if figure.candidate == FLOOR else ""
+        table.add_row(
+            figure.title,
+            f"{figure.records:,}",
+            about + _ms(figure.cpu_ms),
+            about + _ms(figure.wall_ms),
+            _times(figure.times_floor),
+            _times(figure.vs_powertools),
+            _times(figure.vs_sequential),
+            str(figure.passes),
+            f"{figure.measured_records:,}" if about else "",
+            style=style,
+        )
+    return table
+
+
+def _starts(results: Results) -> Table:
+    table = Table(
+        title="starting a process; (a2) starts as (c) does, (b2) as (b); a full event with the network stubbed",
+        title_justify="left",
+    )
+    table.add_column("", no_wrap=True)
+    table.add_column("model", no_wrap=True)
+    for name in ("import ms", "INIT ms", "INIT CPU", "MB then", "event ms", "MB after", "peak MB"):
+        table.add_column(name, justify="right")
+    for start in results.starts:
+        table.add_row(
+            start.title,
+            start.model,
+            _ms(start.import_ms),
+            _ms(start.init_ms),
+            _ms(start.init_cpu_ms),
+            _mb(start.ready_mb),
+            _ms(start.event_ms),
+            _mb(start.after_mb),
+            _mb(start.peak_mb),
+            style="bold" if start.candidate == MILLRACE else "",
+        )
+    return table
+
+
+def _calls(calls: list[Call]) -> Table:
+    table = Table(title="one PutRecords call of 500 records, CPU ms", title_justify="left")
+    for name in ("bytes a record", "botocore's client", "signed request", "ratio"):
+        table.add_column(name, justify="right")
+    for call in calls:
+        ratio = call.generated_ms / call.signed_ms
+        table.add_row(f"{call.record_bytes:,}", _ms(call.generated_ms), _ms(call.signed_ms), f"{ratio:.1f}")
+    return table
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """Everything, for a file."""
+    return {"machine": machine(), **asdict(results), "aims": [asdict(aim) for aim in aims(results)]}
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits are enough
+
+
+def _mb(value: float | None) -> str:
+    return "?" if value is None else f"{value:.0f}"
+
+
+def _times(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 1 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004
