@@ -13,6 +13,7 @@ from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipeline
 from app.settings import Settings, read_settings
 from app.storage.objects import open_objects
 from app.storage.state import DynamoDbState
+from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Context, Deadline
 from app.stream.emit import CONCURRENT_CALLS, Writer
 from app.stream.event import read_event
@@ -36,7 +37,13 @@ def _open_bike(settings: Settings) -> Pipeline[Any]:
     return BikePipeline.open(settings)
 
 
-PIPELINES: Mapping[str, Opener] = {"bike": _open_bike}
+def _open_model(settings: Settings) -> Pipeline[Any]:
+    from app.pipelines.model.pipeline import ModelPipeline  # noqa: PLC0415 - the same
+
+    return ModelPipeline.open(settings)
+
+
+PIPELINES: Mapping[str, Opener] = {"bike": _open_bike, "model": _open_model}
 """Every pipeline by its name in `PIPELINE`, and how it is opened."""
 
 
@@ -76,6 +83,7 @@ class Runtime:
         self.writer = Writer(service)
         self.objects = open_objects(settings.quarantine_location) if settings.quarantine_location else None
         quarantine = QuarantineDestination(settings.quarantine_stream, self.objects, warns=not settings.test_run)
+        self._splitter = Splitter(settings.foreign_records)
         store = DynamoDbState(settings.state_table) if settings.state_table else None
         self._processors = {
             name: Processor(pipelines[name](settings), self.writer, quarantine, settings, store) for name in names
@@ -116,9 +124,10 @@ class Runtime:
             MillraceError: Nothing of the batch could be made safe, for a reason that a person must mend.
         """
         deadline = Deadline.of(context, self.settings.deadline_margin_ms)
-        batch, faults = read_event(event)
+        batch, faults, counts = self._splitter.split(*read_event(event))
         processor = self.processor_for(batch.stream)
         result = processor.process(batch, faults, deadline)
+        result.counts.update(counts)
         self._measure(processor, batch, result)
         if result.failure:
             telemetry.logger.error(str(result.failure), extra={"resume_at": result.resume_at})

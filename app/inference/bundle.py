@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from app.errors import DigestMismatchError, ModelError, UnknownRunError
-from app.inference.manifest import MANIFEST, Manifest, check_digest, read_manifest
+from app.inference.manifest import MANIFEST, File, Manifest, check_digest, read_manifest
 from app.storage.objects import FolderObjects, Objects, open_objects
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 OWN_BUNDLES = Path(__file__).parents[2] / "model" / "bundles"
 _MAX_LISTED = 5  # run ids in a message; more would hide it
@@ -80,6 +82,55 @@ def find_bundle(name: str, run_id: str = "", location: str = "") -> Bundle:
     bundle = Bundle(manifest, open_objects(place))
     if not isinstance(bundle.objects, FolderObjects):
         bundle = _fetch(bundle)
+    bundle.verify()
+    return bundle
+
+
+def list_bundles(location: str = "") -> list[Bundle | ModelError]:
+    """Every bundle at a location, newest first; nothing but manifests is read.
+
+    Args:
+        location: A folder or `s3://…`; empty means this repository's.
+
+    Returns:
+        Bundles, and behind them why each manifest that cannot be read cannot.
+    """
+    root = open_objects(location or str(OWN_BUNDLES))
+    found: list[Bundle] = []
+    faults: list[Bundle | ModelError] = []
+    for path in root.names():
+        folder, _, file = path.rpartition("/")
+        if file != MANIFEST:
+            continue
+        place = f"{root.root}/{folder}".rstrip("/")
+        try:
+            found.append(Bundle(read_manifest(root.get(path) or b"", place), open_objects(place)))
+        except ModelError as fault:
+            faults.append(fault)
+    return [*sorted(found, key=lambda each: each.manifest.created, reverse=True), *faults]
+
+
+def write_bundle(place: Objects, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+    """Writes a bundle, the manifest last: a place without one is no bundle yet.
+
+    Args:
+        place: Where it goes: `<name>/<run id>` below a location.
+        manifest: What the bundle says of itself, but for its files.
+        files: Data by file name.
+
+    Raises:
+        ModelError: There is a bundle already; or a file is of a kind that no bundle may hold.
+        CloudError: It cannot be written.
+    """
+    if place.get(MANIFEST) is not None:
+        raise ModelError(f"{place.root}: holds a bundle already, which results may name; remove it to write it again")
+    digests = {name: File(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
+    manifest = msgspec.structs.replace(manifest, files=digests)
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    bundle = Bundle(read_manifest(text, place.root), place)
+    for name, data in files.items():
+        place.put(name, data)
+    place.put(MANIFEST, text)
     bundle.verify()
     return bundle
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,33 +24,55 @@ if TYPE_CHECKING:
 
     from app.inference.bundle import Bundle
 
-Floats = "NDArray[np.float32]"
-
 
 class ColumnModel(Protocol):
-    """A model of numeric features."""
+    """A model of numeric features.
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    Attributes:
+        dtype: What it takes its features as.
+    """
+
+    dtype: type[np.floating[Any]]
+
+    def predict(self, features: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         """Predictions for a matrix of shape (rows, features): shape (rows,) or (rows, outputs)."""
 
 
 class LinearModel:
-    """`features @ coef + intercept`."""
+    """`features @ coef + intercept`, a classifier's optionally through softmax, in float64 as scikit-learn has it."""
 
-    def __init__(self, coef: NDArray[np.float32], intercept: NDArray[np.float32]) -> None:
+    dtype: type[np.floating[Any]] = np.float64
+
+    def __init__(self, coef: NDArray[np.float64], intercept: NDArray[np.float64], *, softmax: bool = False) -> None:
         """Takes coefficients of shape (features,) or (features, outputs)."""
-        self._coef, self._intercept = coef, intercept
+        self._coef, self._intercept, self._softmax = coef, intercept, softmax
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Predictions of shape (rows,) or (rows, outputs)."""
-        return np.asarray(features @ self._coef + self._intercept, np.float32)
+        outputs = self._coef.shape[1:]
+        found = np.empty((len(features), *outputs))
+        found[:] = self._intercept
+        # A column at a time: a matrix product sums in an order that depends on how many rows there are.
+        for column, weight in zip(features.T, self._coef, strict=True):
+            found += column[:, None] * weight if outputs else column * weight
+        if self._softmax:
+            found -= found.max(axis=1, keepdims=True)
+            np.exp(found, out=found)
+            found /= found.sum(axis=1, keepdims=True)
+        return found
 
 
 class OnnxModel:
     """An ONNX graph with one matrix in; the first output counts."""
 
-    def __init__(self, graph: bytes) -> None:
-        """Loads a graph; one thread, since a small function has less than one processor."""
+    def __init__(self, graph: bytes, *, rows_alone: bool = False) -> None:
+        """Loads a graph; one thread, since a small function has less than one processor.
+
+        Args:
+            graph: Its bytes.
+            rows_alone: Run each row by itself: the graph's sums depend on the rows beside it.
+        """
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its maker by default
         import onnxruntime  # noqa: PLC0415 - 90 ms that a linear model need not pay
 
         options = onnxruntime.SessionOptions()
@@ -59,11 +82,19 @@ class OnnxModel:
             self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base but this
             raise ModelError(f"not an ONNX graph that this ONNX Runtime runs: {type(error).__name__}") from error
-        self._input: str = self._session.get_inputs()[0].name
+        given = self._session.get_inputs()[0]
+        self._input: str = given.name
+        self.dtype: type[np.floating[Any]] = np.float64 if given.type == "tensor(double)" else np.float32
+        self._rows_alone = rows_alone
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, features: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         """Predictions; a single output column comes back as shape (rows,)."""
-        found: NDArray[np.float32] = self._session.run(None, {self._input: features})[0]
+        features = features.astype(self.dtype, copy=False)
+        if self._rows_alone and len(features) > 1:
+            return np.concatenate([self.predict(row[None]) for row in features])
+        # A row alone goes in twice: for one row, ONNX Runtime sums in another order than for two.
+        rows = features.repeat(2, axis=0) if len(features) == 1 else features
+        found: NDArray[np.floating[Any]] = self._session.run(None, {self._input: rows})[0][: len(features)]
         return found[:, 0] if found.ndim > 1 and found.shape[1] == 1 else found
 
 
@@ -122,16 +153,22 @@ class TextModel:
 
 
 def load_columns(bundle: Bundle, file: str) -> ColumnModel:
-    """The numeric model in a bundle's file: `.onnx`, or `.npz` with `coef` and `intercept`.
+    """The numeric model in a bundle's file: `.onnx`, or `.npz` with `coef`, `intercept` and perhaps `softmax`.
 
     Raises:
         ModelError: The file holds another kind of thing.
     """
-    data = bundle.read(file)
+    target = bundle.manifest.target
+    return open_columns(file, bundle.read(file), rows_alone=target is not None and target.rows_alone)
+
+
+def open_columns(file: str, data: bytes, *, rows_alone: bool = False) -> ColumnModel:
+    """The numeric model in a file's bytes; see `load_columns`."""
     if file.endswith(".onnx"):
-        return OnnxModel(data)
+        return OnnxModel(data, rows_alone=rows_alone)
     arrays = read_arrays(data, file, {"coef", "intercept"})
-    return LinearModel(arrays["coef"].astype(np.float32), arrays["intercept"].astype(np.float32))
+    softmax = bool(arrays.get("softmax", False))
+    return LinearModel(arrays["coef"].astype(np.float64), arrays["intercept"].astype(np.float64), softmax=softmax)
 
 
 def load_text(bundle: Bundle, file: str) -> TextModel:

@@ -5,7 +5,6 @@ Read `fit.py` for what is learnt; here is what happens around it: the split, the
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import sys
@@ -14,16 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import numpy as np
 import typer
 
-from app.errors import MillraceError, SettingsError
-from app.inference.bundle import find_bundle
-from app.inference.manifest import MANIFEST, Field, File, Manifest
+from app.errors import CloudError, MillraceError, SettingsError
+from app.inference.bundle import write_bundle
+from app.inference.manifest import Field, Manifest
 from app.inference.models import OnnxModel
 from app.pipelines.bike.features import REQUIRED, TREE_FEATURES, WEATHER
 from app.pipelines.bike.model import FALLBACK, RATIO, TABLES, BikeModel
+from app.storage.objects import FolderObjects
 from model.bike.table import Table, read_table
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def _learn(mlflow: Any, run_id: str, past: Table, future: Table, out: Path) -> N
     decided = card.Growth(per_year, error, kept, rmse[True], rmse[False])
     files["card.md"] = card.card_text(run_id, past, future, found, decided).encode()
     files["card.png"] = card.card_figure(future, found)
-    manifest = _manifest(run_id, past, found, decided, files)
+    manifest = _manifest(run_id, past, found, decided)
 
     folder = _write(out / run_id, files, manifest)
 
@@ -110,7 +109,7 @@ def _learn(mlflow: Any, run_id: str, past: Table, future: Table, out: Path) -> N
 
 def _export(fitted: Fitted) -> dict[str, bytes]:
     """The model as data-only files."""
-    from model.bike.export import trees_to_onnx  # noqa: PLC0415 - imports the training packages
+    from app.inference.importing.trees import trees_to_onnx  # noqa: PLC0415 - imports the training packages
 
     tables = io.BytesIO()
     np.savez(tables, **{name: getattr(fitted.tables, name) for name in fitted.tables.__slots__})
@@ -121,7 +120,7 @@ def _export(fitted: Fitted) -> dict[str, bytes]:
     }
 
 
-def _manifest(run_id: str, past: Table, found: Evaluation, growth: Growth, files: dict[str, bytes]) -> Manifest:
+def _manifest(run_id: str, past: Table, found: Evaluation, growth: Growth) -> Manifest:
     from model.bike.card import ATTRIBUTION  # noqa: PLC0415 - imports the training packages
 
     scores = list(found.by_fields.values())
@@ -143,20 +142,16 @@ def _manifest(run_id: str, past: Table, found: Evaluation, growth: Growth, files
         metrics=metrics,
         training_data_sha256=past.sha256,
         attribution="\n".join(ATTRIBUTION),
-        files={name: File(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()},
+        files={},
     )
 
 
 def _write(folder: Path, files: dict[str, bytes], manifest: Manifest) -> Path:
-    """Writes a bundle, the manifest last: a folder without one is no bundle yet."""
-    content = {**files, MANIFEST: msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"}
+    """Writes the bundle and reads it back as a function will."""
     try:
-        folder.mkdir(parents=True)
-        for name, data in content.items():
-            (folder / name).write_bytes(data)
-    except OSError as error:
-        raise SettingsError(f"{folder}: cannot be written: {error.strerror}: give another folder with --out") from None
-    find_bundle(manifest.name, location=str(folder))  # checks every file as a function will
+        write_bundle(FolderObjects(folder), manifest, files)
+    except CloudError as error:
+        raise SettingsError(f"{error}: give another folder with --out") from None
     return folder
 
 

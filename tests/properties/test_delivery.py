@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.storage.state import MemoryState
 from app.stream import emit
-from app.stream.batch import Batch, Emit, Outcome, Quarantine
+from app.stream.batch import Batch, Emit, Quarantine, listed
 from app.stream.deadline import Deadline
 from app.stream.emit import Writer
 from app.stream.pipeline import Plain, isolate
@@ -117,7 +117,7 @@ def test_halving_isolates_exactly_the_poison(case: tuple[int, set[int]]) -> None
 
     columns: list[Any] = [""] * size
     batch = Batch("s", columns, columns, columns, columns, columns, columns, list(range(size)))
-    outcomes: list[Outcome] = isolate(run, batch, {}).outcomes
+    outcomes = listed(isolate(run, batch, {}).outcomes)
     assert {row for row, outcome in enumerate(outcomes) if isinstance(outcome, Quarantine)} == poison
     assert len(outcomes) == size
     # A poisoned record costs at most two calls a level.

@@ -85,7 +85,5 @@ def test_linear_model_is_scikit_learns_regression(outputs: int) -> None:
     target = features @ chance.normal(size=(4, outputs)) + chance.normal(size=(200, outputs)) / 10 + 5
     regression = LinearRegression().fit(features, target[:, 0] if outputs == 1 else target)
     arrays = saved(coef=regression.coef_.T, intercept=np.asarray(regression.intercept_))
-    model = LinearModel(arrays["coef"].astype(np.float32), arrays["intercept"].astype(np.float32))
-    found = model.predict(features)
-    assert found.dtype == np.float32
-    assert found == pytest.approx(regression.predict(features), abs=1e-4)
+    found = LinearModel(arrays["coef"], arrays["intercept"]).predict(features)
+    assert found == pytest.approx(regression.predict(features), rel=1e-6)

@@ -106,11 +106,10 @@ def test_training_again_gives_the_same_model(trained: Trained, tmp_path: Path) -
         assert again.read(name) == trained.bundle.read(name)
 
 
-def test_a_split_decides_in_the_graph_as_in_scikit_learn_on_both_sides_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT)
+def test_a_split_decides_in_the_graph_as_in_scikit_learn_on_both_sides_of_it() -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 - only where it is installed
 
-    from model.bike.export import trees_to_onnx  # noqa: PLC0415 - the same
+    from app.inference.importing.trees import trees_to_onnx  # noqa: PLC0415 - the same
 
     random = np.random.default_rng(0)
     features = random.normal(size=(2000, 3)).astype(np.float32)

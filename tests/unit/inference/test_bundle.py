@@ -12,7 +12,7 @@ import pytest
 from app.errors import DigestMismatchError, ModelError, UnknownRunError
 from app.inference.bundle import find_bundle
 from app.inference.manifest import MANIFEST, File, Manifest
-from app.inference.models import TextModel, load_columns, load_text
+from app.inference.models import LinearModel, TextModel, load_columns, load_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +103,19 @@ def test_a_linear_model_is_a_product_and_a_sum(tmp_path: Path) -> None:
     model = load_columns(find_bundle("toy", location=str(tmp_path)), "model.npz")
     found = model.predict(np.array([[1, 0], [0, 1], [3, 2]], np.float32))
     assert found.tolist() == [2.5, -0.5, 4.5]
+
+
+@pytest.mark.parametrize("outputs", [(), (3,)])
+@pytest.mark.parametrize("softmax", [False, True])
+def test_linear_predictions_do_not_depend_on_the_batch(outputs: tuple[int, ...], *, softmax: bool) -> None:
+    # numpy's product does: BLAS has other kernels for one row, and for the last rows of many.
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(100, 16))
+    model = LinearModel(random.normal(size=(16, *outputs)), np.ones(outputs), softmax=softmax and bool(outputs))
+    together = model.predict(rows)
+    for size in (1, 2, 3, 7):
+        parts = [model.predict(rows[start : start + size]) for start in range(0, len(rows), size)]
+        assert (np.concatenate(parts) == together).all()
 
 
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:

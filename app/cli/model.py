@@ -1,0 +1,234 @@
+"""`model import`, `list`, `show` and `verify`: a logged model into a bundle, and what bundles there are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.errors import DigestMismatchError, ModelError, SettingsError, UnknownRunError
+from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles
+from app.runtime import PIPELINES
+from app.settings import Settings, read_settings
+
+Source = Annotated[
+    str, typer.Argument(help="runs:/ID/NAME, models:/NAME/VERSION, models:/NAME@ALIAS, a folder, or s3://….")
+]
+Name = Annotated[str, typer.Option(help="The bundle's name: MODEL_NAME later.")]
+Target = Annotated[str, typer.Option(help="The field of a result that holds the prediction.")]
+Round = Annotated[bool, typer.Option("--round", help="Round predictions to whole numbers.")]
+Probabilities = Annotated[bool, typer.Option("--probabilities", help="A classifier's probabilities in results too.")]
+SampleFile = Annotated[Path | None, typer.Option("--sample", help="Rows to compare on: CSV, or JSON lines.")]
+Features = Annotated[str, typer.Option(help="Names of the inputs, a,b,c, for a model without a signature.")]
+Attribution = Annotated[str, typer.Option(help="What the licence of the training data asks to be shown.")]
+AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="Open a pickle, which may run any code.")]
+Output = Annotated[str, typer.Option(help="A folder or s3://… of bundles; else MODEL_LOCATION, else model/bundles.")]
+Location = Annotated[str, typer.Option(help="A folder or s3://… of bundles; else MODEL_LOCATION, else model/bundles.")]
+OnlyName = Annotated[str, typer.Argument(help="A bundle's name; all without.")]
+RunId = Annotated[str, typer.Argument(help="A run id or its beginning; without it the newest.")]
+AnyRunId = Annotated[str, typer.Argument(help="A run id or its beginning; all without.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
+
+_NO_TERMINAL_WIDTH = 200  # columns: where another program reads, an id must not be cut short
+_METRICS_SHOWN = 3  # in the list; `show` has them all
+
+
+def register(cli: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Model bundles: bring one in, list, show and verify them.")
+    group.command("import")(import_one)
+    group.command("list")(list_all)
+    group.command("show")(show_one)
+    group.command("verify")(verify)
+    cli.add_typer(group, name="model")
+
+
+def import_one(
+    source: Source,
+    name: Name,
+    target: Target = "prediction",
+    rounded: Round = False,
+    probabilities: Probabilities = False,
+    sample: SampleFile = None,
+    features: Features = "",
+    attribution: Attribution = "",
+    allow_pickle: AllowPickle = False,
+    output: Output = "",
+) -> None:
+    """Turn an MLflow scikit-learn model into a bundle that PIPELINE=model runs.
+
+    The model is converted to data (.npz or ONNX), and both must give the same predictions on a sample. Run it as
+    scripts/import_model.sh, which makes the environment that it needs.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # importing needs no network but the tracking server's
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    try:
+        from app.inference.importing.run import Wanted, import_model  # noqa: PLC0415 - heavy, and not everywhere
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"{error.name} is missing: run `./scripts/import_model.sh …`, which installs what importing needs, "
+            "instead of `millrace model import …`"
+        ) from None
+    for noisy in ("mlflow", "skl2onnx", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    wanted = Wanted(
+        name=name,
+        target=target,
+        output=output or _location(""),
+        rounded=rounded,
+        probabilities=probabilities,
+        sample=sample,
+        features=tuple(each.strip() for each in features.split(",") if each.strip()),
+        attribution=attribution,
+        allow_pickle=allow_pickle,
+    )
+    bundle = import_model(source, wanted, _say)
+    _say(f"bundle: {bundle.objects.root}")
+    sys.stdout.write(f"MODEL_NAME={name} RUN_ID={bundle.manifest.run_id}\n")
+
+
+def list_all(location: Location = "", as_json: AsJson = False) -> None:
+    """List bundles, newest first."""
+    found = list_bundles(_location(location))
+    bundles = [each for each in found if isinstance(each, Bundle)]
+    if as_json:
+        for bundle in bundles:
+            sys.stdout.write(msgspec.json.encode(bundle.manifest).decode() + "\n")
+    else:
+        table = Table("name", title=f"{len(bundles)} bundle{'s' * (len(bundles) != 1)}")
+        for column in ("run id", "created"):
+            table.add_column(column, no_wrap=True)
+        table.add_column("metrics")
+        for bundle in bundles:
+            manifest = bundle.manifest
+            metrics = ", ".join(f"{name} {value:.6g}" for name, value in [*manifest.metrics.items()][:_METRICS_SHOWN])
+            metrics += ", …" * (len(manifest.metrics) > _METRICS_SHOWN)
+            table.add_row(manifest.name, manifest.run_id, manifest.created, metrics)
+        _print(table)
+    for fault in found:
+        if isinstance(fault, ModelError):
+            _say(f"not a bundle: {fault}")
+
+
+def show_one(name: OnlyName, run_id: RunId = "", location: Location = "", as_json: AsJson = False) -> None:
+    """Show what a bundle says of itself."""
+    bundle = _chosen(name, run_id, location)[0]
+    manifest = bundle.manifest
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n")
+        return
+    facts = Table(show_header=False, title=f"{manifest.name} at {bundle.objects.root}")
+    told: dict[str, Any] = {
+        "run id": manifest.run_id,
+        "model": manifest.model,
+        "created": manifest.created,
+        "predicts": _predicts(bundle),
+        "training data": manifest.training_data_sha256,
+        "attribution": manifest.attribution,
+    }
+    for fact, value in told.items():
+        if value:
+            facts.add_row(fact, str(value))
+    _print(facts)
+    inputs = Table("input", "type", "required", "categories")
+    for field in manifest.signature:
+        categories = ", ".join(map(str, field.categories or []))
+        inputs.add_row(field.name, field.type, "yes" if field.required else "no", categories)
+    _print(inputs)
+    metrics = Table("metric", "value")
+    for metric, number in manifest.metrics.items():
+        metrics.add_row(metric, f"{number:.6g}")
+    _print(metrics)
+    files = Table("file", "bytes", "sha256")
+    for file, each in manifest.files.items():
+        files.add_row(file, f"{each.size_bytes:,}", each.sha256)
+    _print(files)
+
+
+def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") -> None:
+    """Check every digest of bundles, and that each loads and predicts one row; exit code 22 or 20 where not."""
+    faults: list[ModelError] = []
+    table = Table("name", "run id", "files", "finding")
+    for bundle in _chosen(name, run_id, location):
+        try:
+            bundle.verify()
+            _predict_one(bundle)
+        except ModelError as fault:
+            faults.append(fault)
+            finding = f"[red]{'changed' if isinstance(fault, DigestMismatchError) else 'unusable'}[/]"
+        else:
+            finding = "[green]right[/]"
+        manifest = bundle.manifest
+        table.add_row(manifest.name, manifest.run_id, str(len(manifest.files)), finding)
+    _print(table)
+    if faults:
+        worst = max(faults, key=lambda each: each.exit_code)
+        for each in faults:
+            if each is not worst:
+                _say(str(each))
+        raise worst
+
+
+def _predict_one(bundle: Bundle) -> None:
+    """Opens a bundle with the pipeline that runs it, and gives that a record with a one in every required field."""
+    manifest = bundle.manifest
+    pipeline = "model" if manifest.target else manifest.name
+    if pipeline not in PIPELINES:
+        raise ModelError(f"{bundle.objects.root}: no pipeline runs it: it has no target, and none is named {pipeline}")
+    settings = Settings(model_name=manifest.name, run_id=manifest.run_id, model_location=bundle.objects.root)
+    opened: Any = PIPELINES[pipeline](settings)
+    features: dict[str, Any] = {
+        field.name: field.categories[0] if field.categories else 1 for field in manifest.signature if field.required
+    }
+    steps = opened.explain(msgspec.convert({"features": features, "pred_id": 1}, opened.record_type))
+    if "quarantined" in steps:
+        raise ModelError(f"{bundle.objects.root}: predicts nothing for a row of ones: {steps['quarantined']}")
+
+
+def _chosen(name: str, run_id: str, location: str) -> list[Bundle]:
+    """The bundles of a name and a run, newest first.
+
+    Raises:
+        UnknownRunError: There are none.
+        ModelError: A manifest cannot be read.
+    """
+    place = _location(location)
+    found = list_bundles(place)
+    for fault in found:
+        if isinstance(fault, ModelError):
+            raise fault
+    bundles = [each for each in found if isinstance(each, Bundle)]
+    wanted = [each for each in bundles if name in {"", each.manifest.name} and each.manifest.run_id.startswith(run_id)]
+    if not wanted:
+        there = ", ".join(sorted({each.manifest.name for each in bundles})) or "none"
+        what = f"bundle of {name}" if name else "bundle"
+        raise UnknownRunError(f"{place} holds no {what} {run_id}".rstrip() + f"; there are {there}")
+    return wanted
+
+
+def _predicts(bundle: Bundle) -> str:
+    target = bundle.manifest.target
+    if target is None:
+        return f"as the pipeline {bundle.manifest.name} says"
+    kind = "a whole number" if target.rounded else "a number"
+    labels = "" if target.labels is None else f"one of {', '.join(map(str, target.labels))}"
+    return f"{target.name}: {labels or kind}{', with probabilities' if target.probabilities else ''}"
+
+
+def _location(given: str) -> str:
+    return given or read_settings(os.environ).model_location or str(OWN_BUNDLES)
+
+
+def _print(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else _NO_TERMINAL_WIDTH).print(table)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
