@@ -1,0 +1,111 @@
+"""The image, the Docker that runs it, functions in it, and the figures that they show."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app import aws
+from app.cloud import supervisor
+from app.cloud.process import free_ports
+from app.cloud.state import state_dir
+from app.stream.shards import create_stream
+from tests.image.containers import Docker, Function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_numbers = itertools.count()
+_figures = pytest.StashKey[dict[str, str]]()
+TIMEOUT_S = 60  # the seed's function has seconds; a busy machine's emulator needs some of them
+
+
+@pytest.fixture(scope="session")
+def docker() -> Docker:
+    """The docker command that `scripts/test_image.sh` chose."""
+    command = os.environ.get("MILLRACE_TEST_DOCKER")
+    if not command:
+        pytest.skip("scripts/test_image.sh runs these")
+    return Docker(command)
+
+
+@pytest.fixture(scope="session")
+def image(docker: Docker) -> str:  # noqa: ARG001 - skips where there is none
+    """The image under test."""
+    return os.environ["MILLRACE_TEST_IMAGE"]
+
+
+@pytest.fixture
+def start_function(docker: Docker, image: str) -> Iterator[Callable[..., Function]]:
+    """Starts functions, each with its environment, and ends them with the test."""
+    started: list[Function] = []
+
+    def start(handler: str = "app.lambda_function.lambda_handler", **environ: str) -> Function:
+        environ = {"AWS_LAMBDA_FUNCTION_TIMEOUT": str(TIMEOUT_S), "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", **environ}
+        function = Function(docker, image, handler, environ)
+        started.append(function)
+        return function
+
+    yield start
+    for function in started:
+        function.remove()
+
+
+@pytest.fixture(scope="session")
+def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[supervisor.Cloud]:
+    [port] = free_ports(1)
+    with pytest.MonkeyPatch.context() as patch:
+        # The emulator is installed where `millrace cloud up` has it; all else is gone with the tests.
+        patch.setenv("MILLRACE_CLOUD_NODE_DIR", os.environ.get("MILLRACE_CLOUD_NODE_DIR", str(state_dir() / "node")))
+        patch.setenv("MILLRACE_CLOUD_DIR", str(tmp_path_factory.mktemp("cloud")))
+        try:
+            yield supervisor.up(port)
+        finally:
+            supervisor.down(port)
+
+
+@pytest.fixture
+def cloud(running_cloud: supervisor.Cloud, monkeypatch: pytest.MonkeyPatch) -> supervisor.Cloud:
+    """A local cloud on loopback, where containers on the host's network are, and the environment that points to it."""
+    for name, value in running_cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    aws.forget()
+    return running_cloud
+
+
+@pytest.fixture
+def new_stream(cloud: supervisor.Cloud) -> Callable[[str], str]:  # noqa: ARG001 - the environment first
+    """Makes a stream of the test's own and gives its name."""
+
+    def make(kind: str) -> str:
+        name = f"{kind}-{next(_numbers)}"
+        create_stream(name, 1)
+        return name
+
+    return make
+
+
+@pytest.fixture
+def publishing(cloud: supervisor.Cloud, new_stream: Callable[[str], str]) -> dict[str, str]:
+    """The environment of a function that publishes to streams of the test's own."""
+    return {
+        **cloud.environment,
+        "OUTPUT_STREAM": new_stream("out"),
+        "QUARANTINE_STREAM": new_stream("aside"),
+        "PARTIAL_RESPONSES": "True",
+    }
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What the summary shows: numbers for a person, that no test asserts on."""
+    return request.config.stash.setdefault(_figures, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Shows the figures."""
+    for name, value in sorted(config.stash.get(_figures, {}).items()):
+        terminalreporter.write_line(f"{name}: {value}")
