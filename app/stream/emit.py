@@ -23,7 +23,7 @@ from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES, PutRecords, Transi
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from app.stream.deadline import Deadline
     from app.stream.tracker import Tracker
@@ -100,13 +100,17 @@ class _Lane:
                 self.busy.add(key)
                 self.ready.append(entry)
 
-    def next_call(self) -> tuple[list[int], int]:
-        """Takes the entries of the next call off the ready ones, and their bytes."""
-        next_ones = itertools.islice(self.ready, CALL_RECORDS)
-        # A key's character has at most four bytes.
-        sizes = list(itertools.accumulate(len(self.datas[entry]) + 4 * len(self.keys[entry]) for entry in next_ones))
-        count = max(1, bisect_right(sizes, CALL_BYTES))
-        return [self.ready.popleft() for _ in range(count)], sizes[count - 1]
+    def next_call(self) -> tuple[list[int], list[str], list[bytes]]:
+        """Takes the next call's entries off the ready ones; gives them with their keys and their data."""
+        entries = list(itertools.islice(self.ready, CALL_RECORDS))
+        keys, datas = [self.keys[entry] for entry in entries], [self.datas[entry] for entry in entries]
+        if _size(keys, datas) > CALL_BYTES:
+            sizes = itertools.accumulate(map(_size, zip(keys), zip(datas)))
+            count = max(1, bisect_right(list(sizes), CALL_BYTES))
+            entries, keys, datas = entries[:count], keys[:count], datas[:count]
+        for _ in entries:
+            self.ready.popleft()
+        return entries, keys, datas
 
     def release(self, entries: Sequence[int]) -> None:
         """Frees the keys of accepted entries: the next entry of each becomes ready."""
@@ -124,6 +128,11 @@ class _Lane:
             self.ready.append(waiting.popleft())
             if not waiting:
                 del self.held[key]
+
+
+def _size(keys: Iterable[str], datas: Iterable[bytes]) -> int:
+    """What records weigh in a call, in bytes: a key's character has at most four."""
+    return sum(map(len, datas)) + 4 * sum(map(len, keys))
 
 
 class Emission:
@@ -193,9 +202,8 @@ class Emission:
                 self._start_call(lane)
 
     def _start_call(self, lane: _Lane) -> None:
-        entries, size = lane.next_call()
-        keys = [lane.keys[entry] for entry in entries]
-        datas = [lane.datas[entry] for entry in entries]
+        entries, keys, datas = lane.next_call()
+        size = _size(keys, datas)
         call = self._writer.pool.submit(self._writer.service.put, lane.stream, keys, datas)
         self._calls[call] = (lane, entries, size)
         call.add_done_callback(self._ended.put)
