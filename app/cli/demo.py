@@ -21,12 +21,13 @@ from rich.table import Table
 
 from app import aws
 from app.cli.examples import INPUT_STREAM, OUTPUT_STREAM
-from app.cli.records import bike_record, feed_stream
+from app.cli.feeding import feed_stream
+from app.cli.records import bike_record
 from app.errors import SettingsError
 from app.pipelines.bike.synthetic import synthetic_rows
 from app.runtime import Runtime
 from app.settings import Settings
-from app.stream.mapping import Mapping, MappingSettings
+from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.shards import StartingPosition, create_stream, read_stream
 
 if TYPE_CHECKING:
@@ -103,9 +104,9 @@ def _process(console: Console, total: int) -> int:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
         mapping = Mapping(
-            MappingSettings(stream_name=INPUT_STREAM, batch_size=500),
+            MappingSettings(stream_name=INPUT_STREAM, batch_size=500, function_response_types=(REPORT_FAILURES,)),
             runtime.handle,
-            lambda *, records, answer: progress.update(task, advance=records, refresh=bool(answer)),
+            lambda report: progress.update(task, advance=report.done),
         )
         return mapping.run(drain=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from app.stream.mapping import build_event
+from app.stream.mapping.event import build_event
 
 INPUT_STREAM = "passenger_events"
 OUTPUT_STREAM = "bike-predictions"

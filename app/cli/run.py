@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,18 +12,19 @@ import msgspec
 import typer
 from rich.console import Console
 
+from app.cli.driving import drive, open_here
 from app.cli.examples import INPUT_STREAM, RECORD, example_event
-from app.errors import EventError, SettingsError
+from app.errors import EventError
 from app.runtime import Runtime, open_runtime
 from app.settings import read_settings
+from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.batch import Quarantine
-from app.stream.mapping import Mapping, MappingSettings
+from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.payload import decode_payload
 from app.telemetry import emit_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as ReadMapping
-    from types import FrameType
 
     Dimensions = ReadMapping[str, str]
     Numbers = ReadMapping[str, float]
@@ -62,33 +62,20 @@ def run(
     line a batch: for a person on a terminal, elsewhere as CloudWatch would get it.
     """
     console = Console(stderr=True)
-    given = read_settings({"PARTIAL_RESPONSES": "True", **os.environ})  # this mapping honours them
-    if given.deadline_margin_ms >= timeout * 1000:
-        raise SettingsError(f"DEADLINE_MARGIN_MS is {given.deadline_margin_ms}: set less than --timeout, {timeout:g} s")
-    measure = partial(_show_batch, console) if console.is_terminal else emit_metrics
-    runtime = Runtime(given, measure=measure)
-    if not given.test_run:
-        runtime.check_destinations()
     settings = MappingSettings(
         stream_name=stream,
         batch_size=batch_size,
         maximum_batching_window_in_seconds=window,
         starting_position=starting_position,
         starting_position_timestamp=starting_position_timestamp,
+        function_response_types=(REPORT_FAILURES,),
         timeout=timeout,
     )
+    measure = partial(_show_batch, console) if console.is_terminal else emit_metrics
+    runtime = open_here(settings, measure)
     mapping = Mapping(settings, runtime.handle)
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        console.print("stopping after the batch in hand; again to stop at once", highlight=False)
-        mapping.stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
     console.print(f"{stream} → {runtime.settings.output_stream or 'nowhere (TEST_RUN)'}; Ctrl-C stops", highlight=False)
-    acknowledged = mapping.run(drain=drain)
-    console.print(f"{acknowledged} records acknowledged", highlight=False)
+    drive(mapping, console, drain=drain)
 
 
 def _show_batch(
@@ -113,15 +100,21 @@ def invoke(event: EventFile = None) -> None:
 def explain(record: RecordText = None) -> None:
     """Show one record's way: bytes, decoded value, features, prediction, id. Nothing is published.
 
-    A record that would be quarantined is explained too: with which reason, and what is wrong.
+    A record that would be quarantined is explained too: with which reason, and what is wrong. Of an aggregated record
+    the first one in it is explained.
     """
     payload = msgspec.json.encode(RECORD)
     if record is not None:
         payload = _read(record.removeprefix("@")) if record == "-" or record.startswith("@") else os.fsencode(record)
     settings = msgspec.structs.replace(read_settings(os.environ), test_run=True)
     processor = Runtime(settings).processor_for(INPUT_STREAM)
-    decoded = decode_payload(payload, processor.decoder)
-    steps: dict[str, Any] = {"pipeline": processor.pipeline.name, "bytes": len(payload)}
+    steps: dict[str, Any] = {"pipeline": processor.pipeline.name}
+    found = split(payload) if payload.startswith(MAGIC) else None
+    if isinstance(found, SubRecords):
+        steps["aggregated records"] = len(found.datas)
+        payload = next(iter(found.datas), b"")
+    steps["bytes"] = len(payload)
+    decoded = found if isinstance(found, Quarantine) else decode_payload(payload, processor.decoder)
     if isinstance(decoded, Quarantine):
         steps["quarantined"] = msgspec.to_builtins(decoded)
     else:

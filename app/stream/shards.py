@@ -5,33 +5,40 @@ A shard's children are read once it has been read to its end, so a key's records
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003 - msgspec reads it from the annotation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from app import aws
 from app.errors import CloudError
+from app.stream.clock import SYSTEM_CLOCK
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from app.stream.clock import Clock
 
 READ_RECORDS = 10_000  # GetRecords' own limit
 READS_PER_S = 5  # a shard's own limit, shared by all that read it
 IDLE_PAUSE_S = 0.05  # between rounds that found nothing: well below the time between two reads of a shard
+SHARD_END = "SHARD_END"
 _SERVER_FAULT = 500
 
 
-class StartingPosition(msgspec.Struct, frozen=True):
-    """Where to begin: `TRIM_HORIZON`, `LATEST`, or `AT_TIMESTAMP` with a timestamp."""
+class StartingPosition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where to begin: `TRIM_HORIZON`, `LATEST`, or `AT_TIMESTAMP` with a timestamp.
+
+    A shard that was read before also begins `AFTER_SEQUENCE_NUMBER`, or at its `SHARD_END`.
+    """
 
     type: str = "TRIM_HORIZON"
     timestamp: datetime | float | None = None
+    sequence_number: str | None = None
 
 
 @dataclass(slots=True)
@@ -41,8 +48,12 @@ class ShardReader:
     Attributes:
         shard_id: The shard.
         parents: Shards that must have been read to their end before this one is.
+        kinesis: The client to read with.
+        clock: What the pace and LATEST go by.
         buffer: Records read and not yet taken away, as GetRecords gives them.
+        held: How much of what was taken away is still to be done; until it is, children are not read.
         behind_ms: How far the last read was from the shard's tip, or None before the first.
+        read_at_s: When it was read last, in seconds since 1970.
         ended: Whether the shard is closed and was read to its end.
     """
 
@@ -50,20 +61,45 @@ class ShardReader:
     shard_id: str
     parents: frozenset[str]
     start: StartingPosition
+    kinesis: Any
+    clock: Clock = SYSTEM_CLOCK
     buffer: deque[dict[str, Any]] = field(default_factory=deque)
+    held: int = 0
     behind_ms: int | None = None
+    read_at_s: float = 0.0
     ended: bool = False
     _iterator: str | None = None
     _last_read: str | None = None
     _next_read_at_s: float = 0.0
+    _limit: int = READ_RECORDS
     _latest_is_s: float | None = None  # seconds since 1970: when LATEST was
 
     def __post_init__(self) -> None:
         """Fixes what LATEST means to now: a shard may be read much later, and must not skip what came meanwhile."""
+        self.ended = self.start.type == SHARD_END
         if self.start.type == "LATEST":
-            now_s = time.time()
+            now_s = self.clock.time()
             self._open()
             self._latest_is_s = now_s
+
+    @property
+    def finished(self) -> bool:
+        """Whether all that the shard will ever hold has been read, taken and done."""
+        return self.ended and not self.buffer and not self.held
+
+    def position(self, done: str | None) -> StartingPosition:
+        """Where a later reader is to begin.
+
+        Args:
+            done: The last record up to which all is done; None if there is none.
+        """
+        if self.finished:
+            return StartingPosition(SHARD_END)
+        if done:
+            return StartingPosition("AFTER_SEQUENCE_NUMBER", sequence_number=done)
+        if self._latest_is_s is not None:
+            return StartingPosition("AT_TIMESTAMP", self._latest_is_s)
+        return self.start
 
     def read(self) -> int:
         """Reads on into the buffer if the shard's rate allows; gives the number of records read.
@@ -71,29 +107,30 @@ class ShardReader:
         Raises:
             CloudError: The stream cannot be read, for a reason that does not pass by itself.
         """
-        if self.ended or time.monotonic() < self._next_read_at_s:
+        if self.ended or self.clock.monotonic() < self._next_read_at_s:
             return 0
-        self._next_read_at_s = time.monotonic() + 1 / READS_PER_S
-        kinesis = aws.client("kinesis")
+        self._next_read_at_s = self.clock.monotonic() + 1 / READS_PER_S
+        now_s = self.clock.time()
         try:
             if self._iterator is None:
                 self._open()
-            answer = kinesis.get_records(ShardIterator=self._iterator, Limit=READ_RECORDS)
+            answer = self.kinesis.get_records(ShardIterator=self._iterator, Limit=self._limit)
         except (BotoCoreError, ClientError) as error:
             self._pass_over(error)
             return 0
+        self._limit = min(READ_RECORDS, 2 * self._limit)
         records = answer["Records"]
         self.buffer.extend(records)
         if records:
             self._last_read = records[-1]["SequenceNumber"]
-        self.behind_ms = answer.get("MillisBehindLatest", 0)
+        self.behind_ms, self.read_at_s = answer.get("MillisBehindLatest", 0), now_s
         self._iterator = answer.get("NextShardIterator")
         self.ended = self._iterator is None
         return len(records)
 
     def _open(self) -> None:
         """Gets an iterator for where reading is to go on."""
-        self._iterator = aws.client("kinesis").get_shard_iterator(
+        self._iterator = self.kinesis.get_shard_iterator(
             StreamName=self.stream, ShardId=self.shard_id, **self._position()
         )["ShardIterator"]
 
@@ -105,17 +142,24 @@ class ShardReader:
             return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": self._latest_is_s}
         if self.start.type == "AT_TIMESTAMP":
             return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": self.start.timestamp}
+        if self.start.sequence_number:
+            return {
+                "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
+                "StartingSequenceNumber": self.start.sequence_number,
+            }
         return {"ShardIteratorType": self.start.type}
 
     def _pass_over(self, error: Exception) -> None:
         """Leaves a passing fault to the next read; raises any other."""
         code = _code_of(error)
+        if isinstance(error, ReadTimeoutError):
+            self._limit = max(1, self._limit // 10)  # an answer of 10 MB may not come in time on a slow way
         if code == "ExpiredIteratorException":
             self._iterator = None
         elif not _passes(error):
             raise aws.explained(error, f"stream {self.stream}") from error
         logger.warning("read failed; trying again", extra={"shard": self.shard_id, "code": code})
-        self._next_read_at_s = time.monotonic() + 1
+        self._next_read_at_s = self.clock.monotonic() + 1
 
 
 def _code_of(error: Exception) -> str:
@@ -133,8 +177,23 @@ def _passes(error: Exception) -> bool:
 class StreamReader:
     """All shards of a stream, those that open later too."""
 
-    def __init__(self, stream: str, start: StartingPosition) -> None:
+    def __init__(
+        self,
+        stream: str,
+        start: StartingPosition,
+        *,
+        resume: Mapping[str, StartingPosition] | None = None,
+        kinesis: Any = None,  # noqa: ANN401 - botocore makes its clients at run time
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         """Lists the shards.
+
+        Args:
+            stream: The stream's name.
+            start: Where to begin in shards that are there now.
+            resume: Where to begin in shards that an earlier reader knew; if given, every other one opened since.
+            kinesis: The client; by default the process's own.
+            clock: What time it is.
 
         Raises:
             MissingStreamError: There is no such stream.
@@ -142,7 +201,8 @@ class StreamReader:
         """
         self.stream = stream
         self._readers: dict[str, ShardReader] = {}
-        self._start = start
+        self._start, self._resume = start, resume or {}
+        self._kinesis, self._clock = kinesis or aws.client("kinesis"), clock
         self._listed_at = 0  # how many shards had ended when shards were listed last
         try:
             self._add_shards()
@@ -150,16 +210,28 @@ class StreamReader:
             raise aws.explained(error, f"stream {self.stream}") from error
 
     @property
+    def all_shards(self) -> list[ShardReader]:
+        """Every shard that is known, those that wait for their parents and those that are finished too."""
+        return [*self._readers.values()]
+
+    @property
     def shards(self) -> list[ShardReader]:
         """The shards that may be read now: those whose parents have been read to their end, and emptied."""
-        open_or_full = {each.shard_id for each in self._readers.values() if not each.ended or each.buffer}
-        return [
-            each for each in self._readers.values() if each.shard_id in open_or_full and not each.parents & open_or_full
-        ]
+        unfinished = {shard_id: each for shard_id, each in self._readers.items() if not each.finished}
+        return [each for each in unfinished.values() if each.parents.isdisjoint(unfinished)]
 
     def read(self) -> int:
         """Reads on in every shard whose records have been taken; gives the number of records read."""
         count = sum(shard.read() for shard in self.shards if not shard.buffer)
+        self.find_children()
+        return count
+
+    def find_children(self) -> None:
+        """Lists the shards again if one has ended since: its children have opened.
+
+        Raises:
+            CloudError: They cannot be listed, for a reason that does not pass by itself.
+        """
         ended = sum(each.ended for each in self._readers.values())
         if ended != self._listed_at:
             try:
@@ -167,27 +239,29 @@ class StreamReader:
             except (BotoCoreError, ClientError) as error:
                 if not _passes(error):
                     raise aws.explained(error, f"stream {self.stream}") from error
-                return count  # listed again at the next round
+                return  # listed again at the next round
             self._listed_at = ended
-        return count
 
     def at_tip(self) -> bool:
         """Whether all that was in the stream has been read and taken."""
-        return all(not each.buffer and (each.ended or each.behind_ms == 0) for each in self._readers.values())
+        return all(
+            not each.buffer and not each.held and (each.ended or each.behind_ms == 0) for each in self._readers.values()
+        )
 
     def _add_shards(self) -> None:
         """Takes up shards not seen before; those that opened after the start are read from their first record."""
-        start = StartingPosition() if self._readers else self._start
+        start = StartingPosition() if self._readers or self._resume else self._start
         for shard in self._list():
             shard_id = shard["ShardId"]
             if shard_id not in self._readers:
                 parents = frozenset(
                     shard[name] for name in ("ParentShardId", "AdjacentParentShardId") if shard.get(name)
                 )
-                self._readers[shard_id] = ShardReader(self.stream, shard_id, parents, start)
+                begin = self._resume.get(shard_id, start)
+                self._readers[shard_id] = ShardReader(self.stream, shard_id, parents, begin, self._kinesis, self._clock)
 
     def _list(self) -> Iterable[dict[str, Any]]:
-        pages = aws.client("kinesis").get_paginator("list_shards").paginate(StreamName=self.stream)
+        pages = self._kinesis.get_paginator("list_shards").paginate(StreamName=self.stream)
         return [shard for page in pages for shard in page["Shards"]]
 
 
@@ -202,7 +276,7 @@ def read_stream(stream: str, start: StartingPosition, *, follow: bool = False) -
         if reader.at_tip() and not follow:
             return
         if not read:
-            time.sleep(IDLE_PAUSE_S)
+            SYSTEM_CLOCK.sleep(IDLE_PAUSE_S)
 
 
 def create_stream(stream: str, shards: int, wait_s: float = 30) -> bool:
@@ -218,12 +292,12 @@ def create_stream(stream: str, shards: int, wait_s: float = 30) -> bool:
             kinesis.create_stream(StreamName=stream, ShardCount=shards)
         except kinesis.exceptions.ResourceInUseException:
             made = False
-        ends = time.monotonic() + wait_s
-        while time.monotonic() < ends:
+        ends = SYSTEM_CLOCK.monotonic() + wait_s
+        while SYSTEM_CLOCK.monotonic() < ends:
             summary = kinesis.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
             if summary["StreamStatus"] == "ACTIVE":
                 return made
-            time.sleep(0.05)
+            SYSTEM_CLOCK.sleep(0.05)
     except (BotoCoreError, ClientError) as error:
         raise aws.explained(error, f"stream {stream}") from error
     raise CloudError(f"stream {stream}: not active after {wait_s:g} s")

@@ -10,7 +10,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from app.stream.mapping import build_event
+from app.stream.mapping.event import build_event
 from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES
 
 if TYPE_CHECKING:

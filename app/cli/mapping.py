@@ -1,0 +1,219 @@
+"""`mapping`: the event source mapping on its own, in front of any function, with AWS's own settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from typer.core import TyperCommand
+
+from app.cli.driving import drive, open_here
+from app.cli.examples import INPUT_STREAM
+from app.errors import SettingsError
+from app.stream.mapping import Mapping, MappingSettings, Report
+from app.stream.mapping.checkpoint import CheckpointFile
+from app.stream.mapping.emulator import EMULATOR_TIMEOUT_S, Emulator
+from app.stream.mapping.settings import settings_of
+from app.stream.mapping.template import load_mapping
+from app.telemetry import configure, emit_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as ReadMapping
+    from collections.abc import Sequence
+
+    from app.stream.mapping.invoke import Handler, Target
+
+
+class PlainHelp(TyperCommand):
+    """Help without frames, which would cut AWS's long names off."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on as they come
+        """Makes the command as Typer does, without rich's frames."""
+        super().__init__(*args, **{**kwargs, "rich_markup_mode": None})
+
+
+def _aws(text: str) -> Any:  # noqa: ANN401 - Typer's own type
+    return typer.Option(help=text, show_default=False)
+
+
+def _here(text: str, *names: str) -> Any:  # noqa: ANN401 - Typer's own type
+    return typer.Option(*names, help=f"{text} Here only.", show_default=False)
+
+
+StreamName = Annotated[str | None, _here("The stream, by its name. Also KINESIS_STREAM_INPUT.")]
+SourceArn = Annotated[str | None, _aws("The stream, by its ARN.")]
+Enabled = Annotated[bool | None, _aws("Whether to poll and invoke at all. [AWS: true]")]
+BatchSize = Annotated[int | None, _aws("Records an invocation, 1 to 10000. [AWS: 100]")]
+BatchingWindow = Annotated[float | None, _aws("Seconds to gather records for, 0 to 300. [AWS: 0]")]
+Position = Annotated[str | None, _aws("TRIM_HORIZON, LATEST or AT_TIMESTAMP. [here: TRIM_HORIZON]")]
+PositionTime = Annotated[str | None, _aws("Seconds since 1970, or ISO 8601; with AT_TIMESTAMP.")]
+Parallel = Annotated[int | None, _aws("Batches of a shard at once, 1 to 10. [AWS: 1]")]
+ResponseTypes = Annotated[list[str] | None, _aws("ReportBatchItemFailures, or none. [AWS: none]")]
+Bisect = Annotated[bool | None, _aws("Halve a batch that failed. [AWS: false]")]
+Retries = Annotated[int | None, _aws("Retries before a batch is discarded, -1 to 10000. [AWS: -1, infinite]")]
+RecordAge = Annotated[int | None, _aws("Seconds until a record is discarded, -1 or 60 to 604800. [AWS: -1, infinite]")]
+Tumbling = Annotated[int | None, _aws("Seconds of a tumbling window, 0 to 900. [AWS: 0, none]")]
+OnFailure = Annotated[str | None, _aws('An ARN, or {"OnFailure": {"Destination": ARN}}, of a queue, topic or bucket.')]
+Criteria = Annotated[str | None, _aws('{"Filters": [{"Pattern": …}]}, or file://PATH of it.')]
+FunctionName = Annotated[str | None, _aws("The function's name or ARN, for failure records.")]
+
+Urls = Annotated[
+    list[str] | None,
+    _here("Where an emulator takes invocations, http://host:port; again for each that may run beside it. "
+          "Without: the pipeline in this process."),
+]  # fmt: skip
+File = Annotated[
+    Path | None,
+    _here("A CloudFormation or SAM template, or what `aws lambda get-event-source-mapping` prints.", "--from"),
+]
+LogicalId = Annotated[str, _here("Which mapping of the file: its logical id, or its UUID.")]
+Parameters = Annotated[list[str] | None, _here("NAME=VALUE of a parameter of the template; repeatable.")]
+TimeoutOption = Annotated[float | None, _here("Seconds an invocation may take. [60 in this process, 905 over HTTP]")]
+Kept = Annotated[Path | None, _here("A file that keeps how far this mapping got, and where it goes on.")]
+Drain = Annotated[bool, _here("Stop once all that is in the stream has been processed.", "--drain")]
+
+
+def register(cli: typer.Typer) -> None:
+    """Adds the command."""
+    cli.command(cls=PlainHelp)(mapping)
+
+
+def mapping(
+    stream_name: StreamName = None,
+    event_source_arn: SourceArn = None,
+    function_url: Urls = None,
+    from_file: File = None,
+    logical_id: LogicalId = "",
+    parameter: Parameters = None,
+    enabled: Enabled = None,
+    batch_size: BatchSize = None,
+    maximum_batching_window_in_seconds: BatchingWindow = None,
+    starting_position: Position = None,
+    starting_position_timestamp: PositionTime = None,
+    parallelization_factor: Parallel = None,
+    function_response_types: ResponseTypes = None,
+    bisect_batch_on_function_error: Bisect = None,
+    maximum_retry_attempts: Retries = None,
+    maximum_record_age_in_seconds: RecordAge = None,
+    tumbling_window_in_seconds: Tumbling = None,
+    destination_config: OnFailure = None,
+    filter_criteria: Criteria = None,
+    function_name: FunctionName = None,
+    timeout: TimeoutOption = None,
+    checkpoint: Kept = None,
+    drain: Drain = False,
+) -> None:
+    """Drive a function from a stream until Ctrl-C, as Lambda's event source mapping would.
+
+    Settings have the names, bounds and defaults of AWS's API, and may come from a file; what is given here goes over
+    it. Standard error tells what was settled on, and a line a batch.
+    """
+    configure(os.environ.get("LOG_LEVEL", "INFO"))
+    console = Console(stderr=True, soft_wrap=True)
+    options: dict[str, Any] = {
+        "StreamName": stream_name,
+        "EventSourceArn": event_source_arn,
+        "Enabled": enabled,
+        "BatchSize": batch_size,
+        "MaximumBatchingWindowInSeconds": maximum_batching_window_in_seconds,
+        "StartingPosition": starting_position,
+        "StartingPositionTimestamp": starting_position_timestamp,
+        "ParallelizationFactor": parallelization_factor,
+        "FunctionResponseTypes": [each for each in function_response_types if each]
+        if function_response_types
+        else None,
+        "BisectBatchOnFunctionError": bisect_batch_on_function_error,
+        "MaximumRetryAttempts": maximum_retry_attempts,
+        "MaximumRecordAgeInSeconds": maximum_record_age_in_seconds,
+        "TumblingWindowInSeconds": tumbling_window_in_seconds,
+        "DestinationConfig": _destination(destination_config),
+        "FilterCriteria": _json("--filter-criteria", filter_criteria),
+        "FunctionName": function_name,
+        "Timeout": timeout,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    loaded: dict[str, Any] = {}
+    if from_file:
+        loaded = load_mapping(from_file, name=logical_id, parameters=_pairs(parameter or []), overridden=given)
+    values = loaded | given
+    if not {"StreamName", "EventSourceArn"} & set(values):
+        values["StreamName"] = os.environ.get("KINESIS_STREAM_INPUT") or INPUT_STREAM
+    settings = settings_of(values)
+    function = _function(settings, function_url or [], timeout, console)
+    kept = CheckpointFile(checkpoint) if checkpoint else None
+    driven = Mapping(settings, function, lambda report: _show(console, report), checkpoint=kept)
+    _show_settings(console, settings, function_url or [])
+    if not settings.enabled:
+        console.print("Enabled is false: nothing is polled; --enabled goes over it", highlight=False)
+        return
+    drive(driven, console, drain=drain)
+
+
+def _function(
+    settings: MappingSettings, urls: Sequence[str], timeout_s: float | None, console: Console
+) -> Handler | list[Target]:
+    """What is to be invoked: emulators, or the pipeline in this process."""
+    if urls:
+        return [Emulator(url, timeout_s or EMULATOR_TIMEOUT_S) for url in urls]
+    # On a terminal the line a batch says enough.
+    return open_here(settings, (lambda *_metrics: None) if console.is_terminal else emit_metrics).handle
+
+
+def _destination(text: str | None) -> Any:  # noqa: ANN401 - checked with the other settings
+    if text is None or text.lstrip().startswith(("{", "file://")):
+        return _json("--destination-config", text)
+    return {"OnFailure": {"Destination": text}}
+
+
+def _json(option: str, text: str | None) -> Any:  # noqa: ANN401 - checked with the other settings
+    """An option's JSON, or that of the file it names."""
+    if text is None:
+        return None
+    try:
+        raw = Path(text.removeprefix("file://")).read_bytes() if text.startswith("file://") else text.encode()
+    except OSError as error:
+        raise SettingsError(f"{option}: {text}: cannot be read: {error.strerror}") from None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise SettingsError(f"{option}: not JSON") from None
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise SettingsError(f"--parameter {text!r}: write NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _show_settings(console: Console, settings: MappingSettings, urls: Sequence[str]) -> None:
+    """What was settled on, under AWS's names."""
+    shown: ReadMapping[str, Any] = msgspec.to_builtins(settings)
+    console.print(
+        f"{settings.stream} → {', '.join(urls) or 'the pipeline in this process'}; Ctrl-C stops", highlight=False
+    )
+    left_out = {"StreamName", "EventSourceArn", "UUID"} | ({"Timeout"} if urls else set())  # over HTTP it is not told
+    for name, value in shown.items():
+        if name not in left_out and value is not None:
+            text = value if isinstance(value, (str, int, float)) else msgspec.json.encode(value).decode()
+            console.print(f"  [dim]{name}[/] {text}", highlight=False)
+
+
+def _show(console: Console, report: Report) -> None:
+    """One line a batch."""
+    what = f"{report.records} records" if report.records else "a window's final invocation"
+    came = f"{report.done} done" if report.done < report.records else "done"
+    fault = report.answer.fault if report.answer else None
+    told = [
+        f"{report.shard_id}: {what}", f"{report.event_bytes} bytes", fault or came, f"{report.seconds * 1000:.0f} ms"
+    ]  # fmt: skip
+    if report.discarded:
+        told.append(f"{report.records - report.done} given up: {report.discarded}")
+    console.print(", ".join(told), highlight=False, markup=False)

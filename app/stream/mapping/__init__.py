@@ -1,0 +1,22 @@
+"""The local event source mapping: Lambda's way from a Kinesis stream to a function, with AWS's own settings.
+
+`settings` says what it may be told, `template` reads that from a file, `driver` runs it.
+docs/local-mapping.md has every rule with its source and its test, and what AWS leaves open.
+"""
+
+from app.stream.mapping.driver import Mapping
+from app.stream.mapping.event import EVENT_BYTES, build_event
+from app.stream.mapping.invoke import LocalContext, first_failure
+from app.stream.mapping.settings import REPORT_FAILURES, MappingSettings
+from app.stream.mapping.settling import Report
+
+__all__ = [
+    "EVENT_BYTES",
+    "REPORT_FAILURES",
+    "LocalContext",
+    "Mapping",
+    "MappingSettings",
+    "Report",
+    "build_event",
+    "first_failure",
+]

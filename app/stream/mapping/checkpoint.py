@@ -1,0 +1,64 @@
+"""A mapping's place in its stream, kept in a file from one run to the next."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.errors import SettingsError
+from app.stream.shards import StartingPosition  # noqa: TC001 - msgspec reads it from the annotation
+from app.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class _Kept(msgspec.Struct):
+    """The file: which stream (one of the same name may be another), and where each of its shards is."""
+
+    stream_arn: str
+    stream_created: str
+    shards: dict[str, StartingPosition]
+
+
+class CheckpointFile:
+    """Positions by shard in one JSON file, replaced whole with each change."""
+
+    def __init__(self, path: Path) -> None:
+        """Takes the file's path; the file need not be there yet."""
+        self._path = path
+
+    def load(self, stream_arn: str, created: str) -> dict[str, StartingPosition]:
+        """Where an earlier run got to; nothing if there was none, or its stream was another.
+
+        Raises:
+            SettingsError: The file cannot be read, or is not a checkpoint.
+        """
+        try:
+            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise SettingsError(f"checkpoint {self._path}: cannot be read: {error.strerror}") from None
+        except (msgspec.DecodeError, ValueError):
+            raise SettingsError(f"checkpoint {self._path}: not a checkpoint: remove it to begin anew") from None
+        if (kept.stream_arn, kept.stream_created) != (stream_arn, created):
+            logger.warning("the checkpoint is of another stream, or an earlier one of this name: beginning anew")
+            return {}
+        return kept.shards
+
+    def save(self, stream_arn: str, created: str, shards: Mapping[str, StartingPosition]) -> None:
+        """Writes beside and renames, so that a crash leaves the earlier one.
+
+        Raises:
+            SettingsError: It cannot be written.
+        """
+        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        try:
+            beside.write_bytes(msgspec.json.encode(_Kept(stream_arn, created, dict(shards))))
+            beside.replace(self._path)
+        except OSError as error:
+            raise SettingsError(f"checkpoint {self._path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,200 @@
+"""On-failure destinations: where the record of a discarded batch goes.
+
+The record's form, and what each kind of destination gets:
+https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app import aws
+from app.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.stream.mapping.event import Record, Source
+    from app.stream.mapping.retries import Batch
+
+SERVICES = ("sqs", "sns", "s3")
+_ARN_PARTS = 6
+
+
+class Destination(Protocol):
+    """Takes the records of discarded batches."""
+
+    arn: str
+
+    def check(self) -> None:
+        """Asks whether it is there, so that a wrong name shows before the first failure.
+
+        Raises:
+            CloudError: It is not, or cannot be asked.
+        """
+
+    def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:
+        """Delivers a record.
+
+        Args:
+            record: The invocation record, metadata only.
+            event: The whole event that the function was, or would have been, invoked with.
+            moment: When the batch was discarded.
+
+        Raises:
+            CloudError: It was not delivered.
+        """
+
+
+def open_destination(arn: str, mapping_id: str) -> Destination | None:
+    """The destination with an ARN; None for an empty one.
+
+    Raises:
+        SettingsError: It is the ARN of something else.
+    """
+    if not arn:
+        return None
+    parts = arn.split(":", _ARN_PARTS - 1)
+    service = parts[2] if len(parts) == _ARN_PARTS and parts[0] == "arn" else ""
+    if service not in SERVICES:
+        raise SettingsError(f"DestinationConfig: {arn!r} is not the ARN of an SQS queue, an SNS topic or an S3 bucket")
+    if service == "sqs":
+        return Queue(arn)
+    return Topic(arn) if service == "sns" else Bucket(arn, mapping_id)
+
+
+@dataclass
+class Queue:
+    """An SQS queue: metadata only."""
+
+    arn: str
+    _url: str = ""
+
+    def check(self) -> None:
+        """Asks for the queue's URL."""
+        name = self.arn.split(":")[-1]
+        try:
+            self._url = aws.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"on-failure queue {name}") from error
+
+    def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
+        """Sends a message."""
+        if not self._url:
+            self.check()
+        try:
+            aws.client("sqs").send_message(QueueUrl=self._url, MessageBody=msgspec.json.encode(record).decode())
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"on-failure destination {self.arn}") from error
+
+
+@dataclass
+class Topic:
+    """An SNS topic: metadata only."""
+
+    arn: str
+
+    def check(self) -> None:
+        """Asks for the topic's attributes."""
+        try:
+            aws.client("sns").get_topic_attributes(TopicArn=self.arn)
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"on-failure topic {self.arn}") from error
+
+    def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
+        """Publishes a message."""
+        try:
+            aws.client("sns").publish(TopicArn=self.arn, Message=msgspec.json.encode(record).decode())
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"on-failure destination {self.arn}") from error
+
+
+@dataclass
+class Bucket:
+    """An S3 bucket: the metadata, and the whole event as `payload`."""
+
+    arn: str
+    mapping_id: str
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        return self.arn.split(":")[-1]
+
+    def check(self) -> None:
+        """Asks for the bucket."""
+        try:
+            aws.client("s3").head_bucket(Bucket=self.name)
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"on-failure bucket {self.name}") from error
+
+    def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:
+        """Puts an object under AWS's naming convention."""
+        shard_id = record["KinesisBatchInfo"]["shardId"]
+        key = f"aws/lambda/{self.mapping_id}/{shard_id}/{moment:%Y/%m/%d}/{moment:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
+        body = msgspec.json.encode({**record, "payload": event.decode()})
+        try:
+            aws.client("s3").put_object(Bucket=self.name, Key=key, Body=body)
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"on-failure destination {self.arn}") from error
+
+
+def failure_record(batch: Batch, source: Source, shard_id: str, function: str, moment: datetime) -> dict[str, Any]:
+    """The invocation record of a batch that is discarded.
+
+    Args:
+        batch: The batch, with the reason.
+        source: The stream.
+        shard_id: The shard.
+        function: The function's name, or its ARN.
+        moment: When it is discarded.
+    """
+    window, answer = batch.closes, batch.answer
+    first = window.first if window else batch.records[0]
+    last = window.last if window else batch.records[-1]
+    arn = function
+    if not arn.startswith("arn:"):
+        arn = f"arn:aws:lambda:{source.region}:{source.account}:function:{function}"
+    record: dict[str, Any] = {
+        "requestContext": {
+            "requestId": answer.request_id if answer else str(uuid.uuid4()),
+            "functionArn": arn,
+            "condition": batch.discard,
+            "approximateInvokeCount": batch.invocations,
+        },
+        "version": "1.0",
+        "timestamp": _iso(moment.timestamp()),
+        "KinesisBatchInfo": {
+            "shardId": shard_id,
+            **_range(first, last),
+            "batchSize": window.records if window else len(batch.records),
+            "streamArn": source.arn,
+        },
+    }
+    if answer is not None:  # otherwise the function was never invoked
+        response: dict[str, Any] = {"statusCode": answer.status, "executedVersion": "$LATEST"}
+        if answer.fault is not None:
+            response["functionError"] = "Unhandled"
+        record["responseContext"] = response
+    return record
+
+
+def _range(first: Record | None, last: Record | None) -> dict[str, str]:
+    if first is None or last is None:
+        return {}
+    return {
+        "startSequenceNumber": first.sequence_number,
+        "endSequenceNumber": last.sequence_number,
+        "approximateArrivalOfFirstRecord": _iso(first.arrived_s),
+        "approximateArrivalOfLastRecord": _iso(last.arrived_s),
+    }
+
+
+def _iso(moment_s: float) -> str:
+    return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

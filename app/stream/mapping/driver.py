@@ -1,0 +1,246 @@
+"""A local event source mapping: polls a stream and drives a function in batches, as Lambda's own does.
+
+One thread does everything but the invocations: it reads shards, cuts batches, starts them where a target is free, and
+settles what came of them. So a shard's lanes, its checkpoint and its windows need no locks.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app import aws
+from app.stream.clock import SYSTEM_CLOCK
+from app.stream.mapping.destinations import open_destination
+from app.stream.mapping.event import EVENT_BYTES, Record, Source, event_of_encoded
+from app.stream.mapping.filters import compile_criteria
+from app.stream.mapping.invoke import TOO_LARGE, Answer, InProcess
+from app.stream.mapping.lanes import ShardRun
+from app.stream.mapping.pool import Inline, Pool, Threads
+from app.stream.mapping.retries import split_too_old
+from app.stream.mapping.settling import Settler, Ticket
+from app.stream.shards import IDLE_PAUSE_S, StartingPosition, StreamReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.stream.clock import Clock
+    from app.stream.mapping.checkpoint import CheckpointFile
+    from app.stream.mapping.destinations import Destination
+    from app.stream.mapping.invoke import Handler, Target
+    from app.stream.mapping.lanes import Lane
+    from app.stream.mapping.retries import Batch
+    from app.stream.mapping.settings import MappingSettings
+    from app.stream.mapping.settling import Progress
+
+TicketPool: TypeAlias = "Pool[Ticket]"
+
+
+class Mapping:
+    """Drives one function from one stream until it is stopped.
+
+    Attributes:
+        source: The stream.
+        filtered: Records that the filter criteria left out.
+    """
+
+    def __init__(
+        self,
+        settings: MappingSettings,
+        function: Handler | Sequence[Target],
+        progress: Progress | None = None,
+        *,
+        checkpoint: CheckpointFile | None = None,
+        kinesis: Any = None,  # noqa: ANN401 - botocore makes its clients at run time
+        destination: Destination | None = None,
+        pool: TicketPool | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """Lists the stream's shards and asks for the on-failure destination.
+
+        Args:
+            settings: The mapping's.
+            function: A handler in this process, or targets that may each be invoked beside the others.
+            progress: Told of each batch.
+            checkpoint: Where to begin, if an earlier run kept it, and where to keep how far this one gets.
+            kinesis: The client to read with; by default the process's own.
+            destination: In place of the one that the settings name.
+            pool: In place of the threads that invoke.
+            clock: What all waiting goes by.
+            chance: Gives a number between two, to spread retries.
+
+        Raises:
+            MissingStreamError: There is no such stream.
+            CloudError: The stream or the on-failure destination cannot be used.
+            SettingsError: The filter criteria, the destination or the checkpoint cannot be what they are.
+        """
+        self._settings, self._clock = settings, clock
+        self._passes = compile_criteria(settings.filter_criteria)
+        destination = destination or open_destination(
+            settings.destination_config.on_failure.destination, settings.mapping_id
+        )
+        targets = [InProcess(function, settings.timeout)] if callable(function) else function
+        self._pool = pool or (Inline(targets[0]) if len(targets) == 1 else Threads(targets))
+        self._kinesis = kinesis or aws.client("kinesis")
+        self.source, self._created = self._describe()
+        if destination:
+            destination.check()
+        start = StartingPosition(settings.starting_position, settings.starting_position_timestamp)
+        self._checkpoint = checkpoint
+        resume = checkpoint.load(self.source.arn, self._created) if checkpoint else {}
+        self._reader = StreamReader(settings.stream, start, resume=resume, kinesis=self._kinesis, clock=clock)
+        self._runs: dict[str, ShardRun] = {}
+        self._stopped = threading.Event()
+        self._turn = 0
+        self._settler = Settler(
+            settings, self.source, destination, progress=progress, advance=self._advance, clock=clock, chance=chance
+        )
+        self.filtered = 0
+
+    @property
+    def acknowledged(self) -> int:
+        """Records that the function is done with."""
+        return self._settler.acknowledged
+
+    @property
+    def discarded(self) -> int:
+        """Records given up after their attempts or their time."""
+        return self._settler.discarded
+
+    def stop(self) -> None:
+        """Ends `run` after the batches in hand; may be called from a signal handler or another thread."""
+        self._stopped.set()
+
+    def run(self, *, drain: bool = False) -> int:
+        """Polls and invokes until stopped; gives the number of records acknowledged.
+
+        Args:
+            drain: Stop by itself once all that was in the stream has been acknowledged.
+
+        Raises:
+            CloudError: The stream cannot be read, for a reason that does not pass by itself.
+        """
+        if not self._settings.enabled:
+            return 0
+        self._keep()
+        while not self._stopped.is_set():
+            read = self._read()
+            started = self._start_due()
+            answers = self._pool.answers(0)
+            self._settler.settle(answers)
+            if drain and not self._pool.busy and self._reader.at_tip():
+                break
+            if not (read or started or answers):
+                self._settler.settle(self._wait())
+        while self._pool.busy:
+            self._settler.settle(self._pool.answers(IDLE_PAUSE_S))
+        return self.acknowledged
+
+    def _describe(self) -> tuple[Source, str]:
+        """The stream as events name it, and when it was made."""
+        try:
+            answer = self._kinesis.describe_stream_summary(StreamName=self._settings.stream)
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"stream {self._settings.stream}") from error
+        summary = answer["StreamDescriptionSummary"]
+        return Source(summary["StreamARN"]), str(summary["StreamCreationTimestamp"])
+
+    def _wait(self) -> list[tuple[Ticket, Answer]]:
+        """Waits for an answer if one is to come, otherwise just waits."""
+        if self._pool.busy:
+            return self._pool.answers(IDLE_PAUSE_S)
+        self._clock.sleep(IDLE_PAUSE_S)
+        return []
+
+    def _read(self) -> int:
+        """Reads on where a lane has room, and spreads what came over the lanes."""
+        count = 0
+        for shard in self._reader.shards:
+            run = self._runs.get(shard.shard_id)
+            if run is None:
+                run = self._runs[shard.shard_id] = ShardRun(shard, self._settings.parallelization_factor)
+            if run.wants_more(self._settings):
+                count += shard.read()
+            if shard.buffer:
+                self._take(run)
+        self._reader.find_children()
+        return count
+
+    def _take(self, run: ShardRun) -> None:
+        """Takes a reader's records into the lanes; those that the filter leaves out are done."""
+        now_s, shard = self._clock.monotonic(), run.shard
+        while shard.buffer:
+            given = shard.buffer.popleft()
+            envelope = self.source.envelope(shard.shard_id, given)
+            passes = self._passes(envelope, given["Data"])
+            record = Record(
+                sequence_number=given["SequenceNumber"],
+                partition_key=given["PartitionKey"],
+                arrived_s=given["ApproximateArrivalTimestamp"].timestamp(),
+                encoded=msgspec.json.encode(envelope) if passes else b"",
+                done=not passes,
+            )
+            run.checkpoint.add(record)
+            if passes:
+                run.lane_of(record).add(record, now_s)
+            else:
+                self.filtered += 1
+        self._advance(run)
+
+    def _start_due(self) -> int:
+        """Starts every batch that is due, as long as a target is free; gives how many."""
+        started = 0
+        runs = [self._runs[shard.shard_id] for shard in self._reader.shards if shard.shard_id in self._runs]
+        self._turn += 1  # so that with few targets each shard has its turn
+        for place in range(len(runs)):
+            run = runs[(place + self._turn) % len(runs)]
+            for lane in run.lanes:
+                if self._stopped.is_set() or not self._pool.free:
+                    return started
+                batch = lane.next_batch(self._settings, run.shard, self._clock.monotonic())
+                if batch is not None:
+                    started += 1
+                    self._start(run, lane, batch)
+                    self._settler.settle(self._pool.answers(0))
+        return started
+
+    def _start(self, run: ShardRun, lane: Lane, batch: Batch) -> None:
+        """Invokes with a batch, or sends it to the on-failure destination if its time is over."""
+        batch, *rest = split_too_old(batch, self._settings, self._clock.time())
+        lane.batches.extendleft(reversed(rest))
+        window = batch.closes or (lane.window if batch.discard else lane.open_window(batch, self._settings))
+        more = window.fields(run.shard.shard_id, self.source.arn, final=window is batch.closes) if window else None
+        event = event_of_encoded([record.encoded for record in batch.records], more)
+        if batch.discard:
+            self._settler.discard(run, lane, batch, event)
+            return
+        lane.under_way = batch
+        ticket = Ticket(run, lane, batch, event, self._clock.monotonic())
+        if len(event) > EVENT_BYTES:
+            fault = f"RequestEntityTooLarge: an event of {len(event)} bytes, {EVENT_BYTES} allowed"
+            self._settler.settle([(ticket, Answer(fault=fault, status=TOO_LARGE))])
+        else:
+            self._pool.start(ticket, event)
+
+    def _advance(self, run: ShardRun) -> None:
+        """Moves a shard's checkpoint on."""
+        moved = run.advance()
+        was_finished = run.shard.finished
+        run.hold()
+        if moved or run.shard.finished != was_finished:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Writes every shard's position to the checkpoint file, if there is one."""
+        if self._checkpoint is None:
+            return
+        places = {
+            shard.shard_id: shard.position(run.published if (run := self._runs.get(shard.shard_id)) else None)
+            for shard in self._reader.all_shards
+        }
+        self._checkpoint.save(self.source.arn, self._created, places)

@@ -1,0 +1,104 @@
+"""Invoking a function behind a Lambda emulator over HTTP: any container that speaks the invoke API.
+
+The Runtime Interface Emulator, which AWS's base images carry, answers otherwise than Lambda does, and this is where
+that is made good: it answers 200 when the function failed, and tells of a timeout in plain text only. It also ends
+when a second caller comes (`pool.py` sends one at a time), and cuts an event that is too large, which then is not JSON
+(`driver.py` does not send it).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import urllib3
+
+from app.errors import SettingsError
+from app.stream.mapping.invoke import OK, UNHANDLED, Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INVOKE_PATH = "/2015-03-31/functions/function/invocations"
+CONNECT_TIMEOUT_S = 5  # an emulator is near; longer means that it is not up
+EMULATOR_TIMEOUT_S = 905.0  # past Lambda's own limit of 15 minutes: the emulator's timeout is the one that ends a call
+
+_TIMED_OUT = re.compile(r"Task timed out after [\d.]+ seconds")
+_NOT_REACHED = frozenset({404, 429, 500, 503})  # not there, throttled, or a fault of the service before the function
+_BUSY = ("ReserveFailed", "AlreadyReserved")
+_ERROR_KEYS = ("errorType", "errorMessage")
+
+
+class Emulator:
+    """One function behind one URL."""
+
+    def __init__(self, url: str, timeout_s: float = EMULATOR_TIMEOUT_S) -> None:
+        """Takes a URL; calls nothing yet.
+
+        Args:
+            url: `http://host:port` of a Runtime Interface Emulator, or a whole URL that takes invocations.
+            timeout_s: Seconds to wait for an answer. It is to be longer than the function's own timeout, since an
+                emulator does not notice that its caller has left.
+
+        Raises:
+            SettingsError: It is not an HTTP URL.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise SettingsError(f"--function-url {url!r}: give http://host:port of an emulator")
+        self.url = url if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}{INVOKE_PATH}"
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s)
+        self._http = urllib3.PoolManager(maxsize=1, block=True, retries=False, timeout=timeout)
+
+    def invoke(self, event: bytes) -> Answer:
+        """Posts an event and reads the answer."""
+        try:
+            response = self._http.request(
+                "POST", self.url, body=event, headers={"Content-Type": "application/json"}, redirect=False
+            )
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+            return Answer(fault=f"{self.url} does not answer: is it up?", invoked=False, status=503)
+        except urllib3.exceptions.ReadTimeoutError:
+            return Answer(fault=f"{self.url} gave no answer in time: set --timeout longer than the function's own")
+        except urllib3.exceptions.HTTPError as error:
+            return Answer(fault=f"{self.url}: {type(error).__name__} while the function ran")
+        return read_answer(response.status, response.headers, response.data)
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """What an emulator's response means.
+
+    Args:
+        status: Its HTTP status.
+        headers: Its headers; AWS's own say that the function failed, most emulators' do not.
+        body: What the function returned, or an error as JSON or text.
+    """
+    request_id = headers.get("x-amzn-RequestId") or str(uuid.uuid4())
+    try:
+        value: Any = msgspec.json.decode(body) if body.strip() else None
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        value = body.decode("utf-8", "replace")
+    fault = _fault_in(value)
+    if fault is None and headers.get("X-Amz-Function-Error"):
+        fault = UNHANDLED
+    busy = isinstance(value, (str, dict)) and any(each in str(value) for each in _BUSY)
+    if fault is not None and not (busy and status != OK):
+        return Answer(fault=fault, request_id=request_id)
+    if status == OK:
+        return Answer(value, request_id=request_id)
+    what = "the emulator is busy with another caller" if busy else f"HTTP {status}"
+    return Answer(fault=what, invoked=status not in _NOT_REACHED and not busy, status=status, request_id=request_id)
+
+
+def _fault_in(value: object) -> str | None:
+    """The error that a body holds, without its message, which may quote a payload."""
+    if isinstance(value, str):
+        found = _TIMED_OUT.search(value)
+        return found[0] if found else None
+    if isinstance(value, dict) and any(key in value for key in _ERROR_KEYS) and "batchItemFailures" not in value:
+        found = _TIMED_OUT.search(str(value.get("errorMessage")))
+        return found[0] if found else str(value.get("errorType") or UNHANDLED)[:100]
+    return None

@@ -1,0 +1,167 @@
+"""A mapping's settings under the names, bounds and defaults that AWS's API gives them.
+
+Source: https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html and
+https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REPORT_FAILURES = "ReportBatchItemFailures"
+POSITIONS = ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP")
+INFINITE = -1
+RECORD_AGE_S = (60, 604_800)  # a minute to a week
+FILTERS = 10  # the quota that AWS raises to on request; five without one
+PATTERN_CHARACTERS = 4096
+_ARN_PARTS = 6  # arn:partition:service:region:account:resource
+
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "batch_size": (1, 10_000),
+    "maximum_batching_window_in_seconds": (0, 300),
+    "parallelization_factor": (1, 10),
+    "maximum_retry_attempts": (INFINITE, 10_000),
+    "tumbling_window_in_seconds": (0, 900),
+    "timeout": (1, 900),
+}
+
+
+class Destination(msgspec.Struct, frozen=True, rename="pascal"):
+    """Where the record of a discarded batch goes: the ARN of a queue, a topic or a bucket."""
+
+    destination: str = ""
+
+
+class DestinationConfig(msgspec.Struct, frozen=True, rename="pascal"):
+    """AWS's wrapping of the one destination that Kinesis mappings have."""
+
+    on_failure: Destination = Destination()
+
+
+class Filter(msgspec.Struct, frozen=True, rename="pascal"):
+    """One pattern, as JSON in a string."""
+
+    pattern: str = ""
+
+
+class FilterCriteria(msgspec.Struct, frozen=True, rename="pascal"):
+    """Patterns of which a record must match one."""
+
+    filters: tuple[Filter, ...] = ()
+
+
+class MappingSettings(msgspec.Struct, frozen=True, rename="pascal", kw_only=True, forbid_unknown_fields=True):
+    """A mapping's settings.
+
+    All but `stream_name` and `timeout` are the mapping's in AWS. `stream_name` stands for an `event_source_arn`;
+    `timeout`, in seconds, is the function's own setting. Times are seconds, -1 is infinite.
+    """
+
+    mapping_id: str = msgspec.field(default="local", name="UUID")
+    stream_name: str = ""
+    event_source_arn: str = ""
+    function_name: str = "function"
+    enabled: bool = True
+    batch_size: int = 100
+    maximum_batching_window_in_seconds: float = 0
+    starting_position: str = "TRIM_HORIZON"
+    starting_position_timestamp: float | None = None
+    parallelization_factor: int = 1
+    function_response_types: tuple[str, ...] = ()
+    bisect_batch_on_function_error: bool = False
+    maximum_retry_attempts: int = INFINITE
+    maximum_record_age_in_seconds: int = INFINITE
+    tumbling_window_in_seconds: int = 0
+    destination_config: DestinationConfig = DestinationConfig()
+    filter_criteria: FilterCriteria = FilterCriteria()
+    timeout: float = 60
+
+    def __post_init__(self) -> None:
+        """Holds the values to what AWS allows."""
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingsError(f"{api_name(name)} is {value:g}: {low:g} to {high:g}")
+        age = self.maximum_record_age_in_seconds
+        if age != INFINITE and not RECORD_AGE_S[0] <= age <= RECORD_AGE_S[1]:
+            raise SettingsError(f"MaximumRecordAgeInSeconds is {age}: -1 (infinite), or 60 to 604800")
+        if not self.stream:
+            raise SettingsError("no stream: give StreamName or EventSourceArn")
+        if self.starting_position not in POSITIONS:
+            raise SettingsError(f"StartingPosition is {self.starting_position!r}: TRIM_HORIZON, LATEST or AT_TIMESTAMP")
+        if (self.starting_position == "AT_TIMESTAMP") != (self.starting_position_timestamp is not None):
+            raise SettingsError("StartingPositionTimestamp goes with StartingPosition AT_TIMESTAMP, and only with it")
+        for kind in self.function_response_types:
+            if kind != REPORT_FAILURES:
+                raise SettingsError(f"FunctionResponseTypes has {kind!r}: the one that there is is {REPORT_FAILURES}")
+        if self.tumbling_window_in_seconds and self.parallelization_factor > 1:
+            raise SettingsError(
+                "TumblingWindowInSeconds keeps one state a shard: set ParallelizationFactor to 1 beside it"
+            )
+        self._check_filters()
+
+    def _check_filters(self) -> None:
+        filters = self.filter_criteria.filters
+        if len(filters) > FILTERS:
+            raise SettingsError(f"FilterCriteria has {len(filters)} filters: at most {FILTERS}")
+        for place, each in enumerate(filters):
+            if len(each.pattern) > PATTERN_CHARACTERS:
+                raise SettingsError(f"filter {place + 1} has {len(each.pattern)} characters: at most 4096")
+
+    @property
+    def stream(self) -> str:
+        """The stream's name, from `stream_name` or from the ARN of the stream or of a consumer of it."""
+        resource = self.event_source_arn.split(":", _ARN_PARTS - 1)[-1]
+        return self.stream_name or (resource.split("/")[1] if resource.startswith("stream/") else "")
+
+    @property
+    def reports_failures(self) -> bool:
+        """Whether the mapping honours `batchItemFailures`."""
+        return REPORT_FAILURES in self.function_response_types
+
+
+def api_name(field: str) -> str:
+    """A field's name in AWS's API."""
+    return "".join(part.capitalize() for part in field.split("_"))
+
+
+NAMES = frozenset(field.encode_name for field in msgspec.structs.fields(MappingSettings))
+
+
+def settings_of(values: Mapping[str, Any]) -> MappingSettings:
+    """Settings from AWS's names and values, such as a template or the API hold; numbers may be text.
+
+    Raises:
+        SettingsError: A value is of the wrong type, or is not one that AWS allows.
+    """
+    found = {name: value for name, value in values.items() if value is not None}
+    moment = found.get("StartingPositionTimestamp")
+    if isinstance(moment, str):
+        found["StartingPositionTimestamp"] = _seconds(moment)
+    try:
+        return msgspec.convert(found, MappingSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"mapping: {error}") from None
+
+
+def _seconds(text: str) -> float:
+    """Seconds since 1970 from a number or an ISO 8601 time; one without an offset is UTC."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(
+            f"StartingPositionTimestamp is {text!r}: seconds since 1970, or a time like 2026-01-31T12:00:00Z"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,251 @@
+"""A Kinesis and a clock in memory, and functions that note what they were invoked with."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from app.stream.mapping import Mapping, MappingSettings
+from app.stream.testing import FIRST_SEQUENCE_NUMBER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+STREAM = "events"
+ARN = f"arn:aws:kinesis:us-east-1:123456789012:stream/{STREAM}"
+SHARD = "shardId-000000000000"
+HASHES = 2**16
+BEGIN_S = 1_700_000_040.0  # a whole minute
+
+
+class FakeClock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self, now_s: float = BEGIN_S) -> None:
+        self.now_s = now_s
+        self.then: list[tuple[float, Callable[[], object]]] = []
+
+    def time(self) -> float:
+        return self.now_s
+
+    monotonic = time
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        while self.then and self.then[0][0] <= self.now_s:
+            self.then.pop(0)[1]()
+
+    def at(self, after_s: float, do: Callable[[], object]) -> None:
+        """Does something so many seconds after the beginning."""
+        self.then.append((BEGIN_S + after_s, do))
+        self.then.sort(key=lambda each: each[0])
+
+
+@dataclass
+class FakeShard:
+    """A shard of a range of hash keys, so that a reshard moves a key to children of its own shard alone."""
+
+    shard_id: str
+    hashes: range
+    parents: tuple[str, ...] = ()
+    records: list[dict[str, Any]] = field(default_factory=list)
+    closed: bool = False
+
+
+class FakeKinesis:
+    """One stream behind the calls of botocore's client that reading needs."""
+
+    def __init__(self, clock: FakeClock, shards: int = 1) -> None:
+        self.clock = clock
+        step = HASHES // shards
+        ranges = [range(step * n, HASHES if n == shards - 1 else step * (n + 1)) for n in range(shards)]
+        self.shards = [FakeShard(f"shardId-{number:012d}", each) for number, each in enumerate(ranges)]
+        self.fault: Callable[[str], str | None] = lambda _operation: None
+        self.put_in_all = 0
+
+    def put(self, payloads: Sequence[bytes | dict[str, Any]], keys: Sequence[str] | None = None) -> list[str]:
+        """Puts records on the shards that are open, by key; gives their sequence numbers."""
+        numbers = []
+        for row, payload in enumerate(payloads):
+            key = keys[row] if keys else f"key-{self.put_in_all}"
+            data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+            numbers.append(str(FIRST_SEQUENCE_NUMBER + self.put_in_all))
+            record = {
+                "SequenceNumber": numbers[-1],
+                "PartitionKey": key,
+                "Data": data,
+                "ApproximateArrivalTimestamp": datetime.fromtimestamp(self.clock.time(), UTC),
+            }
+            hashed = int(hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()[:4], 16)
+            [shard] = [each for each in self.open if hashed in each.hashes]
+            shard.records.append(record)
+            self.put_in_all += 1
+        return numbers
+
+    @property
+    def open(self) -> list[FakeShard]:
+        """The shards that take records, by their ranges."""
+        return sorted((shard for shard in self.shards if not shard.closed), key=lambda each: each.hashes.start)
+
+    def split(self, place: int = 0) -> None:
+        """Closes an open shard and opens two children."""
+        parent = self.open[place]
+        parent.closed = True
+        middle = (parent.hashes.start + parent.hashes.stop) // 2
+        for hashes in (range(parent.hashes.start, middle), range(middle, parent.hashes.stop)):
+            self.shards.append(FakeShard(f"shardId-{len(self.shards):012d}", hashes, (parent.shard_id,)))
+
+    def merge(self) -> None:
+        """Closes two neighbours and opens one child of both."""
+        first, second = self.open[:2]
+        first.closed = second.closed = True
+        hashes = range(first.hashes.start, second.hashes.stop)
+        parents = (first.shard_id, second.shard_id)
+        self.shards.append(FakeShard(f"shardId-{len(self.shards):012d}", hashes, parents))
+
+    def describe_stream_summary(self, *, StreamName: str) -> dict[str, Any]:  # noqa: N803 - botocore's
+        made = datetime.fromtimestamp(BEGIN_S, UTC)
+        return {"StreamDescriptionSummary": {"StreamARN": ARN, "StreamCreationTimestamp": made, "Name": StreamName}}
+
+    def get_paginator(self, _name: str) -> FakeKinesis:
+        return self
+
+    def paginate(self, *, StreamName: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002, N803 - botocore's
+        self._may_fail("ListShards")
+        shown = []
+        for shard in self.shards:
+            parents = dict(zip(("ParentShardId", "AdjacentParentShardId"), shard.parents, strict=False))
+            shown.append({"ShardId": shard.shard_id, **parents})
+        yield {"Shards": shown}
+
+    def get_shard_iterator(self, *, ShardId: str, ShardIteratorType: str, **more: Any) -> dict[str, str]:  # noqa: N803
+        [shard] = [each for each in self.shards if each.shard_id == ShardId]
+        starts: dict[str, Callable[[dict[str, Any]], bool]] = {
+            "TRIM_HORIZON": lambda _record: True,
+            "LATEST": lambda _record: False,
+            "AT_TIMESTAMP": lambda record: record["ApproximateArrivalTimestamp"].timestamp() >= more["Timestamp"],
+            "AFTER_SEQUENCE_NUMBER": lambda record: int(record["SequenceNumber"]) > int(more["StartingSequenceNumber"]),
+        }
+        begins = starts[ShardIteratorType]
+        at = next((row for row, record in enumerate(shard.records) if begins(record)), len(shard.records))
+        return {"ShardIterator": f"{ShardId}/{at}"}
+
+    def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803 - botocore's
+        self._may_fail("GetRecords")
+        shard_id, at = ShardIterator.split("/")
+        [shard] = [each for each in self.shards if each.shard_id == shard_id]
+        stop = min(len(shard.records), int(at) + Limit)
+        answer: dict[str, Any] = {
+            "Records": shard.records[int(at) : stop],
+            "MillisBehindLatest": 0 if stop == len(shard.records) else 1000,
+        }
+        if not (shard.closed and stop == len(shard.records)):
+            answer["NextShardIterator"] = f"{shard_id}/{stop}"
+        return answer
+
+    def _may_fail(self, operation: str) -> None:
+        code = self.fault(operation)
+        if code:
+            raise ClientError({"Error": {"Code": code, "Message": ""}}, operation)
+
+
+class Kept:
+    """An on-failure destination that keeps what it is sent."""
+
+    arn = "arn:aws:sqs:us-east-1:123456789012:failed"
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+
+    def check(self) -> None: ...
+
+    def send(self, record: Any, event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
+        self.records.append(record)
+        self.events.append(json.loads(event))
+
+
+class Bench:
+    """A stream in memory, a function that answers as it is told, and the mapping between them.
+
+    Attributes:
+        events: Every event that the function got, decoded.
+    """
+
+    def __init__(self, shards: int = 1) -> None:
+        self.clock = FakeClock()
+        self.kinesis = FakeKinesis(self.clock, shards)
+        self.kept = Kept()
+        self.events: list[dict[str, Any]] = []
+        self.answer: Callable[[dict[str, Any]], Any] = lambda _event: {}
+
+    def function(self, raw: bytes, _context: Any) -> Any:
+        event = json.loads(raw)
+        self.events.append(event)
+        return self.answer(event)
+
+    def mapping(self, *, on_failure: bool = False, function: Any = None, **settings: Any) -> Mapping:
+        more = {name: settings.pop(name) for name in ("checkpoint", "pool", "progress", "chance") if name in settings}
+        more.setdefault("chance", lambda low, _high: low)
+        return Mapping(
+            MappingSettings(stream_name=STREAM, **settings),
+            function or self.function,
+            kinesis=self.kinesis,
+            destination=self.kept if on_failure else None,
+            clock=self.clock,
+            **more,
+        )
+
+    def drain(self, **settings: Any) -> Mapping:
+        """Runs a mapping until the stream is empty."""
+        mapping = self.mapping(**settings)
+        mapping.run(drain=True)
+        return mapping
+
+    def run_for(self, seconds: float, **settings: Any) -> Mapping:
+        """Runs a mapping for so long."""
+        mapping = self.mapping(**settings)
+        self.clock.at(self.clock.now_s - BEGIN_S + seconds, mapping.stop)
+        mapping.run()
+        return mapping
+
+    @property
+    def batches(self) -> list[list[Any]]:
+        """What each event held, decoded."""
+        return [payloads(event) for event in self.events]
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(event["Records"]) for event in self.events]
+
+
+def payloads(event: dict[str, Any]) -> list[Any]:
+    """The decoded JSON of an event's records."""
+    return [json.loads(base64.b64decode(record["kinesis"]["data"])) for record in event["Records"]]
+
+
+def numbers(event: dict[str, Any]) -> list[str]:
+    """The sequence numbers of an event's records."""
+    return [record["kinesis"]["sequenceNumber"] for record in event["Records"]]
+
+
+def failing(event: dict[str, Any], *places: int) -> dict[str, Any]:
+    """An answer that names the records at these places."""
+    named = numbers(event)
+    return {"batchItemFailures": [{"itemIdentifier": named[place]} for place in places]}
+
+
+def by_key(events: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """What came of each key, in order, as (payload) lists."""
+    found: dict[str, list[Any]] = defaultdict(list)
+    for event in events:
+        for record, payload in zip(event["Records"], payloads(event), strict=True):
+            found[record["kinesis"]["partitionKey"]].append(payload)
+    return found

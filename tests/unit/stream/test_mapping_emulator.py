@@ -1,0 +1,172 @@
+"""Driving an emulator over HTTP: a stand-in that answers as the Runtime Interface Emulator was seen to."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from app.errors import SettingsError
+from app.stream.mapping import Mapping, MappingSettings
+from app.stream.mapping.emulator import INVOKE_PATH, Emulator, read_answer
+from app.stream.mapping.pool import Threads
+from tests.mapping_for_tests import STREAM, FakeClock, FakeKinesis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Rie:
+    """Takes one invocation at a time, and dies of a second one, as the real one does."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.reply: Callable[[Any], tuple[int, bytes]] = lambda _event: (200, b"null")
+        self.died = False
+        busy = threading.Lock()
+        rie = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if self.path != INVOKE_PATH or not busy.acquire(blocking=False):
+                    rie.died = True
+                    self.close_connection = True
+                    return
+                rie.events.append(event)
+                status, body = rie.reply(event)
+                busy.release()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+
+@pytest.fixture
+def rie() -> Iterator[Rie]:
+    made = Rie()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fault", "invoked"),
+    [
+        (200, b"null", None, True),
+        (200, b"", None, True),
+        (200, b'{"batchItemFailures": []}', None, True),
+        (200, b'"text"', None, True),
+        (200, b'{"errorMessage": "secret", "errorType": "KeyError", "stackTrace": []}', "KeyError", True),
+        (200, b'{"errorMessage": "secret"}', "Unhandled", True),
+        (200, b"Task timed out after 3.00 seconds", "Task timed out after 3.00 seconds", True),
+        (502, b'{"errorType": "Runtime.ExitError", "errorMessage": "exit 1"}', "Runtime.ExitError", True),
+        (502, b'{"errorType": "Function.ResponseSizeTooLarge"}', "Function.ResponseSizeTooLarge", True),
+        (413, b'{"message": "too large"}', "HTTP 413", True),
+        (502, b"", "HTTP 502", True),
+        (429, b'{"Reason": "ConcurrentInvocationLimitExceeded"}', "HTTP 429", False),
+        (503, b"", "HTTP 503", False),
+        (404, b"404 page not found", "HTTP 404", False),
+        (500, b'{"errorType": "ReserveFailed", "errorMessage": "AlreadyReserved"}', "busy", False),
+    ],
+)
+def test_what_an_answer_means(status: int, body: bytes, fault: str | None, invoked: bool) -> None:
+    """A service error "where the batch didn't reach the function" uses no attempt (with-kinesis.html); what the
+    function does wrong does.
+    """
+    answer = read_answer(status, {}, body)
+    assert answer.invoked is invoked
+    assert (fault in answer.fault) if fault and answer.fault else answer.fault is None
+    assert "secret" not in str(answer.fault)
+
+
+def test_lambdas_own_header_tells_too() -> None:
+    assert read_answer(200, {"X-Amz-Function-Error": "Unhandled"}, b'"what"').fault == "Unhandled"
+    assert read_answer(200, {"x-amzn-RequestId": "abc"}, b"").request_id == "abc"
+
+
+def test_an_emulator_that_is_not_up_is_not_reached() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        answer = Emulator(f"http://127.0.0.1:{taken.getsockname()[1]}").invoke(b"{}")
+    assert not answer.invoked
+    assert "is it up?" in str(answer.fault)
+
+
+def test_an_answer_that_does_not_come_is_a_failure_of_the_function(rie: Rie) -> None:
+    def late(_event: Any) -> tuple[int, bytes]:
+        time.sleep(1)
+        return 200, b"null"
+
+    rie.reply = late
+    answer = Emulator(rie.url, timeout_s=0.2).invoke(b"{}")
+    assert answer.invoked
+    assert "no answer in time" in str(answer.fault)
+
+
+def test_a_broken_connection_is_a_failure_of_the_function(rie: Rie) -> None:
+    answer = Emulator(f"{rie.url}/other/path").invoke(b"{}")
+    assert answer.invoked
+    assert answer.fault
+
+
+@pytest.mark.parametrize("url", ["localhost:9000", "ftp://host", "http://"])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="http://host:port"):
+        Emulator(url)
+
+
+def test_a_path_is_kept() -> None:
+    assert Emulator("http://h:1").url == f"http://h:1{INVOKE_PATH}"
+    assert Emulator("http://h:1/").url == f"http://h:1{INVOKE_PATH}"
+    path = "http://h:1/2015-03-31/functions/mine/invocations"
+    assert Emulator(path).url == path
+
+
+def test_each_emulator_has_one_invocation_at_a_time_and_several_run_beside_each_other(rie: Rie) -> None:
+    other = Rie()
+    both, meeting = [rie, other], threading.Barrier(2)
+
+    def meet(_event: Any) -> tuple[int, bytes]:
+        if len(rie.events) + len(other.events) <= 2:
+            meeting.wait(10)  # breaks unless both are invoked at once
+        return 200, b"null"
+
+    rie.reply = other.reply = meet
+    clock = FakeClock()
+    kinesis = FakeKinesis(clock, shards=4)
+    kinesis.put([str(n).encode() for n in range(200)])
+    settings = MappingSettings(stream_name=STREAM, batch_size=5, parallelization_factor=4)
+    mapping = Mapping(settings, [Emulator(each.url) for each in both], kinesis=kinesis, clock=clock)
+    assert mapping.run(drain=True) == 200
+    assert not rie.died
+    assert not other.died
+    assert rie.events
+    assert other.events
+    other.server.shutdown()
+    other.server.server_close()
+
+
+def test_a_fault_of_ours_in_a_thread_is_raised_where_the_answers_are_taken() -> None:
+    class Broken:
+        def invoke(self, _event: bytes) -> Any:
+            raise AssertionError("ours")
+
+    pool: Threads[str] = Threads([Broken(), Broken()])
+    pool.start("ticket", b"")
+    with pytest.raises(AssertionError, match="ours"):
+        pool.answers(5)
