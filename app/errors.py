@@ -15,8 +15,9 @@
     ├── QuarantineError           41   no such quarantined record
     └── UnacknowledgedError       50   the batch returns whole: the mapping must deliver it again
 
-Exit codes 0 (fine), 2 (a wrong command line) and 130 (Ctrl-C) are the shell's customs. Each message is one
-line that says what, where and how to mend it; the command line prints it as it is.
+Exit codes 0 (fine), 2 (a wrong command line) and 130 (Ctrl-C) are the shell's customs. Of the commands, `doctor` ends
+with 60 when it found an error, and `cloud status` with 3 when not all runs. Each message is one line that says what,
+where and how to mend it; the command line prints it as it is.
 """
 
 from __future__ import annotations

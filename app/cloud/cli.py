@@ -31,7 +31,9 @@ def main() -> None:
 @app.command()
 def up(
     port: Port = 4566,
-    use_localstack: Annotated[bool, typer.Option("--localstack", help="LocalStack rather than moto.")] = False,
+    use_localstack: Annotated[
+        bool, typer.Option("--localstack", help="LocalStack for what it has here; moto for the rest.")
+    ] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and end it with Ctrl-C.")] = False,
 ) -> None:
     """Start the local cloud, and print the variables that point AWS clients at it."""

@@ -9,26 +9,28 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from app.cloud.state import Process
+from app.cloud.state import LOOPBACK, Process, port_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-LOOPBACK = "127.0.0.1"
+    from app.cloud.services import Service
+
 SAME_START_WITHIN_S = 5  # a stepped clock moves start times a little; pids take far longer to come round
 TERMINATE_WITHIN_S = 1  # the Kinesis emulator ignores SIGTERM, so every `down` waits this long
 KILL_WITHIN_S = 5  # the kernel's work alone
+MARK = "MILLRACE_CLOUD_PROCESS"  # in the environment of a process and of all that it starts
 
 
-def spawn(name: str, port: int, command: list[str], environ: Mapping[str, str], log: Path) -> Process:
+def spawn(service: Service, log: Path) -> Process:
     """Starts a process that neither Ctrl-C nor the end of its parent reaches, with all it says in `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     # Not Popen: it warns when it is forgotten while its process runs, which is what is wanted here.
     pid = os.posix_spawn(
-        command[0],
-        command,
-        environ,
+        service.command[0],
+        service.command,
+        {**service.environ, MARK: _mark(service.name, service.port)},
         setsid=True,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -36,7 +38,7 @@ def spawn(name: str, port: int, command: list[str], environ: Mapping[str, str], 
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
     )
-    return Process(name, pid, psutil.Process(pid).create_time(), port)
+    return Process(service.name, pid, psutil.Process(pid).create_time(), service.port, service.host)
 
 
 def is_alive(process: Process) -> bool:
@@ -55,8 +57,9 @@ def memory_bytes(process: Process) -> int:
 
 
 def stop(processes: Iterable[Process]) -> None:
-    """Ends the processes and their children, and waits until they are gone."""
-    members = _family([found for found in map(_find, processes) if found])
+    """Ends the processes and all that they started, and waits until they are gone."""
+    stopped = list(processes)
+    members = [*{*_family([found for found in map(_find, stopped) if found]), *_marked(stopped)}]
     for member in members:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.terminate()
@@ -98,6 +101,19 @@ def _find(process: Process) -> psutil.Process | None:
     except (psutil.NoSuchProcess, psutil.TimeoutExpired):
         return None
     return found
+
+
+def _marked(processes: Iterable[Process]) -> Iterator[psutil.Process]:
+    """What carries the mark of one of the processes: their children still do when they themselves were killed."""
+    marks = {_mark(each.name, each.port) for each in processes}
+    for one in psutil.process_iter() if marks else ():
+        with contextlib.suppress(psutil.Error, OSError):  # another user's, or just gone
+            if one.environ().get(MARK) in marks:
+                yield one
+
+
+def _mark(name: str, port: int) -> str:
+    return f"{port_dir(port)}/{name}"
 
 
 def _family(parents: Iterable[psutil.Process]) -> list[psutil.Process]:

@@ -1,9 +1,9 @@
-"""One endpoint for the local AWS: moto in this process, and the Kinesis emulator behind it.
+"""One endpoint for the local AWS: moto in this process, and another program behind it.
 
-moto's own Kinesis loses records when several writers put at once and goes on writing to closed shards, so requests
-for Kinesis go to kinesis-local. One port must serve both: LocalStack's clients know a single endpoint.
+That is the Kinesis emulator or LocalStack; `app/cloud/routes.py` says which services it answers. One port must serve
+both: LocalStack's clients know a single endpoint.
 
-Run by the supervisor as `python -m app.cloud.router PORT KINESIS_PORT`.
+Run by the supervisor as `python -m app.cloud.router PORT BEHIND_HOST BEHIND_PORT SERVED,…`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import json
 import socket
 import sys
+from http import HTTPStatus
 from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,16 +22,19 @@ from urllib3.exceptions import HTTPError
 from werkzeug.serving import DechunkedInput, make_server
 from werkzeug.test import Client
 
+from app.cloud.routes import is_passed_on, service_of
+from app.cloud.state import LOOPBACK
+
 if TYPE_CHECKING:
     from email.message import Message
 
-LOOPBACK = "127.0.0.1"
-CONNECT_TIMEOUT_S = 2  # the emulator is on this machine: longer means that it is gone
+CONNECT_TIMEOUT_S = 2  # what is behind is on this machine: longer means that it is gone
 READ_TIMEOUT_S = 330  # SubscribeToShard streams for five minutes
 CONNECTIONS_KEPT = 64  # more writers at once than two cores can serve
 CHUNK_BYTES = 65_536  # one read of a loopback socket
 
-_HOP_BY_HOP = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding", "expect"})
+_HOP_BY_HOP = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding", "expect"})
+_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _HTTP2_PREFACE = b"PRI"  # begins an HTTP/2 connection, and no HTTP/1 method
 
 # Executions of state machines really execute; functions and jobs need no container.
@@ -41,17 +45,13 @@ _MOTO_CONFIG = {
 }
 
 
-def is_kinesis(path: str, target: str) -> bool:
-    """Whether a request is for Kinesis: JSON and CBOR 1.1 say so in `X-Amz-Target`, Smithy RPC in the path."""
-    return target.startswith("Kinesis_20131202.") or path.startswith("/service/Kinesis_20131202/")
-
-
 class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
-    """Answers a connection: Kinesis from the emulator with keep-alive, all else from moto."""
+    """Answers a connection: what is passed on with keep-alive, all else from moto."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two writes: Nagle would hold the second for 40 ms
-    kinesis: ClassVar[HTTPConnectionPool]
+    behind: ClassVar[HTTPConnectionPool]
+    served: ClassVar[frozenset[str]]
 
     def handle(self) -> None:
         """Takes requests until the client goes, or hands an HTTP/2 connection over whole.
@@ -60,9 +60,9 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
         """
         start = self.connection.recv(len(_HTTP2_PREFACE), socket.MSG_PEEK | socket.MSG_WAITALL)
         if start == _HTTP2_PREFACE:
-            with socket.create_connection((LOOPBACK, self.kinesis.port), CONNECT_TIMEOUT_S) as emulator:
-                emulator.settimeout(None)
-                _splice(self.connection, emulator)
+            with socket.create_connection((self.behind.host, self.behind.port), CONNECT_TIMEOUT_S) as behind:
+                behind.settimeout(None)
+                _splice(self.connection, behind)
         else:
             super().handle()
 
@@ -72,7 +72,7 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
 
     def run_wsgi(self) -> None:
         """Answers one request."""
-        if is_kinesis(self.path, self.headers.get("X-Amz-Target", "")):
+        if is_passed_on(self.served, self.path, self.headers):
             self._pass_on()
         else:
             super().run_wsgi()  # closes the connection after its answer, as werkzeug always does
@@ -82,7 +82,7 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
 
     def _pass_on(self) -> None:
         try:
-            answer = self.kinesis.urlopen(
+            answer = self.behind.urlopen(
                 self.command, self.path, self._body(),
                 headers={name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP},
                 retries=False, redirect=False, preload_content=False, decode_content=False,
@@ -95,15 +95,16 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
             if name.lower() not in _HOP_BY_HOP:
                 self.send_header(name, value)
         length = answer.headers.get("Content-Length")
-        if length is None:
+        bodiless = self.command == "HEAD" or answer.status in _BODILESS
+        if length is None and not bodiless:
             self.send_header("Transfer-Encoding", "chunked")
-        else:
+        elif length is not None:
             self.send_header("Content-Length", length)
         self.end_headers()
         try:
             for chunk in answer.stream(CHUNK_BYTES):
                 self.wfile.write(chunk if length is not None else b"%x\r\n%b\r\n" % (len(chunk), chunk))
-            if length is None:
+            if length is None and not bodiless:
                 self.wfile.write(b"0\r\n\r\n")
         except (HTTPError, OSError):  # half an answer: only a closed connection tells the client
             self.close_connection = True
@@ -120,7 +121,8 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
         return bytes(self.rfile.read(int(headers.get("Content-Length", 0))))
 
     def _unavailable(self, error: HTTPError) -> None:
-        text = f"the Kinesis emulator does not answer ({error}): millrace cloud up mends it"
+        service = service_of(self.path, self.headers) or "this"
+        text = f"what serves {service} does not answer ({error}): millrace cloud up mends it"
         body = json.dumps({"__type": "ServiceUnavailableException", "message": text}).encode()
         self.send_response_only(503)
         self.send_header("Content-Type", "application/x-amz-json-1.1")
@@ -129,10 +131,10 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
         self.wfile.write(body)
 
 
-def _splice(client: socket.socket, emulator: socket.socket) -> None:
-    back = Thread(target=_pour, args=(emulator, client), daemon=True)
+def _splice(client: socket.socket, behind: socket.socket) -> None:
+    back = Thread(target=_pour, args=(behind, client), daemon=True)
     back.start()
-    _pour(client, emulator)
+    _pour(client, behind)
     back.join()
 
 
@@ -144,19 +146,19 @@ def _pour(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-def serve(port: int, kinesis_port: int) -> None:
+def serve(port: int, behind_host: str, behind_port: int, served: frozenset[str]) -> None:
     """Serves the local AWS on a loopback port until the process ends."""
     moto = DomainDispatcherApplication(create_backend_app)
     Client(moto).post("/moto-api/config", json=_MOTO_CONFIG)
     pool = HTTPConnectionPool(
-        LOOPBACK,
-        kinesis_port,
+        behind_host,
+        behind_port,
         maxsize=CONNECTIONS_KEPT,
         timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
     )
-    handler = type("RouterToKinesis", (Router,), {"kinesis": pool})
+    handler = type("ThisRouter", (Router,), {"behind": pool, "served": served})
     make_server(LOOPBACK, port, moto, threaded=True, request_handler=handler).serve_forever()
 
 
 if __name__ == "__main__":
-    serve(*map(int, sys.argv[1:3]))
+    serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), frozenset(sys.argv[4].split(",")))

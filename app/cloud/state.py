@@ -3,6 +3,7 @@
 <state dir>/<port>/state.json   the processes, so that `down` ends them and no others
 <state dir>/<port>/*.log        what they said
 <state dir>/node/               the Kinesis emulator, installed once
+<state dir>/localstack-py…/     LocalStack, installed once
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Kind = Literal["moto", "localstack"]
+"""What a local cloud has behind its router: the Kinesis emulator alone, or LocalStack."""
+
+LOOPBACK = "127.0.0.1"
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -30,6 +34,7 @@ class Process(msgspec.Struct, frozen=True):
     pid: int
     started_s: float
     port: int
+    host: str = LOOPBACK
 
 
 class State(msgspec.Struct, frozen=True):

@@ -10,10 +10,10 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
 from app.cloud import services
-from app.cloud.localstack import localstack
+from app.cloud.localstack import localstack, remove_files
 from app.cloud.node import install_emulator
-from app.cloud.process import LOOPBACK, free_ports, holder_of, is_alive, memory_bytes, spawn, stop
-from app.cloud.state import Kind, Process, State, locked, port_dir, read_state, write_state
+from app.cloud.process import free_ports, holder_of, is_alive, memory_bytes, spawn, stop
+from app.cloud.state import LOOPBACK, Kind, Process, State, locked, port_dir, read_state, write_state
 from app.errors import CloudError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def up(port: int = DEFAULT_PORT, *, use_localstack: bool = False, say: Callable[
 
     Args:
         port: The one port of all services.
-        use_localstack: LocalStack rather than moto with the Kinesis emulator.
+        use_localstack: LocalStack behind the router rather than the Kinesis emulator.
         say: Told what is done.
 
     Raises:
@@ -76,11 +76,12 @@ def up(port: int = DEFAULT_PORT, *, use_localstack: bool = False, say: Callable[
         running = [process for process in state.processes if is_alive(process)] if state else []
         if state and running and state.kind != kind:
             raise CloudError(f"port {port} has a {state.kind} cloud: millrace cloud down --port {port} ends it")
-        if port not in {process.port for process in running} and (holder := holder_of(port)):
+        if "aws" not in {process.name for process in running} and (holder := holder_of(port)):
             raise CloudError(f"port {port} is taken by {holder}: end that, or choose another with --port")
         before = state if state and running else State(kind, ())
-        processes = _start(port, before, running, _wanted(port, before, say), say)
-    return Cloud(_url(port), _url(processes[0].port), tuple(process.pid for process in processes))
+        stop(process for process in (state.processes if state else ()) if process not in running)  # what they left
+        behind, router = _start(port, before, running, _wanted(port, before, say), say)
+    return Cloud(_url(LOOPBACK, port), _url(behind.host, behind.port), (behind.pid, router.pid))
 
 
 def down(port: int = DEFAULT_PORT) -> bool:
@@ -92,6 +93,8 @@ def down(port: int = DEFAULT_PORT) -> bool:
         was_up = any(is_alive(process) for process in state.processes)
         stop(state.processes)
         write_state(port, State(state.kind, ()))
+        if state.kind == "localstack":
+            remove_files(port)
         return was_up
 
 
@@ -99,7 +102,7 @@ def status(port: int = DEFAULT_PORT) -> list[Health]:
     """The processes of the cloud on `port`, alive or not; none when it is down."""
     state = read_state(port)
     processes = state.processes if state else ()
-    return [Health(one.name, _url(one.port), one.pid, is_alive(one), memory_bytes(one)) for one in processes]
+    return [Health(one.name, _url(one.host, one.port), one.pid, is_alive(one), memory_bytes(one)) for one in processes]
 
 
 def watch(port: int = DEFAULT_PORT) -> None:
@@ -116,15 +119,17 @@ def watch(port: int = DEFAULT_PORT) -> None:
 
 
 def _wanted(port: int, before: State, say: Callable[[str], None]) -> list[Service]:
-    """The services of a cloud, the one that serves Kinesis first; on the ports of the cloud that they join."""
+    """What is behind the router, which serves Kinesis, and the router; on the ports of the cloud that they join."""
     emulator = install_emulator(say)
     if before.kind == "localstack":
-        return [localstack(port, emulator, say)]
-    kinesis_port, tls_port = free_ports(2)
-    for process in before.processes:
-        if process.name == "kinesis":
-            kinesis_port = process.port
-    return [services.kinesis(emulator, kinesis_port, tls_port), services.aws(port, kinesis_port)]
+        behind = localstack(port, emulator, say)
+    else:
+        kinesis_port, tls_port = free_ports(2)
+        for process in before.processes:
+            if process.name == "kinesis":
+                kinesis_port = process.port
+        behind = services.kinesis(emulator, kinesis_port, tls_port)
+    return [behind, services.aws(port, before.kind, behind)]
 
 
 def _start(
@@ -138,7 +143,7 @@ def _start(
     try:
         for service in missing:
             log = _log(port, service.name)
-            process = spawn(service.name, service.port, service.command, service.environ, log)
+            process = spawn(service, log)
             started.append(process)
             processes[service.name] = process
             write_state(port, State(before.kind, tuple(processes.values())))
@@ -153,7 +158,7 @@ def _start(
 
 def _wait(process: Process, health: str, log: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
-    while not _answers(process.port, health):
+    while not _answers(process, health):
         if not is_alive(process):
             raise CloudError(f"{process.name} ended before it was ready: see {log}")
         if time.monotonic() > deadline:
@@ -161,8 +166,8 @@ def _wait(process: Process, health: str, log: Path) -> None:
         time.sleep(ASK_EVERY_S)
 
 
-def _answers(port: int, path: str) -> bool:
-    with closing(HTTPConnection(LOOPBACK, port, timeout=ANSWER_WITHIN_S)) as connection:
+def _answers(process: Process, path: str) -> bool:
+    with closing(HTTPConnection(process.host, process.port, timeout=ANSWER_WITHIN_S)) as connection:
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -176,5 +181,5 @@ def _log(port: int, name: str) -> Path:
     return port_dir(port) / f"{name}.log"
 
 
-def _url(port: int) -> str:
-    return f"http://{LOOPBACK}:{port}"
+def _url(host: str, port: int) -> str:
+    return f"http://{host}:{port}"

@@ -17,21 +17,42 @@ from app.stream.shards import create_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _numbers = itertools.count()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--localstack", action="store_true", help="run against LocalStack in host mode")
+
+
 @pytest.fixture(scope="session")
-def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[supervisor.Cloud]:
-    [port] = free_ports(1)
+def use_localstack(request: pytest.FixtureRequest) -> bool:
+    """Whether the local cloud is LocalStack; tests of what only the Kinesis emulator is like ask for it."""
+    return bool(request.config.getoption("--localstack", default=False))
+
+
+@pytest.fixture(scope="session")
+def cloud_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state folder of the tests' own; programs stay installed where `millrace cloud up` has them."""
+    folder, installed = tmp_path_factory.mktemp("cloud"), state_dir()
     with pytest.MonkeyPatch.context() as patch:
-        # The emulator is installed where `millrace cloud up` has it; all else is gone with the tests.
-        patch.setenv("MILLRACE_CLOUD_NODE_DIR", os.environ.get("MILLRACE_CLOUD_NODE_DIR", str(state_dir() / "node")))
-        patch.setenv("MILLRACE_CLOUD_DIR", str(tmp_path_factory.mktemp("cloud")))
-        try:
-            yield supervisor.up(port)
-        finally:
-            supervisor.down(port)
+        for name, place in {
+            "MILLRACE_CLOUD_NODE_DIR": installed / "node",
+            "MILLRACE_CLOUD_LOCALSTACK_DIR": installed,
+        }.items():
+            patch.setenv(name, os.environ.get(name) or str(place))
+        patch.setenv("MILLRACE_CLOUD_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def running_cloud(cloud_folder: Path, use_localstack: bool) -> Iterator[supervisor.Cloud]:  # noqa: ARG001 - set first
+    [port] = free_ports(1)
+    try:
+        yield supervisor.up(port, use_localstack=use_localstack)
+    finally:
+        supervisor.down(port)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,46 +30,31 @@ from app.cloud.state import Process, State, read_state, state_dir, write_state
 from app.errors import CloudError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.cloud
 
 _NUMBERS = count()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A state folder of the tests' own; the emulator is installed where `millrace cloud up` has it."""
-    installed = os.environ.get("MILLRACE_CLOUD_NODE_DIR") or str(state_dir() / "node")
-    folder = tmp_path_factory.mktemp("cloud")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MILLRACE_CLOUD_NODE_DIR", installed)
-        patch.setenv("MILLRACE_CLOUD_DIR", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def port(folder: Path) -> Iterator[int]:  # noqa: ARG001 # set first
-    [port] = free_ports(1)
-    supervisor.up(port)
-    yield port
-    supervisor.down(port)
+@pytest.fixture
+def up(use_localstack: bool) -> Callable[..., supervisor.Cloud]:
+    """Brings up a cloud of the kind that is tested."""
+    return partial(supervisor.up, use_localstack=use_localstack)
 
 
 @pytest.fixture
-def other(folder: Path) -> Iterator[int]:  # noqa: ARG001 # set first
+def port(cloud: supervisor.Cloud) -> int:
+    """The port of the tests' one cloud."""
+    return int(cloud.url.rpartition(":")[2])
+
+
+@pytest.fixture
+def other(cloud_folder: Path) -> Iterator[int]:  # noqa: ARG001 # set first
     """A port with nothing on it; what a test starts there ends with the test."""
     [port] = free_ports(1)
     yield port
     supervisor.down(port)
-
-
-@pytest.fixture
-def cloud(port: int, monkeypatch: pytest.MonkeyPatch) -> supervisor.Cloud:
-    cloud = supervisor.up(port)
-    for name, value in cloud.environment.items():
-        monkeypatch.setenv(name, value)
-    return cloud
 
 
 def _name() -> str:
@@ -88,11 +75,17 @@ def _put_and_get(kinesis: Any) -> list[bytes]:  # a client's methods are made at
     return [record["Data"] for record in kinesis.get_records(ShardIterator=start)["Records"]]
 
 
+def _family(pids: tuple[int, ...]) -> list[psutil.Process]:
+    """The processes and all that they started: LocalStack runs the Kinesis emulator itself."""
+    parents = [psutil.Process(pid) for pid in pids]
+    return [*parents, *(child for parent in parents for child in parent.children(recursive=True))]
+
+
 def _listening(pids: tuple[int, ...]) -> list[tuple[str, int]]:
     return [
         (one.laddr[0], one.laddr[1])
-        for pid in pids
-        for one in psutil.Process(pid).net_connections("inet")
+        for process in _family(pids)
+        for one in process.net_connections("inet")
         if one.status == psutil.CONN_LISTEN or one.type == socket.SOCK_DGRAM
     ]
 
@@ -118,6 +111,9 @@ def test_other_services_on_the_same_port(cloud: supervisor.Cloud) -> None:
     s3.put_object(Bucket=name, Key="key", Body=b"body")
     with closing(s3.get_object(Bucket=name, Key="key")["Body"]) as body:
         assert body.read() == b"body", cloud.url
+    assert s3.head_object(Bucket=name, Key="key")["ContentLength"] == 4
+    assert s3.delete_object(Bucket=name, Key="key")["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert "Contents" not in s3.list_objects_v2(Bucket=name)  # what has no body has not held up what comes after
 
     dynamodb = session.client("dynamodb")
     dynamodb.create_table(
@@ -134,20 +130,57 @@ def test_other_services_on_the_same_port(cloud: supervisor.Cloud) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="hello")
     assert [message["Body"] for message in sqs.receive_message(QueueUrl=queue)["Messages"]] == ["hello"]
 
+    topic = session.client("sns").create_topic(Name=name)["TopicArn"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    session.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    session.client("sns").publish(TopicArn=topic, Message="news")
+    [message] = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
+    assert json.loads(message["Body"])["Message"] == "news"
 
-def test_a_state_machine_executes(cloud: supervisor.Cloud) -> None:
-    client = Session().client("stepfunctions")
+
+def test_one_account_whoever_answers(cloud: supervisor.Cloud, use_localstack: bool) -> None:
+    session, name = Session(), _name()
+    account = session.client("sts").get_caller_identity()["Account"]
+    assert account == services.ACCOUNTS["localstack" if use_localstack else "moto"]
+    repository = session.client("ecr").create_repository(repositoryName=name)["repository"]
+    topic = session.client("sns").create_topic(Name=name)["TopicArn"]
+    session.client("kinesis").create_stream(StreamName=name, ShardCount=1)
+    stream = session.client("kinesis").describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+    arns = (repository["repositoryArn"], topic, stream["StreamARN"])
+    assert {arn.split(":")[4] for arn in arns} == {account}, cloud.url
+
+
+def test_a_state_machine_executes_and_reaches_a_table(cloud: supervisor.Cloud) -> None:
+    session, name = Session(), _name()
+    dynamodb = session.client("dynamodb")
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    put = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::dynamodb:putItem",
+        "Parameters": {"TableName": name, "Item": {"id": {"S": "one"}}},
+        "ResultPath": None,
+        "Next": "Last",
+    }
+    states = {"Put": put, "Last": {"Type": "Pass", "Result": 42, "End": True}}
+    account = session.client("sts").get_caller_identity()["Account"]
+    client = session.client("stepfunctions")
     machine = client.create_state_machine(
-        name=_name(),
-        definition=json.dumps({"StartAt": "Only", "States": {"Only": {"Type": "Pass", "Result": 42, "End": True}}}),
-        roleArn=f"arn:aws:iam::{services.ACCOUNT}:role/any",
+        name=name,
+        definition=json.dumps({"StartAt": "Put", "States": states}),
+        roleArn=f"arn:aws:iam::{account}:role/any",
     )["stateMachineArn"]
     execution = client.start_execution(stateMachineArn=machine)["executionArn"]
     deadline = time.monotonic() + 20
     while (found := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
         assert time.monotonic() < deadline, cloud.url
         time.sleep(0.05)
-    assert (found["status"], found["output"]) == ("SUCCEEDED", "42")
+    assert (found["status"], found["output"]) == ("SUCCEEDED", "42"), found
+    assert dynamodb.get_item(TableName=name, Key={"id": {"S": "one"}})["Item"] == {"id": {"S": "one"}}
 
 
 def test_a_connection_to_kinesis_is_kept(cloud: supervisor.Cloud, port: int) -> None:
@@ -177,18 +210,34 @@ def test_http2_reaches_the_emulator(cloud: supervisor.Cloud, port: int) -> None:
     assert frame[3:4] == settings_frame[3:4], cloud.url
 
 
-def test_nothing_listens_beyond_loopback(cloud: supervisor.Cloud) -> None:
+@pytest.mark.usefixtures("emulator_runs")
+def test_nothing_listens_beyond_loopback(cloud: supervisor.Cloud, listeners: int) -> None:
     found = _listening(cloud.pids)
-    assert {address for address, _ in found} == {"127.0.0.1"}
-    assert len(found) == 3  # the router; the emulator's plain and TLS ports
+    assert all(ipaddress.ip_address(address).is_loopback for address, _ in found), found
+    assert len(found) == listeners
 
 
+@pytest.mark.usefixtures("emulator_runs")
 @pytest.mark.skipif(shutil.which("ss") is None, reason="ss is not installed (Debian's iproute2)")
-def test_ss_too_sees_loopback_only(cloud: supervisor.Cloud) -> None:
+def test_ss_too_sees_loopback_only(cloud: supervisor.Cloud, listeners: int) -> None:
+    pids = [process.pid for process in _family(cloud.pids)]
     shown = subprocess.run(["ss", "-H", "-ltnp"], capture_output=True, text=True, check=True).stdout
-    ours = [line.split() for line in shown.splitlines() if any(f"pid={pid}," in line for pid in cloud.pids)]
-    assert len(ours) == 3
-    assert all(columns[3].startswith("127.0.0.1:") for columns in ours)
+    ours = [line.split() for line in shown.splitlines() if any(f"pid={pid}," in line for pid in pids)]
+    assert len(ours) == listeners
+    assert all(columns[3].startswith("127.0.0.") for columns in ours)
+
+
+@pytest.fixture
+def emulator_runs(cloud: supervisor.Cloud) -> None:
+    """LocalStack starts the Kinesis emulator at the first call."""
+    kinesis: Any = get_session().create_client("kinesis", endpoint_url=cloud.url)
+    kinesis.list_streams()
+
+
+@pytest.fixture
+def listeners(use_localstack: bool) -> int:
+    """The router; the emulator's plain and TLS ports; LocalStack."""
+    return 4 if use_localstack else 3
 
 
 @pytest.mark.parametrize(
@@ -207,14 +256,14 @@ def test_every_form_of_listen_is_held_to_loopback(arguments: str) -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "127.0.0.1\n"
 
 
-def test_up_twice_is_the_same_cloud(cloud: supervisor.Cloud, port: int) -> None:
+def test_up_twice_is_the_same_cloud(cloud: supervisor.Cloud, port: int, up: Callable[..., supervisor.Cloud]) -> None:
     said: list[str] = []
-    assert supervisor.up(port, say=said.append) == cloud
-    assert said == ["already up"]
+    assert up(port, say=said.append) == cloud
+    assert said[-1] == "already up"
 
 
-def test_two_clouds_side_by_side(cloud: supervisor.Cloud, other: int) -> None:
-    second = supervisor.up(other)
+def test_two_clouds_side_by_side(cloud: supervisor.Cloud, other: int, up: Callable[..., supervisor.Cloud]) -> None:
+    second = up(other)
     assert not set(second.pids) & set(cloud.pids)
     stream = _name()
     Session().client("kinesis").create_stream(StreamName=stream, ShardCount=1)
@@ -222,40 +271,56 @@ def test_two_clouds_side_by_side(cloud: supervisor.Cloud, other: int) -> None:
     assert elsewhere.list_streams()["StreamNames"] == []
 
 
-def test_down_leaves_no_process(other: int) -> None:
-    pids = supervisor.up(other).pids
+def test_down_leaves_no_process_and_no_file_but_logs(
+    other: int, up: Callable[..., supervisor.Cloud], cloud_folder: Path
+) -> None:
+    made = up(other)
+    kinesis: Any = get_session().create_client("kinesis", endpoint_url=made.url)
+    kinesis.list_streams()  # LocalStack starts the emulator only now
+    pids = [process.pid for process in _family(made.pids)]
     assert [one.alive for one in supervisor.status(other)] == [True, True]
     assert supervisor.down(other)
     assert not any(psutil.pid_exists(pid) for pid in pids)
     assert supervisor.status(other) == []
     assert not supervisor.down(other)
+    assert {file.suffix for file in (cloud_folder / str(other)).iterdir()} == {".log", ""}  # the lock has none
 
 
-def test_up_mends_a_dead_emulator(other: int) -> None:
-    emulator, router = supervisor.up(other).pids
-    os.kill(emulator, signal.SIGKILL)
+def test_up_mends_what_is_dead_behind_the_router(
+    other: int, up: Callable[..., supervisor.Cloud], use_localstack: bool
+) -> None:
+    made = up(other)
+    behind, router = made.pids
+    kinesis: Any = get_session().create_client("kinesis", endpoint_url=made.url)
+    kinesis.list_streams()
+    left = psutil.Process(behind).children(recursive=True)
+    assert len(left) == use_localstack
+    os.kill(behind, signal.SIGKILL)
     while supervisor.status(other)[0].alive:
         time.sleep(0.01)
-    assert [(one.name, one.alive) for one in supervisor.status(other)] == [("kinesis", False), ("aws", True)]
-    mended = supervisor.up(other)
+    assert [(one.name != "aws", one.alive) for one in supervisor.status(other)] == [(True, False), (False, True)]
+    mended = up(other)
     assert mended.pids[1] == router
+    assert not any(process.is_running() for process in left)
     assert _put_and_get(get_session().create_client("kinesis", endpoint_url=mended.url)) == [b"0", b"1", b"2"]
 
 
-def test_a_taken_port_is_one_clear_line(other: int) -> None:
+def test_a_taken_port_is_one_clear_line(other: int, up: Callable[..., supervisor.Cloud]) -> None:
     with socket.create_server(("127.0.0.1", other)), pytest.raises(CloudError) as raised:
-        supervisor.up(other)
+        up(other)
     assert str(raised.value) == (
         f"port {other} is taken by {psutil.Process().name()} (pid {os.getpid()}): "
         "end that, or choose another with --port"
     )
 
 
-def test_what_cannot_start_leaves_nothing_behind(other: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_start_leaves_nothing_behind(
+    other: int, up: Callable[..., supervisor.Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[int] = []
 
-    def remembered(name: str, port: int, command: list[str], environ: dict[str, str], log: Path) -> Process:
-        process = spawn(name, port, command, environ, log)
+    def remembered(service: services.Service, log: Path) -> Process:
+        process = spawn(service, log)
         started.append(process.pid)
         return process
 
@@ -263,7 +328,7 @@ def test_what_cannot_start_leaves_nothing_behind(other: int, monkeypatch: pytest
     monkeypatch.setattr("app.cloud.supervisor.spawn", remembered)
     monkeypatch.setattr(services, "aws", lambda *_: broken)
     with pytest.raises(CloudError, match=r"^aws ended before it was ready: see .*aws\.log$"):
-        supervisor.up(other)
+        up(other)
     assert len(started) == 2
     assert not any(psutil.pid_exists(pid) for pid in started)
     assert read_state(other) is None

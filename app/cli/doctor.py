@@ -1,0 +1,96 @@
+"""`doctor`: what would lose or hold up records here, in the streams and in a deployed function, and what mends it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.examples import INPUT_STREAM, RECORD
+from app.doctor.finding import Finding, Report, Severity, report_of
+from app.doctor.function import examine_function
+from app.doctor.here import examine_account, examine_here
+from app.doctor.mapping import Case, examine_mapping
+from app.stream.mapping.template import load_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXIT_ERRORS = 60  # an error was found; a program that ends with 60 has nothing to say on standard error
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+Function = Annotated[str | None, typer.Option(help="A deployed function: its settings, its mappings, their streams.")]
+File = Annotated[
+    Path | None, typer.Option(help="A CloudFormation or SAM template, or get-event-source-mapping's output.")
+]
+LogicalId = Annotated[str, typer.Option(help="Which mapping of the file: its logical id or UUID.")]
+Stream = Annotated[str, typer.Option(envvar="KINESIS_STREAM_INPUT", help="The stream that is read.")]
+RecordBytes = Annotated[int, typer.Option(min=1, help="The size of a usual record's data, in bytes.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object: checked, findings.")]
+
+
+def register(cli: typer.Typer) -> None:
+    """Adds the command."""
+    cli.command()(doctor)
+
+
+def doctor(
+    function: Function = None,
+    mapping: File = None,
+    logical_id: LogicalId = "",
+    stream: Stream = INPUT_STREAM,
+    record_bytes: RecordBytes = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what loses or holds up records, and say how to mend it.
+
+    Without an option: this environment, its streams and its model. With --function a deployed function, with --mapping
+    one in a file. Nothing is changed. Exit code 60 if there is an error among the findings.
+    """
+    report = report_of(_examine(function, mapping, logical_id, stream, record_bytes))
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+    else:
+        _show(report)
+    if report.has_errors:
+        raise typer.Exit(EXIT_ERRORS)
+
+
+def _examine(
+    function: str | None, mapping: Path | None, logical_id: str, stream: str, record_bytes: int
+) -> Iterator[str | Finding]:
+    if mapping is not None:
+        case = Case(load_mapping(mapping, name=logical_id), record_bytes=record_bytes, file=str(mapping))
+        yield f"{case.where}: read"
+        yield from examine_mapping(case)
+    if function is not None:
+        yield from examine_account()
+        yield from examine_function(function, record_bytes)
+    if function is None and mapping is None:
+        yield from examine_here(os.environ, stream, msgspec.json.encode(RECORD))
+
+
+def _show(report: Report) -> None:
+    console = Console(highlight=False)
+    for line in report.checked:
+        console.print(Text.assemble(("✓ ", "green"), line), soft_wrap=True)
+    if not report.findings:
+        console.print("nothing wrong was found")
+        return
+    table = Table("", "", "where", "what, and why it matters", show_lines=True)
+    for number, finding in enumerate(report.findings, 1):
+        text = Text.assemble((finding.what, "bold"), "\n", finding.why)
+        severity = Text(finding.severity, _STYLES[finding.severity])
+        table.add_row(str(number), severity, Text(finding.where), text)
+    console.print(table)
+    console.print("what mends it:")
+    for number, finding in enumerate(report.findings, 1):
+        console.print(Text(f"{number}. {finding.mend}"), soft_wrap=True)  # whole, since it is there to be copied

@@ -1,0 +1,180 @@
+"""This machine and this environment: Python, packages, settings, endpoint, credentials, streams and the model."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app import aws
+from app.doctor.finding import Finding, Severity
+from app.doctor.settings import examine_settings
+from app.doctor.streams import Streams
+from app.errors import CredentialsError, MillraceError, SettingsError
+from app.runtime import PIPELINES, Runtime
+from app.settings import read_settings
+from app.storage.objects import open_objects
+from app.stream.batch import Quarantine
+from app.stream.payload import decode_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from app.settings import Settings
+
+PYTHON_AT_LEAST = (3, 11)
+LOCKED = Path(__file__).parents[2] / "requirements" / "runtime.txt"
+HERE = "environment"
+
+
+def examine_here(environ: Mapping[str, str], source: str, example: bytes) -> Iterator[str | Finding]:
+    """Examines what `millrace run` would start with.
+
+    Args:
+        environ: The environment.
+        source: The stream that would be read.
+        example: A record for the pipelines that take it.
+    """
+    yield from examine_python()
+    reachable = False
+    for result in examine_account():
+        reachable = reachable or isinstance(result, str)
+        yield result
+    try:
+        settings = read_settings(environ)
+    except MillraceError as error:
+        yield Finding(Severity.ERROR, HERE, str(error), "nothing starts", "export the variable with another value")
+        return
+    yield from examine_settings(settings, source, HERE, _export)
+    yield from examine_models(settings, example)
+    if reachable:
+        yield from examine_places(settings, source)
+
+
+def examine_python(locked: Path = LOCKED) -> Iterator[str | Finding]:
+    """Whether this Python and its packages are what the project is tested with."""
+    version = platform.python_version()
+    if sys.version_info < PYTHON_AT_LEAST:
+        wanted = ".".join(map(str, PYTHON_AT_LEAST))
+        yield Finding(
+            Severity.ERROR, "Python", f"is {version}", f"{wanted} or newer is needed", f"python{wanted} -m venv .venv"
+        )
+    install = "pip install --no-deps --require-hashes -r requirements/runtime.txt"
+    wanted_versions = _pins(locked)
+    for name, wanted in wanted_versions.items():
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield Finding(Severity.ERROR, "packages", f"{name} is not installed", "the handler needs it", install)
+            continue
+        if found != wanted:
+            why = f"the tests ran with {wanted}"
+            yield Finding(Severity.WARNING, "packages", f"{name} is {found}", why, install)
+    yield f"Python {version}, {len(wanted_versions)} locked packages looked at"
+
+
+def examine_account() -> Iterator[str | Finding]:
+    """Whether AWS, or the local cloud, answers and takes the credentials; text if it does."""
+    where = "AWS"
+    try:
+        where = aws.endpoint("kinesis")
+        try:
+            account = aws.client("sts").get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, "credentials") from error
+    except MillraceError as error:
+        mend = 'eval "$(scripts/cloud.sh up)" for the local cloud; unset AWS_ENDPOINT_URL for AWS'
+        if isinstance(error, CredentialsError):
+            mend = "aws configure"
+        elif isinstance(error, SettingsError):
+            mend = _export(AWS_DEFAULT_REGION="us-east-1") + "; unset AWS_ENDPOINT_URL"
+        yield Finding(Severity.ERROR, where, str(error), "no stream can be read or written", mend)
+        return
+    yield f"AWS: account {account} in {aws.region()}, streams at {where}"
+
+
+def examine_models(settings: Settings, example: bytes) -> Iterator[str | Finding]:
+    """Whether each pipeline's model is found, is what its manifest says, loads, and predicts."""
+    for name in sorted({settings.pipeline, *settings.pipelines.values()} & set(PIPELINES)):
+        where = f"pipeline {name}"
+        alone = msgspec.structs.replace(settings, pipeline=name, pipelines={}, test_run=True, state_table="")
+        try:
+            processor = Runtime(alone).processor_for("")
+            decoded = decode_payload(example, processor.decoder)
+            if isinstance(decoded, Quarantine):  # the example is a record of another pipeline
+                yield f"{where}: its model is found, its digests are right, it loads"
+                continue
+            steps = processor.pipeline.explain(decoded)
+        except MillraceError as error:
+            yield Finding(
+                Severity.ERROR,
+                where,
+                str(error),
+                "nothing starts",
+                "check RUN_ID and MODEL_LOCATION; restore the bundle",
+            )
+            continue
+        except Exception as error:  # noqa: BLE001 - whatever a model raises is a finding, not the end
+            why = "a model that raises has its records quarantined"
+            yield Finding(
+                Severity.ERROR, where, f"does not predict: {type(error).__name__}", why, "set RUN_ID to another bundle"
+            )
+            continue
+        yield f"{where}: its model is found, its digests are right, it loads and predicts {_value_of(steps)}"
+
+
+def examine_places(settings: Settings, source: str) -> Iterator[str | Finding]:
+    """Whether the streams, the table and the location that the settings name are there."""
+    try:
+        yield from Streams().examine(settings, source)
+        if settings.quarantine_location:
+            open_objects(settings.quarantine_location).check()
+            yield f"quarantine location {settings.quarantine_location}: can be written"
+        if settings.state_table:
+            yield from _examine_table(settings.state_table)
+    except MillraceError as error:
+        mend = "set QUARANTINE_LOCATION to a place that can be written, or check the endpoint and the policy"
+        yield Finding(Severity.ERROR, HERE, str(error), "a run would end here", mend)
+
+
+def _examine_table(name: str) -> Iterator[str | Finding]:
+    try:
+        status = aws.client("dynamodb").describe_table(TableName=name)["Table"]["TableStatus"]
+    except (BotoCoreError, ClientError) as error:
+        create = (
+            f"aws dynamodb create-table --table-name {name} --billing-mode PAY_PER_REQUEST "
+            "--attribute-definitions AttributeName=state_key,AttributeType=S "
+            "--key-schema AttributeName=state_key,KeyType=HASH"
+        )
+        said = str(aws.explained(error, f"state table {name}"))
+        yield Finding(Severity.ERROR, f"state table {name}", said, "no batch can be committed", create)
+        return
+    yield f"state table {name}: {status}"
+
+
+def _export(**new: str) -> str:
+    return "export " + " ".join(f"{name}={value}" for name, value in new.items())
+
+
+def _value_of(steps: Mapping[str, object]) -> str:
+    """What a pipeline's explanation ends in."""
+    result = steps.get("result")
+    prediction = result.get("prediction") if isinstance(result, dict) else None
+    return msgspec.json.encode(prediction).decode() if prediction is not None else "the example"
+
+
+def _pins(requirements: Path) -> dict[str, str]:
+    """The versions that a hashed requirements file names; none where there is no such file, as in an image."""
+    try:
+        lines = requirements.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pins = (
+        line.partition(" ")[0].partition(";")[0].partition("==") for line in lines if "==" in line.partition(" ")[0]
+    )
+    return {name.partition("[")[0]: version for name, _, version in pins}

@@ -1,0 +1,297 @@
+"""The settings of an event source mapping that lose records, hold up their shard, or surprise.
+
+What they do: https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html and
+https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html. Settings go by their names in AWS's
+API, and an absent one has AWS's default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app.doctor.finding import Finding, Severity, options
+from app.stream.mapping.event import EVENT_BYTES
+from app.stream.mapping.settings import INFINITE, REPORT_FAILURES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from app.settings import Settings
+
+ENVELOPE_BYTES = 540  # of a record in an event besides its data; 460 to 540, by the length of names
+LARGEST_DATA_BYTES = (EVENT_BYTES - ENVELOPE_BYTES - 64) // 4 * 3  # base64, and the brackets around one record
+RETENTION_H = 24  # a stream's default
+ATTEMPTS = 100  # what the handler hands back may pass: a few attempts would discard it during a short throttling
+KIB = 1024
+
+
+@dataclass(frozen=True)
+class Case:
+    """One mapping, and what is known of what stands at its two ends.
+
+    Attributes:
+        mapping: As `get-event-source-mapping` or a template has it.
+        settings: What the environment of its function says; None where that is not known.
+        stream: As `describe-stream-summary` has it; empty where that is not known.
+        record_bytes: The size of a usual record's data.
+        file: The template that it is from; empty for a deployed one.
+    """
+
+    mapping: Mapping[str, Any]
+    settings: Settings | None = None
+    stream: Mapping[str, Any] = field(default_factory=dict)
+    record_bytes: int = 1000
+    file: str = ""
+
+    @property
+    def source(self) -> str:
+        """The name of the stream: `…:stream/NAME`, or `…:stream/NAME/consumer/…`."""
+        return stream_of(self.mapping)
+
+    @property
+    def where(self) -> str:
+        """How a finding names the mapping."""
+        return f"mapping of {self.source}" + (f" ({self.file})" if self.file else f" ({self.mapping.get('UUID')})")
+
+    def finding(self, severity: Severity, what: str, why: str, **change: object) -> Finding:
+        """A finding that changing these settings mends."""
+        return Finding(severity, self.where, what, why, self.change(**change))
+
+    def change(self, **values: object) -> str:
+        """What gives settings other values."""
+        if self.file:
+            said = (f"{name}: {msgspec.json.encode(value).decode()}" for name, value in values.items())
+            return f"in {self.file}: {', '.join(said)}"
+        return " ".join(
+            ["aws lambda update-event-source-mapping --uuid", str(self.mapping.get("UUID")), *options(values)]
+        )
+
+    def limit(self, name: str) -> int:
+        """A limit, infinite by default."""
+        return int(self.mapping.get(name, INFINITE))
+
+    @property
+    def destination(self) -> str:
+        """The ARN that discarded batches are told to, or an empty string."""
+        config = self.mapping.get("DestinationConfig") or {}
+        return str((config.get("OnFailure") or {}).get("Destination") or "")
+
+    @property
+    def reports_failures(self) -> bool:
+        """Whether Lambda reads what the function says of single records."""
+        return REPORT_FAILURES in (self.mapping.get("FunctionResponseTypes") or ())
+
+    @property
+    def retention_h(self) -> int:
+        """Hours until a record expires."""
+        return int(self.stream.get("RetentionPeriodHours", RETENTION_H))
+
+
+def stream_of(mapping: Mapping[str, Any]) -> str:
+    """The name of a mapping's stream."""
+    _, _, path = str(mapping.get("EventSourceArn", "")).partition(":stream/")
+    return path.partition("/")[0] or str(mapping.get("StreamName", "a stream"))
+
+
+def examine_mapping(case: Case) -> Iterator[Finding]:
+    """All that is to be said of a mapping."""
+    for rule in RULES:
+        yield from rule(case)
+
+
+def _polls(case: Case) -> Iterator[Finding]:
+    state = case.mapping.get("State", "Enabled" if case.mapping.get("Enabled", True) else "Disabled")
+    if state in {"Disabled", "Disabling", "Deleting"}:
+        reason = case.mapping.get("StateTransitionReason")
+        what = f"is {str(state).lower()}" + (f": {reason}" if reason else "")
+        yield case.finding(Severity.ERROR, what, "nothing is read, and records expire unread", Enabled=True)
+
+
+def _last_result(case: Case) -> Iterator[Finding]:
+    result = str(case.mapping.get("LastProcessingResult") or "")
+    if result.upper().startswith("PROBLEM"):
+        name = str(case.mapping.get("FunctionArn", "")).partition(":function:")[2].partition(":")[0]
+        yield Finding(
+            Severity.ERROR,
+            case.where,
+            f"its last invocation failed: {result}",
+            "the shard waits until an invocation succeeds or its records are discarded",
+            f"aws logs tail /aws/lambda/{name or 'FUNCTION'} --since 1h",
+        )
+
+
+def _discards(case: Case) -> Iterator[Finding]:
+    """Retries, age and destination: one without the others blocks or loses."""
+    retries, age_s = case.limit("MaximumRetryAttempts"), case.limit("MaximumRecordAgeInSeconds")
+    endless = retries == INFINITE and age_s == INFINITE
+    kept = {} if case.destination else _bucket(case)[1]  # a limit alone would lose what it gives up
+    half_s = case.retention_h * 3600 // 2
+    until = f"until its records expire, {case.retention_h} hours after they came"
+    if not case.destination:
+        why = "what Lambda gives up is gone without a trace; the function's role needs s3:PutObject and s3:ListBucket"
+        if endless:
+            why = f"what the shard waits for longer than {case.retention_h} hours is gone without a trace"
+        yield Finding(
+            Severity.WARNING if endless else Severity.ERROR,
+            case.where,
+            "has no on-failure destination",
+            why,
+            _with_bucket(case),
+        )
+    if retries == INFINITE:
+        yield case.finding(
+            Severity.WARNING if endless else Severity.INFO,
+            "retries for ever (MaximumRetryAttempts -1)",
+            f"a batch that cannot succeed holds up its shard {until}"
+            if endless
+            else f"a batch that cannot succeed holds up its shard for {age_s} s",
+            MaximumRetryAttempts=ATTEMPTS,
+            **kept,
+        )
+    if age_s == INFINITE:
+        yield case.finding(
+            Severity.WARNING if endless else Severity.INFO,
+            "takes records of any age (MaximumRecordAgeInSeconds -1)",
+            f"what an outage holds up stays until it expires, {case.retention_h} hours old, and no destination is told",
+            MaximumRecordAgeInSeconds=half_s,
+            **kept,
+        )
+    elif case.stream and age_s > case.retention_h * 3600:
+        yield case.finding(
+            Severity.WARNING,
+            f"gives records up after {age_s} s, and the stream keeps them for {case.retention_h} h",
+            "they expire first, and no destination is told",
+            MaximumRecordAgeInSeconds=half_s,
+        )
+    if case.destination and ":s3:" not in case.destination:
+        yield Finding(
+            Severity.INFO,
+            case.where,
+            f"tells {case.destination} which records it gave up, not what was in them",
+            f"they must be read from the stream within {case.retention_h} hours; a bucket would get them whole",
+            _with_bucket(case),
+        )
+
+
+def _with_bucket(case: Case) -> str:
+    bucket, change = _bucket(case)
+    return case.change(**change) if case.file else f"aws s3 mb s3://{bucket} && {case.change(**change)}"
+
+
+def _bucket(case: Case) -> tuple[str, dict[str, Any]]:
+    """A bucket for what is given up, of a name that nobody else has, and the setting that names it."""
+    _, _, _, region, account, *_ = (*str(case.mapping.get("EventSourceArn", "")).split(":"), *[""] * 5)
+    bucket = "-".join(part for part in ("millrace-failed", account, region) if part)
+    return bucket, {"DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}}}
+
+
+def _partial_responses(case: Case) -> Iterator[Finding]:
+    """What the mapping reads, and what the function returns: apart, they lose or repeat."""
+    returned = case.settings.partial_responses if case.settings else None
+    if not case.reports_failures:
+        yield case.finding(
+            Severity.ERROR if returned else Severity.WARNING,
+            "has no ReportBatchItemFailures" + (", and its function has PARTIAL_RESPONSES=True" if returned else ""),
+            "Lambda ignores the list of records that must wait, and never delivers them again: they are lost"
+            if returned
+            else "one record that must wait brings its whole batch again, and its results once more",
+            FunctionResponseTypes=[REPORT_FAILURES],
+        )
+
+
+def _bisects(case: Case) -> Iterator[Finding]:
+    if not case.mapping.get("BisectBatchOnFunctionError", False):
+        yield case.finding(
+            Severity.WARNING,
+            "does not bisect (BisectBatchOnFunctionError false)",
+            "a record that ends the function itself (time, memory) takes its batch with it; halving finds it, and "
+            "uses up no attempts",
+            BisectBatchOnFunctionError=True,
+        )
+
+
+def _fits(case: Case) -> Iterator[Finding]:
+    size, each = int(case.mapping.get("BatchSize", 100)), ENVELOPE_BYTES + 4 * -(-case.record_bytes // 3)
+    if size * each > EVENT_BYTES:
+        fit = max(1, EVENT_BYTES // each)
+        yield case.finding(
+            Severity.INFO,
+            f"BatchSize {size} cannot fit an event of 6 MB",
+            f"with records of {case.record_bytes} bytes Lambda invokes at about {fit}, whatever size and window say",
+            BatchSize=fit,
+        )
+    largest = int(case.stream.get("MaxRecordSizeInKiB", KIB)) * KIB
+    if largest > LARGEST_DATA_BYTES:
+        kib = LARGEST_DATA_BYTES // KIB
+        yield Finding(
+            Severity.ERROR if not case.destination else Severity.WARNING,
+            case.where,
+            f"the stream takes records of {largest // KIB} KiB, and an event none over {kib} KiB",
+            "Lambda can never deliver a larger one: it ends at the destination, or nowhere",
+            f"aws kinesis update-max-record-size --stream-arn {case.mapping.get('EventSourceArn')} "
+            f"--max-record-size-in-ki-b {kib}",
+        )
+
+
+def _parallel(case: Case) -> Iterator[Finding]:
+    factor = int(case.mapping.get("ParallelizationFactor", 1))
+    if factor > 1 and case.settings and case.settings.state_table:
+        yield case.finding(
+            Severity.WARNING,
+            f"ParallelizationFactor is {factor}, and the pipeline keeps state ({case.settings.state_table})",
+            "batches of one shard run side by side, in order per partition key only: a state key that does not follow "
+            "from the partition key is written by two, and one comes again (StateConflictError)",
+            ParallelizationFactor=1,
+        )
+
+
+def _tumbles(case: Case) -> Iterator[Finding]:
+    if seconds := int(case.mapping.get("TumblingWindowInSeconds", 0)):
+        yield case.finding(
+            Severity.WARNING,
+            f"has a tumbling window of {seconds} s",
+            "the handler returns no window state, and a window's last invocation may have no records: "
+            "pipelines keep theirs in STATE_TABLE",
+            TumblingWindowInSeconds=0,
+        )
+
+
+def _filters(case: Case) -> Iterator[Finding]:
+    if filters := (case.mapping.get("FilterCriteria") or {}).get("Filters"):
+        yield case.finding(
+            Severity.INFO,
+            f"has {len(filters)} filter(s)",
+            "what matches none is passed over without a trace, and so is what is no JSON: no quarantine sees it",
+            FilterCriteria={},
+        )
+
+
+def _starts(case: Case) -> Iterator[Finding]:
+    if case.mapping.get("StartingPosition") == "LATEST":
+        mend = case.change(StartingPosition="TRIM_HORIZON")
+        if not case.file:
+            mend = "nothing: it counts once; a new mapping takes --starting-position TRIM_HORIZON"
+        yield Finding(
+            Severity.INFO,
+            case.where,
+            "starts at LATEST",
+            "what is put before the mapping is active, minutes after it is made, is never read",
+            mend,
+        )
+
+
+RULES = (
+    _polls,
+    _last_result,
+    _partial_responses,
+    _discards,
+    _bisects,
+    _fits,
+    _parallel,
+    _tumbles,
+    _filters,
+    _starts,
+)

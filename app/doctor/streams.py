@@ -1,0 +1,139 @@
+"""The streams that records come from and go to: whether they are there, and whether one takes what another gives.
+
+Streams go by what DescribeStreamSummary says of them
+(https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app import aws
+from app.doctor.finding import Finding, Severity
+from app.errors import MissingStreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from app.settings import Settings
+
+SHARD_RECORDS_PER_S = 1000  # https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+DEFAULT_RECORD_KIB = 1024
+LONG_ENOUGH_H = 48  # a weekend's first half: who finds a stopped shard after a day finds its records
+
+
+class Streams:
+    """The streams of an account, each asked for once."""
+
+    def __init__(self) -> None:
+        """Asks for nothing yet."""
+        self._found: dict[str, dict[str, Any]] = {}
+        self._said: set[str] = set()
+
+    def describe(self, name: str) -> Mapping[str, Any]:
+        """A stream's summary; empty if there is no such stream.
+
+        Raises:
+            CloudError: AWS, or the local cloud, does not answer.
+            CredentialsError: AWS refuses the credentials.
+        """
+        if name not in self._found:
+            try:
+                answer = aws.client("kinesis").describe_stream_summary(StreamName=name)
+            except (BotoCoreError, ClientError) as error:
+                explained = aws.explained(error, f"stream {name}")
+                if not isinstance(explained, MissingStreamError):
+                    raise explained from error
+                answer = {"StreamDescriptionSummary": {}}
+            self._found[name] = answer["StreamDescriptionSummary"]
+        return self._found[name]
+
+    def examine(self, settings: Settings, source: str) -> Iterator[str | Finding]:
+        """What is to be said of the stream that is read and of those that are written to; of each stream once."""
+        written = {settings.output_stream, settings.quarantine_stream, *settings.output_streams.values()} - {""}
+        for name in [source, *sorted(written - {source})]:
+            if name not in self._said:
+                self._said.add(name)
+                yield from examine_stream(name, self.describe(name), is_read=name == source)
+        if settings.output_stream:
+            yield from examine_flow(source, self.describe(source), settings, self.describe(settings.output_stream))
+        if settings.quarantine_stream and not settings.quarantine_location:
+            aside = self.describe(settings.quarantine_stream)
+            yield from examine_quarantine(self.describe(source), settings.quarantine_stream, aside)
+
+
+def examine_stream(name: str, stream: Mapping[str, Any], *, is_read: bool) -> Iterator[str | Finding]:
+    """Whether a stream can be used, and how long it keeps what is in it."""
+    where = f"stream {name}"
+    if not stream:
+        yield Finding(
+            Severity.ERROR,
+            where,
+            "does not exist in this account and region",
+            "nothing is read" if is_read else "no record is acknowledged",
+            f"millrace create {name}",
+        )
+        return
+    status, hours = stream.get("StreamStatus", "ACTIVE"), int(stream.get("RetentionPeriodHours", 24))
+    if status == "ACTIVE":
+        yield f"{where}: ACTIVE, {stream.get('OpenShardCount', '?')} shard(s), kept for {hours} h"
+    else:
+        yield Finding(
+            Severity.ERROR if status == "DELETING" else Severity.INFO,
+            where,
+            f"is {status}",
+            "it will be gone, with all that is in it"
+            if status == "DELETING"
+            else "calls may be refused until it is ACTIVE",
+            f"aws kinesis wait stream-exists --stream-name {name}",
+        )
+    if is_read and hours < LONG_ENOUGH_H:
+        yield Finding(
+            Severity.INFO,
+            where,
+            f"keeps records for {hours} h",
+            "whatever holds up a shard for longer loses its oldest records",
+            f"aws kinesis increase-stream-retention-period --stream-name {name} --retention-period-hours 168",
+        )
+
+
+def examine_flow(
+    source: str, read: Mapping[str, Any], settings: Settings, output: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Whether the output stream takes what the input stream can give: a result a record, as most pipelines have it."""
+    if not (read and output and is_provisioned(read) and is_provisioned(output)):
+        return
+    into, out = int(read.get("OpenShardCount", 1)), int(output.get("OpenShardCount", 1))
+    if out < into:
+        yield Finding(
+            Severity.WARNING,
+            f"stream {settings.output_stream}",
+            f"has {out} shard(s), and {source} has {into}",
+            f"a shard takes {SHARD_RECORDS_PER_S} records or 1 MiB a second: the results of a full input do not fit, "
+            "and it falls behind",
+            f"aws kinesis update-shard-count --stream-name {settings.output_stream} "
+            f"--target-shard-count {into} --scaling-type UNIFORM_SCALING",
+        )
+
+
+def examine_quarantine(read: Mapping[str, Any], name: str, aside: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether the quarantine stream takes the largest record that can be read, in base64 and with its reason."""
+    if not read or not aside:
+        return
+    largest = int(read.get("MaxRecordSizeInKiB", DEFAULT_RECORD_KIB))
+    limit = int(aside.get("MaxRecordSizeInKiB", DEFAULT_RECORD_KIB))
+    if limit * 3 // 4 < largest:
+        yield Finding(
+            Severity.INFO if largest == DEFAULT_RECORD_KIB else Severity.WARNING,
+            f"stream {name}",
+            f"takes {limit} KiB, and a quarantined record of {largest} KiB is a third larger",
+            "one that is too large is handed back and holds up its shard, unless there is a QUARANTINE_LOCATION",
+            "set QUARANTINE_LOCATION to s3://BUCKET/PREFIX",
+        )
+
+
+def is_provisioned(stream: Mapping[str, Any]) -> bool:
+    """Whether a stream has the shards that it was given; one on demand takes up to what it needs."""
+    return bool((stream.get("StreamModeDetails") or {}).get("StreamMode", "PROVISIONED") == "PROVISIONED")

@@ -1,0 +1,243 @@
+"""The doctor as a person calls it: this environment, a function in Lambda, a mapping in a template.
+
+Lambda and Kinesis are moto's own here where a mapping is needed: the Lambda of the local cloud is moto too, and takes
+no mapping of a stream that lives in the Kinesis emulator.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from app import aws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+pytestmark = pytest.mark.cloud
+ROOT = Path(__file__).parents[2]
+_numbers = itertools.count()
+
+SOUND = {
+    "BatchSize": 500,
+    "StartingPosition": "TRIM_HORIZON",
+    "MaximumRetryAttempts": 100,
+    "MaximumRecordAgeInSeconds": 43_200,
+    "BisectBatchOnFunctionError": True,
+    "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::failed"}},
+}
+
+
+def doctor(*arguments: str, expect: int, **variables: str) -> dict[str, Any]:
+    """Runs `millrace doctor --json`."""
+    done = _run([*arguments, "--json"], variables)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def _run(arguments: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", "doctor", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def said(report: Mapping[str, Any], severity: str) -> list[str]:
+    """What the findings of a severity say."""
+    return [finding["what"] for finding in report["findings"] if finding["severity"] == severity]
+
+
+@pytest.fixture
+def whole_moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """moto with its own Kinesis beside its Lambda."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    aws.forget()
+    yield
+    server.stop()
+
+
+def new_name() -> str:
+    return f"predict-{next(_numbers)}"
+
+
+def new_function(name: str, **variables: str) -> str:
+    """A function without a mapping, in whatever the environment points to."""
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as packed:
+        packed.writestr("handler.py", "")
+    aws.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=role,
+        Handler="handler.handler",
+        Code={"ZipFile": code.getvalue()},
+        MemorySize=256,
+        Timeout=60,
+        Environment={"Variables": variables},
+    )
+    return name
+
+
+def new_mapping(function: str, **settings: Any) -> str:
+    """Streams of the function's own and a mapping between them; gives its UUID."""
+    kinesis = aws.client("kinesis")
+    for stream in (function, f"{function}-out", f"{function}-aside"):
+        kinesis.create_stream(StreamName=stream, ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName=function)["StreamDescriptionSummary"]["StreamARN"]
+    made = aws.client("lambda").create_event_source_mapping(FunctionName=function, EventSourceArn=arn, **settings)
+    return str(made["UUID"])
+
+
+def deployed(**settings: Any) -> tuple[str, str]:
+    """A function that is well but for its mapping."""
+    name = new_name()
+    variables = {
+        "OUTPUT_STREAM": f"{name}-out",
+        "QUARANTINE_STREAM": f"{name}-aside",
+        "QUARANTINE_LOCATION": "s3://aside",
+        "PARTIAL_RESPONSES": "True",
+    }
+    return new_function(name, **variables), new_mapping(name, **settings)
+
+
+def test_an_environment_that_is_well(new_stream: Callable[..., str]) -> None:
+    source, output, aside = new_stream("in"), new_stream("out"), new_stream("aside")
+    variables = {"KINESIS_STREAM_INPUT": source, "OUTPUT_STREAM": output, "QUARANTINE_STREAM": aside}
+    report = doctor(expect=0, **variables)
+    assert said(report, "error") == said(report, "warning") == []
+    checked = "\n".join(report["checked"])
+    for words in ("Python 3.", "AWS: account", f"stream {source}: ACTIVE", "digests are right", '"pred_id":123'):
+        assert words in checked
+
+
+def test_an_environment_that_is_not(new_stream: Callable[..., str]) -> None:
+    source = new_stream("in", 2)
+    narrow = new_stream("out")
+    report = doctor(expect=60, KINESIS_STREAM_INPUT=source, OUTPUT_STREAM=narrow, STATE_TABLE="nowhere")
+    assert any("state table nowhere" in what for what in said(report, "error"))
+    assert any("has 1 shard(s)" in what for what in said(report, "warning"))
+    report = doctor(expect=60, KINESIS_STREAM_INPUT=source, OUTPUT_STREAM="nowhere")
+    assert said(report, "error") == ["does not exist in this account and region"]
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_person_reads_a_table_and_can_copy_what_mends_it() -> None:
+    shown = _run([], {"OUTPUT_STREAM": "nowhere", "COLUMNS": "80"})
+    assert shown.returncode == 60
+    assert shown.stderr == ""
+    assert "what, and why it matters" in shown.stdout
+    assert ". millrace create nowhere\n" in shown.stdout
+
+
+def test_nothing_at_the_endpoint_is_a_finding_and_the_rest_is_examined() -> None:
+    report = doctor(expect=60, OUTPUT_STREAM="x", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert any("does not answer" in what for what in said(report, "error"))
+    assert any("digests are right" in line for line in report["checked"])
+
+
+@pytest.mark.parametrize("variables", [{"TEST_RUN": "maybe"}, {"AWS_DEFAULT_REGION": ""}, {"AWS_PROFILE": "nope"}])
+def test_settings_that_cannot_be_are_findings(variables: dict[str, str], tmp_path: Path) -> None:
+    report = doctor(expect=60, OUTPUT_STREAM="x", AWS_CONFIG_FILE=str(tmp_path / "none"), **variables)
+    assert said(report, "error")
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_function_of_the_local_cloud_that_nothing_invokes() -> None:
+    name = new_function(new_name(), OUTPUT_STREAM="x")
+    report = doctor("--function", name, expect=60)
+    assert said(report, "error") == ["no event source mapping of a Kinesis stream invokes it"]
+    missing = _run(["--function", "nowhere"], {})
+    assert missing.returncode == 31
+    assert missing.stderr.startswith("millrace: function nowhere: not found")
+
+
+@pytest.mark.usefixtures("whole_moto")
+def test_a_deployed_function_that_is_well() -> None:
+    name, _ = deployed(**SOUND)
+    report = doctor("--function", name, expect=0)
+    assert said(report, "warning") == []
+
+
+@pytest.mark.usefixtures("whole_moto")
+def test_a_mapping_with_awss_defaults_is_well_once_every_command_was_run() -> None:
+    name, uuid = deployed(StartingPosition="TRIM_HORIZON")
+    before = doctor("--function", name, expect=60)
+    assert any("PARTIAL_RESPONSES=True" in what for what in said(before, "error"))
+    assert len(said(before, "warning")) == 4
+    commands = [each["mend"] for each in before["findings"] if each["severity"] != "info"]
+    for command in commands:
+        run_update(command.partition("&& ")[2] or command, uuid)
+    after = doctor("--function", name, expect=0)
+    assert said(after, "warning") == []
+
+
+@pytest.mark.usefixtures("whole_moto")
+def test_a_function_whose_variables_lose_results() -> None:
+    name = new_function(new_name(), TEST_RUN="True", PARTIAL_RESPONSES="True")
+    new_mapping(name, **SOUND)
+    assert said(doctor("--function", name, expect=60), "error") == ["TEST_RUN is True"]
+    name = new_function(new_name(), PARTIAL_RESPONSES="maybe")
+    new_mapping(name, **SOUND)
+    [what] = said(doctor("--function", name, expect=60), "error")
+    assert what.startswith("PARTIAL_RESPONSES is 'maybe'")
+
+
+def run_update(command: str, uuid: str) -> None:
+    """What `aws` would do with an `update-event-source-mapping`, with the options' types from AWS's own model."""
+    words = shlex.split(command)
+    assert words[:5] == ["aws", "lambda", "update-event-source-mapping", "--uuid", uuid]
+    client = aws.client("lambda")
+    members = client.meta.service_model.operation_model("UpdateEventSourceMapping").input_shape.members
+    options = {"--" + "".join(f"-{c.lower()}" if c.isupper() else c for c in name)[1:]: name for name in members}
+    arguments: dict[str, Any] = {"UUID": uuid}
+    rest = words[5:]
+    while rest:
+        name = options[rest.pop(0)]
+        kind = members[name].type_name
+        if kind == "boolean":
+            arguments[name] = True
+        elif kind == "list":
+            arguments[name] = [rest.pop(0)]
+        elif kind == "structure":
+            arguments[name] = json.loads(rest.pop(0))
+        else:
+            arguments[name] = int(rest.pop(0))
+    client.update_event_source_mapping(**arguments)
+
+
+def test_a_template_is_examined_without_aws(tmp_path: Path) -> None:
+    template = tmp_path / "template.json"
+    arn = "arn:aws:kinesis:us-east-1:123456789012:stream/rides"
+    properties = {**SOUND, "EventSourceArn": arn, "FunctionName": "predict", "FunctionResponseTypes": []}
+    resource = {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}
+    template.write_text(json.dumps({"Resources": {"Rides": resource}}), encoding="utf-8")
+    report = doctor("--mapping", str(template), expect=0, AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    [finding] = report["findings"]
+    assert finding["mend"] == f'in {template}: FunctionResponseTypes: ["ReportBatchItemFailures"]'
+    missing = _run(["--mapping", str(tmp_path / "none")], {})
+    assert missing.returncode == 10
+    assert "cannot be read" in missing.stderr

@@ -1,0 +1,100 @@
+"""Rules about settings that are each possible, and about the streams that they name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.doctor.finding import Finding
+from app.doctor.settings import examine_settings
+from app.doctor.streams import examine_flow, examine_quarantine, examine_stream
+from app.settings import Settings
+
+SOUND: dict[str, Any] = {"output_stream": "counts", "quarantine_stream": "aside"}
+STREAM: dict[str, Any] = {"StreamStatus": "ACTIVE", "RetentionPeriodHours": 168, "OpenShardCount": 2}
+
+
+def set_(**changed: Any) -> list[Finding]:
+    settings = Settings(**{**SOUND, **changed})
+    return list(examine_settings(settings, "rides", "environment", lambda **new: f"set {new}"))
+
+
+def test_sound_settings_have_no_findings() -> None:
+    assert set_() == []
+    assert set_(quarantine_stream="", quarantine_location="s3://aside") == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "severity", "what", "mend"),
+    [
+        ({"pipeline": "bikes"}, "error", "no pipeline 'bikes'", "PIPELINE"),
+        ({"test_run": True}, "error", "TEST_RUN", "'TEST_RUN': 'False'"),
+        ({"output_stream": ""}, "error", "OUTPUT_STREAM is not set", "OUTPUT_STREAM"),
+        ({"quarantine_stream": ""}, "warning", "no quarantine", "rides-quarantine"),
+        ({"output_stream": "rides"}, "error", "results go to rides", "OUTPUT_STREAM"),
+        ({"output_streams": {"tickets": "rides"}}, "error", "results go to rides", "OUTPUT_STREAM"),
+        ({"quarantine_stream": "rides"}, "error", "which is the input", "QUARANTINE_STREAM"),
+        ({"quarantine_stream": "counts"}, "warning", "which is the output", "QUARANTINE_STREAM"),
+    ],
+)
+def test_settings_that_lose_loop_or_hold_up(changed: dict[str, Any], severity: str, what: str, mend: str) -> None:
+    [finding] = set_(**changed)
+    assert finding.severity == severity
+    assert what in finding.what
+    assert mend in finding.mend
+
+
+def test_a_stream_that_is_well_is_a_line() -> None:
+    assert list(examine_stream("rides", STREAM, is_read=True)) == ["stream rides: ACTIVE, 2 shard(s), kept for 168 h"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "severity", "what"),
+    [
+        ({}, "error", "does not exist"),
+        ({**STREAM, "StreamStatus": "DELETING"}, "error", "is DELETING"),
+        ({**STREAM, "StreamStatus": "UPDATING"}, "info", "is UPDATING"),
+        ({**STREAM, "RetentionPeriodHours": 24}, "info", "keeps records for 24 h"),
+    ],
+)
+def test_a_stream_that_is_not(stream: dict[str, Any], severity: str, what: str) -> None:
+    [finding] = (each for each in examine_stream("rides", stream, is_read=True) if isinstance(each, Finding))
+    assert finding.severity == severity
+    assert what in finding.what
+    assert "rides" in finding.mend
+
+
+def test_an_outputs_retention_is_its_readers_affair() -> None:
+    found = list(examine_stream("counts", {**STREAM, "RetentionPeriodHours": 24}, is_read=False))
+    assert not any(isinstance(each, Finding) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("read", "output", "narrow"),
+    [
+        ({"OpenShardCount": 2}, {"OpenShardCount": 1}, True),
+        ({"OpenShardCount": 2}, {"OpenShardCount": 2}, False),
+        ({"OpenShardCount": 2}, {"OpenShardCount": 1, "StreamModeDetails": {"StreamMode": "ON_DEMAND"}}, False),
+        ({"OpenShardCount": 2}, {}, False),
+    ],
+)
+def test_an_output_is_as_wide_as_its_input(read: dict[str, Any], output: dict[str, Any], narrow: bool) -> None:
+    found = list(examine_flow("rides", read, Settings(**SOUND), output))
+    assert len(found) == narrow
+    assert not narrow or "--stream-name counts --target-shard-count 2" in found[0].mend
+
+
+@pytest.mark.parametrize(
+    ("read", "aside", "severities"),
+    [
+        ({"MaxRecordSizeInKiB": 1024}, {"MaxRecordSizeInKiB": 1024}, ["info"]),
+        ({"MaxRecordSizeInKiB": 4096}, {"MaxRecordSizeInKiB": 1024}, ["warning"]),
+        ({"MaxRecordSizeInKiB": 1024}, {"MaxRecordSizeInKiB": 2048}, []),
+        ({}, {"MaxRecordSizeInKiB": 1024}, []),
+    ],
+)
+def test_a_quarantine_stream_takes_the_largest_record(
+    read: dict[str, Any], aside: dict[str, Any], severities: list[str]
+) -> None:
+    assert [finding.severity for finding in examine_quarantine(read, "aside", aside)] == severities
