@@ -9,9 +9,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from app import aws
+from tests.emulator_for_tests import rie
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["rie"]
 
 settings.register_profile(
     "millrace",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -174,8 +175,8 @@ class _Run:
         rows = FIRST_CHUNK_ROWS if pace_s is None else int(min(CHUNK_ROWS, 0.5 * spare_s / max(pace_s, 1e-9)))
         if rows < 1 and start:
             return start
-        sizes = map(len, self._batch.payloads[start : start + max(1, rows)])
-        return start + max(1, sum(size <= CHUNK_BYTES for size in itertools.accumulate(sizes)))
+        sizes = itertools.accumulate(map(len, self._batch.payloads[start : start + max(1, rows)]))
+        return start + max(1, bisect_right(list(sizes), CHUNK_BYTES))
 
     def finish(self) -> Result:
         """Waits for the outputs, commits the state of what is safe, and says where the shard resumes."""

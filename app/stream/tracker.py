@@ -43,7 +43,7 @@ class Tracker:
     def prefix(self) -> int:
         """How many rows are safe from the first one on, without a gap."""
         left = itertools.islice(self._waiting, self._prefix, None)
-        self._prefix += sum(1 for _ in itertools.takewhile(operator.not_, left))
+        self._prefix += len(list(itertools.takewhile(operator.not_, left)))
         return self._prefix
 
     @property

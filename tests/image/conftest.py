@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from app import aws
-from app.cloud import supervisor
-from app.cloud.process import free_ports
-from app.cloud.state import state_dir
-from app.stream.shards import create_stream
+from tests.cloud_for_tests import cloud, cloud_folder, new_stream, running_cloud, use_localstack
 from tests.image.containers import Docker, Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_numbers = itertools.count()
+    from app.cloud import supervisor
+
+__all__ = ["cloud", "cloud_folder", "new_stream", "running_cloud", "use_localstack"]
+
 _figures = pytest.StashKey[dict[str, str]]()
 TIMEOUT_S = 60  # the seed's function has seconds; a busy machine's emulator needs some of them
 
@@ -52,40 +50,6 @@ def start_function(docker: Docker, image: str) -> Iterator[Callable[..., Functio
     yield start
     for function in started:
         function.remove()
-
-
-@pytest.fixture(scope="session")
-def running_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[supervisor.Cloud]:
-    [port] = free_ports(1)
-    with pytest.MonkeyPatch.context() as patch:
-        # The emulator is installed where `millrace cloud up` has it; all else is gone with the tests.
-        patch.setenv("MILLRACE_CLOUD_NODE_DIR", os.environ.get("MILLRACE_CLOUD_NODE_DIR", str(state_dir() / "node")))
-        patch.setenv("MILLRACE_CLOUD_DIR", str(tmp_path_factory.mktemp("cloud")))
-        try:
-            yield supervisor.up(port)
-        finally:
-            supervisor.down(port)
-
-
-@pytest.fixture
-def cloud(running_cloud: supervisor.Cloud, monkeypatch: pytest.MonkeyPatch) -> supervisor.Cloud:
-    """A local cloud on loopback, where containers on the host's network are, and the environment that points to it."""
-    for name, value in running_cloud.environment.items():
-        monkeypatch.setenv(name, value)
-    aws.forget()
-    return running_cloud
-
-
-@pytest.fixture
-def new_stream(cloud: supervisor.Cloud) -> Callable[[str], str]:  # noqa: ARG001 - the environment first
-    """Makes a stream of the test's own and gives its name."""
-
-    def make(kind: str) -> str:
-        name = f"{kind}-{next(_numbers)}"
-        create_stream(name, 1)
-        return name
-
-    return make
 
 
 @pytest.fixture

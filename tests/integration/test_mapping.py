@@ -11,9 +11,7 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +25,16 @@ from app.stream.shards import StartingPosition, read_stream
 from tests.mapping_for_tests import failing, numbers, payloads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from tests.emulator_for_tests import Rie
 
 pytestmark = pytest.mark.cloud
 ROOT = Path(__file__).parents[2]
+
+
+def _seen(rie: Rie) -> list[Any]:
+    return [payload for event in rie.events for payload in payloads(event)]
 
 
 def command(*arguments: str, **variables: str) -> subprocess.Popen[str]:
@@ -60,48 +64,8 @@ def put(kinesis: Any, stream: str, count: int, start: int = 0) -> None:
     assert kinesis.put_records(StreamName=stream, Records=entries)["FailedRecordCount"] == 0
 
 
-class Function:
-    """A container in one respect: it takes invocations over HTTP, one at a time."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.answer: Callable[[dict[str, Any]], bytes] = lambda _event: b"null"
-        function = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                function.events.append(event)
-                body = function.answer(event)
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def seen(self) -> list[Any]:
-        return [payload for event in self.events for payload in payloads(event)]
-
-
-@pytest.fixture
-def function() -> Iterator[Function]:
-    made = Function()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
 def test_a_function_over_http_with_a_template_and_options_over_it(
-    kinesis: Any, new_stream: Callable[..., str], function: Function, tmp_path: Path
+    kinesis: Any, new_stream: Callable[..., str], rie: Rie, tmp_path: Path
 ) -> None:
     stream = new_stream("in", 2)
     put(kinesis, stream, 40)
@@ -121,16 +85,16 @@ Resources:
 """)
     partly = iter([True])
 
-    def answer(event: dict[str, Any]) -> bytes:
+    def answer(event: dict[str, Any]) -> tuple[int, bytes]:
         if len(event["Records"]) > 2 and next(partly, False):
-            return json.dumps(failing(event, 2)).encode()
-        return b'{"batchItemFailures": []}'
+            return 200, json.dumps(failing(event, 2)).encode()
+        return 200, b'{"batchItemFailures": []}'
 
-    function.answer = answer
-    said = finished(command("--from", str(template), "--function-url", function.url, "--batch-size", "9", "--drain"))
-    assert sorted(set(function.seen)) == list(range(40))
-    assert max(len(event["Records"]) for event in function.events) == 9
-    assert len(function.seen) > 40  # what came after the record that was named came again
+    rie.reply = answer
+    said = finished(command("--from", str(template), "--function-url", rie.url, "--batch-size", "9", "--drain"))
+    assert sorted(set(_seen(rie))) == list(range(40))
+    assert max(len(event["Records"]) for event in rie.events) == 9
+    assert len(_seen(rie)) > 40  # what came after the record that was named came again
     assert re.search(r"BatchSize 9\b", said)
     assert re.search(r"MaximumRetryAttempts 5\b", said)
     assert "shardId-000000000000: 9 records" in said
@@ -153,18 +117,18 @@ def test_the_pipeline_in_this_process(kinesis: Any, new_stream: Callable[..., st
 
 
 def test_a_function_that_comes_up_late_and_a_place_that_is_kept(
-    kinesis: Any, new_stream: Callable[..., str], function: Function, tmp_path: Path
+    kinesis: Any, new_stream: Callable[..., str], rie: Rie, tmp_path: Path
 ) -> None:
     stream, place = new_stream("in"), tmp_path / "place.json"
     put(kinesis, stream, 10)
-    options = ("--stream-name", stream, "--function-url", function.url, "--checkpoint", str(place))
+    options = ("--stream-name", stream, "--function-url", rie.url, "--checkpoint", str(place))
     process = command(*options, "--starting-position", "TRIM_HORIZON", "--maximum-retry-attempts", "0")
-    _until(lambda: len(function.seen) == 10)
+    _until(lambda: len(_seen(rie)) == 10)
     process.send_signal(signal.SIGINT)
     assert "10 records acknowledged" in finished(process)
     put(kinesis, stream, 5, start=10)
     finished(command(*options, "--drain"))
-    assert function.seen == list(range(15))  # and none of the first ten again
+    assert _seen(rie) == list(range(15))  # and none of the first ten again
 
 
 def _until(reached: Callable[[], bool]) -> None:
@@ -194,8 +158,8 @@ def test_what_a_user_can_mend_is_one_line(options: list[str], code: int, said: s
     assert len(told.splitlines()) == 1
 
 
-def test_disabled_is_said(new_stream: Callable[..., str], function: Function) -> None:
-    options = ("--stream-name", new_stream("in"), "--function-url", function.url, "--no-enabled")
+def test_disabled_is_said(new_stream: Callable[..., str], rie: Rie) -> None:
+    options = ("--stream-name", new_stream("in"), "--function-url", rie.url, "--no-enabled")
     assert "Enabled is false" in finished(command(*options))
 
 
