@@ -190,15 +190,15 @@ class Batch(Generic[T]):
         The id is `output_id`'s, written out here because this runs for every output there is.
         """
         stream, shards, numbers, subs = self.stream, self.shards, self.sequence_numbers, self.sub_sequence_numbers
-        plain = not any(ordinals) and not any(map(subs.__getitem__, rows)) and b"{}" not in datas
-        if plain and len(set(map(shards.__getitem__, rows))) == 1:
-            # The usual batch: only the sequence number differs from row to row.
-            shard = shards[rows[0]]
+        usual = b"{}" not in datas and not any(ordinals) and not any(_at(subs, rows))
+        if usual and len(found := set(_at(shards, rows))) == 1:
+            # Only the sequence number differs from row to row.
+            [shard] = found
             head, middle = f',"id":"{stream}/{shard}/', f'/0/{stage}/0","source":{{"stream":"{stream}","shard":"'
             middle += f'{shard}","sequence_number":"'
             return [
                 data[:-1] + f'{head}{number}{middle}{number}"}}}}'.encode()
-                for number, data in zip(map(numbers.__getitem__, rows), datas, strict=True)
+                for number, data in zip(_at(numbers, rows), datas, strict=True)
             ]
         return [
             data[:-1]
@@ -209,3 +209,8 @@ class Batch(Generic[T]):
             ).encode()
             for row, ordinal, data in zip(rows, ordinals, datas, strict=True)
         ]
+
+
+def _at(column: Sequence[T], rows: Sequence[int]) -> Sequence[T]:
+    """A column's values at these rows."""
+    return column[rows.start : rows.stop : rows.step] if isinstance(rows, range) else [column[row] for row in rows]

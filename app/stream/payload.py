@@ -17,6 +17,7 @@ Nothing here raises for what a payload holds; whatever is wrong with it becomes 
 
 from __future__ import annotations
 
+import operator
 import re
 import zlib
 from typing import TYPE_CHECKING, TypeVar
@@ -40,7 +41,6 @@ _AUTO_HEADER = 32 + zlib.MAX_WBITS  # zlib's way to say: gzip or zlib, whichever
 _GZIP = b"\x1f\x8b"
 _ZLIB = 0x78  # deflate with a 32 KiB window, which is what every encoder writes
 _COMPRESSED = frozenset((_GZIP[0], _ZLIB))
-_NOT_PLAIN_LEADS = (b"\n\n", *(b"\n%c" % lead for lead in _COMPRESSED))  # a line that is empty, or may be compressed
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -81,8 +81,10 @@ def _all_plain(payloads: Sequence[bytes]) -> bool:
     Where brackets pair off within the depth allowed, none nests deeper, wherever one payload ends; and where the
     whole is UTF-8, so is each line of it. False says nothing: a bracket within a string is enough for it.
     """
-    joined = b"\n".join((b"", *payloads, b""))
-    if len(joined) > MAX_JSON_BYTES or any(lead in joined for lead in _NOT_PLAIN_LEADS) or not _is_utf8(joined):
+    if b"" in payloads or not _COMPRESSED.isdisjoint(map(operator.itemgetter(0), payloads)):
+        return False
+    joined = b"\n".join(payloads)
+    if len(joined) > MAX_JSON_BYTES or not _is_utf8(joined):
         return False
     return max(map(len, payloads), default=0) < DEEP_BYTES or not _peeled(joined.translate(_ONE_KIND, _NOT_BRACKETS))
 

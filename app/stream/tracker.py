@@ -25,19 +25,24 @@ class Tracker:
 
     def expect(self, rows: Iterable[int]) -> None:
         """Says that each of these rows waits for one more output; to be said before the row is settled."""
-        waiting = self._waiting
-        for row in rows:
-            waiting[row] += 1
+        self._add(1, rows)
 
     def settle(self, rows: Iterable[int]) -> None:
         """Says that no further outputs of these rows will be expected."""
-        self.accepted(rows)  # the row's own is taken off like an output's
+        self._add(-1, rows)
 
     def accepted(self, rows: Iterable[int]) -> None:
         """Says that one output of each of these rows is safe."""
+        self._add(-1, rows)
+
+    def _add(self, change: int, rows: Iterable[int]) -> None:
         waiting = self._waiting
+        if isinstance(rows, range):
+            part = slice(rows.start, rows.stop, rows.step)
+            waiting[part] = [count + change for count in waiting[part]]
+            return
         for row in rows:
-            waiting[row] -= 1
+            waiting[row] += change
 
     @property
     def prefix(self) -> int:
