@@ -94,7 +94,7 @@ class EmitColumns:
     def outcomes(self) -> list[Outcome]:
         """The same, an outcome a record."""
         return [
-            self.others.get(row) or Emit((Output(key, data, self.role),))
+            self.others[row] if row in self.others else Emit((Output(key, data, self.role),))
             for row, (key, data) in enumerate(zip(self.partition_keys, self.datas, strict=True))
         ]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _SET_ASIDE = (Skip, Quarantine, Retry)
 _FIRST, _LAST = operator.itemgetter(0), operator.itemgetter(-1)
 _OPEN, _CLOSE = set(b"{"), set(b"}")
+_BYTES = {bytes, bytearray}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,10 @@ def outputs_of(start: int, outcomes: Outcomes) -> tuple[Outputs, dict[int, NoOut
         outputs, others = _from_columns(start, outcomes)
     else:
         outputs, others = _from_list(start, outcomes)
-    if not {type(outcome) for outcome in others.values()} <= set(_SET_ASIDE):
+    if not all(map(_is_set_aside, others.values())):
+        raise TypeError
+    roles = {outputs.roles} if not isinstance(outputs.roles, list) else set(outputs.roles)
+    if not set(map(type, outputs.datas)) <= _BYTES or not set(map(type, roles)) <= {str}:
         raise TypeError
     "".join(outputs.keys).encode()  # text that can be sent
     if (
@@ -81,6 +85,13 @@ def outputs_of(start: int, outcomes: Outcomes) -> tuple[Outputs, dict[int, NoOut
     ):
         raise ValueError
     return outputs, others
+
+
+def _is_set_aside(outcome: object) -> bool:
+    """Whether it is an outcome without output, whose parts are text."""
+    if not isinstance(outcome, _SET_ASIDE) or not isinstance(outcome.reason, str):
+        return False
+    return not isinstance(outcome, Quarantine) or isinstance(outcome.message, str)
 
 
 def _from_columns(start: int, made: EmitColumns) -> tuple[Outputs, dict[int, NoOutput]]:

@@ -23,6 +23,7 @@ import zlib
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+import numpy as np
 
 from app.stream.batch import Quarantine
 
@@ -41,9 +42,11 @@ _AUTO_HEADER = 32 + zlib.MAX_WBITS  # zlib's way to say: gzip or zlib, whichever
 _GZIP = b"\x1f\x8b"
 _ZLIB = 0x78  # deflate with a 32 KiB window, which is what every encoder writes
 _COMPRESSED = frozenset((_GZIP[0], _ZLIB))
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NOT_BRACKETS_NOR_QUOTES = bytes(set(_NOT_BRACKETS) - set(b'"'))
+_OPEN, _QUOTE = b'["'
+_PIECE_BYTES = 1024 * 1024  # of a text that is counted through: what the counting needs is eight times as much
 _NOT_FINITE = re.compile(rb"(?:^|[\[:,])\s*(-?(?:NaN|Infinity))")
 
 T = TypeVar("T")
@@ -78,15 +81,19 @@ def decode_column(payloads: Sequence[bytes], decoder: msgspec.json.Decoder[T]) -
 def _all_plain(payloads: Sequence[bytes]) -> bool:
     """Whether all payloads are as `plain` would give them, found without a look at each.
 
-    Where brackets pair off within the depth allowed, none nests deeper, wherever one payload ends; and where the
-    whole is UTF-8, so is each line of it. False says nothing: a bracket within a string is enough for it.
+    Where the whole is UTF-8, so is each line of it. Brackets are counted through, wherever one payload ends: one that
+    leaves some open is no JSON, and then each is looked at. False says nothing: a bracket within a string is enough
+    for it, since it may make up for one outside. Quotes that stand side by side, but for brackets, hold none.
     """
     if b"" in payloads or not _COMPRESSED.isdisjoint(map(operator.itemgetter(0), payloads)):
         return False
     joined = b"\n".join(payloads)
     if len(joined) > MAX_JSON_BYTES or not _is_utf8(joined):
         return False
-    return max(map(len, payloads), default=0) < DEEP_BYTES or not _peeled(joined.translate(_ONE_KIND, _NOT_BRACKETS))
+    if max(map(len, payloads), default=0) < DEEP_BYTES:
+        return True
+    brackets = _unescaped(joined).translate(_ONE_KIND, _NOT_BRACKETS_NOR_QUOTES).replace(b'""', b"")
+    return b'"' not in brackets and not _nest_too_deep(brackets)
 
 
 def plain(payload: bytes) -> bytes | Quarantine:
@@ -150,27 +157,39 @@ def _inflate(payload: bytes) -> bytes | Quarantine:
     return b"".join(parts)
 
 
+def _unescaped(text: bytes) -> bytes:
+    """A JSON text without its escaped backslashes and quotes: every quote left begins or ends a string."""
+    return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
+
+
 def _outside_strings(text: bytes) -> bytes:
-    """What of a JSON text stands outside its strings; time and memory grow with its length alone."""
-    return b"".join(_ESCAPE.sub(b"", text).split(b'"')[::2])
+    """What of a JSON text stands outside its strings; time and memory are a few times its length at the most."""
+    text, inside = _unescaped(text), np.False_
+    parts: list[bytes] = []
+    for start in range(0, len(text), _PIECE_BYTES):
+        letters = np.frombuffer(text, np.uint8, min(_PIECE_BYTES, len(text) - start), start)
+        quotes = letters == _QUOTE
+        within = np.logical_xor.accumulate(quotes) ^ inside
+        parts.append(letters[~(within | quotes)].tobytes())
+        inside = within[-1]
+    return b"".join(parts)
 
 
 def _is_too_deep(text: bytes) -> bool:
     """Whether brackets nest deeper than the cap."""
-    left = _peeled(_outside_strings(text).translate(_ONE_KIND, _NOT_BRACKETS))
-    if b"[]" in left:
-        return True
-    return left.count(b"[") > MAX_JSON_DEPTH  # not JSON: what is left has no pair
+    return _nest_too_deep(_outside_strings(text).translate(_ONE_KIND, _NOT_BRACKETS))
 
 
-def _peeled(brackets: bytes) -> bytes:
-    """What is left of brackets when the innermost pairs have been taken away as often as the depth allows."""
-    for _ in range(MAX_JSON_DEPTH):
-        peeled = brackets.replace(b"[]", b"")
-        if len(peeled) == len(brackets):
-            break
-        brackets = peeled
-    return brackets
+def _nest_too_deep(brackets: bytes) -> bool:
+    """Whether brackets of one kind nest deeper than the cap; behind one that closes too much no parser reads on."""
+    depth = 0
+    for start in range(0, len(brackets), _PIECE_BYTES):
+        opens = np.frombuffer(brackets, np.uint8, min(_PIECE_BYTES, len(brackets) - start), start) == _OPEN
+        depths = depth + np.cumsum(np.where(opens, 1, -1))
+        if depths.max() > MAX_JSON_DEPTH:
+            return True
+        depth = int(depths[-1])
+    return False
 
 
 def _diagnose(text: bytes, error: Exception) -> Quarantine:

@@ -119,7 +119,7 @@ def isolate(
     Once it is late no further part is started: what is left is to be tried again.
     """
     found = Isolated()
-    waiting = [(0, len(batch))]
+    waiting = [(0, len(batch))] if len(batch) else []  # a pipeline need not know what to make of no records
     while waiting:
         start, stop = waiting.pop()
         if start and is_late():

@@ -6,6 +6,7 @@ A quarantined record keeps its raw bytes, so that it can be looked at and put ba
 from __future__ import annotations
 
 import time
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -162,7 +163,7 @@ class Shelf:
         done, location = storing
         try:
             done.result(deadline.remaining_s())
-        except TimeoutError:
+        except (TimeoutError, CancelledError):  # cancelled: all threads waited for calls that did not end
             return CloudError(f"{location}: not written in the time there was")
         except MillraceError as error:
             return error

@@ -78,6 +78,8 @@ class BatchState:
         fresh = [row for row, key in enumerate(keys) if not self._is_applied(key, positions[row])]
         state = {key: stored.value for key in keys if (stored := self._stored[key])}
         state.update((key, ahead[key]) for key in keys if key in ahead)
+        if not fresh:
+            return Plain([Skip("already_applied")] * len(part))
         staged = self._pipeline.process_with(part.take(fresh, [part.records[row] for row in fresh]), state)
         if len(staged.outcomes) != len(fresh):
             raise TypeError(f"{len(staged.outcomes)} outcomes for {len(fresh)} records")

@@ -28,7 +28,13 @@ class CheckpointFile:
     """Positions by shard in one JSON file, replaced whole with each change."""
 
     def __init__(self, path: Path) -> None:
-        """Takes the file's path; the file need not be there yet."""
+        """Takes the file's path; the file need not be there yet.
+
+        Raises:
+            SettingsError: Something else is there, which a replacement would end: a device, say.
+        """
+        if path.exists() and not path.is_file():
+            raise SettingsError(f"checkpoint {path}: is not a file")
         self._path = path
 
     def load(self, stream_arn: str, created: str) -> dict[str, StartingPosition]:

@@ -196,10 +196,12 @@ class Mapping:
         """Starts every batch that is due, as long as a target is free; gives how many."""
         started = 0
         runs = [self._runs[shard.shard_id] for shard in self._reader.shards if shard.shard_id in self._runs]
-        self._turn += 1  # so that with few targets each shard has its turn
+        self._turn += 1  # so that with few targets each shard and lane has its turn
         for place in range(len(runs)):
             run = runs[(place + self._turn) % len(runs)]
-            for lane in run.lanes:
+            lanes = len(run.lanes)
+            for offset in range(lanes):
+                lane = run.lanes[(offset + self._turn) % lanes]
                 if self._stopped.is_set() or not self._pool.free:
                     return started
                 batch = lane.next_batch(self._settings, run.shard, self._clock.monotonic())

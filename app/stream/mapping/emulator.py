@@ -76,12 +76,14 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         headers: Its headers; AWS's own say that the function failed, most emulators' do not.
         body: What the function returned, or an error as JSON or text.
     """
+    unreadable = None
     request_id = headers.get("x-amzn-RequestId") or str(uuid.uuid4())
     try:
         value: Any = msgspec.json.decode(body) if body.strip() else None
     except (msgspec.DecodeError, ValueError, RecursionError):
         value = body.decode("utf-8", "replace")
-    fault = _fault_in(value)
+        unreadable = "an answer that is not JSON" if status == OK else None
+    fault = _fault_in(value) or unreadable
     if fault is None and headers.get("X-Amz-Function-Error"):
         fault = UNHANDLED
     busy = isinstance(value, (str, dict)) and any(each in str(value) for each in _BUSY)

@@ -86,7 +86,10 @@ def _pattern(text: str, place: int) -> Callable[[Mapping[str, Any], bytes], bool
                 fields["data"] = _read_json(data.decode())
             except ValueError:
                 return False  # data that is not JSON, a pattern that is: dropped
-        return match(fields)
+        try:
+            return match(fields)
+        except RecursionError:  # of the pattern: how deep data nests is no matter
+            raise SettingsError(f"{where}: the pattern is nested too deep") from None
 
     return matches
 
@@ -167,9 +170,14 @@ def _leaf(name: str, rules: list[Test]) -> Match:
 
 def _leaves(value: object) -> list[Any]:
     """A field's leaves: a list stands for each of its members, an object for none."""
-    if isinstance(value, list):
-        return [leaf for each in value for leaf in _leaves(each)]
-    return [] if isinstance(value, dict) else [value]
+    found, waiting = [], [value]  # not by recursion: a record may nest deeper than Python calls
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting.extend(reversed(each))
+        elif not isinstance(each, dict):
+            found.append(each)
+    return found
 
 
 def _same(left: object, right: object) -> bool:

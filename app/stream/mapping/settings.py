@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,8 @@ def settings_of(values: Mapping[str, Any]) -> MappingSettings:
 def _seconds(text: str) -> float:
     """Seconds since 1970 from a number or an ISO 8601 time; one without an offset is UTC."""
     try:
-        return float(text)
+        if math.isfinite(seconds := float(text)):
+            return seconds
     except ValueError:
         pass
     try:

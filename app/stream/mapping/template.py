@@ -46,6 +46,17 @@ def load_mapping(
             resolved without AWS.
     """
     document = _read(path)
+    try:
+        return _mapping_in(document, path, name, parameters or {}, overridden)
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+        # A template made by hand may have anything anywhere; CloudFormation refuses it too.
+        raise SettingsError(f"{path}: not as a template is to be ({type(error).__name__}: {error})") from None
+
+
+def _mapping_in(
+    document: Mapping[str, Any], path: Path, name: str, parameters: Mapping[str, str], overridden: Collection[str]
+) -> dict[str, Any]:
+    """See `load_mapping`."""
     if "Resources" in document:
         found = dict(_in_template(document))
     else:
@@ -60,7 +71,7 @@ def load_mapping(
     wanted = {key: value for key, value in values.items() if key not in overridden}
     if {"EventSourceArn", "StreamName"} & set(overridden):
         wanted.pop("EventSourceArn", None)
-    resolver = Resolver(document, parameters or {}, str(path))
+    resolver = Resolver(document, parameters, str(path))
     try:
         function = {"FunctionName": resolver.resolve(wanted.pop("FunctionName", "function"))}
     except SettingsError:

@@ -90,8 +90,11 @@ class Window:
 
     @staticmethod
     def lacks_state(answer: object) -> bool:
-        """Whether an answer has no `state`: such an invocation has failed."""
-        return not (isinstance(answer, dict) and "state" in answer)
+        """Whether an answer has no `state` that JSON can hold: such an invocation has failed."""
+        try:
+            return not (isinstance(answer, dict) and msgspec.json.encode(answer["state"]))
+        except (KeyError, TypeError, ValueError, RecursionError):
+            return True
 
 
 def _iso(moment_s: float) -> str:

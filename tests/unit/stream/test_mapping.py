@@ -6,6 +6,7 @@ Quoted from the Lambda developer guide (https://docs.aws.amazon.com/lambda/lates
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from app.stream.mapping import EVENT_BYTES, REPORT_FAILURES, MappingSettings, fi
 from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.mapping.invoke import Answer
 from app.stream.mapping.settings import settings_of
-from tests.mapping_for_tests import ARN, BEGIN_S, SHARD, Bench, by_key, failing, numbers, payloads
+from tests.mapping_for_tests import ARN, BEGIN_S, SHARD, Bench, FakeClock, by_key, failing, numbers, payloads
 
 REPORTS: dict[str, Any] = {"function_response_types": (REPORT_FAILURES,)}
 
@@ -474,3 +475,50 @@ def test_a_report_tells_what_came_of_each_batch() -> None:
     bench.drain(progress=reports.append, **REPORTS)
     assert [(each.shard_id, each.records, each.done) for each in reports] == [(SHARD, 3, 1), (SHARD, 2, 2)]
     assert numbers(bench.events[1]) == numbers(bench.events[0])[1:]
+
+
+def test_a_checkpoint_does_not_take_the_place_of_a_device(tmp_path: Any) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SettingsError, match="is not a file"):
+        CheckpointFile(pipe)
+
+
+class TwoTargets:
+    """A pool of two, each of which takes a second of the bench's clock; it notes whom it served."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.served: set[int] = set()
+        self._clock, self._under_way = clock, list[tuple[float, Any]]()
+
+    @property
+    def free(self) -> bool:
+        return len(self._under_way) < 2
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._under_way)
+
+    def start(self, ticket: Any, _event: bytes) -> None:
+        self.served.add(ticket.run.lanes.index(ticket.lane))
+        self._under_way.append((self._clock.time() + 1, ticket))
+
+    def answers(self, wait_s: float) -> list[tuple[Any, Answer]]:
+        if wait_s and all(ends_s > self._clock.time() for ends_s, _ in self._under_way):
+            self._clock.sleep(wait_s)
+        ended = [each for each in self._under_way if each[0] <= self._clock.time()]
+        self._under_way = [each for each in self._under_way if each not in ended]
+        return [(ticket, Answer({})) for _, ticket in ended]
+
+
+def test_with_fewer_targets_than_lanes_each_lane_has_its_turn() -> None:
+    bench = Bench()
+    pool = TwoTargets(bench.clock)
+
+    def feed() -> None:
+        bench.kinesis.put([{}] * 60, [f"key-{number}" for number in range(60)])
+
+    for second in range(1, 30):
+        bench.clock.at(second, feed)
+    bench.run_for(30, function=[None, None], pool=pool, parallelization_factor=10)
+    assert pool.served == set(range(10))

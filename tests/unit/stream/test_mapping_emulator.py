@@ -77,6 +77,11 @@ def test_a_broken_connection_is_a_failure_of_the_function(rie: Rie) -> None:
     assert answer.fault
 
 
+def test_a_page_is_no_answer_of_a_function(rie: Rie) -> None:
+    rie.reply = lambda _event: (200, b"<html>It works!</html>")
+    assert Emulator(rie.url).invoke(b"{}").fault == "an answer that is not JSON"
+
+
 @pytest.mark.parametrize("url", ["localhost:9000", "ftp://host", "http://"])
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="http://host:port"):

@@ -171,3 +171,9 @@ def test_filters_choose_what_goes_into_a_batch() -> None:
     bench.kinesis.put([{"n": n} for n in range(100)])
     bench.drain(filter_criteria=criteria({"data": {"n": [{"numeric": [">=", 90]}]}}), batch_size=10)
     assert bench.sizes == [10]
+
+
+def test_data_may_nest_deeper_than_python_calls() -> None:
+    nested = b'{"f":' + b"[" * 600 + b'"a"' + b"]" * 600 + b"}"
+    assert passes({"data": {"f": ["a"]}}, nested)
+    assert not passes({"data": {"f": ["b"]}}, nested)

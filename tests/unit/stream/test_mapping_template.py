@@ -178,6 +178,8 @@ def test_the_clis_list(write: Any) -> None:
     [
         ("Resources: [", "template.yaml, line"),
         ("just text", "template.yaml"),
+        ("Resources: {M: text, N: null}", "template.yaml"),
+        ("Resources: [1]", "template.yaml"),
         ("{}", "no mapping of a Kinesis stream"),
         ("Resources: {Q: {Type: 'AWS::SQS::Queue'}}", "no mapping of a Kinesis stream"),
         (UNKNOWN, "Nowhere is neither a parameter nor a resource"),

@@ -1,0 +1,126 @@
+"""Records and pipelines made to stop a shard: each is set aside, and its neighbours go on."""
+
+from __future__ import annotations
+
+import base64
+import random
+import threading
+import tracemalloc
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from app.errors import CloudError
+from app.storage.objects import FolderObjects
+from app.stream.batch import Batch, Emit, EmitColumns, Output, Quarantine
+from app.stream.payload import decode_column, decode_payload
+from app.stream.testing import FakeStreams
+from tests.pipelines_for_tests import EchoPipeline, Order
+from tests.spine import Spine, orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+MEGABYTE = 1024 * 1024
+
+
+def test_a_record_of_many_brackets_does_not_use_up_the_time_of_its_neighbours() -> None:
+    padding = base64.b64encode(random.Random(1).randbytes(190_000))  # so that it inflates by less than the cap's ratio
+    payloads = orders(8)
+    payloads[3] = zlib.compress(b'["' + padding + b'",' + b"[" * 8_000_000 + b"]" * 8_000_000, 9)
+    spine = Spine(EchoPipeline())
+    result = spine.run(payloads, seconds=2)
+    assert result.acknowledged == 8
+    assert [each["reason"] for each in spine.quarantined()] == ["too_deep"]
+
+
+@pytest.mark.parametrize("text", [b'"ab"ab', b'"\\"', b"[]"])
+def test_looking_at_a_large_record_takes_a_few_times_its_size(text: bytes) -> None:
+    large = b"[" * 70 + text * (8 * MEGABYTE // len(text))
+    decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder()
+    tracemalloc.start()
+    try:
+        assert isinstance(decode_payload(large, decoder), Quarantine)
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(large)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("depth", [65, 200, 400])
+def test_brackets_in_strings_do_not_hide_how_deep_a_record_nests(depth: int) -> None:
+    hidden = b'["]",' * depth + b"1" + b',"["]' * depth
+    decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder()
+    for neighbours in ([], [b"not JSON"]):
+        found = decode_column([b'{"x":' + hidden + b"}", *neighbours], decoder)[0]
+        assert isinstance(found, Quarantine)
+        assert found.reason == "too_deep"
+
+
+class Given:
+    """A pipeline that is one function."""
+
+    name = "given"
+    record_type = Order
+
+    def __init__(self, process: Callable[[Batch[Order]], Any]) -> None:
+        self.process = process
+
+    def explain(self, record: Order) -> Mapping[str, object]:
+        return {"n": record.n}
+
+
+def test_a_chunk_of_which_nothing_can_be_read_does_not_reach_the_pipeline() -> None:
+    def process(batch: Batch[Order]) -> list[Any]:
+        assert len(batch)
+        return [Emit(()) for _ in batch.records]
+
+    spine = Spine(Given(process))
+    assert spine.run([b"not json", b"nor this"]).acknowledged == 2
+    assert [each["reason"] for each in spine.quarantined()] == ["not_json", "not_json"]
+
+
+GOOD = Emit((Output("k", b'{"a":1}'),))
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Emit((Output("k", b'{"a":1}', None),)),  # type: ignore[arg-type]
+        Emit((Output("k", memoryview(b'{"a":1}')),)),  # type: ignore[arg-type]
+        Quarantine("r", ValueError("x")),  # type: ignore[arg-type]
+        Emit((Output("k", b'"text"'),)),
+        None,
+    ],
+)
+def test_an_outcome_that_is_none_harms_no_other(outcome: Any) -> None:
+    spine = Spine(Given(lambda batch: [outcome if order.n == 2 else GOOD for order in batch.records]))
+    assert spine.run(orders(4)).acknowledged == 4
+    assert len(spine.output()) == 3
+    assert [each["reason"] for each in spine.quarantined()] == ["bad_outcome"]
+
+
+def test_columns_with_an_outcome_that_is_none_set_that_row_aside() -> None:
+    others: Any = {1: None}
+    spine = Spine(Given(lambda batch: EmitColumns(["k"] * len(batch), [b'{"a":1}'] * len(batch), others)))
+    assert spine.run(orders(4)).acknowledged == 4
+    assert len(spine.output()) == 3
+    assert [each["reason"] for each in spine.quarantined()] == ["bad_outcome"]
+
+
+def test_what_waits_behind_calls_that_hang_comes_again_with_one_line(tmp_path: Path) -> None:
+    freed = threading.Event()
+
+    class Hanging(FakeStreams):
+        def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
+            freed.wait(10)
+            return super().put(stream, keys, datas)
+
+    payloads = orders(9000)
+    payloads[3] = b"not json"
+    spine = Spine(EchoPipeline(), Hanging(), quarantine_stream="", objects=FolderObjects(tmp_path))
+    with pytest.raises(CloudError, match="not written in the time"):
+        spine.run(payloads, seconds=1)
+    freed.set()
