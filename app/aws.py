@@ -133,7 +133,9 @@ def explained(error: Exception, what: str) -> MillraceError:
             f"{what}: no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE{LOCAL_HINT}"
         )
     if isinstance(error, UNREACHABLE):
-        where = os.environ.get("AWS_ENDPOINT_URL", "AWS")
+        where = os.environ.get("AWS_ENDPOINT_URL")
+        if where is None:
+            return CloudError(f"{what}: AWS does not answer: is there a network?{LOCAL_HINT}")
         return CloudError(f"{what}: {where} does not answer: is it up? (scripts/cloud.sh status)")
     return CloudError(f"{what}: {' '.join(str(error).split())}")
 

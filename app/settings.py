@@ -92,8 +92,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(found, Settings)
     except msgspec.ValidationError as error:
-        named = re.sub(r"`\$\.(\w+)[^`]*`", lambda found: found[1].upper(), str(error))
-        raise SettingsError(f"environment: {named}") from None
+        expected, _, field_name = str(error).rstrip("`").replace("`", "").partition(" - at $.")
+        name = re.split(r"\W", field_name)[0].upper()
+        raise SettingsError(f"{name} is {environ.get(name)!r}: {expected[:1].lower()}{expected[1:]}") from None
     if settings.log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingsError(f"LOG_LEVEL is {settings.log_level!r}: set DEBUG, INFO, WARNING or ERROR")
     if settings.foreign_records not in {KEEP, SKIP, QUARANTINE}:

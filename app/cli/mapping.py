@@ -137,6 +137,8 @@ def mapping(
     }
     given = {name: value for name, value in options.items() if value is not None}
     loaded: dict[str, Any] = {}
+    if not from_file and (logical_id or parameter):
+        raise SettingsError("--logical-id and --parameter go with --from")
     if from_file:
         loaded = load_mapping(from_file, name=logical_id, parameters=_pairs(parameter or []), overridden=given)
     values = loaded | given

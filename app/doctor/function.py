@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
@@ -19,12 +20,10 @@ from app.doctor.mapping import Case, examine_mapping, stream_of
 from app.doctor.settings import examine_settings
 from app.doctor.streams import SHARD_RECORDS_PER_S, Streams, is_provisioned
 from app.errors import SettingsError
-from app.settings import read_settings
+from app.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from app.settings import Settings
 
 KINESIS = ":kinesis:"
 DEFAULT_TIMEOUT_S, DEFAULT_MEMORY_MB = 3, 128  # Lambda's own
@@ -95,7 +94,7 @@ def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
         settings = read_settings(function.variables)
     except SettingsError as error:
         variable = str(error).partition(" ")[0]  # `TEST_RUN is 'maybe': …`
-        mend = function.set_variables(**{variable if variable.isupper() else "VARIABLE": "VALUE"})
+        mend = function.set_variables(**{variable: _default_of(variable)})
         yield Finding(
             Severity.ERROR, function.where, str(error), "the function cannot start, and its shards wait", mend
         )
@@ -151,6 +150,14 @@ def examine_configuration(function: Function, mappings: Sequence[Mapping[str, An
             "a cold start and one slow PutRecords call take longer, and the batch comes again",
             function.update(f"--timeout {ROOM_S}"),
         )
+
+
+def _default_of(variable: str) -> str:
+    """What a variable of the settings is when it is not set, as its text."""
+    for each in msgspec.structs.fields(Settings):
+        if each.name.upper() == variable and each.default is not msgspec.NODEFAULT:
+            return str(each.default)
+    return ""
 
 
 def examine_pair(function: Function, case: Case, settings: Settings, output: Mapping[str, Any]) -> Iterator[Finding]:

@@ -92,7 +92,7 @@ def examine_account() -> Iterator[str | Finding]:
         if isinstance(error, CredentialsError):
             mend = "aws configure"
         elif isinstance(error, SettingsError):
-            mend = _export(AWS_DEFAULT_REGION="us-east-1") + "; unset AWS_ENDPOINT_URL"
+            mend = "unset AWS_ENDPOINT_URL" if "endpoint" in str(error) else _export(AWS_DEFAULT_REGION="us-east-1")
         yield Finding(Severity.ERROR, where, str(error), "no stream can be read or written", mend)
         return
     yield f"AWS: account {account} in {aws.region()}, streams at {where}"

@@ -37,7 +37,7 @@ class Case:
         settings: What the environment of its function says; None where that is not known.
         stream: As `describe-stream-summary` has it; empty where that is not known.
         record_bytes: The size of a usual record's data.
-        file: The template that it is from; empty for a deployed one.
+        file: The file that it is from; empty for one that AWS was asked for.
     """
 
     mapping: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Case:
 
     def change(self, **values: object) -> str:
         """What gives settings other values."""
-        if self.file:
+        if self.file and not self.mapping.get("UUID"):  # without one it is a template's
             said = (f"{name}: {msgspec.json.encode(value).decode()}" for name, value in values.items())
             return f"in {self.file}: {', '.join(said)}"
         return " ".join(

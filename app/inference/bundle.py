@@ -94,8 +94,13 @@ def list_bundles(location: str = "") -> list[Bundle | ModelError]:
 
     Returns:
         Bundles, and behind them why each manifest that cannot be read cannot.
+
+    Raises:
+        UnknownRunError: There is no such folder.
     """
     root = open_objects(location or str(OWN_BUNDLES))
+    if isinstance(root, FolderObjects) and not Path(root.root).is_dir():
+        raise UnknownRunError(f"{root.root}: there is no such folder of bundles: check --location or MODEL_LOCATION")
     found: list[Bundle] = []
     faults: list[Bundle | ModelError] = []
     for path in root.names():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TRACKED = ("runs:", "models:")
+_STORES = ("mlflow.db", "mlruns")  # where MLflow keeps runs when it is told nothing
 _TYPES = {"double", "float", "long", "integer", "boolean"}  # what becomes a number without a guess
 _UNNAMED = "log it with a DataFrame's: signature=mlflow.models.infer_signature(X, y); or name them with --features a,b"
 
@@ -64,6 +65,9 @@ def fetch(source: str, scratch: Path) -> Path:
         CloudError: S3 refuses.
     """
     if source.startswith(_TRACKED):
+        if "MLFLOW_TRACKING_URI" not in os.environ and not any(Path(name).exists() for name in _STORES):
+            # MLflow would make an empty store here, and find nothing in it.
+            raise ModelError(f"{source}: set MLFLOW_TRACKING_URI: there is no {' or '.join(_STORES)} in this folder")
         try:
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(scratch)))
         except Exception as error:  # noqa: BLE001 - MLflow raises those of whatever stands behind it

@@ -94,8 +94,7 @@ class MappingSettings(msgspec.Struct, frozen=True, rename="pascal", kw_only=True
         age = self.maximum_record_age_in_seconds
         if age != INFINITE and not RECORD_AGE_S[0] <= age <= RECORD_AGE_S[1]:
             raise SettingsError(f"MaximumRecordAgeInSeconds is {age}: -1 (infinite), or 60 to 604800")
-        if not self.stream:
-            raise SettingsError("no stream: give StreamName or EventSourceArn")
+        self._check_stream()
         if self.starting_position not in POSITIONS:
             raise SettingsError(f"StartingPosition is {self.starting_position!r}: TRIM_HORIZON, LATEST or AT_TIMESTAMP")
         if (self.starting_position == "AT_TIMESTAMP") != (self.starting_position_timestamp is not None):
@@ -109,6 +108,15 @@ class MappingSettings(msgspec.Struct, frozen=True, rename="pascal", kw_only=True
             )
         self._check_filters()
 
+    def _check_stream(self) -> None:
+        named = self._stream_of_arn()
+        if self.event_source_arn and not named:
+            raise SettingsError(f"EventSourceArn {self.event_source_arn!r} is not the ARN of a Kinesis stream")
+        if self.stream_name and named not in {"", self.stream_name}:
+            raise SettingsError(f"StreamName is {self.stream_name!r}, EventSourceArn names {named!r}: give one")
+        if not self.stream:
+            raise SettingsError("no stream: give StreamName or EventSourceArn")
+
     def _check_filters(self) -> None:
         filters = self.filter_criteria.filters
         if len(filters) > FILTERS:
@@ -120,8 +128,11 @@ class MappingSettings(msgspec.Struct, frozen=True, rename="pascal", kw_only=True
     @property
     def stream(self) -> str:
         """The stream's name, from `stream_name` or from the ARN of the stream or of a consumer of it."""
+        return self.stream_name or self._stream_of_arn()
+
+    def _stream_of_arn(self) -> str:
         resource = self.event_source_arn.split(":", _ARN_PARTS - 1)[-1]
-        return self.stream_name or (resource.split("/")[1] if resource.startswith("stream/") else "")
+        return resource.split("/")[1] if resource.startswith("stream/") else ""
 
     @property
     def reports_failures(self) -> bool:

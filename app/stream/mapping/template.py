@@ -50,13 +50,21 @@ def load_mapping(
         return _mapping_in(document, path, name, parameters or {}, overridden)
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         # A template made by hand may have anything anywhere; CloudFormation refuses it too.
-        raise SettingsError(f"{path}: not as a template is to be ({type(error).__name__}: {error})") from None
+        kind = type(error).__name__
+        raise SettingsError(
+            f"{path}: a resource, its properties or a function in it is not of CloudFormation's form ({kind}): "
+            "`cfn-lint` tells where"
+        ) from None
 
 
 def _mapping_in(
     document: Mapping[str, Any], path: Path, name: str, parameters: Mapping[str, str], overridden: Collection[str]
 ) -> dict[str, Any]:
     """See `load_mapping`."""
+    for parameter in parameters:
+        if parameter not in (document.get("Parameters") or {}):
+            known = ", ".join(sorted(document.get("Parameters") or {})) or "none"
+            raise SettingsError(f"--parameter {parameter}: the template's parameters are {known}")
     if "Resources" in document:
         found = dict(_in_template(document))
     else:
