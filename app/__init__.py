@@ -2,8 +2,11 @@
 
 The rooms, from the top floor down; each imports only from floors below it:
 
-    5  lambda_function, cli, runtime, cloud   what a person or AWS starts
-    4  pipelines                              what happens to records, one folder a domain
-    2  stream, inference                      the delivery spine; model bundles
+    5  lambda_function, cli, doctor, cloud, runtime   what a person or AWS starts
+    4  pipelines                                      what happens to records, one folder a domain
+    2  stream, inference                              the delivery spine and the local mapping; model bundles
     1  storage, aws, telemetry, settings, errors
+
+`runtime_client` stands beside `lambda_function`, for Lambda's own client; `inference.importing` is
+imported by `model import`, training and the benchmarks alone, since it needs what the image does without.
 """
