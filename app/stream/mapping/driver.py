@@ -196,19 +196,18 @@ class Mapping:
         """Starts every batch that is due, as long as a target is free; gives how many."""
         started = 0
         runs = [self._runs[shard.shard_id] for shard in self._reader.shards if shard.shard_id in self._runs]
-        self._turn += 1  # so that with few targets each shard and lane has its turn
-        for place in range(len(runs)):
-            run = runs[(place + self._turn) % len(runs)]
-            lanes = len(run.lanes)
-            for offset in range(lanes):
-                lane = run.lanes[(offset + self._turn) % lanes]
-                if self._stopped.is_set() or not self._pool.free:
-                    return started
-                batch = lane.next_batch(self._settings, run.shard, self._clock.monotonic())
-                if batch is not None:
-                    started += 1
-                    self._start(run, lane, batch)
-                    self._settler.settle(self._pool.answers(0))
+        lanes = [(run, lane) for run in runs for lane in run.lanes]
+        # The lane that has waited longest comes first: with few targets the others would keep it waiting for ever.
+        for run, lane in sorted(lanes, key=lambda pair: pair[1].turn):
+            if self._stopped.is_set() or not self._pool.free:
+                break
+            batch = lane.next_batch(self._settings, run.shard, self._clock.monotonic())
+            if batch is not None:
+                started += 1
+                self._turn += 1
+                lane.turn = self._turn
+                self._start(run, lane, batch)
+                self._settler.settle(self._pool.answers(0))
         return started
 
     def _start(self, run: ShardRun, lane: Lane, batch: Batch) -> None:

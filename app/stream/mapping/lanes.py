@@ -62,6 +62,7 @@ class Lane:
         since_s: When the first waiting record came, by the monotonic clock.
         due_s: When the lane may go on after a failure.
         failures: Failures in a row, for the pause.
+        turn: The number of the last invocation that was its own, counted over all lanes.
     """
 
     waiting: deque[Record] = field(default_factory=deque)
@@ -72,6 +73,7 @@ class Lane:
     since_s: float = 0.0
     due_s: float = 0.0
     failures: int = 0
+    turn: int = 0
 
     def add(self, record: Record, now_s: float) -> None:
         """Takes a record."""

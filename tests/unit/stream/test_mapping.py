@@ -484,23 +484,23 @@ def test_a_checkpoint_does_not_take_the_place_of_a_device(tmp_path: Any) -> None
         CheckpointFile(pipe)
 
 
-class TwoTargets:
-    """A pool of two, each of which takes a second of the bench's clock; it notes whom it served."""
+class FewTargets:
+    """A pool of few, each of which takes a second of the bench's clock; it notes whom it served."""
 
-    def __init__(self, clock: FakeClock) -> None:
-        self.served: set[int] = set()
-        self._clock, self._under_way = clock, list[tuple[float, Any]]()
+    def __init__(self, clock: FakeClock, targets: int) -> None:
+        self.served: set[tuple[str, int]] = set()
+        self._targets, self._clock, self._under_way = targets, clock, list[tuple[float, Any]]()
 
     @property
     def free(self) -> bool:
-        return len(self._under_way) < 2
+        return len(self._under_way) < self._targets
 
     @property
     def busy(self) -> bool:
         return bool(self._under_way)
 
     def start(self, ticket: Any, _event: bytes) -> None:
-        self.served.add(ticket.run.lanes.index(ticket.lane))
+        self.served.add((ticket.run.shard.shard_id, ticket.run.lanes.index(ticket.lane)))
         self._under_way.append((self._clock.time() + 1, ticket))
 
     def answers(self, wait_s: float) -> list[tuple[Any, Answer]]:
@@ -511,14 +511,15 @@ class TwoTargets:
         return [(ticket, Answer({})) for _, ticket in ended]
 
 
-def test_with_fewer_targets_than_lanes_each_lane_has_its_turn() -> None:
-    bench = Bench()
-    pool = TwoTargets(bench.clock)
+@pytest.mark.parametrize(("shards", "factor", "targets"), [(1, 10, 2), (2, 2, 1), (2, 4, 1), (3, 3, 2)])
+def test_with_fewer_targets_than_lanes_each_lane_has_its_turn(shards: int, factor: int, targets: int) -> None:
+    bench = Bench(shards)
+    pool = FewTargets(bench.clock, targets)
 
     def feed() -> None:
         bench.kinesis.put([{}] * 60, [f"key-{number}" for number in range(60)])
 
     for second in range(1, 30):
         bench.clock.at(second, feed)
-    bench.run_for(30, function=[None, None], pool=pool, parallelization_factor=10)
-    assert pool.served == set(range(10))
+    bench.run_for(30, function=[None] * targets, pool=pool, parallelization_factor=factor)
+    assert len(pool.served) == shards * factor
