@@ -1,33 +1,66 @@
-"""The Lambda entry point: `app.lambda_function.lambda_handler`."""
+"""The Lambda entry point of the stream: `app.lambda_function.lambda_handler`."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from app import telemetry
 from app.errors import MillraceError
-from app.runtime import Runtime, open_runtime
+from app.handlers.base import LambdaHandler
+from app.runtime import open_runtime
 from app.runtime_client import take_raw_events
+from app.stream.event import KinesisEvent
+from app.stream.runtime import Answer
 
 if TYPE_CHECKING:
-    from app.stream.deadline import Context
+    from app.handlers.invocation import Invocation
+    from app.settings import Settings
+    from app.stream.runtime import Runtime
+
+RawEvent: TypeAlias = bytes | dict[str, Any]
+"""An event as it came, or parsed; the spine decodes it, since it knows what of a record may be wrong."""
 
 
-@lru_cache(maxsize=1)
-def _runtime() -> Runtime:
-    return open_runtime()
+class StreamHandler(LambdaHandler[RawEvent, Answer]):
+    """Processes a batch of Kinesis records with the pipeline that the environment names."""
+
+    name = "stream"
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Takes the pipelines, ready for events."""
+        self.runtime = runtime
+
+    @classmethod
+    def open(cls, settings: Settings) -> StreamHandler:
+        """Loads the model, so that no record waits for it."""
+        return cls(open_runtime(settings))
+
+    @classmethod
+    def decode(cls, payload: RawEvent) -> RawEvent:
+        """The event as it came."""
+        return payload
+
+    @classmethod
+    def request_schema(cls) -> dict[str, Any]:
+        """A Kinesis event's."""
+        return msgspec.json.schema(KinesisEvent)
+
+    @classmethod
+    def encode(cls, response: Answer) -> Answer:
+        """The answer, which is what JSON is made of already."""
+        return response
+
+    def handle(self, request: RawEvent, invocation: Invocation) -> Answer:
+        """Processes one event; see `Runtime.handle` for what it returns and raises."""
+        return self.runtime.handle(request, invocation.context, invocation.metrics.measure)
 
 
-def lambda_handler(event: dict[str, Any] | bytes, context: Context | None = None) -> dict[str, Any]:
-    """Processes one Kinesis event; see `Runtime.handle` for what it returns and raises."""
-    try:
-        return _runtime().handle(event, context)
-    except MillraceError as error:
-        raise error.with_traceback(None) from None  # Lambda logs and answers with the trace: one line says it all
+lambda_handler = StreamHandler.get_handler()
 
 
 def _initialise() -> None:
@@ -38,7 +71,7 @@ def _initialise() -> None:
     process, so the garbage collector is told to look at it no more.
     """
     try:
-        _runtime()
+        lambda_handler.open()
     except MillraceError as error:
         telemetry.configure()
         telemetry.logger.critical(str(error), extra={"exit_code": error.exit_code})

@@ -1,34 +1,18 @@
-"""What every entry point starts: settings into pipelines, writer and quarantine, and events into responses."""
+"""Every pipeline by its name, and the runtime that the environment describes."""
 
 from __future__ import annotations
 
 import os
-import time
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from app import telemetry
-from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
 from app.settings import Settings, read_settings
-from app.storage.objects import open_objects
-from app.storage.state import DynamoDbState
-from app.stream.aggregation_rows import Splitter
-from app.stream.deadline import Context, Deadline
-from app.stream.emit import CONCURRENT_CALLS, Writer
-from app.stream.event import read_event
-from app.stream.processor import Processor, Result
-from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, check_stream
-from app.stream.quarantine import QuarantineDestination
+from app.stream.runtime import Measure, Opener, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from app.stream.batch import Batch
-    from app.stream.pipeline import Pipeline, StatefulPipeline
-
-Measure: TypeAlias = "Callable[[str, Mapping[str, str], Mapping[str, float], Mapping[str, float]], None]"
-Opener: TypeAlias = "Callable[[Settings], Pipeline[Any] | StatefulPipeline[Any]]"
+    from app.stream.pipeline import Pipeline
 
 
 def _open_bike(settings: Settings) -> Pipeline[Any]:
@@ -47,135 +31,6 @@ PIPELINES: Mapping[str, Opener] = {"bike": _open_bike, "model": _open_model}
 """Every pipeline by its name in `PIPELINE`, and how it is opened."""
 
 
-class Runtime:
-    """A process's pipelines, writer and quarantine, ready for events."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        pipelines: Mapping[str, Opener] = PIPELINES,
-        service: PutRecords | None = None,
-        measure: Measure = telemetry.emit_metrics,
-    ) -> None:
-        """Checks the settings and loads each pipeline's model; calls no stream yet.
-
-        Args:
-            settings: What the environment says.
-            pipelines: Every pipeline by name, and how it is opened.
-            service: Where records are put; by default the signed requests.
-            measure: Takes each batch's metrics; by default a line in CloudWatch's embedded format.
-
-        Raises:
-            UnknownPipelineError: The settings name a pipeline that there is not.
-            NoOutputStreamError: `OUTPUT_STREAM` is not set, and this is not a `TEST_RUN`.
-            ModelError: A model bundle cannot be used.
-        """
-        telemetry.configure(settings.log_level)
-        self.settings, self._measure_with = settings, measure
-        names = {settings.pipeline, *settings.pipelines.values()}
-        for name in sorted(names - set(pipelines)):
-            raise UnknownPipelineError(f"no pipeline {name!r}: set PIPELINE to one of {', '.join(sorted(pipelines))}")
-        if not settings.output_stream and not settings.test_run:
-            raise NoOutputStreamError("OUTPUT_STREAM is not set: name the stream for results, or set TEST_RUN=True")
-        if service is None:
-            # A test run publishes nothing; the generated client asks for no credentials until it is called.
-            service = GeneratedPutRecords() if settings.test_run else SignedPutRecords(CONCURRENT_CALLS)
-        self.writer = Writer(service)
-        self.objects = open_objects(settings.quarantine_location) if settings.quarantine_location else None
-        quarantine = QuarantineDestination(settings.quarantine_stream, self.objects, warns=not settings.test_run)
-        self._splitter = Splitter(settings.foreign_records)
-        store = DynamoDbState(settings.state_table) if settings.state_table else None
-        self._processors = {
-            name: Processor(pipelines[name](settings), self.writer, quarantine, settings, store) for name in names
-        }
-
-    def processor_for(self, stream: str) -> Processor:
-        """The processor of a stream's records."""
-        return self._processors[self.settings.pipeline_for(stream)]
-
-    def check_destinations(self) -> None:
-        """Asks for each stream and location that is written to, so that a wrong name shows before the first record.
-
-        Raises:
-            MissingStreamError: One does not exist.
-            CredentialsError: AWS refuses the credentials.
-            CloudError: AWS, or the local cloud, does not answer.
-        """
-        settings = self.settings
-        for stream in {
-            settings.output_stream,
-            settings.quarantine_stream,
-            *settings.output_streams.values(),
-        } - {""}:
-            check_stream(self.writer.service, stream)
-        if self.objects is not None:
-            self.objects.check()
-
-    def handle(self, event: bytes | dict[str, Any], context: Context | None = None) -> dict[str, Any]:
-        """Processes one event and answers as the event source mapping expects.
-
-        Returns:
-            `predictions` and `quarantined`, the first `RESPONSE_RESULTS` of each (all in a test run); with
-            `PARTIAL_RESPONSES` also `batchItemFailures`, which names where the shard resumes.
-
-        Raises:
-            EventError: The event is not a batch of Kinesis records.
-            UnacknowledgedError: Part of the batch is not safe, and the mapping does not honour partial responses.
-            MillraceError: Nothing of the batch could be made safe, for a reason that a person must mend.
-        """
-        deadline = Deadline.of(context, self.settings.deadline_margin_ms)
-        batch, faults, counts = self._splitter.split(*read_event(event))
-        processor = self.processor_for(batch.stream)
-        result = processor.process(batch, faults, deadline)
-        result.counts.update(counts)
-        self._measure(processor, batch, result)
-        if result.failure:
-            telemetry.logger.error(str(result.failure), extra={"resume_at": result.resume_at})
-        return self._answer(result)
-
-    def _answer(self, result: Result) -> dict[str, Any]:
-        answer: dict[str, Any] = {
-            "predictions": [_decoded(data) for data in result.published],
-            "quarantined": msgspec.to_builtins(result.quarantined),
-        }
-        if self.settings.partial_responses:
-            failures = [{"itemIdentifier": result.resume_at}] if result.resume_at else []
-            return {"batchItemFailures": failures, **answer}
-        if result.resume_at:
-            cause = result.failure or result.passing
-            reason = f": {cause}" if cause else ""
-            raise UnacknowledgedError(
-                f"{result.rows - result.acknowledged} of {result.rows} records are not safe; the batch must come again "
-                f"from {result.resume_at} on (set ReportBatchItemFailures and PARTIAL_RESPONSES=True){reason}"
-            )
-        return answer
-
-    def _measure(self, processor: Processor, batch: Batch[None], result: Result) -> None:
-        """One metric line a batch."""
-        counts: dict[str, float] = {
-            "records": result.rows,
-            "emitted": 0,
-            "skipped": 0,
-            "quarantined": 0,
-            "retried": 0,
-        }
-        counts.update(result.counts)
-        milliseconds = {"decode": 0.0, "predict": 0.0, "emit": 0.0}
-        milliseconds.update({stage: round(spent, 3) for stage, spent in result.milliseconds.items()})
-        if batch.arrivals_s and 0 < batch.arrivals_s[-1] < time.time():
-            milliseconds["iterator_age"] = round((time.time() - batch.arrivals_s[-1]) * 1000)
-        dimensions = {"pipeline": processor.pipeline.name, "stream": batch.stream}
-        self._measure_with(self.settings.metrics_namespace, dimensions, counts, milliseconds)
-
-
-def _decoded(data: bytes) -> object:
-    """An output for the response; one that is not quite JSON, which a pipeline should not make, as text."""
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return data.decode("utf-8", "replace")
-
-
-def open_runtime() -> Runtime:
-    """The runtime that the environment describes."""
-    return Runtime(read_settings(os.environ))
+def open_runtime(settings: Settings | None = None, measure: Measure = telemetry.emit_metrics) -> Runtime:
+    """A runtime of all pipelines, as the settings say; without any, as the environment says."""
+    return Runtime(settings or read_settings(os.environ), PIPELINES, measure=measure)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from app.errors import SettingsError
+from app.telemetry import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +96,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         expected, _, field_name = str(error).rstrip("`").replace("`", "").partition(" - at $.")
         name = re.split(r"\W", field_name)[0].upper()
         raise SettingsError(f"{name} is {environ.get(name)!r}: {expected[:1].lower()}{expected[1:]}") from None
-    if settings.log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+    if settings.log_level.upper() not in LEVELS:
         raise SettingsError(f"LOG_LEVEL is {settings.log_level!r}: set DEBUG, INFO, WARNING or ERROR")
     if settings.foreign_records not in {KEEP, SKIP, QUARANTINE}:
         raise SettingsError(f"FOREIGN_RECORDS is {settings.foreign_records!r}: set keep, skip or quarantine")

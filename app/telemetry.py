@@ -13,20 +13,28 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 logger = logging.getLogger("millrace")
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+"""What `LOG_LEVEL` may be."""
+
+_bound: ContextVar[Mapping[str, object]] = ContextVar("millrace_bound", default=MappingProxyType({}))
+
 
 class JsonLine(logging.Formatter):
-    """A log record as one JSON object: time, level, message, then the `extra` fields."""
+    """A log record as one JSON object: time, level, message, what is bound, then the `extra` fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Formats one record; an exception is named by its type, since its text may quote a payload."""
@@ -35,6 +43,7 @@ class JsonLine(logging.Formatter):
             "level": record.levelname,
             "message": record.getMessage(),
         }
+        line.update(_bound.get())
         line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__
@@ -57,6 +66,23 @@ def configure(level: str = "INFO") -> None:
         handler = _StandardError()
         handler.setFormatter(JsonLine())
         logger.addHandler(handler)
+
+
+@contextmanager
+def bound(fields: Mapping[str, object], level: str | None = None) -> Iterator[None]:
+    """Adds fields to every line that this thread logs within the block, and logs at `level` if one is given.
+
+    The level is the process's: one invocation at a time may set it.
+    """
+    token = _bound.set({**_bound.get(), **fields})
+    before = logger.level
+    if level is not None:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        _bound.reset(token)
 
 
 def emit_metrics(

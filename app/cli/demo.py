@@ -25,7 +25,7 @@ from app.cli.feeding import feed_stream
 from app.cli.records import bike_record
 from app.errors import SettingsError
 from app.pipelines.bike.synthetic import synthetic_rows
-from app.runtime import Runtime
+from app.runtime import open_runtime
 from app.settings import Settings
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.shards import StartingPosition, create_stream, read_stream
@@ -99,7 +99,7 @@ def _process(console: Console, total: int) -> int:
         response_results=0,
         log_level="ERROR",
     )
-    runtime = Runtime(settings, measure=lambda *_metrics: None)  # they would stand in the middle of the picture
+    runtime = open_runtime(settings, lambda *_metrics: None)  # they would stand in the middle of the picture
     columns = (TextColumn("processing"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from app.errors import SettingsError
-from app.runtime import Runtime
+from app.runtime import open_runtime
 from app.settings import read_settings
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from app.runtime import Measure
     from app.stream.mapping import Mapping, MappingSettings
+    from app.stream.runtime import Measure, Runtime
 
 
 def open_here(settings: MappingSettings, measure: Measure) -> Runtime:
@@ -35,7 +35,7 @@ def open_here(settings: MappingSettings, measure: Measure) -> Runtime:
         raise SettingsError(
             f"DEADLINE_MARGIN_MS is {given.deadline_margin_ms}: set less than --timeout, {settings.timeout:g} s"
         )
-    runtime = Runtime(given, measure=measure)
+    runtime = open_runtime(given, measure)
     if not given.test_run:
         runtime.check_destinations()
     return runtime

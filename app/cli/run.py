@@ -15,7 +15,7 @@ from rich.console import Console
 from app.cli.driving import drive, open_here
 from app.cli.examples import INPUT_STREAM, RECORD, example_event
 from app.errors import EventError
-from app.runtime import Runtime, open_runtime
+from app.runtime import open_runtime
 from app.settings import read_settings
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.batch import Quarantine
@@ -107,7 +107,7 @@ def explain(record: RecordText = None) -> None:
     if record is not None:
         payload = _read(record.removeprefix("@")) if record == "-" or record.startswith("@") else os.fsencode(record)
     settings = msgspec.structs.replace(read_settings(os.environ), test_run=True)
-    processor = Runtime(settings).processor_for(INPUT_STREAM)
+    processor = open_runtime(settings).processor_for(INPUT_STREAM)
     steps: dict[str, Any] = {"pipeline": processor.pipeline.name}
     found = split(payload) if payload.startswith(MAGIC) else None
     if isinstance(found, SubRecords):

@@ -16,7 +16,7 @@ from app.doctor.finding import Finding, Severity
 from app.doctor.settings import examine_settings
 from app.doctor.streams import Streams
 from app.errors import CredentialsError, MillraceError, SettingsError
-from app.runtime import PIPELINES, Runtime
+from app.runtime import PIPELINES, open_runtime
 from app.settings import read_settings
 from app.storage.objects import open_objects
 from app.stream.batch import Quarantine
@@ -104,7 +104,7 @@ def examine_models(settings: Settings, example: bytes) -> Iterator[str | Finding
         where = f"pipeline {name}"
         alone = msgspec.structs.replace(settings, pipeline=name, pipelines={}, test_run=True, state_table="")
         try:
-            processor = Runtime(alone).processor_for("")
+            processor = open_runtime(alone).processor_for("")
             decoded = decode_payload(example, processor.decoder)
             if isinstance(decoded, Quarantine):  # the example is a record of another pipeline
                 yield f"{where}: its model is found, its digests are right, it loads"

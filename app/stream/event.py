@@ -20,25 +20,31 @@ KINESIS = "aws:kinesis"
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # what a parser may raise for any bytes at all
 
 
-class _Kinesis(msgspec.Struct, rename="camel", gc=False):
+class KinesisRecord(msgspec.Struct, rename="camel", gc=False):
+    """What Kinesis says of a record; the data is in base64 in JSON."""
+
     partition_key: str
     sequence_number: str
     data: bytes
     approximate_arrival_timestamp: float = 0.0
 
 
-class _Record(msgspec.Struct, gc=False):
-    kinesis: _Kinesis
+class KinesisEventRecord(msgspec.Struct, gc=False):
+    """One record of an event, with its shard in the event id."""
+
+    kinesis: KinesisRecord
     source: str = msgspec.field(name="eventSource")
     event_id: str = msgspec.field(name="eventID")
     stream_arn: str = msgspec.field(name="eventSourceARN")
 
 
-class _Event(msgspec.Struct, gc=False):
-    records: list[_Record] = msgspec.field(name="Records")
+class KinesisEvent(msgspec.Struct, gc=False):
+    """A batch as Lambda hands it over."""
+
+    records: list[KinesisEventRecord] = msgspec.field(name="Records")
 
 
-_event = msgspec.json.Decoder(_Event)
+_event = msgspec.json.Decoder(KinesisEvent)
 
 
 def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Quarantine]]:
@@ -55,7 +61,7 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
     """
     faults: dict[int, Quarantine] = {}
     try:
-        records = (_event.decode(event) if isinstance(event, bytes) else msgspec.convert(event, _Event)).records
+        records = (_event.decode(event) if isinstance(event, bytes) else msgspec.convert(event, KinesisEvent)).records
     except _UNREADABLE:
         records = _read_slowly(event, faults)
     for source in {record.source for record in records} - {KINESIS}:
@@ -78,7 +84,7 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
     return batch, faults
 
 
-def _read_slowly(event: bytes | dict[str, Any], faults: dict[int, Quarantine]) -> list[_Record]:
+def _read_slowly(event: bytes | dict[str, Any], faults: dict[int, Quarantine]) -> list[KinesisEventRecord]:
     """Reads an event record by record; what is wrong with base64 lands in `faults`, all else is refused."""
     try:
         document = msgspec.json.decode(event) if isinstance(event, bytes) else event
@@ -90,13 +96,13 @@ def _read_slowly(event: bytes | dict[str, Any], faults: dict[int, Quarantine]) -
     return [_read_record(row, item, faults) for row, item in enumerate(items)]
 
 
-def _read_record(row: int, item: object, faults: dict[int, Quarantine]) -> _Record:
+def _read_record(row: int, item: object, faults: dict[int, Quarantine]) -> KinesisEventRecord:
     """Reads one record's envelope, and its data if it can be."""
     source = (item.get("eventSource") or item.get("EventSource")) if isinstance(item, dict) else None
     if source != KINESIS:
         _refuse(source)
     try:
-        return msgspec.convert(item, _Record)
+        return msgspec.convert(item, KinesisEventRecord)
     except _UNREADABLE as error:
         fault = str(error)
     kinesis = item.get("kinesis") if isinstance(item, dict) else None
@@ -104,7 +110,7 @@ def _read_record(row: int, item: object, faults: dict[int, Quarantine]) -> _Reco
     if not isinstance(item, dict) or not isinstance(kinesis, dict) or not isinstance(text, str):
         raise EventError(f"event: Records[{row}]: {fault}")
     try:
-        record = msgspec.convert({**item, "kinesis": {**kinesis, "data": ""}}, _Record)
+        record = msgspec.convert({**item, "kinesis": {**kinesis, "data": ""}}, KinesisEventRecord)
     except _UNREADABLE as error:
         raise EventError(f"event: Records[{row}]: {error}") from None
     record.kinesis.data = text.encode("utf-8", "surrogatepass")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def open_peer(_folder: Path) -> Peer:
     """What INIT made, or makes it where this is not Lambda."""
-    runtime = lambda_function._runtime()  # noqa: SLF001 - the one runtime of the process; its wire is what is watched
+    runtime = lambda_function.lambda_handler.open().runtime  # the one of the process: its wire is watched
 
     def handle(event: bytes) -> bytes:
         return msgspec.json.encode(lambda_function.lambda_handler(event))

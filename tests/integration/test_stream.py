@@ -12,9 +12,10 @@ import pytest
 
 from app import aws
 from app.errors import MissingStreamError
-from app.runtime import Runtime
+from app.runtime import open_runtime
 from app.settings import Settings
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
+from app.stream.runtime import Runtime
 from app.stream.shards import StartingPosition, StreamReader, read_stream
 from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
 from tests.spine import orders
@@ -22,7 +23,7 @@ from tests.spine import orders
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.stream.mapping import LocalContext
+    from app.stream.context import LocalContext
 
 pytestmark = pytest.mark.cloud
 PIPELINES: Any = {"echo": lambda _settings: EchoPipeline(), "count": lambda _settings: CountingPipeline()}
@@ -76,7 +77,7 @@ def test_bike_records_become_predictions_and_bad_ones_are_set_aside(
         b'{"features":{"t1":2,"t2":3,"hum":500,"weather_code":2},"pred_id":1}': "out_of_range",
     }
     put(kinesis, source, [*(json.dumps(each).encode() for each in good), *bad])
-    bike = Runtime(Settings(output_stream=output, quarantine_stream=aside, partial_responses=True))
+    bike = open_runtime(Settings(output_stream=output, quarantine_stream=aside, partial_responses=True))
     assert drained(source, bike.handle, batch_size=10) == 27
     results = read(output)
     assert {result["prediction"]["pred_id"] for result in results} == {each["pred_id"] for each in good}
@@ -94,7 +95,7 @@ def test_a_record_that_waits_comes_again_and_nothing_before_it(kinesis: Any, new
     target = runtime(output)
     batches: list[list[str]] = []
 
-    def handler(event: bytes, context: LocalContext) -> dict[str, Any]:
+    def handler(event: bytes, context: LocalContext) -> Any:
         records = json.loads(event)["Records"]
         batches.append([record["kinesis"]["sequenceNumber"] for record in records])
         if len(batches) == 3:  # what made the record wait has passed
@@ -113,7 +114,7 @@ def test_without_partial_responses_the_whole_batch_comes_again(kinesis: Any, new
     target = runtime(output, partial_responses=False)
     sizes: list[int] = []
 
-    def handler(event: bytes, context: LocalContext) -> dict[str, Any]:
+    def handler(event: bytes, context: LocalContext) -> Any:
         sizes.append(len(json.loads(event)["Records"]))
         return {} if len(sizes) == 3 else target.handle(event, context)
 

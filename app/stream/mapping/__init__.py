@@ -6,14 +6,13 @@ docs/local-mapping.md has every rule with its source and its test, and what AWS 
 
 from app.stream.mapping.driver import Mapping
 from app.stream.mapping.event import EVENT_BYTES, build_event
-from app.stream.mapping.invoke import LocalContext, first_failure
+from app.stream.mapping.invoke import first_failure
 from app.stream.mapping.settings import REPORT_FAILURES, MappingSettings
 from app.stream.mapping.settling import Report
 
 __all__ = [
     "EVENT_BYTES",
     "REPORT_FAILURES",
-    "LocalContext",
     "Mapping",
     "MappingSettings",
     "Report",

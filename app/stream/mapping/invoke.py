@@ -5,12 +5,12 @@ What of a response counts: https://docs.aws.amazon.com/lambda/latest/dg/services
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from app.errors import MillraceError
+from app.stream.context import LocalContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,19 +45,6 @@ class Target(Protocol):
 
     def invoke(self, event: bytes) -> Answer:
         """Invokes once and waits; a failure is an answer too."""
-
-
-class LocalContext:
-    """What Lambda's context object tells of an invocation."""
-
-    def __init__(self, timeout_s: float) -> None:
-        """Starts the invocation's clock."""
-        self.aws_request_id = str(uuid.uuid4())
-        self._ends_s = time.monotonic() + timeout_s
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the invocation would be ended."""
-        return max(0, int((self._ends_s - time.monotonic()) * 1000))
 
 
 class InProcess:

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from app.errors import CloudError, SettingsError, UnacknowledgedError
-from app.runtime import Runtime
 from app.settings import Settings, read_settings
 from app.storage.objects import FolderObjects
 from app.storage.state import MemoryState, Position
@@ -19,6 +18,7 @@ from app.stream.aggregation_rows import Splitter
 from app.stream.aggregation_writer import Packer
 from app.stream.event import read_event
 from app.stream.replay import read_quarantined
+from app.stream.runtime import Runtime
 from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams, event_of, sequence_number
 from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
 from tests.spine import Spine, orders

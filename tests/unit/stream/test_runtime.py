@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
-from app.runtime import Runtime
 from app.settings import Settings
+from app.stream.runtime import Runtime
 from app.stream.testing import FakeStreams, event_of, sequence_number
 from tests.pipelines_for_tests import EchoPipeline
 from tests.spine import orders

@@ -1,0 +1,152 @@
+"""The typed handler: one class a function, with its request and its response.
+
+    class Resize(LambdaHandler[ResizeRequest, ResizeResponse]):
+        \"\"\"Makes a picture smaller.\"\"\"
+
+        def handle(self, request: ResizeRequest, invocation: Invocation) -> ResizeResponse: ...
+
+    lambda_handler = Resize.get_handler()
+
+The same class answers in Lambda (`get_handler`), on the command line (`millrace invoke`, `handle-lambda-request`),
+behind the router, and in a test (`Resize().handle(...)`). As an `ApiLambdaHandler` it answers HTTP too, and
+`app.handlers.sources` puts it behind a queue or a stream, a record a request.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
+
+import msgspec
+
+from app.handlers import request as requests
+from app.handlers.invocation import Invocation, process_settings, run
+from app.storage.location import read_location
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from app.settings import Settings
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Handler = TypeVar("Handler", bound="LambdaHandler[Any, Any]")
+
+
+class LambdaHandler(ABC, Generic[Request, Response]):
+    """A Lambda function as a class: made once for a process, called once for each event.
+
+    What an instance holds (a model, a client) lives as long as the process and is shared by its invocations; what
+    belongs to one of them is in its `Invocation`. The first line of the docstring is the handler's summary everywhere.
+
+    Attributes:
+        name: The handler's name in lists, logs and metrics: the class's in kebab case without `Handler`, unless set.
+        request_type: The type that a request is decoded to, as given in the brackets.
+        response_type: The type of what `handle` returns, as given in the brackets.
+    """
+
+    name: ClassVar[str]
+    request_type: ClassVar[Any]
+    response_type: ClassVar[Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - whatever a subclass declares
+        """Reads both types from the brackets, and makes the name."""
+        super().__init_subclass__(**options)
+        if "name" not in cls.__dict__:
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", _stem(cls.__name__)).lower()
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            origin = get_origin(base)
+            if not isinstance(origin, type) or not issubclass(origin, LambdaHandler):
+                continue
+            types = get_args(base)
+            if origin is not LambdaHandler:  # a generic class between: its variables are filled in
+                given = dict(zip(getattr(origin, "__parameters__", ()), types, strict=True))
+                types = tuple(given.get(kind, kind) for kind in (origin.request_type, origin.response_type))
+            cls.request_type, cls.response_type = types
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:  # noqa: ARG003 - for those that need them
+        """Makes the handler once, at a cold start, from the settings; a handler that needs a model loads it here."""
+        return cls()
+
+    @abstractmethod
+    def handle(self, request: Request, invocation: Invocation) -> Response:
+        """Answers one request.
+
+        Raises:
+            MillraceError: What a caller can mend, as one line; its class says which exit code and which HTTP status.
+        """
+
+    @classmethod
+    def decode(cls, payload: Any) -> Request:  # noqa: ANN401 - an event may be anything
+        """A request from an event: JSON in bytes or a string, parsed JSON, a request, or a string `s3://bucket/key`.
+
+        A local path is taken from a person (`app.handlers.request.read_source`), never from an event: whoever may
+        invoke a function need not be allowed to read its files.
+
+        Raises:
+            RequestError: It is not what the handler takes; `field` has the path of what is at fault.
+            LocationError: The object cannot be read.
+        """
+        if isinstance(payload, str) and payload.startswith("s3://"):
+            payload = read_location(payload)
+        decoded: Request = requests.decode(payload, cls.request_type)
+        return decoded
+
+    @classmethod
+    def encode(cls, response: Response) -> Any:  # noqa: ANN401 - JSON has no narrower type
+        """A response as what JSON is made of."""
+        return msgspec.to_builtins(response)
+
+    @classmethod
+    def request_schema(cls) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of a request."""
+        return msgspec.json.schema(cls.request_type)
+
+    @classmethod
+    def response_schema(cls) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of a response."""
+        return msgspec.json.schema(cls.response_type)
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    @classmethod
+    def qualified_name(cls) -> str:
+        """The dotted name by which the class can be found again."""
+        return f"{cls.__module__}.{cls.__qualname__}"
+
+    @classmethod
+    def get_handler(cls) -> LambdaFunction[Self]:
+        """The function to give Lambda; the handler is opened at the first event, or by `open` called before."""
+        return LambdaFunction(cls)
+
+
+class LambdaFunction(Generic[Handler]):
+    """A handler class as the function that Lambda calls."""
+
+    def __init__(self, handler_class: type[Handler]) -> None:
+        """Takes the class, and makes nothing yet."""
+        self.handler_class = handler_class
+        self._opened: Handler | None = None
+
+    def open(self) -> Handler:
+        """The handler, made once, from the environment's settings."""
+        if self._opened is None:
+            self._opened = self.handler_class.open(process_settings())
+        return self._opened
+
+    def __call__(self, event: Any, context: Any = None) -> Any:  # noqa: ANN401 - JSON either way
+        """Answers one event; see `app.handlers.invocation.run` for what is done around it and what is raised."""
+        return run(self.handler_class.name, lambda invocation: self._answer(event, invocation), context)
+
+    def _answer(self, event: Any, invocation: Invocation) -> Any:  # noqa: ANN401 - JSON either way
+        handler = self.open()
+        return handler.encode(handler.handle(handler.decode(event), invocation))
+
+
+def _stem(class_name: str) -> str:
+    return class_name.removesuffix("Handler") or class_name

@@ -1,0 +1,93 @@
+"""What a request may come as, and how it becomes a value of its type."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from app.errors import LocationError, RequestError
+from app.storage.location import STANDARD, read_location
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What msgspec may raise for any text at all."""
+
+# msgspec's own words: the place comes last, and a value that is none of several is quoted.
+_PLACE = re.compile(r" - at (?:`key` in )?`(?P<field>\$.*)`$", re.DOTALL)
+_QUOTED = re.compile(r"^(Invalid (?:enum )?value) .*$", re.DOTALL)
+_NAMED = re.compile(r"^Object (?:missing required|contains unknown) field `(?P<name>.*)`$", re.DOTALL)
+_PATH_CHARACTERS = 4096  # no longer path can exist: it is JSON that went wrong
+
+
+def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None = None) -> Any:  # noqa: ANN401 - kind says what it is
+    """A payload as a value of a type, with nothing guessed: a number in quotes is no number.
+
+    Args:
+        payload: A value of the type already; JSON in bytes, or in a string; or what was parsed from JSON.
+        kind: The type: a `msgspec.Struct`, or whatever else msgspec decodes.
+        dec_hook: For types that msgspec does not know.
+
+    Raises:
+        RequestError: It is not JSON, or not of the type; `field` has the path of what is at fault.
+    """
+    if isinstance(payload, msgspec.Struct) and isinstance(kind, type) and isinstance(payload, kind):
+        return payload
+    try:
+        if isinstance(payload, (bytes, bytearray, memoryview, str)):
+            return msgspec.json.decode(payload, type=kind, dec_hook=dec_hook)
+        return msgspec.convert(payload, kind, dec_hook=dec_hook)
+    except UNREADABLE as error:
+        raise refused(error) from None
+
+
+def refused(error: Exception) -> RequestError:
+    """What msgspec says of a request as one line, with the path of the field at fault and without values."""
+    if isinstance(error, RecursionError):
+        return RequestError("request: nested too deeply")
+    if not isinstance(error, msgspec.ValidationError):
+        return RequestError(f"request: not JSON: {str(error).removeprefix('JSON is malformed: ')}")
+    place = _PLACE.search(str(error))
+    fault = _QUOTED.sub(r"\1", str(error)[: place.start()] if place else str(error))
+    field, named = place["field"] if place else "", _NAMED.match(fault)
+    if named:
+        field = f"{field or '$'}.{named['name']}"
+    return RequestError(f"{field or 'request'}: {fault[:1].lower()}{fault[1:]}", field)
+
+
+def read_source(source: str) -> bytes:
+    """A request's JSON, from wherever a person says that it is.
+
+    Args:
+        source: JSON itself, a path, `file://…`, `s3://bucket/key`, or `-` for standard input.
+
+    Raises:
+        RequestError: It is none of these.
+        LocationError: The file or object cannot be read.
+    """
+    text = source.strip()
+    if text == STANDARD or "://" in text.split("{", 1)[0].split('"', 1)[0]:
+        return read_location(text)
+    if text[:1] not in {"{", "[", '"'} and _is_file(text):
+        return read_location(text)
+    encoded = text.encode("utf-8", "surrogateescape")
+    try:
+        msgspec.json.decode(encoded, type=msgspec.Raw)
+    except UNREADABLE as error:
+        if text[:1] in {"{", "[", '"'} or not text:
+            raise refused(error) from None
+        raise LocationError(f"{text[:100]!r}: neither JSON nor a file that there is") from None
+    return encoded
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return 0 < len(text) <= _PATH_CHARACTERS and Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
