@@ -64,6 +64,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     foreign_records: Annotated[
         str, _about("aggregated records of another shard's key range: `keep`, `skip` or `quarantine` them")
     ] = KEEP
+    router_handlers: Annotated[str, _about("handlers that the router may call, by name, with commas between")] = ""
+    api_cors_origins: Annotated[
+        str, _about("origins that may call the API from a browser, with commas between, or `*`")
+    ] = ""
+    api_tokens: Annotated[
+        dict[str, str],
+        _about("bearer tokens that the API takes, `sha256:scope,…` with `*` for every scope; unset: any caller"),
+    ] = {}
+    api_min_client_version: Annotated[str, _about("the oldest `x-client-version` that the API answers")] = ""
     state_table: Annotated[str, _about("the DynamoDB table of a pipeline that keeps state")] = ""
     metrics_namespace: Annotated[str, _about("CloudWatch namespace of the metrics")] = "Millrace"
     log_level: Annotated[str, _about("`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"

@@ -23,6 +23,7 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _PLACE = re.compile(r" - at (?:`key` in )?`(?P<field>\$.*)`$", re.DOTALL)
 _QUOTED = re.compile(r"^(Invalid (?:enum )?value) .*$", re.DOTALL)
 _NAMED = re.compile(r"^Object (?:missing required|contains unknown) field `(?P<name>.*)`$", re.DOTALL)
+_SHOWN_CHARACTERS = 200  # a name in a request may be as long as the request
 _PATH_CHARACTERS = 4096  # no longer path can exist: it is JSON that went wrong
 
 
@@ -58,6 +59,7 @@ def refused(error: Exception) -> RequestError:
     field, named = place["field"] if place else "", _NAMED.match(fault)
     if named:
         field = f"{field or '$'}.{named['name']}"
+    field, fault = field[:_SHOWN_CHARACTERS], fault[:_SHOWN_CHARACTERS]
     return RequestError(f"{field or 'request'}: {fault[:1].lower()}{fault[1:]}", field)
 
 
