@@ -31,8 +31,9 @@ def discover(*modules: ModuleType, kind: type[Kind]) -> list[type[Kind]]:
     for module in modules:
         for each in _with_all_below(module):
             for _, member in inspect.getmembers(each, inspect.isclass):
-                own = member.__module__ == each.__name__ and issubclass(member, kind) and member is not kind
-                if own and not inspect.isabstract(member):
+                if member.__module__ != each.__name__ or inspect.isabstract(member):
+                    continue
+                if issubclass(member, kind) and member is not kind:
                     found[member.qualified_name()] = member
     return sorted(found.values(), key=lambda handler: (handler.name, handler.qualified_name()))
 
@@ -51,7 +52,7 @@ def load(qualified_name: str) -> Callable[[Any, Any], Any]:
             f"no handler {_shown(qualified_name)}: give package.module.Class or package.module.function"
         )
     try:
-        found = getattr(importlib.import_module(path), name, None)
+        found: Any = getattr(importlib.import_module(path), name, None)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise UnknownHandlerError(
@@ -70,7 +71,8 @@ def load(qualified_name: str) -> Callable[[Any, Any], Any]:
         return found.get_handler()
     if not callable(found):
         raise UnknownHandlerError(f"no handler {_shown(qualified_name)}: there is no function {_shown(name)} in {path}")
-    return found
+    function: Callable[[Any, Any], Any] = found
+    return function
 
 
 class Registry:
