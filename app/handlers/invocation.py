@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from app import telemetry
 from app.errors import HandlerFailedError, MillraceError, RequestError
+from app.handlers.last_word import last_word
 from app.handlers.metrics import Metrics
 from app.settings import Settings, read_settings
 from app.stream.context import LocalContext
@@ -80,7 +81,8 @@ def run(
     """Does one invocation's work with all that belongs around it.
 
     Metrics are written however it ends: `invocations`, `cold_starts`, `success`, `failure` (counts) and `duration`
-    (milliseconds), under the dimension `handler`, with what the work has added.
+    (milliseconds), under the dimension `handler`, with what the work has added. Shortly before Lambda's timeout
+    they are written with `timeouts_near` besides, since nothing can be written after it.
 
     Args:
         handler: The handler's name.
@@ -116,7 +118,13 @@ def run(
     began = time.perf_counter()
     succeeded = False
     ids = {"handler": handler, "request_id": request_id, "correlation_id": correlation_id}
-    with telemetry.bound(ids, log_level):
+
+    def say() -> None:
+        telemetry.logger.error("not done, and the function's timeout is near: give it more time, or less to do")
+        metrics.count("timeouts_near")
+        metrics.flush()
+
+    with telemetry.bound(ids, log_level), last_word(context, say):
         try:
             result = work(invocation)
             succeeded = True
