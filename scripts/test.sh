@@ -29,6 +29,12 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 case "${1-}" in --help | -h) usage; exit 0 ;; esac
 stages=("$@")
 [ ${#stages[@]} -gt 0 ] || stages=(style types unit properties integration training)
+for stage in "${stages[@]}"; do
+  case "$stage" in
+    style | types | unit | properties | integration | --localstack | training) ;;
+    *) echo "test.sh: no stage '$stage'; see --help" >&2; exit 2 ;;
+  esac
+done
 skipped=()
 
 skip() {
@@ -62,7 +68,6 @@ run_stage() {
         skip training "its packages cannot be installed here"
       fi
       ;;
-    *) echo "test.sh: no stage '$1'; see --help" >&2; exit 2 ;;
   esac
 }
 
