@@ -124,15 +124,17 @@ class RequestError(MillraceError):
 
     Attributes:
         field: The path of the field at fault (`$.features.t1`), or an empty string.
+        known: As much of it as the type names, which a log may show: the name of an unknown field is the request's own.
     """
 
     exit_code = 42
     status = 400
 
-    def __init__(self, message: str, field: str = "") -> None:
-        """Takes the line that is shown, and the path of the field at fault."""
+    def __init__(self, message: str, field: str = "", known: str | None = None) -> None:
+        """Takes the line that is shown, the path of the field at fault, and what of that is known; None means all."""
         super().__init__(message)
         self.field = field
+        self.known = field if known is None else known
 
 
 class TooLargeError(RequestError):

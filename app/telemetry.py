@@ -10,10 +10,10 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
-from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,12 @@ class _StandardError(logging.StreamHandler[Any]):
         self.stream = sys.stderr
         super().emit(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Names the place of a line that cannot be written; logging would show its arguments, maybe a payload."""
+        line = {"level": "ERROR", "message": "cannot write a log line", "place": f"{record.module}:{record.lineno}"}
+        with contextlib.suppress(OSError, ValueError):  # standard error itself is gone
+            self.stream.write(msgspec.json.encode(line).decode() + self.terminator)
+
 
 def configure(level: str = "INFO") -> None:
     """Sends Millrace's own log lines to standard error at `level` and above; calling again is harmless."""
@@ -68,16 +74,16 @@ def configure(level: str = "INFO") -> None:
         logger.addHandler(handler)
 
 
-@contextmanager
+@contextlib.contextmanager
 def bound(fields: Mapping[str, object], level: str | None = None) -> Iterator[None]:
     """Adds fields to every line that this thread logs within the block, and logs at `level` if one is given.
 
     The level is the process's: one invocation at a time may set it.
     """
-    token = _bound.set({**_bound.get(), **fields})
     before = logger.level
     if level is not None:
         logger.setLevel(level)
+    token = _bound.set({**_bound.get(), **fields})
     try:
         yield
     finally:
@@ -106,4 +112,4 @@ def emit_metrics(
         "CloudWatchMetrics": [{"Namespace": namespace, "Dimensions": [list(dimensions)], "Metrics": definitions}],
     }
     line = {"_aws": metadata, **dimensions, **counts, **milliseconds}
-    sys.stderr.write(msgspec.json.encode(line).decode() + "\n")
+    sys.stderr.write(msgspec.json.encode(line, enc_hook=float).decode() + "\n")  # NumPy's numbers are numbers too

@@ -25,6 +25,7 @@ from app.handlers.invocation import Invocation, process_settings, run
 from app.storage.location import read_location
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from app.settings import Settings
@@ -62,7 +63,7 @@ class LambdaHandler(ABC, Generic[Request, Response]):
             types = get_args(base)
             if origin is not LambdaHandler:  # a generic class between: its variables are filled in
                 given = dict(zip(getattr(origin, "__parameters__", ()), types, strict=True))
-                types = tuple(given.get(kind, kind) for kind in (origin.request_type, origin.response_type))
+                types = tuple(_filled(kind, given) for kind in (origin.request_type, origin.response_type))
             cls.request_type, cls.response_type = types
 
     @classmethod
@@ -146,6 +147,14 @@ class LambdaFunction(Generic[Handler]):
     def _answer(self, event: Any, invocation: Invocation) -> Any:  # noqa: ANN401 - JSON either way
         handler = self.open()
         return handler.encode(handler.handle(handler.decode(event), invocation))
+
+
+def _filled(kind: Any, given: Mapping[Any, Any]) -> Any:  # noqa: ANN401 - a type, or what typing makes of one
+    """A type with its variables filled in: `T`, and those within `list[T]`."""
+    if isinstance(kind, TypeVar):
+        return given.get(kind, kind)
+    variables = getattr(kind, "__parameters__", ()) if get_origin(kind) else ()
+    return kind[tuple(given.get(variable, variable) for variable in variables)] if variables else kind
 
 
 def _stem(class_name: str) -> str:

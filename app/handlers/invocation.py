@@ -156,5 +156,5 @@ def legible(text: str) -> str:
 def _line_of(error: MillraceError) -> tuple[str, str]:
     """An error's log line; what a request holds is not said, since a message may quote it."""
     if isinstance(error, RequestError):
-        return "request refused: %s", f"{type(error).__name__} at {error.field or 'the whole'}"
+        return "request refused: %s", f"{type(error).__name__} at {error.known or 'the whole'}"
     return "%s", str(error)

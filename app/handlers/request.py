@@ -20,10 +20,11 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What msgspec may raise for any text at all."""
 
 # msgspec's own words: the place comes last, and a value that is none of several is quoted.
-_PLACE = re.compile(r" - at (?:`key` in )?`(?P<field>\$.*)`$", re.DOTALL)
+_PLACE = re.compile(r"^(?P<fault>.*) - at (?:`key` in )?`(?P<field>\$.*)`$", re.DOTALL)  # the last: values may look so
 _QUOTED = re.compile(r"^(Invalid (?:enum )?value) .*$", re.DOTALL)
 _NAMED = re.compile(r"^Object (?:missing required|contains unknown) field `(?P<name>.*)`$", re.DOTALL)
 _SHOWN_CHARACTERS = 200  # a name in a request may be as long as the request
+_UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"  # it may hold line ends, and what a terminal obeys
 _PATH_CHARACTERS = 4096  # no longer path can exist: it is JSON that went wrong
 
 
@@ -43,7 +44,8 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
     try:
         if isinstance(payload, (bytes, bytearray, memoryview, str)):
             return msgspec.json.decode(payload, type=kind, dec_hook=dec_hook)
-        return msgspec.convert(payload, kind, dec_hook=dec_hook)
+        # In JSON every key is a string, also where the type has numbers for keys: parsed or not, it is one request.
+        return msgspec.convert(payload, kind, str_keys=True, dec_hook=dec_hook)
     except UNREADABLE as error:
         raise refused(error) from None
 
@@ -52,15 +54,19 @@ def refused(error: Exception) -> RequestError:
     """What msgspec says of a request as one line, with the path of the field at fault and without values."""
     if isinstance(error, RecursionError):
         return RequestError("request: nested too deeply")
+    if isinstance(error, UnicodeError):
+        return RequestError("request: not JSON: not text in UTF-8")
     if not isinstance(error, msgspec.ValidationError):
         return RequestError(f"request: not JSON: {str(error).removeprefix('JSON is malformed: ')}")
     place = _PLACE.search(str(error))
-    fault = _QUOTED.sub(r"\1", str(error)[: place.start()] if place else str(error))
-    field, named = place["field"] if place else "", _NAMED.match(fault)
+    fault = _QUOTED.sub(r"\1", place["fault"] if place else str(error))
+    field = known = place["field"] if place else ""
+    named = _NAMED.match(fault)
     if named:
         field = f"{field or '$'}.{named['name']}"
-    field, fault = field[:_SHOWN_CHARACTERS], fault[:_SHOWN_CHARACTERS]
-    return RequestError(f"{field or 'request'}: {fault[:1].lower()}{fault[1:]}", field)
+        known = field if fault.startswith("Object missing") else "$"  # an unknown name is the request's own
+    field, fault = _shown(field), _shown(fault)
+    return RequestError(f"{field or 'request'}: {fault[:1].lower()}{fault[1:]}", field, known)
 
 
 def read_source(source: str) -> bytes:
@@ -78,14 +84,19 @@ def read_source(source: str) -> bytes:
         return read_location(text)
     if text[:1] not in {"{", "[", '"'} and _is_file(text):
         return read_location(text)
-    encoded = text.encode("utf-8", "surrogateescape")
     try:
+        encoded = text.encode("utf-8", "surrogateescape")
         msgspec.json.decode(encoded, type=msgspec.Raw)
     except UNREADABLE as error:
         if text[:1] in {"{", "[", '"'} or not text:
             raise refused(error) from None
         raise LocationError(f"{text[:100]!r}: neither JSON nor a file that there is") from None
     return encoded
+
+
+def _shown(text: str) -> str:
+    """What is shown of a text that a request may have made: short, and on one line."""
+    return "".join(letter if letter.isprintable() else _UNPRINTABLE for letter in text[:_SHOWN_CHARACTERS])
 
 
 def _is_file(text: str) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from app.errors import CloudError, LocationError
 
 STANDARD = "-"
+LONGEST = 1100  # characters: S3's keys have up to 1,024 bytes, its buckets' names up to 63
 
 
 def read_location(location: str) -> bytes:
@@ -26,13 +27,13 @@ def read_location(location: str) -> bytes:
         bucket, key = _bucket_and_key(location)
         found = open_objects(f"s3://{bucket}").get(key)
         if found is None:
-            raise LocationError(f"{location}: there is no such object")
+            raise LocationError(f"{_shown(location)}: there is no such object")
         return found
     path = _path(location)
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise LocationError(f"{location}: cannot be read: {_why(error)}") from None
+        raise LocationError(f"{_shown(location)}: cannot be read: {_why(error)}") from None
 
 
 def write_location(location: str, data: bytes) -> None:
@@ -53,12 +54,15 @@ def write_location(location: str, data: bytes) -> None:
         open_objects(f"s3://{bucket}").put(key, data)
         return
     path = _path(location)
-    if path.is_dir() or not path.name:
-        raise LocationError(f"{location}: cannot be written: it is a folder")
     try:
+        if location.endswith("/") or path.is_dir() or not path.name:
+            raise LocationError(f"{_shown(location)}: cannot be written: it is a folder")
         FolderObjects(path.parent).put(path.name, data)
-    except (CloudError, ValueError) as error:
-        raise LocationError(f"{location}: cannot be written: {str(error).rpartition(': ')[2]}") from None
+    except CloudError as error:
+        why = _why(error.__cause__) if isinstance(error.__cause__, OSError) else str(error)
+        raise LocationError(f"{_shown(location)}: cannot be written: {why}") from None
+    except (OSError, ValueError) as error:
+        raise LocationError(f"{_shown(location)}: cannot be written: {_why(error)}") from None
 
 
 def check_location(location: str) -> None:
@@ -76,7 +80,9 @@ def check_location(location: str) -> None:
 def _bucket_and_key(location: str) -> tuple[str, str]:
     bucket, _, key = location.removeprefix("s3://").partition("/")
     if not bucket or not key or key.endswith("/"):
-        raise LocationError(f"{location}: give s3://bucket/key")
+        raise LocationError(f"{_shown(location)}: give s3://bucket/key")
+    if not _is_text(key):
+        raise LocationError(f"{_shown(location)}: a key is text in UTF-8")
     return bucket, key
 
 
@@ -84,16 +90,35 @@ def _path(location: str) -> Path:
     """The path of a local location."""
     scheme, separator, _ = location.partition("://")
     if separator and scheme != "file":
-        raise LocationError(f"{location[:100]!r}: give a path, file://… or s3://bucket/key")
+        raise LocationError(f"{_shown(location)}: give a path, file://… or s3://bucket/key")
     if separator:
-        parts = urlsplit(location)
-        if parts.netloc not in {"", "localhost"}:
-            raise LocationError(f"{location}: a file of another host; give file:///path")
-        location = unquote(parts.path)
+        host, slash, path = location.removeprefix("file://").partition("/")
+        if host not in {"", "localhost"}:
+            raise LocationError(f"{_shown(location)}: a file of another host; give file:///path")
+        location = unquote(slash + path)
     if not location:
         raise LocationError("an empty location: give a path, file://… or s3://bucket/key")
-    return Path(location).expanduser()
+    try:
+        return Path(location).expanduser()
+    except RuntimeError:
+        raise LocationError(f"{_shown(location)}: there is no such user's home") from None
 
 
-def _why(error: Exception) -> str:
-    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
+def _is_text(key: str) -> bool:
+    try:
+        return bool(key.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "no path can have such characters"
+
+
+def _shown(location: str) -> str:
+    """A location on one line, and in full unless no location is as long: an event may give anything for one."""
+    if location.isprintable() and len(location) <= LONGEST:
+        return location
+    return repr(location[:100])

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import aws
-from app.errors import CloudError, SettingsError, StateConflictError
+from app.errors import CloudError, LocationError, RequestError, SettingsError, StateConflictError
+from app.handlers.request import read_source
+from app.storage.location import read_location, write_location
 from app.storage.objects import Objects, open_objects
 from app.storage.state import DynamoDbState, MemoryState, Position, StateStore, Stored
+from tests.handlers_for_tests import Parcel, WeighParcelHandler
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +59,47 @@ def test_a_bucket_that_is_not_there_is_one_clear_error() -> None:
 def test_other_locations_are_refused(location: str) -> None:
     with pytest.raises(SettingsError, match="give a folder or s3://bucket/prefix"):
         open_objects(location)
+
+
+@pytest.fixture
+def bucket(cloud: Cloud) -> str:  # noqa: ARG001 - the environment first
+    """A bucket of the test's own."""
+    name = f"bucket-{next(_numbers)}"
+    aws.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+@pytest.mark.parametrize("key", ["a.json", "some/folder/a.json", "a b/ö#1?%.json"])
+def test_an_object_by_its_name(bucket: str, key: str) -> None:
+    location = f"s3://{bucket}/{key}"
+    with pytest.raises(LocationError) as raised:
+        read_location(location)
+    assert str(raised.value) == f"{location}: there is no such object"
+    write_location(location, b"[1]")
+    write_location(location, b"[2]")
+    assert read_location(location) == b"[2]"
+    assert read_source(location) == b"[2]"
+    assert list(open_objects(f"s3://{bucket}").names()) == [key]
+
+
+def test_an_event_may_be_an_object_that_holds_the_request(bucket: str) -> None:
+    location = f"s3://{bucket}/request.json"
+    write_location(location, b'{"grams": 5}')
+    assert WeighParcelHandler.decode(location) == Parcel(5)
+    assert WeighParcelHandler.get_handler()(location) == {"cents": 5}
+    write_location(location, b'{"grams": "5"}')
+    with pytest.raises(RequestError, match=r"^\$\.grams: expected `int`, got `str`$"):
+        WeighParcelHandler.decode(location)
+
+
+@pytest.mark.usefixtures("cloud")
+@pytest.mark.parametrize("bucket_name", ["no-such-bucket", "Not a bucket's name"])
+def test_an_object_of_no_bucket_is_one_clear_error(bucket_name: str) -> None:
+    for use in (read_location, lambda name: write_location(name, b"")):
+        with pytest.raises(CloudError) as raised:
+            use(f"s3://{bucket_name}/a.json")
+        assert bucket_name in str(raised.value)
+        assert "\n" not in str(raised.value)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
