@@ -1,0 +1,16 @@
+"""A typed handler behind a queue, a stream, a topic, a bus or a bucket: each record is a request of its own.
+
+    lambda_handler = sqs_handler(ResizeHandler)             # app.handlers.sources.sqs
+    lambda_handler = sqs_handler(ResizeHandler, fifo=True)
+
+    module       function                  what is the request      what becomes of records that fail
+    sqs          sqs_handler               the body's JSON          handed back by message id; FIFO: with all behind
+    dynamodb     dynamodb_stream_handler   the new, or last, image  the shard resumes at the first one
+    kinesis      kinesis_handler           the record's JSON        the spine's: quarantine, or the shard resumes
+    sns          sns_handler               the message's JSON       the event fails, and Lambda tries it again
+    s3           s3_handler                an `S3Object`            the event fails, and Lambda tries it again
+    eventbridge  eventbridge_handler       the detail               the event fails, and Lambda tries it again
+
+`batch` is what they have in common; `envelope` reads their events; `attributes` reads DynamoDB's values. What is handed
+back, and why, is in `docs/decisions/0016-batch-sources.md`.
+"""

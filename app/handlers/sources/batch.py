@@ -1,0 +1,197 @@
+"""What every batch source does with its records: one at a time, each failure kept to itself, until the time is up.
+
+A record fails, and its neighbours go on. Where order matters, records share a lane: after one that has failed, nothing
+more of its lane is started. Once the deadline has passed nothing at all is started. Nothing that a record holds, and
+nothing that a handler raises on it, ends the batch.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from app import telemetry
+from app.errors import EventError, MillraceError, RequestError, UnacknowledgedError
+from app.handlers.invocation import FRAMES_LOGGED, Invocation, legible, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.handlers.base import LambdaHandler
+    from app.handlers.sources.envelope import Event
+
+Record = TypeVar("Record")
+
+IDS_SHOWN = 5  # in an error's one line; the log has each
+
+RECORDS, PROCESSED, FAILED, SKIPPED = "records", "processed", "failed", "skipped"
+NOT_STARTED, REPEATED = "not_started", "repeated"
+COUNTS = (RECORDS, PROCESSED, FAILED, SKIPPED, NOT_STARTED, REPEATED)
+"""An invocation's metrics besides the usual: the last five add up to the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Generic[Record]):
+    """One record of a batch.
+
+    Attributes:
+        id: By which it is handed back. An id that a batch has twice is handled once.
+        record: As the event has it.
+        lane: After a failure in a lane, the rest of the lane is not started; None stands alone.
+    """
+
+    id: str
+    record: Record
+    lane: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[Record]):
+    """What one source does its own way.
+
+    Attributes:
+        id_name: What logs call a record's id.
+        read: The records of an event; raises EventError if it is of another source.
+        request_of: What becomes the request, unless the function was told otherwise.
+        answer: What is answered to how a batch ended.
+        correlated: Whether an event of one record is known by that record's id.
+    """
+
+    id_name: str
+    read: Callable[[Event], Sequence[Item[Record]]]
+    request_of: Callable[[Record], Any]
+    answer: Callable[[Outcome], Any]
+    correlated: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a batch ended.
+
+    Attributes:
+        records: How many there were.
+        again: The ids of those that are not done, in their order: what failed, and what was not started.
+    """
+
+    records: int
+    again: list[str] = field(default_factory=list)
+
+
+class SourceFunction(Generic[Record]):
+    """A handler class behind a source, as the function that Lambda calls."""
+
+    def __init__(
+        self,
+        handler_class: type[LambdaHandler[Any, Any]],
+        source: Source[Record],
+        should_process: Callable[[Record], bool] | None = None,
+        request_of: Callable[[Record], Any] | None = None,
+    ) -> None:
+        """Takes the class, and makes nothing yet.
+
+        Args:
+            handler_class: Its `handle` is called for each record; what it returns is not kept.
+            source: Where the records come from.
+            should_process: False for a record that needs nothing done; it counts as done.
+            request_of: What the handler decodes, instead of the source's own; see `LambdaHandler.decode`.
+        """
+        self.handler_class = handler_class
+        self._function = handler_class.get_handler()
+        self._source, self._should_process = source, should_process
+        self._request_of = request_of or source.request_of
+
+    def open(self) -> LambdaHandler[Any, Any]:
+        """The handler, made once."""
+        return self._function.open()
+
+    def __call__(self, event: Event, context: Any = None) -> Any:  # noqa: ANN401 - Lambda's context; JSON
+        """Answers one event.
+
+        Raises:
+            EventError: The event is not of this source; its message names what it is.
+            UnacknowledgedError: Records have failed, and the source takes no answer but success and failure.
+            MillraceError: The handler cannot be opened.
+        """
+        items: Sequence[Item[Record]] = ()
+        fault: EventError | None = None
+        try:
+            items = self._source.read(event)
+        except EventError as error:
+            fault = error
+
+        def work(invocation: Invocation) -> Any:  # noqa: ANN401 - JSON
+            if fault is not None:
+                raise fault
+            return self._source.answer(self._process(items, invocation))
+
+        correlation_id = items[0].id if self._source.correlated and len(items) == 1 else ""
+        return run(self.handler_class.name, work, context, correlation_id=correlation_id)
+
+    def _process(self, items: Sequence[Item[Record]], invocation: Invocation) -> Outcome:
+        """Handles each record that may be started."""
+        metrics, handler = invocation.metrics, self.open()
+        for name in COUNTS:
+            metrics.count(name, 0)
+        metrics.count(RECORDS, len(items))
+        outcome = Outcome(len(items))
+        known: set[str] = set()
+        closed: set[str] = set()
+        for item in items:
+            if item.id in known:
+                metrics.count(REPEATED)
+                continue
+            known.add(item.id)
+            if item.lane in closed or invocation.deadline.remaining_s() <= 0:
+                count = NOT_STARTED
+            else:
+                with telemetry.bound({self._source.id_name: legible(item.id)}):
+                    count = self._handle(handler, item.record, invocation)
+            metrics.count(count)
+            if count in {FAILED, NOT_STARTED}:
+                outcome.again.append(item.id)
+                if item.lane is not None:
+                    closed.add(item.lane)
+        if outcome.again:
+            more = {"records": len(items), "again": len(outcome.again), "first": legible(outcome.again[0])}
+            invocation.logger.warning("not all records are done; the rest is to come again", extra=more)
+        return outcome
+
+    def _handle(self, handler: LambdaHandler[Any, Any], record: Record, invocation: Invocation) -> str:
+        """Handles one record; gives what it counts as."""
+        try:
+            if self._should_process is not None and not self._should_process(record):
+                return SKIPPED
+            handler.handle(handler.decode(self._request_of(record)), invocation)
+        except Exception as error:  # noqa: BLE001 - a record must not end the batch
+            message, more = described_failure(error)
+            invocation.logger.warning("record failed: %s", message, extra=more)
+            return FAILED
+        return PROCESSED
+
+
+def described_failure(error: Exception) -> tuple[str, dict[str, object]]:
+    """Why a record failed, for the log: of what may quote a payload, only the kind and the place."""
+    if isinstance(error, RequestError):
+        return f"{type(error).__name__} at {legible(error.known) or 'the whole'}", {}
+    if isinstance(error, MillraceError):
+        return str(error), {}
+    innermost = traceback.extract_tb(error.__traceback__)[-FRAMES_LOGGED:]
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in innermost]
+    return type(error).__name__, {"exception": type(error).__name__, "frames": frames}
+
+
+def all_or_nothing(outcome: Outcome) -> None:
+    """The answer to a source that delivers an event again as a whole, or not at all.
+
+    Raises:
+        UnacknowledgedError: Not all records are done.
+    """
+    if not outcome.again:
+        return
+    ids = ", ".join(map(legible, outcome.again[:IDS_SHOWN]))
+    more = f" and {len(outcome.again) - IDS_SHOWN} more" if len(outcome.again) > IDS_SHOWN else ""
+    raise UnacknowledgedError(
+        f"{len(outcome.again)} of {outcome.records} records are not done ({ids}{more}): the log says why; Lambda tries "
+        "the event again, then sends it to the function's on-failure destination"
+    )

@@ -1,0 +1,111 @@
+"""An event of AWS's into typed records, or one line that says what it is instead."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from app.errors import EventError
+from app.handlers.request import UNREADABLE, refused
+
+Event: TypeAlias = Any
+"""An event as parsed by Lambda's client, or the bytes that it came as."""
+
+RECORDS = "Records"
+_TEXT = (bytes, bytearray, memoryview, str)
+_SHOWN_CHARACTERS, _SHOWN_KEYS = 60, 5  # of an event that is something else: enough to know it by
+
+
+class Sourced(Protocol):
+    """A record that says where it comes from."""
+
+    @property
+    def source(self) -> str:
+        """As `eventSource` has it."""
+
+
+Record = TypeVar("Record", bound=Sourced)
+T = TypeVar("T")
+
+
+def read_records(event: Event, kind: type[Record], source: str) -> list[Record]:
+    """The records of an event, which may be none.
+
+    Args:
+        event: As it came.
+        kind: The record's type; fields that it does not name are left alone.
+        source: What `eventSource` must be.
+
+    Raises:
+        EventError: The event is not a batch of this source; the message names what it is.
+    """
+    document = _document(event)
+    items = document.get(RECORDS) if isinstance(document, dict) else None
+    if not isinstance(items, list):
+        raise EventError(f"event: no list of Records ({described(document)}); only events of {source} are processed")
+    for item in items:
+        found = _source_of(item)
+        if found != source:
+            raise EventError(f"event: comes from {found}, not from {source}: check the trigger")
+    return convert(items, list[kind], f"$.{RECORDS}")  # type: ignore[valid-type]
+
+
+def read_object(event: Event) -> dict[str, Any]:
+    """An event that is one JSON object.
+
+    Raises:
+        EventError: It is something else.
+    """
+    document = _document(event)
+    if not isinstance(document, dict):
+        raise EventError(f"event: {described(document)}, not an object: send the event as Lambda receives it")
+    return document
+
+
+def convert(value: object, kind: type[T], place: str = "$") -> T:
+    """Parsed JSON as a type of an event; whatever does not fit is named by its path, without its value.
+
+    Raises:
+        EventError: It does not fit.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except UNREADABLE as error:
+        fault = refused(error)
+        line = str(fault).replace("$", place, 1) if fault.field else str(fault)
+        raise EventError(f"event: {line}") from None
+
+
+def described(document: object) -> str:
+    """What a parsed event looks like, without its values."""
+    if not isinstance(document, dict):
+        return f"a {type(document).__name__}"
+    if document.get(RECORDS):
+        first = document[RECORDS][0] if isinstance(document[RECORDS], list) else document[RECORDS]
+        return f"records from {_source_of(first)}"
+    if document.get("source"):
+        return f"from {_shown(document['source'])}"
+    return f"keys {', '.join(map(_shown, list(document)[:_SHOWN_KEYS])) or 'none'}"
+
+
+def _document(event: Event) -> Any:  # noqa: ANN401 - any JSON
+    """An event parsed, if it is not yet."""
+    if not isinstance(event, _TEXT):
+        return event
+    try:
+        return msgspec.json.decode(event)
+    except UNREADABLE:
+        raise EventError("event: not JSON: send the event as Lambda receives it") from None
+
+
+def _source_of(item: object) -> str:
+    """Where a record comes from, in whichever of AWS's two spellings."""
+    found = (item.get("eventSource") or item.get("EventSource")) if isinstance(item, dict) else None
+    return _shown(found) if found else "an unnamed source"
+
+
+def _shown(value: object) -> str:
+    """A name from an event as one short word: an event made by hand may hold anything, however deep it is nested."""
+    text = value[:_SHOWN_CHARACTERS] if isinstance(value, str) else f"a {type(value).__name__}"
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

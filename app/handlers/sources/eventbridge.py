@@ -1,0 +1,137 @@
+"""An event of an Amazon EventBridge bus, rule or schedule, as one request.
+
+The event: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html. EventBridge calls the
+function asynchronously: one that fails is called again with the same event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from app import telemetry
+from app.errors import EventError
+from app.handlers.invocation import Invocation, legible, run
+from app.handlers.sources.batch import FAILED, PROCESSED, RECORDS, SKIPPED
+from app.handlers.sources.envelope import Event, convert, described, read_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.handlers.base import LambdaHandler
+
+Handler = TypeVar("Handler", bound="LambdaHandler[Any, Any]")
+
+
+class EventBridgeEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as Lambda hands it over.
+
+    Attributes:
+        source: Who sent it, such as `aws.ec2`.
+        detail_type: What it is.
+        detail: What it says.
+        id: The event's id; the same when it is delivered again.
+        time: When, ISO 8601.
+        account: The sender's account.
+        region: The sender's region.
+        resources: What it is about, as ARNs.
+    """
+
+    source: str
+    detail_type: str = msgspec.field(name="detail-type")
+    detail: dict[str, Any]
+    id: str = ""
+    time: str = ""
+    account: str = ""
+    region: str = ""
+    resources: list[str] = []
+
+
+class EventBridgeFunction(Generic[Handler]):
+    """A handler class behind EventBridge, as the function that Lambda calls."""
+
+    def __init__(
+        self,
+        handler_class: type[Handler],
+        should_process: Callable[[EventBridgeEvent], bool] | None,
+        request_of: Callable[[EventBridgeEvent], Any] | None,
+    ) -> None:
+        """Takes the class, and makes nothing yet."""
+        self.handler_class = handler_class
+        self._function = handler_class.get_handler()
+        self._should_process, self._request_of = should_process, request_of or _detail
+
+    def open(self) -> Handler:
+        """The handler, made once."""
+        return self._function.open()
+
+    def __call__(self, event: Event, context: Any = None) -> Any:  # noqa: ANN401 - Lambda's context; JSON
+        """Answers one event with the handler's response; None where nothing was to be done.
+
+        Raises:
+            EventError: It is not an event of EventBridge; the message names what it is.
+            MillraceError: What the handler raised, so that Lambda tries again; see `app.handlers.invocation.run`.
+        """
+        try:
+            read: EventBridgeEvent | EventError = read_event(event)
+        except EventError as error:
+            read = error
+
+        def work(invocation: Invocation) -> Any:  # noqa: ANN401 - JSON
+            if isinstance(read, EventError):
+                raise read
+            with telemetry.bound({"event_id": legible(read.id)}):
+                return self._answer(read, invocation)
+
+        correlation_id = read.id if isinstance(read, EventBridgeEvent) else ""
+        return run(self.handler_class.name, work, context, correlation_id=correlation_id)
+
+    def _answer(self, event: EventBridgeEvent, invocation: Invocation) -> Any:  # noqa: ANN401 - JSON
+        count, metrics, handler = FAILED, invocation.metrics, self.open()
+        for name in (PROCESSED, FAILED, SKIPPED):
+            metrics.count(name, 0)
+        metrics.count(RECORDS)
+        try:
+            if self._should_process is not None and not self._should_process(event):
+                count = SKIPPED
+                return None
+            response = handler.encode(handler.handle(handler.decode(self._request_of(event)), invocation))
+            count = PROCESSED
+            return response
+        finally:
+            metrics.count(count)
+
+
+def eventbridge_handler(
+    handler_class: type[Handler],
+    *,
+    should_process: Callable[[EventBridgeEvent], bool] | None = None,
+    request_of: Callable[[EventBridgeEvent], Any] | None = None,
+) -> EventBridgeFunction[Handler]:
+    """A function that handles an event, and answers as the handler does.
+
+    Args:
+        handler_class: What handles an event.
+        should_process: False for an event that needs nothing done.
+        request_of: What the handler decodes, instead of the event's detail.
+    """
+    return EventBridgeFunction(handler_class, should_process, request_of)
+
+
+def read_event(event: Event) -> EventBridgeEvent:
+    """An event of EventBridge.
+
+    Raises:
+        EventError: It is something else.
+    """
+    document = read_object(event)
+    if "detail-type" not in document or "source" not in document:
+        raise EventError(
+            f"event: not of EventBridge ({described(document)}): check the trigger, or its input transformer"
+        )
+    return convert(document, EventBridgeEvent)
+
+
+def _detail(event: EventBridgeEvent) -> dict[str, Any]:
+    return event.detail

@@ -1,0 +1,248 @@
+"""Records of an Amazon Kinesis stream, each a request, on the delivery spine.
+
+Aggregated records, decoding, quarantine, PutRecords, the deadline and the acknowledgement are the spine's
+(`app/stream/processor.py`), as are the settings: `PARTIAL_RESPONSES` where the mapping has `ReportBatchItemFailures`,
+the quarantine, and the stream that responses go to.
+
+What becomes of a record:
+
+    a response             one output with the record's partition key
+    None                   nothing; the record is done
+    RequestError           quarantined as `request_refused`, `too_large` or `unprocessable`
+    CloudError             handed back, with all behind it: it passes, or somebody mends it;
+                           so too with SettingsError, ModelError and UnacknowledgedError
+    anything else          quarantined as `handler_error`, with the type's name alone
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app import telemetry
+from app.errors import (
+    CloudError,
+    ModelError,
+    NoOutputStreamError,
+    RequestError,
+    SettingsError,
+    TooLargeError,
+    UnacknowledgedError,
+    UnprocessableError,
+)
+from app.handlers.invocation import Invocation, process_settings, run
+from app.handlers.sources.batch import described_failure
+from app.handlers.sources.responses import goes_whole, output_of
+from app.settings import DEFAULT_ROLE
+from app.stream.batch import Emit, Output, Quarantine, Retry, Skip
+from app.stream.processor import COMPUTE_SHARE
+from app.stream.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.handlers.base import LambdaHandler
+    from app.handlers.sources.envelope import Event
+    from app.settings import Settings
+    from app.stream.batch import Batch, Outcome
+    from app.stream.putrecords import PutRecords
+    from app.stream.runtime import Answer
+
+WAITS = (CloudError, SettingsError, ModelError, UnacknowledgedError)
+"""What is no record's fault: the shard resumes at the record on which it was raised."""
+
+NO_RESPONSE = (None, type(None))
+_NOWHERE = "no-output"  # the spine asks for a stream's name; a handler that returns nothing has none to give
+
+_current: ContextVar[tuple[Invocation, float]] = ContextVar("millrace_kinesis_invocation")  # and when to stop computing
+
+
+class KinesisRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as the hooks see it.
+
+    Attributes:
+        value: What the spine decoded: the request, or with `request_of` the record's JSON as it is.
+        partition_key: The record's, or its own within an aggregate.
+        stream: The stream's name.
+        shard: The shard's id.
+        sequence_number: Its place in the shard.
+        sub_sequence_number: Its place in an aggregate.
+        arrived_s: When the stream took it, in seconds since 1970.
+    """
+
+    value: Any
+    partition_key: str
+    stream: str
+    shard: str
+    sequence_number: str
+    sub_sequence_number: int
+    arrived_s: float
+
+
+class HandlerPipeline:
+    """A handler as the spine's pipeline: no record's handler is called twice within an invocation.
+
+    Attributes:
+        name: The handler's.
+        record_type: What the spine decodes a record to.
+    """
+
+    def __init__(
+        self,
+        handler: LambdaHandler[Any, Any],
+        should_process: Callable[[KinesisRecord], bool] | None = None,
+        request_of: Callable[[KinesisRecord], Any] | None = None,
+    ) -> None:
+        """Takes an opened handler, and the hooks of `kinesis_handler`."""
+        self._handler, self._should_process, self._request_of = handler, should_process, request_of
+        self.name = handler.name
+        self.record_type: type[Any] = handler.request_type if request_of is None else Any
+        self._answers = handler.response_type not in NO_RESPONSE
+        self._whole = goes_whole(handler.response_type)
+
+    def process(self, batch: Batch[Any]) -> list[Outcome]:
+        """Handles record after record; behind one that must wait, or once it is late, none is started."""
+        invocation, stops_s = _current.get()
+        outcomes: list[Outcome] = []
+        for row in range(len(batch)):
+            late = row > 0 and invocation.deadline.remaining_s() <= stops_s
+            outcome: Outcome = Retry("deadline") if late else self._handle(batch, row, invocation)
+            if isinstance(outcome, Retry):
+                return outcomes + [outcome] * (len(batch) - row)
+            outcomes.append(outcome)
+        return outcomes
+
+    def explain(self, record: Any) -> Mapping[str, object]:  # noqa: ANN401 - the handler's request
+        """The request that a record becomes; the handler is not called, since it may do something."""
+        return {"handler": self.name, "request": msgspec.to_builtins(record)}
+
+    def _handle(self, batch: Batch[Any], row: int, invocation: Invocation) -> Outcome:
+        """One record's outcome, whatever its handler raises."""
+        number, sub = batch.sequence_numbers[row], batch.sub_sequence_numbers[row]
+        with telemetry.bound({"sequence_number": number, "sub_sequence_number": sub}):
+            try:
+                return self._outcome(batch, row, invocation)
+            except Exception as error:  # noqa: BLE001 - halving would handle its neighbours again
+                message, more = described_failure(error)
+                invocation.logger.warning("record failed: %s", message, extra=more)
+                return _fault(error)
+
+    def _outcome(self, batch: Batch[Any], row: int, invocation: Invocation) -> Outcome:
+        request = batch.records[row]
+        if self._should_process is not None and not self._should_process(_record(batch, row)):
+            return Skip("not_wanted")
+        if self._request_of is not None:
+            request = self._handler.decode(self._request_of(_record(batch, row)))
+        response = self._handler.handle(request, invocation)
+        if response is None or not self._answers:
+            return Emit(())
+        data = output_of(self._handler.encode(response), whole=self._whole)
+        return Emit((Output(batch.partition_keys[row], data),))
+
+
+class KinesisFunction:
+    """A handler class behind a Kinesis stream, as the function that Lambda calls."""
+
+    def __init__(
+        self,
+        handler_class: type[LambdaHandler[Any, Any]],
+        role: str,
+        make: Callable[[LambdaHandler[Any, Any]], HandlerPipeline],
+        service: PutRecords | None,
+    ) -> None:
+        """Takes the class, and makes nothing yet."""
+        self.handler_class = handler_class
+        self._function = handler_class.get_handler()
+        self._role, self._make, self._service = role, make, service
+        self._runtime: Runtime | None = None
+
+    def open(self) -> Runtime:
+        """The spine with the handler on it, made once, from the environment's settings.
+
+        Raises:
+            NoOutputStreamError: The handler has a response, and there is no stream for it.
+            MillraceError: The handler cannot be opened.
+        """
+        if self._runtime is None:
+            settings, name = self._settings(process_settings()), self.handler_class.name
+            pipeline = self._make(self._function.open())
+            self._runtime = Runtime(settings, {name: lambda _settings: pipeline}, self._service)
+        return self._runtime
+
+    def __call__(self, event: Event, context: Any = None) -> Any:  # noqa: ANN401 - Lambda's context; JSON
+        """Answers one event; see `app.stream.runtime.Runtime.handle` for what it returns and raises."""
+        return run(self.handler_class.name, lambda invocation: self._answer(event, invocation), context)
+
+    def _answer(self, event: Event, invocation: Invocation) -> Answer:
+        runtime = self.open()
+        # The rest of the time is the spine's, for outputs: what is handled later than this would be handled again.
+        stops_s = invocation.deadline.remaining_s() * (1 - COMPUTE_SHARE)
+        token = _current.set((invocation, stops_s))
+        try:
+            return runtime.handle(event, invocation.context, invocation.metrics.measure)
+        finally:
+            _current.reset(token)
+
+    def _settings(self, settings: Settings) -> Settings:
+        """The settings with this handler as the pipeline of every stream, and its role's stream as the output."""
+        name, stream = self.handler_class.name, settings.stream_for(self._role)
+        if self.handler_class.response_type in NO_RESPONSE:
+            stream = _NOWHERE
+        elif not stream and not settings.test_run:
+            variable = "OUTPUT_STREAM" if self._role == DEFAULT_ROLE else f"OUTPUT_STREAMS={self._role}:<stream>"
+            raise NoOutputStreamError(
+                f"the responses of handler {name} would have nowhere to go: set {variable}, or TEST_RUN=True"
+            )
+        return msgspec.structs.replace(settings, pipeline=name, pipelines={}, output_stream=stream)
+
+
+def kinesis_handler(
+    handler_class: type[LambdaHandler[Any, Any]],
+    *,
+    role: str = DEFAULT_ROLE,
+    should_process: Callable[[KinesisRecord], bool] | None = None,
+    request_of: Callable[[KinesisRecord], Any] | None = None,
+    service: PutRecords | None = None,
+) -> KinesisFunction:
+    """A function that handles each record of a batch, and puts what the handler returns on a stream.
+
+    The spine decodes a record to the handler's request type, strictly and within its bounds; a `decode` of the
+    handler's own is called for what `request_of` gives, and for nothing else.
+
+    Args:
+        handler_class: What handles a record; one whose response type is None needs no output stream.
+        role: The stream that responses go to: `OUTPUT_STREAM`, or one that `OUTPUT_STREAMS` names.
+        should_process: False for a record that needs nothing done.
+        request_of: What the handler decodes, instead of the record's JSON.
+        service: Where records are put; by default signed requests to Kinesis.
+    """
+    return KinesisFunction(
+        handler_class, role, lambda handler: HandlerPipeline(handler, should_process, request_of), service
+    )
+
+
+def _record(batch: Batch[Any], row: int) -> KinesisRecord:
+    return KinesisRecord(
+        value=batch.records[row],
+        partition_key=batch.partition_keys[row],
+        stream=batch.stream,
+        shard=batch.shards[row],
+        sequence_number=batch.sequence_numbers[row],
+        sub_sequence_number=batch.sub_sequence_numbers[row],
+        arrived_s=batch.arrivals_s[row],
+    )
+
+
+def _fault(error: Exception) -> Outcome:
+    """What becomes of a record on which its handler raised."""
+    if isinstance(error, WAITS):
+        return Retry("handler_waits")
+    if isinstance(error, TooLargeError):
+        return Quarantine("too_large", str(error))
+    if isinstance(error, UnprocessableError):
+        return Quarantine("unprocessable", str(error))
+    if isinstance(error, RequestError):
+        return Quarantine("request_refused", str(error))
+    return Quarantine("handler_error", type(error).__name__)

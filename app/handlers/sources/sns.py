@@ -1,0 +1,73 @@
+"""Notifications of an Amazon SNS topic, each a request.
+
+The event: https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html. SNS calls the function asynchronously: there are
+no partial responses, and a function that fails is called again with the same event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from app.handlers.sources.batch import Item, Source, SourceFunction, all_or_nothing
+from app.handlers.sources.envelope import Event, read_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.handlers.base import LambdaHandler
+
+SNS = "aws:sns"
+
+
+class SnsAttribute(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
+    """An attribute that the publisher gave a message."""
+
+    type: str
+    value: str
+
+
+class SnsNotification(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
+    """What SNS says of a message."""
+
+    message_id: Annotated[str, msgspec.Meta(min_length=1)]
+    message: str
+    subject: str | None = None
+    topic_arn: str = ""
+    timestamp: str = ""
+    message_attributes: dict[str, SnsAttribute] = {}
+
+
+class SnsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as Lambda hands it over."""
+
+    notification: SnsNotification = msgspec.field(name="Sns")
+    source: str = msgspec.field(name="EventSource")
+    subscription_arn: str = msgspec.field(name="EventSubscriptionArn", default="")
+
+
+def sns_handler(
+    handler_class: type[LambdaHandler[Any, Any]],
+    *,
+    should_process: Callable[[SnsRecord], bool] | None = None,
+    request_of: Callable[[SnsRecord], Any] | None = None,
+) -> SourceFunction[SnsRecord]:
+    """A function that handles each notification, and fails when one of them did.
+
+    Args:
+        handler_class: What handles a notification.
+        should_process: False for a notification that needs nothing done.
+        request_of: What the handler decodes, instead of the message as JSON.
+    """
+    source = Source("message_id", _read, _message, all_or_nothing, correlated=True)
+    return SourceFunction(handler_class, source, should_process, request_of)
+
+
+def _read(event: Event) -> list[Item[SnsRecord]]:
+    return [Item(record.notification.message_id, record) for record in read_records(event, SnsRecord, SNS)]
+
+
+def _message(record: SnsRecord) -> bytes:
+    """The message as bytes: it is JSON, or it is refused."""
+    return record.notification.message.encode("utf-8", "surrogatepass")

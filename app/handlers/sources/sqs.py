@@ -1,0 +1,115 @@
+"""Messages of an Amazon SQS queue, standard or FIFO, each a request.
+
+The event: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. The mapping must have `ReportBatchItemFailures`
+(https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html): without it Lambda does not read which
+messages are handed back, and deletes them all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from app.handlers.sources.batch import Item, Outcome, Source, SourceFunction
+from app.handlers.sources.envelope import Event, read_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.handlers.base import LambdaHandler
+
+SQS = "aws:sqs"
+FIFO_SUFFIX = ".fifo"  # SQS demands it of a FIFO queue's name, and of no other's
+_ALL = "queue"  # the lane of all messages
+
+
+class SqsAttribute(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """An attribute that the sender gave a message."""
+
+    data_type: str
+    string_value: str | None = None
+    binary_value: str | None = None
+
+
+class SqsMessage(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A message as Lambda hands it over.
+
+    Attributes:
+        message_id: By which it is handed back.
+        body: What was sent.
+        source: `aws:sqs`.
+        queue_arn: The queue's ARN.
+        receipt_handle: Of this delivery.
+        attributes: SQS's own, `ApproximateReceiveCount` and `MessageGroupId` among them.
+        message_attributes: The sender's.
+    """
+
+    message_id: Annotated[str, msgspec.Meta(min_length=1)]
+    body: str
+    source: str = msgspec.field(name="eventSource")
+    queue_arn: str = msgspec.field(name="eventSourceARN", default="")
+    receipt_handle: str = ""
+    attributes: dict[str, str] = {}
+    message_attributes: dict[str, SqsAttribute] = {}
+
+    @property
+    def group(self) -> str:
+        """The message group, empty where there is none."""
+        return self.attributes.get("MessageGroupId", "")
+
+    @property
+    def receive_count(self) -> int:
+        """How many times it has been received, this time included; 0 where nothing says."""
+        text = self.attributes.get("ApproximateReceiveCount", "")
+        return int(text) if text.isdecimal() else 0
+
+
+def sqs_handler(
+    handler_class: type[LambdaHandler[Any, Any]],
+    *,
+    fifo: bool = False,
+    by_group: bool = False,
+    should_process: Callable[[SqsMessage], bool] | None = None,
+    request_of: Callable[[SqsMessage], Any] | None = None,
+) -> SourceFunction[SqsMessage]:
+    """A function that handles each message of a batch, and hands back those that failed.
+
+    A message that does not fit fails like any other: after `maxReceiveCount` deliveries the queue's redrive policy
+    moves it to the dead-letter queue.
+
+    Args:
+        handler_class: What handles a message.
+        fifo: Order matters: after the first failure nothing more is started, and all the rest is handed back. A queue
+            whose name ends in `.fifo` is one in any case. What is handed back untried counts as received, so that a
+            message that always fails takes its neighbours to the dead-letter queue: see `by_group`.
+        by_group: Order matters within a message group alone: a failure holds up no other group. It implies `fifo`, and
+            is the better choice wherever groups do not depend on each other.
+        should_process: False for a message that needs nothing done; it is deleted as if it had been handled.
+        request_of: What the handler decodes, instead of the body as JSON.
+    """
+
+    def read(event: Event) -> list[Item[SqsMessage]]:
+        return [
+            Item(message.message_id, message, _lane(message, fifo=fifo, by_group=by_group))
+            for message in read_records(event, SqsMessage, SQS)
+        ]
+
+    source = Source("message_id", read, _body, _failures)
+    return SourceFunction(handler_class, source, should_process, request_of)
+
+
+def _lane(message: SqsMessage, *, fifo: bool, by_group: bool) -> str | None:
+    """What must wait when the message fails."""
+    if by_group:
+        return f"group {message.group}"
+    return _ALL if fifo or message.queue_arn.endswith(FIFO_SUFFIX) else None
+
+
+def _body(message: SqsMessage) -> bytes:
+    """The body as bytes: it is JSON, or it is refused; a text `s3://…` of somebody's is not followed."""
+    return message.body.encode("utf-8", "surrogatepass")
+
+
+def _failures(outcome: Outcome) -> dict[str, Any]:
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in outcome.again]}
