@@ -18,6 +18,7 @@ from rich.console import Console
 
 from app.errors import MillraceError, SettingsError
 from benchmarks import report
+from benchmarks.api import measure_api
 from benchmarks.floor.build import build
 from benchmarks.models import LINEAR, TREES, write_models
 from benchmarks.processes import environment, start_server
@@ -40,6 +41,7 @@ class Part(StrEnum):
     ACKNOWLEDGED = ACKNOWLEDGED
     START = "start"
     PUT_RECORDS = "put-records"
+    API = "api"
 
 
 Parts = Annotated[list[Part] | None, typer.Argument(help="Which measurements; all of them without.")]
@@ -54,7 +56,7 @@ def bench(
 ) -> None:
     """Measure Millrace beside its peers, in the same run: medians, ratios and the aims.
 
-    About ten minutes; benchmarks/README.md says what each row does.
+    About twelve minutes; benchmarks/README.md says what each row does.
     """
     if json is not None and not json.absolute().parent.is_dir():
         raise SettingsError(f"--json {json}: there is no such folder: make it first")
@@ -82,6 +84,8 @@ def measure(parts: list[Part], effort: Effort, image: str, tell: Callable[[str],
         if Part.PUT_RECORDS in parts:
             tell("one PutRecords call")
             results.calls = measure_calls(environment(folder, url), effort)
+        if Part.API in parts:
+            results.api = measure_api(folder, effort, quick=effort is QUICK, tell=tell)
         if {Part.CPU, Part.ACKNOWLEDGED, Part.START} & set(parts):
             tell("writing events and building the floor")
             events = write_events(folder)

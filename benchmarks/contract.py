@@ -27,12 +27,14 @@ class Peer:
         handler: An ordinary handler.
         client: Its boto3 client; None where `service` stands.
         service: Millrace's PutRecords seam.
+        model: What can be stubbed (`benchmarks.peers.api_model.Model`), of those that answer HTTP.
     """
 
     handler: Handler | None = None
     client: Any = None
     handle: Callable[[bytes], bytes] | None = None
     service: Any = None
+    model: Any = None
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,30 @@ CANDIDATES = (
     Candidate(SEQUENTIAL, "(s) by hand, boto3"),
     Candidate(MILLRACE, "(d) Millrace"),
 )
+
+API_POWERTOOLS, API_MILLRACE, API_MODEL = "api_powertools", "api_millrace", "api_model"
+
+API_CANDIDATES = (
+    Candidate(API_POWERTOOLS, "(pt) Powertools, its validation"),
+    Candidate("api_powertools_logged", "(pt2) with its logger and metrics"),
+    Candidate("api_by_hand", "(hand) Powertools routes, no models"),
+    Candidate(API_MILLRACE, "(d) Millrace"),
+)
+
+API_TIMEOUT_MS = 29_000  # API Gateway waits no longer
+
+
+class Context:
+    """What of Lambda's context object the API's candidates read."""
+
+    aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+    function_name = "bike-api"
+    function_version = "$LATEST"
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:bike-api"
+    memory_limit_in_mb = "512"
+    log_group_name = "/aws/lambda/bike-api"
+    log_stream_name = "2026/11/21/[$LATEST]0123456789abcdef0123456789abcdef"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the end, as at the beginning."""
+        return API_TIMEOUT_MS

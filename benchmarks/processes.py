@@ -92,9 +92,17 @@ class Process:
 class Worker(Process):
     """One candidate that is ready."""
 
-    def __init__(self, name: str, folder: Path, environment: dict[str, str], *options: str, say: object = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        environment: dict[str, str],
+        *options: str,
+        say: object = None,
+        module: str = "benchmarks.worker",
+    ) -> None:
         """Starts it, says what it asks for, and waits until it is ready; `ready` is what it said then."""
-        super().__init__([sys.executable, "-m", "benchmarks.worker", name, str(folder), *options], environment)
+        super().__init__([sys.executable, "-m", module, name, str(folder), *options], environment)
         try:
             self.ready: dict[str, Any] = json.loads(self.read() if say is None else self.ask(json.dumps(say)))
         except BaseException:

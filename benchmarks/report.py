@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from benchmarks.aims import aims
+from benchmarks.api_report import show_api
 from benchmarks.contract import FLOOR, MILLRACE
 from benchmarks.throughput import ACKNOWLEDGED, CPU
+from benchmarks.words import megabytes, milliseconds, times
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +70,7 @@ def show(results: Results, console: Console) -> None:
         console.print(f"image: {size}", highlight=False)
     if results.calls:
         console.print(_calls(results.calls))
+    show_api(results.api, console)
     table = Table(title="aims", title_justify="left")
     for name in ("aim", "found", ""):
         table.add_column(name)
@@ -90,11 +93,11 @@ def _throughput(figures: list[Figure]) -> Table:
         table.add_row(
             figure.title,
             f"{figure.records:,}",
-            about + _ms(figure.cpu_ms),
-            about + _ms(figure.wall_ms),
-            _times(figure.times_floor),
-            _times(figure.vs_powertools),
-            _times(figure.vs_sequential),
+            about + milliseconds(figure.cpu_ms),
+            about + milliseconds(figure.wall_ms),
+            times(figure.times_floor),
+            times(figure.vs_powertools),
+            times(figure.vs_sequential),
             str(figure.passes),
             f"{figure.measured_records:,}" if about else "",
             style=style,
@@ -115,13 +118,13 @@ def _starts(results: Results) -> Table:
         table.add_row(
             start.title,
             start.model,
-            _ms(start.import_ms),
-            _ms(start.init_ms),
-            _ms(start.init_cpu_ms),
-            _mb(start.ready_mb),
-            _ms(start.event_ms),
-            _mb(start.after_mb),
-            _mb(start.peak_mb),
+            milliseconds(start.import_ms),
+            milliseconds(start.init_ms),
+            milliseconds(start.init_cpu_ms),
+            megabytes(start.ready_mb),
+            milliseconds(start.event_ms),
+            megabytes(start.after_mb),
+            megabytes(start.peak_mb),
             style="bold" if start.candidate == MILLRACE else "",
         )
     return table
@@ -133,24 +136,12 @@ def _calls(calls: list[Call]) -> Table:
         table.add_column(name, justify="right")
     for call in calls:
         ratio = call.generated_ms / call.signed_ms
-        table.add_row(f"{call.record_bytes:,}", _ms(call.generated_ms), _ms(call.signed_ms), f"{ratio:.1f}")
+        table.add_row(
+            f"{call.record_bytes:,}", milliseconds(call.generated_ms), milliseconds(call.signed_ms), f"{ratio:.1f}"
+        )
     return table
 
 
 def as_json(results: Results) -> dict[str, Any]:
     """Everything, for a file."""
     return {"machine": machine(), **asdict(results), "aims": [asdict(aim) for aim in aims(results)]}
-
-
-def _ms(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits are enough
-
-
-def _mb(value: float | None) -> str:
-    return "?" if value is None else f"{value:.0f}"
-
-
-def _times(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if value < 1 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.contract import CANDIDATES
 from benchmarks.processes import Worker, environment
@@ -91,20 +91,21 @@ def measure_starts(
             model=model,
             candidate=candidate.name,
             title=candidate.title,
-            import_ms=_median("import_ms", found[candidate.name]) or 0,
-            init_ms=_median("init_ms", found[candidate.name]) or 0,
-            init_cpu_ms=_median("init_cpu_ms", found[candidate.name]) or 0,
-            ready_mb=_median("ready_mb", found[candidate.name]),
-            after_mb=_median("after_mb", found[candidate.name]),
-            peak_mb=_median("peak_mb", found[candidate.name]),
-            event_ms=_median("event_ms", found[candidate.name]) or 0,
+            import_ms=median_of("import_ms", found[candidate.name]) or 0,
+            init_ms=median_of("init_ms", found[candidate.name]) or 0,
+            init_cpu_ms=median_of("init_cpu_ms", found[candidate.name]) or 0,
+            ready_mb=median_of("ready_mb", found[candidate.name]),
+            after_mb=median_of("after_mb", found[candidate.name]),
+            peak_mb=median_of("peak_mb", found[candidate.name]),
+            event_ms=median_of("event_ms", found[candidate.name]) or 0,
             processes=effort.processes,
         )
         for candidate in candidates
     ]
 
 
-def _median(name: str, rows: list[dict[str, float | None]]) -> float | None:
+def median_of(name: str, rows: list[dict[str, Any]]) -> float | None:
+    """The median of a value over the rows that have it; None where none has."""
     values = [value for row in rows if (value := row.get(name)) is not None]
     return statistics.median(values) if values else None
 

@@ -77,9 +77,9 @@ def serve(peer: Any, channel: Any) -> None:  # noqa: ANN401 - imported late, so 
         channel.write(json.dumps(spent) + "\n")
 
 
-def as_lambda_calls(handler: Any, event: bytes) -> bytes:  # noqa: ANN401 - the same
+def as_lambda_calls(handler: Any, event: bytes, context: object = None) -> bytes:  # noqa: ANN401 - the same
     """Calls an ordinary handler as Lambda's runtime client does: from JSON, and to JSON."""
-    return json.dumps(handler(json.loads(event), None)).encode()
+    return json.dumps(handler(json.loads(event), context)).encode()
 
 
 def memory() -> dict[str, float | None]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.contract import CANDIDATES, FLOOR, MILLRACE
+from benchmarks.api_requests import BAD, MANY, ONE
+from benchmarks.contract import API_CANDIDATES, API_MILLRACE, API_MODEL, API_POWERTOOLS, CANDIDATES, FLOOR, MILLRACE
 from benchmarks.floor.build import build
 
 pytest.importorskip("aws_lambda_powertools", reason="the peers: install requirements/benchmarks.txt")
@@ -74,3 +75,27 @@ def test_starts_tell_memory_and_time_of_each_process(found: dict[str, Any]) -> N
 def test_each_aim_stands_beside_what_was_found(found: dict[str, Any]) -> None:
     assert len(found["aims"]) == 4 + 3 * len(MODELS)
     assert all(aim["found"] for aim in found["aims"])
+
+
+def test_every_candidate_of_the_api_has_a_row_for_every_request_with_the_model_and_without(
+    found: dict[str, Any],
+) -> None:
+    rows = {(row["workload"], row["stubbed"], row["candidate"]): row for row in found["api"]["figures"]}
+    names = {candidate.name for candidate in API_CANDIDATES}
+    assert rows.keys() == {(each, stub, name) for each in (ONE, MANY, BAD) for stub in (False, True) for name in names}
+    for (workload, stubbed, _), row in rows.items():
+        assert row["status"] in ({400, 422} if workload == BAD else {200})
+        powertools = rows[workload, stubbed, API_POWERTOOLS]
+        assert row["vs_powertools"] == pytest.approx(powertools["cpu_us"] / row["cpu_us"])
+
+
+def test_all_answers_of_the_api_were_compared_with_the_model_and_without(found: dict[str, Any]) -> None:
+    assert found["api"]["agreed"] == 2 * (1 + 100) * len(API_CANDIDATES)
+
+
+def test_the_api_starts_without_pydantic_and_tells_what_it_holds(found: dict[str, Any]) -> None:
+    starts = {row["candidate"]: row for row in found["api"]["starts"]}
+    assert starts.keys() == {API_MODEL, *(candidate.name for candidate in API_CANDIDATES)}
+    assert starts[API_MODEL]["modules"] < starts[API_MILLRACE]["modules"] < starts[API_POWERTOOLS]["modules"]
+    assert all(row["ready_mb"] > 0 for row in starts.values())
+    assert all((row["first_ms"] is None) == (name == API_MODEL) for name, row in starts.items())

@@ -1,0 +1,73 @@
+"""One candidate of the API in a process of its own: `python -m benchmarks.api_worker NAME FOLDER`.
+
+Its first line says that it is ready, what it took and what it imported. Then each line in is a command, and each line
+out its answer; with `stubbed` a formula stands for the model:
+
+    {"do": "run", "event": PATH, "stubbed": false, "times": 50}   → {"cpu_ms": …, "wall_ms": …}   of one call
+    {"do": "answer", "event": PATH, "stubbed": false}             → {"status": …, "body": …}
+    {"do": "memory"}                                              → {"rss_mb": …, "peak_mb": …}
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contract import Context
+from benchmarks.worker import as_lambda_calls, memory
+
+
+def main(name: str, folder: Path) -> None:
+    """Opens the candidate and serves commands until standard input ends."""
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a candidate prints is not an answer
+    held, began = set(sys.modules), time.perf_counter()
+    peer = importlib.import_module(f"benchmarks.peers.{name}").open_peer(folder)
+    ready = {
+        "ready_s": time.monotonic(),
+        "cpu_ms": time.process_time() * 1000,
+        "open_ms": (time.perf_counter() - began) * 1000,
+        "modules": len(set(sys.modules) - held),
+    }
+    channel.write(json.dumps({**ready, **memory()}) + "\n")
+    serve(peer, channel)
+
+
+def serve(peer: Any, channel: Any) -> None:  # noqa: ANN401 - imported late, so that INIT is the candidate's own
+    """Answers commands."""
+    import gc  # noqa: PLC0415 - the same
+
+    context = Context()
+    handle = peer.handle or functools.partial(as_lambda_calls, peer.handler, context=context)
+    read = functools.lru_cache(maxsize=4)(lambda path: Path(path).read_bytes())
+    gc.collect()
+    gc.freeze()  # for each alike: what INIT made is not searched at every collection
+    for line in sys.stdin:
+        command = json.loads(line)
+        if command["do"] == "memory":
+            channel.write(json.dumps(memory()) + "\n")
+            continue
+        event, times = read(command["event"]), command.get("times", 1)
+        peer.model.stubbed = command["stubbed"]
+        answer = b""
+        cpu, wall = time.process_time(), time.perf_counter()
+        for _ in range(times):
+            answer = handle(event)
+        spent: dict[str, object] = {
+            "cpu_ms": (time.process_time() - cpu) * 1000 / times,
+            "wall_ms": (time.perf_counter() - wall) * 1000 / times,
+        }
+        if command["do"] == "answer":
+            found = json.loads(answer)
+            spent = {"status": int(found.get("statusCode", 0)), "body": found.get("body", "")}
+        channel.write(json.dumps(spent) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
