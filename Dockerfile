@@ -35,8 +35,11 @@ RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash packages ta
  && chmod -R a+rX,go-w packages task
 
 FROM ${BASE}
+COPY --chmod=755 scripts/entry_point.sh /millrace-entry-point.sh
 COPY --from=build /build/packages/ ${LAMBDA_TASK_ROOT}/
 COPY --from=build /build/task/ ${LAMBDA_TASK_ROOT}/
 # ONNX Runtime reports to its maker by default, and keeps an id for that on disk.
 ENV ORT_DISABLE_TELEMETRY=1
+# Lambda, the emulator or the command line, by what it is given (docs/decisions/0018-entry-point.md).
+ENTRYPOINT ["/millrace-entry-point.sh"]
 CMD ["app.lambda_function.lambda_handler"]

@@ -85,14 +85,17 @@ def test_has_what_finding_credentials_takes(survey: dict[str, Any]) -> None:
 
 
 def test_imports_all_that_it_holds(docker: Docker, image: str) -> None:
-    modules = "botocore.session, dateutil, jmespath, msgspec, numpy, onnxruntime, pydantic, rich, typer, urllib3"
+    modules = (
+        "aws_lambda_powertools.event_handler, botocore.session, dateutil, jmespath, msgspec, numpy, onnxruntime, "
+        "pydantic, rich, typer, urllib3"
+    )
     script = f"import {modules}, zoneinfo; zoneinfo.ZoneInfo('Europe/London'); numpy.linalg.inv(numpy.eye(2))"
     docker("run", "--rm", "--network=none", *SANDBOX, "--entrypoint=python3", image, "-W", "error", "-c", script)
 
 
 @pytest.mark.parametrize("command", [["explain"], ["mapping", "--help"], ["create", "--help"]])
 def test_has_the_command_line(docker: Docker, image: str, command: list[str]) -> None:
-    docker("run", "--rm", "--network=none", *SANDBOX, "--entrypoint=python3", image, "-m", "app.cli", *command)
+    docker("run", "--rm", "--network=none", *SANDBOX, image, "millrace", *command)
 
 
 def test_answers_by_its_own_entry_point_without_any_network(docker: Docker, image: str) -> None:
@@ -108,6 +111,7 @@ def test_answers_by_its_own_entry_point_without_any_network(docker: Docker, imag
 
 def test_says_what_it_is(docker: Docker, image: str, figures: dict[str, str]) -> None:
     about = docker.inspect(image)
+    assert about["Config"]["Entrypoint"] == ["/millrace-entry-point.sh"]
     assert about["Config"]["Cmd"] == ["app.lambda_function.lambda_handler"]
     assert "ORT_DISABLE_TELEMETRY=1" in about["Config"]["Env"]
     layers = [

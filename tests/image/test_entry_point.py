@@ -1,0 +1,188 @@
+"""Each way of starting the image, by what its container is given; confined as Lambda confines it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from scripts.test_docker import InvokeError
+from tests.image.containers import SANDBOX, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.image.containers import Docker, Function
+
+GET_JSON = "app.handlers.data_sync.operations.GetJSONFromFileHandler"
+RIDE = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 123}
+
+
+@pytest.fixture
+def run(docker: Docker, image: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a container to its end, without any network, with a folder mounted as /data."""
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o755)  # pytest's own, which the container's user could not pass
+    (tmp_path / "rides.json").write_text(json.dumps({"rides": [1, 2]}))
+    (tmp_path / "request.json").write_text(json.dumps({"path": "/data/rides.json"}))
+
+    def run(*arguments: str, docker_options: tuple[str, ...] = (), **environ: str) -> subprocess.CompletedProcess[str]:
+        variables = [f"--env={name}={value}" for name, value in environ.items()]
+        command = [
+            docker.command, "run", "--rm", "--network=none", *SANDBOX, f"--volume={tmp_path}:/data:ro",
+            *variables, *docker_options, image, *arguments,
+        ]  # fmt: skip
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    return run
+
+
+def answered(done: subprocess.CompletedProcess[str]) -> Any:
+    """The response that it wrote to standard output."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_command_line(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = run("millrace", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "replay" in done.stdout
+    explained = run("millrace", "explain", json.dumps(RIDE))
+    assert explained.returncode == 0, explained.stderr
+    assert "1427" in explained.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--handler", GET_JSON, "--payload", '{"path": "/data/rides.json"}'],
+        ["--handler", GET_JSON, "--payload", "/data/request.json"],
+        ["handle-lambda-request", "--handler-qualified-name", GET_JSON, "--payload-file", "/data/request.json"],
+    ],
+)
+def test_one_request(run: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str]) -> None:
+    assert answered(run(*arguments)) == {"content": {"rides": [1, 2]}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        ([], {"AWS_LAMBDA_FUNCTION_HANDLER": GET_JSON}),  # the image's default handler does not get in the way
+        ([], {"_HANDLER": GET_JSON}),
+        ([GET_JSON], {}),
+        (["get-json-from-file"], {}),
+        (["--handler", GET_JSON], {"AWS_LAMBDA_FUNCTION_HANDLER": "app.lambda_function.lambda_handler"}),
+    ],
+)
+def test_one_request_by_the_environment(
+    run: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], environ: dict[str, str]
+) -> None:
+    done = run(*arguments, AWS_LAMBDA_EVENT_PAYLOAD='{"path": "/data/rides.json"}', **environ)
+    assert answered(done) == {"content": {"rides": [1, 2]}}
+
+
+def test_one_request_from_any_folder(run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('imported from the folder it was started in')")
+    done = run("--handler", GET_JSON, "-e", "request.json", docker_options=("--workdir=/data",))
+    assert answered(done) == {"content": {"rides": [1, 2]}}
+
+
+def test_a_request_that_is_refused_is_one_line(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = run("--handler", GET_JSON, "--payload", "{}")
+    assert done.returncode == 42
+    assert "$.path" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run("--handler", "app.nowhere.Handler", "--payload", "{}").returncode == 45
+
+
+def test_its_help(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    for arguments in (["handle-lambda-request", "--help"], ["--help"]):
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert "--response-location" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["bash"], ["/bin/sh", "-c", "true"], ["predict", "x"], [GET_JSON, "{}"], [""]])
+def test_anything_else_is_one_line(run: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert "handle-lambda-request" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "process"), [([], "aws-lambda-rie"), (["--handler", GET_JSON, "--payload", "-"], "python3")]
+)
+def test_what_is_started_is_process_1(docker: Docker, image: str, arguments: list[str], process: str) -> None:
+    container = docker.start("--network=none", "--interactive", *SANDBOX, image, *arguments)
+    try:
+        wait_for(lambda: docker("exec", container, "cat", "/proc/1/comm") == process)
+    finally:
+        docker("rm", "--force", container)
+
+
+def test_in_lambda_the_runtime_client_asks_for_events(
+    run: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """There is no runtime API at this address: what cannot reach it is Lambda's runtime client, and no emulator."""
+    done = run(AWS_LAMBDA_RUNTIME_API="127.0.0.1:9", AWS_EXECUTION_ENV="AWS_Lambda_python3.13", TEST_RUN="True")
+    assert done.returncode != 0
+    assert "aws-lambda-rie" not in done.stderr
+    assert "awslambdaric" in done.stderr or "onnect" in done.stderr
+
+
+def http_event(method: str, path: str, body: object = None) -> bytes:
+    """An event of an HTTP API, payload format 2.0."""
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json", "host": "api.example.com"},
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "api",
+            "domainName": "api.example.com",
+            "http": {
+                "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "test"
+            },
+            "requestId": "request-1",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "31/Jan/2026:12:00:00 +0000",
+            "timeEpoch": 1769860800000,
+        },
+        "isBase64Encoded": False,
+    }  # fmt: skip
+    if body is not None:
+        event["body"] = base64.b64encode(json.dumps(body).encode()).decode()
+        event["isBase64Encoded"] = True
+    return json.dumps(event).encode()
+
+
+def test_the_api_behind_the_emulator(start_function: Callable[..., Function], figures: dict[str, str]) -> None:
+    function = start_function("app.api_function.lambda_handler")
+    answer = function.invoke(http_event("POST", "/bike/predictions", [RIDE]))
+    assert answer["statusCode"] == 200, answer
+    assert json.loads(answer["body"])["predictions"][0]["prediction"] == {"cnt": 1427, "pred_id": 123}
+
+    refused = function.invoke(http_event("POST", "/bike/predictions", [{**RIDE, "pred_id": []}]))
+    assert refused["statusCode"] == 400
+    assert function.invoke(http_event("GET", "/nowhere"))["statusCode"] == 404
+    assert function.invoke(http_event("DELETE", "/bike/predictions"))["statusCode"] == 405
+    assert "Traceback" not in function.logs()
+    figures["INIT (app.api_function.lambda_handler)"] = f"{function.init_ms():.0f} ms"
+
+
+def test_the_router_behind_the_emulator(start_function: Callable[..., Function]) -> None:
+    function = start_function("app.router_function.lambda_handler", ROUTER_HANDLERS="get-json-from-file")
+    request = {"handler": "get-json-from-file", "event": {"path": "/var/task/model/bundles/none.json"}}
+    with pytest.raises(InvokeError, match="LocationError"):
+        function.invoke(json.dumps(request).encode())
+    with pytest.raises(InvokeError, match="HandlerNotAllowedError"):
+        function.invoke(json.dumps({**request, "handler": "put-json-to-file"}).encode())
