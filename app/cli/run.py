@@ -1,4 +1,4 @@
-"""`run`, `invoke` and `explain`: the pipeline on a stream, on one event, on one record."""
+"""`run` and `explain`: the pipeline on a stream, and on one record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from app.cli.driving import drive, open_here
-from app.cli.examples import INPUT_STREAM, RECORD, example_event
+from app.cli.examples import INPUT_STREAM, RECORD
 from app.errors import EventError
 from app.runtime import open_runtime
 from app.settings import read_settings
@@ -36,14 +36,12 @@ Start = Annotated[str, typer.Option(help="TRIM_HORIZON, LATEST or AT_TIMESTAMP."
 StartTime = Annotated[float | None, typer.Option(help="Seconds since 1970, for AT_TIMESTAMP.")]
 Timeout = Annotated[float, typer.Option(min=1, max=900, help="Seconds an invocation may take.")]
 Drain = Annotated[bool, typer.Option("--drain", help="Stop once all that is in the stream has been processed.")]
-EventFile = Annotated[str | None, typer.Argument(help="A file, or - for standard input; the seed's event without.")]
 RecordText = Annotated[str | None, typer.Argument(help="JSON, @FILE, or - for standard input.")]
 
 
 def register(cli: typer.Typer) -> None:
     """Adds the commands."""
     cli.command()(run)
-    cli.command()(invoke)
     cli.command()(explain)
 
 
@@ -85,16 +83,6 @@ def _show_batch(
     told = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in counts.items() if value)
     spent = ", ".join(f"{name} {milliseconds[name]:.0f} ms" for name in ("decode", "predict", "emit"))
     console.print(f"{told} [dim]({spent})[/]", highlight=False)
-
-
-def invoke(event: EventFile = None) -> None:
-    """Give the handler one event and print what it returns, as JSON.
-
-    Publishes like the function itself: set TEST_RUN=True to compute only.
-    """
-    raw = example_event() if event is None else _read(event)
-    answer = open_runtime().handle(raw)
-    _print_json(answer)
 
 
 def explain(record: RecordText = None) -> None:

@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.errors import HandlerNotAllowedError, UnknownHandlerError
+from app.errors import HandlerNotAllowedError, MillraceError, UnknownHandlerError
 from app.handlers.base import LambdaFunction, LambdaHandler
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def load(qualified_name: str) -> Callable[[Any, Any], Any]:
 
     Raises:
         UnknownHandlerError: There is no such module, or nothing in it that can be called this way.
+        MillraceError: The module cannot start; its one line says why.
     """
     path, _, name = qualified_name.rpartition(".")
     if not path or not name:
@@ -59,9 +60,11 @@ def load(qualified_name: str) -> Callable[[Any, Any], Any]:
                 f"handler {_shown(qualified_name)} needs {error.name}, which is not installed"
             ) from None
         raise UnknownHandlerError(
-            f"no handler {_shown(qualified_name)}: there is no module {_shown(error.name)}"
+            f"no handler {_shown(qualified_name)}: no module {_shown(error.name)}; is its folder on PYTHONPATH?"
         ) from None
-    except (ImportError, ValueError, TypeError) as error:
+    except MillraceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a module may raise anything when it is imported
         raise UnknownHandlerError(
             f"handler {_shown(qualified_name)} cannot be imported: {type(error).__name__}"
         ) from None
@@ -98,16 +101,29 @@ class Registry:
             UnknownHandlerError: The registry has none of this name.
             HandlerNotAllowedError: It is not among the allowed.
         """
-        short = next((key for key, dotted in self._qualified_names.items() if name in {key, dotted}), None)
-        if short is None:
-            names = ", ".join(sorted(self if allowed is None else set(self) & set(allowed)))
-            raise UnknownHandlerError(f"no handler {_shown(name)}: there are {names or 'none'}")
+        short = self.short_name(name, allowed)
         if allowed is not None and short not in allowed:
             raise HandlerNotAllowedError(f"handler {short} may not be called here: ROUTER_HANDLERS does not name it")
         if short not in self._functions:
             path, _, attribute = self._qualified_names[short].rpartition(".")
             self._functions[short] = getattr(importlib.import_module(path), attribute).get_handler()
         return self._functions[short]
+
+    def short_name(self, name: str, allowed: Iterable[str] | None = None) -> str:
+        """The short name of a handler that is given by that or by its dotted one.
+
+        Args:
+            name: Short, or dotted.
+            allowed: The short names that are told to whoever asks for another; None means all.
+
+        Raises:
+            UnknownHandlerError: The registry has none of this name.
+        """
+        short = next((key for key, dotted in self._qualified_names.items() if name in {key, dotted}), None)
+        if short is None:
+            names = ", ".join(self if allowed is None else sorted(set(self) & set(allowed)))
+            raise UnknownHandlerError(f"no handler {_shown(name)}: there are {names or 'none'}")
+        return short
 
     def handler_class(self, name: str) -> type[LambdaHandler[Any, Any]]:
         """A handler's class.

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,8 +129,62 @@ def test_invoke_prints_what_the_handler_returns(tmp_path: Path) -> None:
     assert answer["quarantined"] == []
     event = tmp_path / "event.json"
     event.write_text('{"Records": [{"eventSource": "aws:sqs"}]}')
-    refused = run("invoke", str(event), expect=40, TEST_RUN="True")
-    assert "aws:sqs" in refused.stderr
+    for option in ("--payload", "--event", "-e", "--payload-file"):
+        refused = run("invoke", option, str(event), expect=40, TEST_RUN="True")
+        assert "aws:sqs" in refused.stderr
+
+
+def test_invoke_calls_any_handler(tmp_path: Path) -> None:
+    where = {"path": str(tmp_path / "rides.json")}
+    put = run("invoke", "put-json-to-file", "--payload", json.dumps({"content": {"b": "ä", "a": 2**70}, **where}))
+    assert json.loads(put.stdout) == where
+    got = run("invoke", "get-json-from-file", "-e", json.dumps(where)).stdout
+    assert got == f'{{\n  "content": {{\n    "b": "ä",\n    "a": {2**70}\n  }}\n}}\n'  # as it is, for a person
+    dotted = "app.handlers.data_sync.operations.GetJSONFromFileHandler"
+    out = tmp_path / "out.json"
+    assert run("invoke", dotted, "-e", json.dumps(where), "-o", str(out)).stdout == ""
+    assert out.read_text() == f'{{"content": {{"a": {2**70}, "b": "ä"}}}}'  # as handle-lambda-request writes it
+    router = json.dumps({"handler": "get-json-from-file", "event": where})
+    assert run("invoke", "router", "-e", router, ROUTER_HANDLERS="get-json-from-file").stdout == got
+    assert "set ROUTER_HANDLERS" in run("invoke", "router", "-e", router, expect=46).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nothing", "-e", "{}"], 45, "no handler 'nothing': there are bike-predict, "),
+        (["bike-predict"], 2, "`millrace handlers bike-predict` shows its schema"),
+        (["bike-predict", "-e", "{}", "--payload-file", "x"], 2, "give one of them"),
+        (["bike-predict", "-e", '{"pred_id": 1}'], 42, "$.features: object missing"),
+        (["bike-predict", "-e", "nowhere.json"], 47, "neither JSON nor a file"),
+        (["bike-predict", "-e", "{}", "-o", "ftp://x"], 47, "give a path"),
+        (["stream"], 12, "OUTPUT_STREAM is not set"),
+    ],
+)
+def test_invoke_says_what_is_wrong_in_one_line(arguments: list[str], code: int, words: str) -> None:
+    refused = run("invoke", *arguments, expect=code)
+    assert refused.stdout == ""
+    [line] = [line for line in refused.stderr.splitlines() if not line.startswith("{")]
+    assert words in line
+
+
+def test_serve_answers_as_the_stream_does() -> None:
+    record = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 123}
+    [streamed] = json.loads(run("invoke", TEST_RUN="True").stdout)["predictions"]
+    with start("serve", "--port", "0") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        request = urllib.request.Request(f"{url}/bike/predictions", json.dumps(record).encode())  # noqa: S310 - loopback
+        request.add_header("content-type", "application/json")
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - the same
+            [answered] = json.loads(response.read())["predictions"]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert {key: streamed[key] for key in answered} == answered
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert "may be reached by others" in run("serve", "--host", "0.0.0.0", expect=10).stderr  # noqa: S104 - refused
 
 
 def test_explain_shows_each_step_and_each_fault() -> None:
@@ -260,7 +315,21 @@ def test_ctrl_c_ends_following_cleanly(new_stream: Callable[..., str]) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("command", ["run", "invoke", "explain", "feed", "drain", "create", "replay", "demo"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "invoke",
+        "handlers",
+        "serve",
+        "explain",
+        "feed",
+        "drain",
+        "create",
+        "replay",
+        "demo",
+    ],
+)
 def test_every_command_has_help_that_helps(command: str) -> None:
     shown = run(command, "--help").stdout
     assert "Usage:" in shown
@@ -285,7 +354,7 @@ def test_the_test_script_needs_no_cloud(tmp_path: Path) -> None:
     (tmp_path / "sqs.json").write_text('{"Records": [{"eventSource": "aws:sqs"}]}')
     refused = script("--event", "sqs.json")
     assert refused.returncode == 40
-    assert refused.stderr.startswith("test.py: event: comes from aws:sqs")
+    assert refused.stderr.splitlines()[-1].startswith("test.py: event: comes from aws:sqs")
 
 
 def test_the_demo_shows_what_came_of_every_record() -> None:

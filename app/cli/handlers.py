@@ -1,0 +1,110 @@
+"""`handlers`, `invoke` and `serve`: the typed handlers as a list, one request to one, and those with a route."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.cli.examples import example_event
+from app.cli.handler_docs import Described, described, markdown
+from app.cli.lambda_request import Payload, PayloadFile, ResponseLocation  # noqa: TC001 - Typer reads the annotations
+from app.cli.one_request import answer, chosen_source, respond, wrong
+from app.registry import HANDLERS
+
+STREAM = "stream"
+PLAIN_WIDTH = 200  # columns, where another program reads: a qualified name is there to be copied
+
+Name = Annotated[str | None, typer.Argument(help="A name of the list, or a dotted one; all of them without.")]
+ToInvoke = Annotated[str, typer.Argument(help="A name that `millrace handlers` lists, or package.module.Class.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON: with every name, type and schema.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Markdown: docs/handlers.md, made anew.")]
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+AnyHost = Annotated[bool, typer.Option("--any-host", help="Take a host that others reach: it has no TLS.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 for a free one.")]
+
+
+def register(cli: typer.Typer) -> None:
+    """Adds the commands."""
+    cli.command()(handlers)
+    cli.command()(invoke)
+    cli.command()(serve)
+
+
+def handlers(name: Name = None, as_json: AsJson = False, as_markdown: AsMarkdown = False) -> None:
+    """List the typed handlers, or show one: its route, and the JSON Schema of its request and its response."""
+    if as_markdown:
+        if as_json or name is not None:
+            wrong("millrace handlers", "--markdown is the whole page: give it alone")
+        sys.stdout.write(markdown())
+        return
+    if name is not None:
+        _show(described(name), as_json=as_json)
+        return
+    found = [described(each) for each in HANDLERS]
+    if as_json:
+        _print_json(found)
+        return
+    table = Table("name", "what it does", "route", box=None, pad_edge=False)
+    table.add_column("qualified name", overflow="fold")
+    for each in found:
+        table.add_row(each.name, each.summary, each.route or "", each.qualified_name)
+    Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+
+
+def invoke(
+    name: ToInvoke = STREAM,
+    payload: Payload = None,
+    payload_file: PayloadFile = None,
+    response_location: ResponseLocation = None,
+) -> None:
+    """Give a handler one request in this process, and print what it returns as JSON.
+
+    Without a payload, `stream` gets the seed's example event. It publishes like the function itself: set TEST_RUN=True
+    to compute only. `handle-lambda-request` does the same for scripts and containers.
+    """
+    payload_of = chosen_source("millrace invoke", payload, payload_file, None)
+    if payload_of is None:
+        if name != STREAM:
+            wrong("millrace invoke", f"no payload: give --payload JSON; `millrace handlers {name}` shows its schema")
+        payload_of = example_event
+    respond(answer(name, payload_of, response_location), response_location, indent=response_location is None)
+
+
+def serve(host: Host = "127.0.0.1", port: Port = 8000, any_host: AnyHost = False) -> None:
+    """Answer the handlers that have a route over HTTP on this machine, until Ctrl-C.
+
+    The same code as behind API Gateway (app.api_function), one request at a time. Standard output has the URL; below it
+    are /openapi.json and /health.
+    """
+    from app.api_function import lambda_handler  # noqa: PLC0415 - no other command needs Powertools
+    from app.handlers.api.server import serve as answer_http  # noqa: PLC0415 - the same
+
+    def announce(url: str) -> None:
+        sys.stdout.write(f"{url}\n")
+        sys.stdout.flush()
+        sys.stderr.write("Ctrl-C stops\n")
+
+    answer_http(lambda_handler.open(), host, port, announce=announce, any_host=any_host)
+
+
+def _show(handler: Described, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(handler)
+        return
+    console = Console(highlight=False, soft_wrap=True)  # lines whole, since a schema is there to be copied
+    console.print(f"[bold]{handler.name}[/]  {handler.summary}")
+    console.print(handler.qualified_name)
+    if handler.route:
+        console.print(handler.route)
+    for kind, schema in (("request", handler.request), ("response", handler.response)):
+        console.print(f"\n[bold]{kind}[/]")
+        console.print(msgspec.json.format(msgspec.json.encode(schema), indent=2).decode(), markup=False)
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

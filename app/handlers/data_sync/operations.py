@@ -1,0 +1,192 @@
+"""JSON from a file or an S3 object, and to one, as handlers.
+
+A path in a request lets whoever sends it read, or write, whatever the function may: that is what these two are for. So
+no queue, stream or route stands before them. They are reached by the command line, by a function that is deployed with
+one of them as its handler, and by the router where `ROUTER_HANDLERS` names them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from app.errors import LocationError, RequestError, SettingsError, UnprocessableError
+from app.handlers.base import LambdaHandler
+from app.handlers.request import UNREADABLE, refused
+from app.storage.location import STANDARD, check_location, read_location, write_location
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from app.handlers.invocation import Invocation
+    from app.settings import Settings
+
+BUCKET_VARIABLE = "DEFAULT_BUCKET_NAME"
+
+LEVELS = 500
+"""How deeply JSON may be nested: Python reads and writes about twice as many, less what the stack holds already."""
+
+_PATH = "$.path"
+_CONTENT = "$.content"
+
+Path = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        description="a local path, `file:///…` or `s3://bucket/key`",
+        examples=["s3://bucket/rides.json"],
+    ),
+]
+
+
+class GetJSONFromFileRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which file or object to read."""
+
+    path: Path
+
+
+class GetJSONFromFileResponse(msgspec.Struct, frozen=True):
+    """What it holds."""
+
+    content: Annotated[Any, msgspec.Meta(description="as it is there")]
+
+
+class PutJSONToFileRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to write, and where."""
+
+    content: Annotated[Any, msgspec.Meta(description="what the file will hold")]
+    path: Annotated[
+        Path | None,
+        msgspec.Meta(description="where to; without it `s3://$DEFAULT_BUCKET_NAME/scratch/<request id>/<SHA-256>`"),
+    ] = None
+
+
+class PutJSONToFileResponse(msgspec.Struct, frozen=True):
+    """Where it is."""
+
+    path: Annotated[str, msgspec.Meta(description="as it was asked for, or as it was made up")]
+
+
+class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFileResponse]):
+    """Reads JSON from a file or an S3 object.
+
+    Integers, the order of keys and all text come as they are there; a number with a fraction or an exponent becomes a
+    double. Whoever may call this reads any file that the function can: allow it (`ROUTER_HANDLERS`) with care.
+    """
+
+    name = "get-json-from-file"
+
+    def handle(self, request: GetJSONFromFileRequest, invocation: Invocation) -> GetJSONFromFileResponse:
+        """Reads the whole file.
+
+        Raises:
+            LocationError: There is none such, it is a folder, or it may not be read.
+            UnprocessableError: It holds no JSON, or JSON that is nested too deeply.
+            CloudError: S3 does not answer, or refuses.
+        """
+        path = _checked(request.path)
+        data = read_location(path)
+        invocation.metrics.count("bytes", len(data))
+        try:
+            content = msgspec.json.decode(data)
+        except UNREADABLE as error:
+            raise UnprocessableError(f"{path}: {_why(error)}", _PATH) from None
+        if _is_too_deep(content):
+            raise UnprocessableError(f"{path}: nested more than {LEVELS} levels deep", _PATH)
+        return GetJSONFromFileResponse(content)
+
+
+class PutJSONToFileHandler(LambdaHandler[PutJSONToFileRequest, PutJSONToFileResponse]):
+    """Writes JSON to a file or an S3 object, over what is there.
+
+    It is written whole or not at all, in UTF-8, with its keys in the order of the request. Whoever may call this writes
+    over any file that the function can: allow it (`ROUTER_HANDLERS`) with care.
+    """
+
+    name = "put-json-to-file"
+
+    def __init__(self, default_bucket: str = "") -> None:
+        """Takes the bucket for requests without a path; without one, they are refused."""
+        self.default_bucket = default_bucket
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:  # noqa: ARG003 - the variable is not Millrace's own
+        """Takes the bucket from `DEFAULT_BUCKET_NAME`."""
+        return cls(os.environ.get(BUCKET_VARIABLE, "").strip())
+
+    def handle(self, request: PutJSONToFileRequest, invocation: Invocation) -> PutJSONToFileResponse:
+        """Writes the content.
+
+        Raises:
+            RequestError: The content cannot be JSON: NaN, an infinity, half a surrogate pair, or nested too deeply.
+            LocationError: It cannot be written there.
+            SettingsError: There is no path, and no default bucket.
+            CloudError: S3 does not answer, or refuses.
+        """
+        if request.path is not None:
+            _checked(request.path)
+        data = _encoded(request.content)
+        path = request.path or self._scratch(data, invocation.request_id)
+        write_location(path, data)
+        invocation.metrics.count("bytes", len(data))
+        return PutJSONToFileResponse(path)
+
+    def _scratch(self, data: bytes, request_id: str) -> str:
+        if not self.default_bucket:
+            raise SettingsError(f"{BUCKET_VARIABLE} is not set: name a bucket, or give a path in the request")
+        place = request_id or str(uuid.uuid4())
+        return f"s3://{self.default_bucket}/scratch/{place}/{hashlib.sha256(data).hexdigest()}"
+
+
+def _checked(path: str) -> str:
+    """A path that a request may name; standard input and output are the function's own."""
+    if path == STANDARD:
+        raise RequestError(f"{_PATH}: give a path, file:///… or s3://bucket/key", _PATH)
+    try:
+        check_location(path)
+    except LocationError as error:
+        raise RequestError(f"{_PATH}: {error}", _PATH) from None
+    return path
+
+
+def _encoded(content: Any) -> bytes:  # noqa: ANN401 - any JSON
+    """Content as JSON in UTF-8, or a refusal of what JSON has no way to write.
+
+    The standard library's encoder, since msgspec writes null for NaN.
+    """
+    if _is_too_deep(content):
+        raise RequestError(f"{_CONTENT}: nested more than {LEVELS} levels deep", _CONTENT)
+    try:
+        return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        fault = "has half of a surrogate pair, which is no text"
+    except ValueError:
+        fault = "has NaN, an infinity or a number with thousands of digits, which are no JSON"
+    except TypeError:
+        fault = "is not what JSON is made of"
+    raise RequestError(f"{_CONTENT}: {fault}", _CONTENT)
+
+
+def _is_too_deep(value: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Whether a value is nested more than `LEVELS` deep, found without a call for each level."""
+    level: list[Any] = [[value]]
+    for _ in range(LEVELS + 1):
+        if not level:
+            break
+        level = [
+            child
+            for each in level
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, (dict, list))
+        ]
+    return bool(level)
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a file's JSON, without its text."""
+    return str(refused(error)).removeprefix("request: ")
