@@ -15,7 +15,8 @@
     ├── QuarantineError           41   no such quarantined record
     ├── RequestError              42   a request that its handler does not take (400)
     │   ├── TooLargeError         43   … because of its size (413)
-    │   └── UnprocessableError    44   … of the right form, which cannot be carried out (422)
+    │   ├── UnprocessableError    44   … of the right form, which cannot be carried out (422)
+    │   └── UnsupportedMediaError 75   … whose body is of a kind that is not read (415)
     ├── UnknownHandlerError       45   no handler of this name (404)
     ├── HandlerNotAllowedError    46   a handler that may not be reached this way (403)
     ├── LocationError             47   a file or object that cannot be read or written
@@ -149,6 +150,13 @@ class UnprocessableError(RequestError):
 
     exit_code = 44
     status = 422
+
+
+class UnsupportedMediaError(RequestError):
+    """A body is of a kind that is not read."""
+
+    exit_code = 75
+    status = 415
 
 
 class UnknownHandlerError(MillraceError):

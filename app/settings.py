@@ -70,9 +70,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     api_tokens: Annotated[
         dict[str, str],
-        _about("bearer tokens that the API takes, `sha256:scope,…` with `*` for every scope; unset: any caller"),
+        _about("the API's bearer tokens, `sha256:scope+scope,…`, `*` for every scope; unset: whom the gateway lets in"),
     ] = {}
     api_min_client_version: Annotated[str, _about("the oldest `x-client-version` that the API answers")] = ""
+    default_bucket_name: Annotated[str, _about("the bucket of `put-json-to-file` where a request gives no path")] = ""
     state_table: Annotated[str, _about("the DynamoDB table of a pipeline that keeps state")] = ""
     metrics_namespace: Annotated[str, _about("CloudWatch namespace of the metrics")] = "Millrace"
     log_level: Annotated[str, _about("`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"

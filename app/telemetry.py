@@ -87,7 +87,8 @@ def bound(fields: Mapping[str, object], level: str | None = None) -> Iterator[No
     try:
         yield
     finally:
-        logger.setLevel(before)
+        if level is not None:  # setting a level, even the same, empties the caches of all loggers
+            logger.setLevel(before)
         _bound.reset(token)
 
 

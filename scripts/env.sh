@@ -25,8 +25,9 @@ _need_venv() {
     stamp="$venv/.installed-$group"
     cmp -s "$root/requirements/$group.txt" "$stamp" || missing+=("$group")
   done
-  # A clone that was moved has commands that point to where it was.
-  grep -qsF "$venv/bin/" "$venv/bin/millrace" && [ ${#missing[@]} -eq 0 ] && return 0
+  # A clone that was moved has commands that point to where it was; an old environment lacks the newest command.
+  grep -qsF "$venv/bin/" "$venv/bin/millrace" && [ -e "$venv/bin/handle-lambda-request" ] && [ ${#missing[@]} -eq 0 ] &&
+    return 0
 
   if [ -e "$venv" ] && { ! "$venv/bin/python" -m pip --version || ! grep -qF "$venv/bin/" "$venv/bin/pip"; } >/dev/null 2>&1; then
     rm -rf "$venv" # half made, or made for another place

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from app import aws
+from app.handlers.invocation import process_settings
 from tests.emulator_for_tests import rie
 
 if TYPE_CHECKING:
@@ -38,5 +39,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }.items():
         monkeypatch.setenv(name, value)
     aws.forget()
+    process_settings.cache_clear()
     yield
     aws.forget()
+    process_settings.cache_clear()

@@ -150,7 +150,10 @@ def run(
 
 def legible(text: str) -> str:
     """An id that somebody else has sent, as one short word of printable ASCII."""
-    return "".join(letter for letter in text[:ID_CHARACTERS] if "!" <= letter <= "~")
+    text = text[:ID_CHARACTERS]
+    if text.isascii() and text.isprintable() and " " not in text:  # as nearly all are
+        return text
+    return "".join(letter for letter in text if "!" <= letter <= "~")
 
 
 def _line_of(error: MillraceError) -> tuple[str, str]:

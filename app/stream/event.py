@@ -144,7 +144,8 @@ def _refuse(source: object) -> None:
 
 def _shown(value: object) -> str:
     """A name from an event as one short word: an event made by hand may hold anything."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value)[:60])
+    text = value[:60] if isinstance(value, str) else f"a {type(value).__name__}"
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _sort_of(document: object) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from app.errors import RequestError, SettingsError
-from app.handlers.api.problem import UnsupportedMediaError
+from app.errors import RequestError, SettingsError, UnsupportedMediaError
 from app.handlers.invocation import legible
 from app.telemetry import LEVELS
 

@@ -34,13 +34,6 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     field: Annotated[str, msgspec.Meta(description="The place at fault: $.features.t1, query.limit, path.id.")] = ""
 
 
-class UnsupportedMediaError(RequestError):
-    """A body is of a kind that is not read."""
-
-    exit_code = 75
-    status = 415
-
-
 def problem_of(error: MillraceError, request_id: str) -> Answer:
     """The answer for an error."""
     status = error.status

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
     from app.handlers.invocation import Invocation
     from app.settings import Settings
-
-BUCKET_VARIABLE = "DEFAULT_BUCKET_NAME"
 
 LEVELS = 500
 """How deeply JSON may be nested: Python reads and writes about twice as many, less what the stack holds already."""
@@ -115,9 +112,9 @@ class PutJSONToFileHandler(LambdaHandler[PutJSONToFileRequest, PutJSONToFileResp
         self.default_bucket = default_bucket
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:  # noqa: ARG003 - the variable is not Millrace's own
-        """Takes the bucket from `DEFAULT_BUCKET_NAME`."""
-        return cls(os.environ.get(BUCKET_VARIABLE, "").strip())
+    def open(cls, settings: Settings) -> Self:
+        """Takes the bucket from the settings."""
+        return cls(settings.default_bucket_name)
 
     def handle(self, request: PutJSONToFileRequest, invocation: Invocation) -> PutJSONToFileResponse:
         """Writes the content.
@@ -138,7 +135,7 @@ class PutJSONToFileHandler(LambdaHandler[PutJSONToFileRequest, PutJSONToFileResp
 
     def _scratch(self, data: bytes, request_id: str) -> str:
         if not self.default_bucket:
-            raise SettingsError(f"{BUCKET_VARIABLE} is not set: name a bucket, or give a path in the request")
+            raise SettingsError("DEFAULT_BUCKET_NAME is not set: name a bucket, or give a path in the request")
         place = request_id or str(uuid.uuid4())
         return f"s3://{self.default_bucket}/scratch/{place}/{hashlib.sha256(data).hexdigest()}"
 

@@ -169,8 +169,7 @@ class TestPut:
             put_json(event)
 
 
-def test_content_may_be_null_and_path_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEFAULT_BUCKET_NAME", "rides")
-    assert PutJSONToFileHandler.open(Settings()).default_bucket == "rides"
+def test_content_may_be_null_and_path_too() -> None:
+    assert PutJSONToFileHandler.open(Settings(default_bucket_name="rides")).default_bucket == "rides"
     request = PutJSONToFileHandler.decode({"content": None, "path": None})
     assert (request.content, request.path) == (None, None)
