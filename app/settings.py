@@ -51,6 +51,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model_location: Annotated[
         str, _about("a folder or `s3://…` that holds bundles; unset means those of this repository")
     ] = ""
+    technique_run_id: Annotated[str, _about("the same for the technique model of the pipelines of alerts")] = ""
+    cluster_run_id: Annotated[str, _about("the same for what their clustering has learned")] = ""
+    lookup_table: Annotated[
+        str, _about("analysts' techniques for alert texts: a DynamoDB table, or a file that ends in `.csv`")
+    ] = ""
     test_run: Annotated[bool, _about("compute, publish nothing, return everything")] = False
     partial_responses: Annotated[
         bool, _about("the mapping honours `ReportBatchItemFailures`: return what is not safe, not the batch")
@@ -75,6 +80,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_min_client_version: Annotated[str, _about("the oldest `x-client-version` that the API answers")] = ""
     default_bucket_name: Annotated[str, _about("the bucket of `put-json-to-file` where a request gives no path")] = ""
     state_table: Annotated[str, _about("the DynamoDB table of a pipeline that keeps state")] = ""
+    state_location: Annotated[
+        str, _about("a folder or `s3://…` for state that is too large for an item of that table")
+    ] = ""
     metrics_namespace: Annotated[str, _about("CloudWatch namespace of the metrics")] = "Millrace"
     log_level: Annotated[str, _about("`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"
 

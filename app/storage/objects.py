@@ -40,6 +40,9 @@ class Objects(Protocol):
     def get(self, name: str) -> bytes | None:
         """An object's bytes, or None when there is none of that name."""
 
+    def delete(self, name: str) -> None:
+        """Deletes an object; that there is none of that name is as good."""
+
     def names(self, prefix: str = "") -> Iterator[str]:
         """The names that begin with `prefix`, sorted."""
 
@@ -106,6 +109,13 @@ class FolderObjects:
         except OSError as error:
             raise CloudError(f"{path}: cannot be read: {error.strerror}") from error
 
+    def delete(self, name: str) -> None:
+        """Deletes a file."""
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise CloudError(f"{self.root}: cannot delete {name}: {error.strerror}") from error
+
     def names(self, prefix: str = "") -> Iterator[str]:
         """Lists files, without those still being written."""
         found = (path for path in self._folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -146,6 +156,13 @@ class S3Objects:
         except (BotoCoreError, ClientError) as error:
             raise aws.explained(error, f"{self.root}/{name}") from error
         return body
+
+    def delete(self, name: str) -> None:
+        """Deletes an object; S3 does not say whether there was one."""
+        try:
+            aws.client("s3").delete_object(Bucket=self._bucket, Key=self._prefix + name)
+        except (BotoCoreError, ClientError) as error:
+            raise aws.explained(error, f"{self.root}/{name}") from error
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """Lists keys, in S3's order, which is sorted."""

@@ -19,6 +19,7 @@ from app.errors import CloudError, StateConflictError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+LARGEST_VALUE_BYTES = 390_000  # an item takes 400 KB with its names, its key and its position
 _BATCH_GET_ITEMS = 100  # BatchGetItem's own limit
 _THROTTLED_CALLS = 6  # with the pauses between them about three seconds: the batch comes again anyway
 _PAUSE_BASE_S = 0.05  # a throttled table frees up within a second
@@ -103,7 +104,17 @@ class DynamoDbState:
         return loaded
 
     def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
-        """Puts the item under a condition on the position that it had when it was read."""
+        """Puts the item under a condition on the position that it had when it was read.
+
+        Raises:
+            StateConflictError: It has another one now.
+            CloudError: The value is larger than an item may be, or DynamoDB does not answer.
+        """
+        if len(staged.value) > LARGEST_VALUE_BYTES:
+            raise CloudError(
+                f"state of {key!r} has {len(staged.value)} bytes, more than an item of {self._table} takes: "
+                "set STATE_LOCATION to a folder or s3://… for it"
+            )
         item = {
             "state_key": {"S": key},
             "value": {"B": staged.value},

@@ -7,7 +7,8 @@ from its first row on, with the same ids.
 After a reshard a producer may go on for a while with the old shards in mind: its aggregates then hold records whose
 hash key another shard holds. `FOREIGN_RECORDS` says what becomes of these (`docs/decisions/0012-aggregation.md`):
 
-    keep        they are processed like all others: at least once whoever produced them, and no call is made
+    keep        they are processed like all others: at least once whoever produced them, and no call is made; for a
+                pipeline with state the same as `quarantine`
     skip        they are left out, and counted: for the Kinesis Producer Library alone, which puts them again itself
     quarantine  they are set aside as `foreign_record`
 """

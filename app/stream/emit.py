@@ -1,8 +1,9 @@
 """The writer: outputs onto streams within the service's limits, in order per partition key, nothing lost.
 
 A later output of a key is sent only when the earlier one has been accepted, so a call carries a key at most once and
-calls run side by side across keys. Entries that fail are tried again, alone, after a jittered pause, until the time
-is up; what was never accepted stays unsafe in the tracker, and the shard resumes there.
+calls run side by side across keys; outputs of a role whose order means nothing need not wait. Entries that fail are
+tried again, alone, after a jittered pause, until the time is up; what was never accepted stays unsafe in the tracker,
+and the shard resumes there.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class _Lane:
     """The outputs of one batch for one stream: entries as columns, addressed by their index."""
 
     stream: str
+    ordered: bool = True
     rows: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     datas: list[bytes] = field(default_factory=list)
@@ -83,11 +85,14 @@ class _Lane:
     attempts: dict[int, int] = field(default_factory=dict)  # of entries that failed
 
     def add(self, rows: Sequence[int], keys: Sequence[str], datas: Sequence[bytes]) -> None:
-        """Adds entries, each behind the earlier ones of its key."""
+        """Adds entries, each behind the earlier ones of its key where order is asked for."""
         first = len(self.keys)
         self.rows += rows
         self.keys += keys
         self.datas += datas
+        if not self.ordered:
+            self.ready.extend(range(first, len(self.keys)))
+            return
         fresh = set(keys)
         if len(fresh) == len(keys) and self.busy.isdisjoint(fresh):
             self.busy |= fresh
@@ -152,18 +157,28 @@ class Emission:
         self.retried = 0
         self.accepted: Counter[str] = Counter()
         self._writer, self._tracker, self._deadline = writer, tracker, deadline
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[tuple[str, bool], _Lane] = {}
         self._calls: dict[_Call, tuple[_Lane, list[int], int]] = {}
         self._ended: SimpleQueue[_Call] = SimpleQueue()
         self._bytes = 0
         self._side_by_side = writer.concurrent_calls
         self._paused: list[tuple[float, _Lane, list[int]]] = []  # due when the deadline's remaining time is this
 
-    def add(self, stream: str, rows: Sequence[int], keys: Sequence[str], datas: Sequence[bytes]) -> None:
-        """Adds outputs for a stream, each of the row beside it, in order; the tracker must expect them already."""
-        lane = self._lanes.get(stream)
+    def add(
+        self, stream: str, rows: Sequence[int], keys: Sequence[str], datas: Sequence[bytes], *, ordered: bool = True
+    ) -> None:
+        """Adds outputs for a stream, each of the row beside it; the tracker must expect them already.
+
+        Args:
+            stream: Where to.
+            rows: The row that each is of.
+            keys: Partition keys.
+            datas: What is put.
+            ordered: Whether those of a key arrive in this order; else a call may hold a key more than once.
+        """
+        lane = self._lanes.get((stream, ordered))
         if lane is None:
-            lane = self._lanes[stream] = _Lane(stream)
+            lane = self._lanes[stream, ordered] = _Lane(stream, ordered)
         lane.add(rows, keys, datas)
 
     def push(self) -> None:
@@ -207,7 +222,8 @@ class Emission:
         call = self._writer.pool.submit(self._writer.service.put, lane.stream, keys, datas)
         self._calls[call] = (lane, entries, size)
         call.add_done_callback(self._ended.put)
-        self._lanes[lane.stream] = self._lanes.pop(lane.stream)  # last in turn now
+        turn = lane.stream, lane.ordered
+        self._lanes[turn] = self._lanes.pop(turn)  # last in turn now
         self._bytes += size
 
     def _collect(self, timeout_s: float) -> None:

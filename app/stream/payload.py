@@ -20,7 +20,7 @@ from __future__ import annotations
 import operator
 import re
 import zlib
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -50,14 +50,22 @@ _PIECE_BYTES = 1024 * 1024  # of a text that is counted through: what the counti
 _NOT_FINITE = re.compile(rb"(?:^|[\[:,])\s*(-?(?:NaN|Infinity))")
 
 T = TypeVar("T")
+MadeT_co = TypeVar("MadeT_co", covariant=True)
 
 
-def decode_payload(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T | Quarantine:
+class Decoder(Protocol[MadeT_co]):
+    """Text into a value: msgspec's decoder of a type, or a pipeline's own, which raises `ValueError` for bad text."""
+
+    def decode(self, buf: bytes, /) -> MadeT_co:
+        """The value of a text, which is UTF-8 and within the bounds of size and depth."""
+
+
+def decode_payload(payload: bytes, decoder: Decoder[T]) -> T | Quarantine:
     """One payload as a value of the decoder's type, or why it cannot be."""
     return decode_column([payload], decoder)[0]
 
 
-def decode_column(payloads: Sequence[bytes], decoder: msgspec.json.Decoder[T]) -> list[T | Quarantine]:
+def decode_column(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Quarantine]:
     """Each payload as a value of the decoder's type, or why it cannot be."""
     decode = decoder.decode
     if _all_plain(payloads):

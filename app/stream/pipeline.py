@@ -22,6 +22,12 @@ class Pipeline(Protocol[T]):
         name: As `PIPELINE` names it; also the stage in the ids of its outputs.
         record_type: The type that a record's JSON must have; the spine decodes and checks it. Records that do not fit
             are quarantined and never reach the pipeline.
+
+    It may also have, each with a default:
+        decoder: What makes a record of a text (`app.stream.payload.Decoder`), where that is not JSON of `record_type`.
+        roles: The stream roles that it emits to; by default the default role alone. Each must have a stream at start.
+        unordered_roles: Those of them whose outputs say all by themselves: the order of a partition key is not kept
+            there, so that many outputs of one key travel in one call.
     """
 
     name: str

@@ -33,14 +33,16 @@ class Placement:
         batch: Batch[Any],
         stage: str,
         *,
+        unordered: frozenset[str],
         settings: Settings,
         writer: Writer,
         quarantine: QuarantineDestination,
         deadline: Deadline,
         result: Result,
     ) -> None:
-        """Takes the batch, where its outcomes go and until when, and what is told of them."""
+        """Takes the batch, where its outcomes go and until when, the roles without order, and what is told of them."""
         self._batch, self._stage, self._settings, self._writer = batch, stage, settings, writer
+        self._unordered = unordered
         self._result = result
         self._publishes = not settings.test_run
         self._shown = len(batch) if settings.test_run else settings.response_results
@@ -168,12 +170,16 @@ class Placement:
         """Hands outputs to the writer, a stream role at a time."""
         self._tracker.expect(outputs.rows)
         if isinstance(outputs.roles, str):
-            self._emission.add(self._stream_for(outputs.roles), outputs.rows, outputs.keys, sealed)
+            self._add(outputs.roles, outputs, sealed)
             return
         for role in sorted(set(outputs.roles)):
             mine = [place for place, each in enumerate(outputs.roles) if each == role]
-            part = outputs.take(mine)
-            self._emission.add(self._stream_for(role), part.rows, part.keys, [sealed[place] for place in mine])
+            self._add(role, outputs.take(mine), [sealed[place] for place in mine])
+
+    def _add(self, role: str, outputs: Outputs, sealed: Sequence[bytes]) -> None:
+        """Hands the outputs of one role to the writer."""
+        ordered = role not in self._unordered
+        self._emission.add(self._stream_for(role), outputs.rows, outputs.keys, sealed, ordered=ordered)
 
     def _stream_for(self, role: str) -> str:
         stream = self._settings.stream_for(role)

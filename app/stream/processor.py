@@ -29,12 +29,11 @@ from app.telemetry import logger
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import msgspec
-
     from app.settings import Settings
     from app.storage.state import StateStore
     from app.stream.deadline import Deadline
     from app.stream.emit import Writer
+    from app.stream.payload import Decoder
     from app.stream.pipeline import Pipeline, StatefulPipeline
     from app.stream.quarantine import QuarantineDestination, QuarantinedRecord
 
@@ -93,7 +92,7 @@ class Processor:
         """
         self.pipeline = pipeline
         self.writer, self.quarantine, self.settings, self.store = writer, quarantine, settings, store
-        self.decoder: msgspec.json.Decoder[Any] = json_decoder(pipeline.record_type)
+        self.decoder: Decoder[Any] = getattr(pipeline, "decoder", None) or json_decoder(pipeline.record_type)
         if hasattr(pipeline, "state_keys") and store is None:
             raise SettingsError(f"pipeline {pipeline.name} keeps state: set STATE_TABLE to a DynamoDB table")
         self.row_s: float | None = None  # the pipeline's pace, from earlier chunks
@@ -134,6 +133,7 @@ class _Run:
         self._placement = Placement(
             batch,
             processor.pipeline.name,
+            unordered=getattr(processor.pipeline, "unordered_roles", frozenset()),
             settings=processor.settings,
             writer=processor.writer,
             quarantine=processor.quarantine,

@@ -9,7 +9,9 @@ import msgspec
 
 from app import telemetry
 from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
+from app.settings import DEFAULT_ROLE, KEEP, QUARANTINE
 from app.storage.objects import open_objects
+from app.storage.spilling import SpillingState
 from app.storage.state import DynamoDbState
 from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Context, Deadline
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from app.settings import Settings
+    from app.storage.state import StateStore
     from app.stream.batch import Batch
     from app.stream.pipeline import Pipeline, StatefulPipeline
 
@@ -72,19 +75,28 @@ class Runtime:
         names = {settings.pipeline, *settings.pipelines.values()}
         for name in sorted(names - set(pipelines)):
             raise UnknownPipelineError(f"no pipeline {name!r}: set PIPELINE to one of {', '.join(sorted(pipelines))}")
-        if not settings.output_stream and not settings.test_run:
-            raise NoOutputStreamError("OUTPUT_STREAM is not set: name the stream for results, or set TEST_RUN=True")
         if service is None:
             # A test run publishes nothing; the generated client asks for no credentials until it is called.
             service = GeneratedPutRecords() if settings.test_run else SignedPutRecords(CONCURRENT_CALLS)
         self.writer = Writer(service)
         self.objects = open_objects(settings.quarantine_location) if settings.quarantine_location else None
         quarantine = QuarantineDestination(settings.quarantine_stream, self.objects, warns=not settings.test_run)
-        self._splitter = Splitter(settings.foreign_records)
-        store = DynamoDbState(settings.state_table) if settings.state_table else None
+        store = _open_state(settings)
+        opened = {name: pipelines[name](settings) for name in names}
+        for pipeline in opened.values():
+            _check_roles(pipeline, settings)
         self._processors = {
-            name: Processor(pipelines[name](settings), self.writer, quarantine, settings, store) for name in names
+            name: Processor(pipeline, self.writer, quarantine, settings, store) for name, pipeline in opened.items()
         }
+        self._splitters = {name: Splitter(self.foreign_policy(pipeline)) for name, pipeline in sorted(opened.items())}
+
+    def foreign_policy(self, pipeline: Pipeline[Any] | StatefulPipeline[Any]) -> str:
+        """What becomes of another shard's records in aggregates: with state they are never kept.
+
+        Such a record's position is another shard's: to its key it may look applied before, and be lost.
+        """
+        policy = self.settings.foreign_records
+        return QUARANTINE if policy == KEEP and hasattr(pipeline, "state_keys") else policy
 
     def processor_for(self, stream: str) -> Processor:
         """The processor of a stream's records."""
@@ -128,8 +140,9 @@ class Runtime:
             MillraceError: Nothing of the batch could be made safe, for a reason that a person must mend.
         """
         deadline = Deadline.of(context, self.settings.deadline_margin_ms)
-        batch, faults, counts = self._splitter.split(*read_event(event))
-        processor = self.processor_for(batch.stream)
+        whole, unread = read_event(event)
+        processor = self.processor_for(whole.stream)
+        batch, faults, counts = self._splitters[self.settings.pipeline_for(whole.stream)].split(whole, unread)
         result = processor.process(batch, faults, deadline)
         result.counts.update(counts)
         self._measure(processor, batch, result, measure or self._measure_with)
@@ -170,6 +183,29 @@ class Runtime:
             milliseconds["iterator_age"] = round((time.time() - batch.arrivals_s[-1]) * 1000)
         dimensions = {"pipeline": processor.pipeline.name, "stream": batch.stream}
         measure(self.settings.metrics_namespace, dimensions, counts, milliseconds)
+
+
+def _open_state(settings: Settings) -> StateStore | None:
+    """Where state is kept, as the settings say."""
+    if not settings.state_table:
+        return None
+    table = DynamoDbState(settings.state_table)
+    return SpillingState(table, open_objects(settings.state_location)) if settings.state_location else table
+
+
+def _check_roles(pipeline: Pipeline[Any] | StatefulPipeline[Any], settings: Settings) -> None:
+    """Refuses to start a pipeline of which a role has no stream."""
+    roles: tuple[str, ...] = getattr(pipeline, "roles", (DEFAULT_ROLE,))
+    missing = [role for role in roles if not settings.stream_for(role)]
+    if not missing or settings.test_run:
+        return
+    if missing == [DEFAULT_ROLE]:
+        raise NoOutputStreamError("OUTPUT_STREAM is not set: name the stream for results, or set TEST_RUN=True")
+    pairs = ",".join(f"{role}:<stream>" for role in roles)
+    raise NoOutputStreamError(
+        f"pipeline {pipeline.name} emits to {', '.join(roles)}, and {', '.join(missing)} has no stream: "
+        f"set OUTPUT_STREAMS={pairs}, or TEST_RUN=True"
+    )
 
 
 def _decoded(data: bytes) -> object:

@@ -40,6 +40,9 @@ class Changed:
     def put(self, name: str, data: bytes) -> None:
         raise NotImplementedError
 
+    def delete(self, name: str) -> None:
+        raise NotImplementedError
+
     def names(self, prefix: str = "") -> Iterator[str]:
         raise NotImplementedError
 

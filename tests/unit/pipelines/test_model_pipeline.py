@@ -289,6 +289,9 @@ class MemoryObjects:
     def get(self, name: str) -> bytes | None:
         return self._found.get(name)
 
+    def delete(self, name: str) -> None:
+        self._found.pop(name, None)
+
     def names(self, prefix: str = "") -> Any:
         return iter(sorted(name for name in self._found if name.startswith(prefix)))
 

@@ -12,7 +12,7 @@ from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipeline
 from app.settings import Settings
 from app.stream.runtime import Runtime
 from app.stream.testing import FakeStreams, event_of, sequence_number
-from tests.pipelines_for_tests import EchoPipeline
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
 from tests.spine import orders
 
 if TYPE_CHECKING:
@@ -76,6 +76,26 @@ def test_settings_that_cannot_work_are_refused_at_start() -> None:
         runtime(pipelines={"stream": "nope"})
     with pytest.raises(NoOutputStreamError, match="set TEST_RUN=True"):
         runtime(output_stream="")
+
+
+class ThreeRoles(EchoPipeline):
+    roles = ("first", "second")
+
+
+def test_each_role_of_a_pipeline_needs_a_stream_at_start() -> None:
+    pipelines: Any = {"echo": lambda _settings: ThreeRoles()}
+    Runtime(Settings(pipeline="echo", output_streams={"first": "a", "second": "b"}), pipelines, FakeStreams())
+    Runtime(Settings(pipeline="echo", test_run=True), pipelines, FakeStreams())
+    with pytest.raises(NoOutputStreamError, match="second has no stream: set OUTPUT_STREAMS=first:<stream>,second"):
+        Runtime(Settings(pipeline="echo", output_streams={"first": "a"}), pipelines, FakeStreams())
+
+
+@pytest.mark.parametrize(("policy", "stateful_policy"), [("keep", "quarantine"), ("skip", "skip")])
+def test_records_of_another_shard_never_meet_a_pipeline_with_state(policy: str, stateful_policy: str) -> None:
+    opened = runtime(foreign_records=policy)
+    stateful: Any = CountingPipeline()
+    assert opened.foreign_policy(EchoPipeline()) == policy
+    assert opened.foreign_policy(stateful) == stateful_policy
 
 
 def test_without_a_quarantine_there_is_a_warning_at_start(capsys: pytest.CaptureFixture[str]) -> None:

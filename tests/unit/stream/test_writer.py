@@ -152,3 +152,33 @@ def test_one_stream_with_much_to_send_does_not_keep_another_from_starting() -> N
 @pytest.mark.parametrize(("size", "key", "fits"), [(1_048_320, "k" * 256, True), (1_048_321, "k" * 256, False)])
 def test_a_record_may_fill_its_limit_to_the_byte(size: int, key: str, *, fits: bool) -> None:
     assert Writer(FakeStreams()).fits("output", key, b"x" * size) == fits
+
+
+def test_outputs_without_order_share_a_call_although_they_share_a_key() -> None:
+    streams = FakeStreams()
+    tracker = Tracker(1200)
+    emission = Writer(streams).begin(tracker, Deadline(5))
+    tracker.expect(range(1200))
+    emission.add("output", range(1200), ["tenant"] * 1200, [b"{}"] * 1200, ordered=False)
+    tracker.settle(range(1200))
+    emission.finish()
+    assert tracker.prefix == 1200
+    assert len(streams.calls) == 3
+
+
+def test_an_output_without_order_that_is_refused_is_put_again_and_waits_for_nobody() -> None:
+    refused: list[str] = []
+
+    def fault(_stream: str, keys: Sequence[str]) -> dict[int, str]:
+        refused.extend(keys)
+        return {0: "ProvisionedThroughputExceededException"} if len(refused) == len(keys) else {}
+
+    streams = FakeStreams(fault)
+    tracker = Tracker(3)
+    emission = Writer(streams).begin(tracker, Deadline(5))
+    tracker.expect(range(3))
+    emission.add("output", range(3), ["tenant"] * 3, [b"0", b"1", b"2"], ordered=False)
+    tracker.settle(range(3))
+    emission.finish()
+    assert tracker.prefix == 3
+    assert [data for _, data in streams.records["output"]] == [b"1", b"2", b"0"]

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.errors import CloudError, StateConflictError
+from app.storage.objects import FolderObjects
+from app.storage.spilling import SpillingState
+from app.storage.state import MemoryState, Position, Stored
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIRST, SECOND = Position(1), Position(2)
+LARGE, LARGER = b"x" * 100, b"y" * 200
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> FolderObjects:
+    return FolderObjects(tmp_path)
+
+
+def test_a_small_value_stays_in_the_table(objects: FolderObjects) -> None:
+    table = MemoryState()
+    SpillingState(table, objects, 50).commit("a", Stored(b"small", FIRST), None)
+
+    assert table.stored["a"].value == b"small"
+    assert list(objects.names()) == []
+
+
+def test_a_large_value_is_an_object_and_comes_back(objects: FolderObjects) -> None:
+    table = MemoryState()
+    SpillingState(table, objects, 50).commit("a", Stored(LARGE, FIRST), None)
+
+    assert len(table.stored["a"].value) < 150
+    assert SpillingState(table, objects, 50).load(["a", "b"]) == {"a": Stored(LARGE, FIRST)}
+
+
+def test_the_former_object_is_deleted(objects: FolderObjects) -> None:
+    state = SpillingState(MemoryState(), objects, 50)
+    state.commit("a", Stored(LARGE, FIRST), None)
+    state.load(["a"])
+    state.commit("a", Stored(LARGER, SECOND), FIRST)
+
+    assert len(list(objects.names())) == 1
+    assert state.load(["a"])["a"].value == LARGER
+
+
+def test_a_value_that_became_small_leaves_no_object(objects: FolderObjects) -> None:
+    state = SpillingState(MemoryState(), objects, 50)
+    state.commit("a", Stored(LARGE, FIRST), None)
+    state.commit("a", Stored(b"small", SECOND), FIRST)
+
+    assert list(objects.names()) == []
+
+
+def test_the_writer_that_comes_second_leaves_the_first_ones_state(objects: FolderObjects) -> None:
+    table = MemoryState()
+    first, second = SpillingState(table, objects, 50), SpillingState(table, objects, 50)
+    first.load(["a"])
+    second.load(["a"])
+    first.commit("a", Stored(LARGE, FIRST), None)
+
+    with pytest.raises(StateConflictError):
+        second.commit("a", Stored(LARGER, FIRST), None)
+
+    assert second.load(["a"])["a"].value == LARGE
+    assert len(list(objects.names())) == 1
+
+
+def test_a_commit_whose_answer_was_lost_keeps_its_object(objects: FolderObjects) -> None:
+    class AnswerLost(MemoryState):
+        """Its client tries again by itself, and is told of a conflict with its own first try."""
+
+        def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
+            super().commit(key, staged, expected)
+            super().commit(key, staged, expected)
+
+    table = AnswerLost()
+    with pytest.raises(StateConflictError):
+        SpillingState(table, objects, 50).commit("a", Stored(LARGE, FIRST), None)
+
+    assert SpillingState(table, objects, 50).load(["a"])["a"].value == LARGE
+
+
+def test_a_damaged_object_is_told(objects: FolderObjects) -> None:
+    state = SpillingState(MemoryState(), objects, 50)
+    state.commit("a", Stored(LARGE, FIRST), None)
+    [name] = objects.names()
+    objects.put(name, LARGER)
+
+    with pytest.raises(CloudError, match="is not the state that was written"):
+        state.load(["a"])
+
+
+def test_an_object_that_is_gone_is_a_conflict(objects: FolderObjects) -> None:
+    state = SpillingState(MemoryState(), objects, 50)
+    state.commit("a", Stored(LARGE, FIRST), None)
+    [name] = objects.names()
+    objects.delete(name)
+
+    with pytest.raises(StateConflictError):
+        state.load(["a"])
+
+
+def test_a_value_that_looks_like_a_pointer_is_kept_apart(objects: FolderObjects) -> None:
+    table = MemoryState()
+    state = SpillingState(table, objects, 500)
+    state.commit("a", Stored(LARGE * 9, FIRST), None)
+    pointer = table.stored["a"].value
+
+    state.commit("b", Stored(pointer, FIRST), None)
+
+    assert state.load(["b"])["b"].value == pointer
