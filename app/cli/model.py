@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.model_evaluate import evaluate_one
 from app.errors import DigestMismatchError, ModelError, SettingsError, UnknownRunError
 from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles
 from app.runtime import PIPELINES
@@ -42,11 +43,12 @@ _METRICS_SHOWN = 3  # in the list; `show` has them all
 
 def register(cli: typer.Typer) -> None:
     """Adds the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Model bundles: bring one in, list, show and verify them.")
+    group = typer.Typer(no_args_is_help=True, help="Model bundles: bring one in, list, show, verify and measure them.")
     group.command("import")(import_one)
     group.command("list")(list_all)
     group.command("show")(show_one)
     group.command("verify")(verify)
+    group.command("evaluate")(evaluate_one)
     cli.add_typer(group, name="model")
 
 
