@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     technique_run_id: Annotated[str, _about("the same for the technique model of the pipelines of alerts")] = ""
     cluster_run_id: Annotated[str, _about("the same for what their clustering has learned")] = ""
+    alerts_tenant: Annotated[str, _about("whose alerts are that do not say")] = "default"
     lookup_table: Annotated[
         str, _about("analysts' techniques for alert texts: a DynamoDB table, or a file that ends in `.csv`")
     ] = ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.doctor.finding import Finding, Severity
-from app.runtime import PIPELINES
+from app.runtime import PIPELINES, ROLES, STATEFUL
+from app.settings import DEFAULT_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,14 +46,8 @@ def examine_settings(settings: Settings, source: str, where: str, change: Setter
             "records are acknowledged, and no result is published: their predictions are lost",
             change(TEST_RUN="False"),
         )
-    elif not settings.output_stream:
-        yield Finding(
-            Severity.ERROR,
-            where,
-            "OUTPUT_STREAM is not set",
-            "results would have nowhere to go, so nothing starts",
-            change(OUTPUT_STREAM="NAME"),
-        )
+    else:
+        yield from _destinations(settings, where, change)
     if not (settings.quarantine_stream or settings.quarantine_location):
         yield Finding(
             Severity.WARNING,
@@ -62,6 +57,38 @@ def examine_settings(settings: Settings, source: str, where: str, change: Setter
             change(QUARANTINE_STREAM=f"{source}-quarantine"),
         )
     yield from _loops(settings, source, where, change)
+
+
+def _destinations(settings: Settings, where: str, change: Setter) -> Iterator[Finding]:
+    """Roles without a stream, and state without a table."""
+    names = {settings.pipeline, *settings.pipelines.values()}
+    roles = {role for name in names for role in ROLES.get(name, (DEFAULT_ROLE,))}
+    missing = sorted(role for role in roles if not settings.stream_for(role))
+    if DEFAULT_ROLE in missing:
+        yield Finding(
+            Severity.ERROR,
+            where,
+            "OUTPUT_STREAM is not set",
+            "results would have nowhere to go, so nothing starts",
+            change(OUTPUT_STREAM="NAME"),
+        )
+    if further := [role for role in missing if role != DEFAULT_ROLE]:
+        pairs = {**settings.output_streams, **{role: f"alerts-{role}" for role in further}}
+        yield Finding(
+            Severity.ERROR,
+            where,
+            f"OUTPUT_STREAMS has no stream for {', '.join(further)}",
+            "results would have nowhere to go, so nothing starts",
+            change(OUTPUT_STREAMS=",".join(f"{role}:{stream}" for role, stream in pairs.items())),
+        )
+    if names & STATEFUL and not settings.state_table:
+        yield Finding(
+            Severity.ERROR,
+            where,
+            f"STATE_TABLE is not set, and {', '.join(sorted(names & STATEFUL))} keeps state",
+            "nothing starts",
+            change(STATE_TABLE="NAME"),
+        )
 
 
 def _loops(settings: Settings, source: str, where: str, change: Setter) -> Iterator[Finding]:

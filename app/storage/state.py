@@ -7,22 +7,18 @@ along a partition key through every reshard, so a position is comparable for the
 
 from __future__ import annotations
 
-import random
-import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
 from app.errors import CloudError, StateConflictError
+from app.storage.items import get_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 LARGEST_VALUE_BYTES = 390_000  # an item takes 400 KB with its names, its key and its position
-_BATCH_GET_ITEMS = 100  # BatchGetItem's own limit
-_THROTTLED_CALLS = 6  # with the pauses between them about three seconds: the batch comes again anyway
-_PAUSE_BASE_S = 0.05  # a throttled table frees up within a second
 
 
 class Position(NamedTuple):
@@ -83,24 +79,9 @@ class DynamoDbState:
         """Reads keys in calls of 100, again, after a pause, those that DynamoDB leaves unprocessed."""
         loaded: dict[str, Stored] = {}
         wanted = [{"state_key": {"S": key}} for key in dict.fromkeys(keys)]
-        throttled = 0
-        while wanted:
-            now, wanted = wanted[:_BATCH_GET_ITEMS], wanted[_BATCH_GET_ITEMS:]
-            request = {self._table: {"Keys": now, "ConsistentRead": True}}
-            try:
-                answer = aws.client("dynamodb").batch_get_item(RequestItems=request)
-            except (BotoCoreError, ClientError) as error:
-                raise aws.explained(error, f"state table {self._table}") from error
-            for item in answer["Responses"].get(self._table, []):
-                last = Position(int(item["sequence_number"]["S"]), int(item["sub_sequence_number"]["N"]))
-                loaded[item["state_key"]["S"]] = Stored(item["value"]["B"], last)
-            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-            if left:
-                throttled += 1
-                if throttled > _THROTTLED_CALLS:
-                    raise CloudError(f"state table {self._table}: throttled; give it more read capacity")
-                time.sleep(random.uniform(0, _PAUSE_BASE_S * 2**throttled))  # noqa: S311 - no secret
-            wanted += left
+        for item in get_items(self._table, wanted, f"state table {self._table}"):
+            last = Position(int(item["sequence_number"]["S"]), int(item["sub_sequence_number"]["N"]))
+            loaded[item["state_key"]["S"]] = Stored(item["value"]["B"], last)
         return loaded
 
     def commit(self, key: str, staged: Stored, expected: Position | None) -> None:

@@ -20,8 +20,12 @@ def set_(**changed: Any) -> list[Finding]:
     return list(examine_settings(settings, "rides", "environment", lambda **new: f"set {new}"))
 
 
+ALERT_STREAMS = {"enriched": "e", "incidents": "i", "tickets": "t"}
+
+
 def test_sound_settings_have_no_findings() -> None:
     assert set_() == []
+    assert set_(pipeline="alerts", output_stream="", output_streams=ALERT_STREAMS, state_table="state") == []
     assert set_(quarantine_stream="", quarantine_location="s3://aside") == []
 
 
@@ -34,6 +38,13 @@ def test_sound_settings_have_no_findings() -> None:
         ({"quarantine_stream": ""}, "warning", "no quarantine", "rides-quarantine"),
         ({"output_stream": "rides"}, "error", "results go to rides", "OUTPUT_STREAM"),
         ({"output_streams": {"tickets": "rides"}}, "error", "results go to rides", "OUTPUT_STREAM"),
+        (
+            {"pipeline": "alerts-technique", "output_stream": ""},
+            "error",
+            "OUTPUT_STREAMS has no stream for enriched",
+            "enriched:alerts-enriched",
+        ),
+        ({"pipeline": "alerts", "output_streams": ALERT_STREAMS}, "error", "STATE_TABLE is not set", "STATE_TABLE"),
         ({"quarantine_stream": "rides"}, "error", "which is the input", "QUARANTINE_STREAM"),
         ({"quarantine_stream": "counts"}, "warning", "which is the output", "QUARANTINE_STREAM"),
     ],
