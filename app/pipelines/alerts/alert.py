@@ -29,7 +29,8 @@ class AlertFault(Exception):  # noqa: N818 - a fault of the data, not of the pro
 
     Attributes:
         reason: A code in snake case: `missing_id`, `missing_time`, `missing_src`, `missing_dst`, `missing_name`,
-            `bad_id`, `bad_time`, `bad_field`, `alert_too_large`, `unknown_format`, `not_one_alert`.
+            `bad_id`, `bad_time`, `bad_field`, `alert_too_large`, `unknown_format`, `not_one_alert`, `not_json`,
+            `not_utf8`.
         message: What is wrong, where (the field's path), and how to mend it. It may quote the alert: never logged.
     """
 
