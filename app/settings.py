@@ -54,6 +54,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     technique_run_id: Annotated[str, _about("the same for the technique model of the pipelines of alerts")] = ""
     cluster_run_id: Annotated[str, _about("the same for what their clustering has learned")] = ""
     alerts_tenant: Annotated[str, _about("whose alerts are that do not say")] = "default"
+    alerts_chunk: Annotated[
+        int, msgspec.Meta(ge=1, le=100_000), _about("alerts that a step of the file path takes at a time")
+    ] = 20_000
     lookup_table: Annotated[
         str, _about("analysts' techniques for alert texts: a DynamoDB table, or a file that ends in `.csv`")
     ] = ""

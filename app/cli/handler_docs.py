@@ -20,12 +20,36 @@ if TYPE_CHECKING:
 
 RIDES = "/tmp/rides.json"  # noqa: S108 - a reader's example
 
+STATE = "STATE_TABLE=alerts-state "
+RUN = "day-0123456789abcdef"  # how a run is named, and below it its chunks
 EXAMPLES: dict[str, tuple[str, Any]] = {
     "bike-predict": ("", RECORD),
+    "create-cluster": (
+        STATE,
+        {"location": f"s3://alerts/scratch/output/classification/{RUN}.00000/input.json"},
+    ),
+    "create-flow": ("", {"location": f"s3://alerts/scratch/output/cluster/{RUN}/input_flow.json"}),
+    "enrich-with-technique": ("", {"location": "s3://alerts/input/day.json"}),
     "get-json-from-file": ("", {"path": RIDES}),
+    "process-cluster": (
+        STATE,
+        {"location": f"s3://alerts/scratch/response/cluster_out/{RUN}.00000/1/input.zip.out"},
+    ),
+    "process-enriched-with-technique": (
+        "",
+        {"location": f"s3://alerts/scratch/response/classification_out/{RUN}.00000/input_classification.json.out"},
+    ),
+    "process-flow": (
+        "",
+        {"location": f"s3://alerts/scratch/response/flow_out/{RUN}/input_flow.json.out"},
+    ),
     "put-json-to-file": ("", {"content": {"rides": [1, 2]}, "path": RIDES}),
     "router": ("ROUTER_HANDLERS=get-json-from-file ", {"handler": "get-json-from-file", "event": {"path": RIDES}}),
     "stream": ("TEST_RUN=True ", None),
+    "update-lookup-table": (
+        "LOOKUP_TABLE=/tmp/lookup.csv ",
+        {"corrections": [{"alert": "Web shell written to disk", "techniques": ["T1505.003"]}], "author": "ann"},
+    ),
 }
 """Of each handler the variables and the payload of an example; the stream's entry brings its own event."""
 

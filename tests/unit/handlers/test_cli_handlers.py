@@ -130,7 +130,8 @@ class TestThePage:
 
 def test_the_examples_do_what_they_say(tmp_path: Path) -> None:
     answers: dict[str, Any] = {}
-    for name in sorted(EXAMPLES, key=lambda name: name != "put-json-to-file"):  # the others read what it wrote
+    here = [name for name in EXAMPLES if "s3://" not in example(name)]  # the others need a bucket: test_alert_files.py
+    for name in sorted(here, key=lambda name: name != "put-json-to-file"):  # the others read what it wrote
         command = example(name).replace("/tmp/", f"{tmp_path}/")  # noqa: S108 - the reader's, not ours
         done = subprocess.run(
             ["bash", "-c", command.replace("millrace ", f"{sys.executable} -m app.cli ")],
@@ -142,6 +143,7 @@ def test_the_examples_do_what_they_say(tmp_path: Path) -> None:
         answers[name] = json.loads(done.stdout)
     assert answers["get-json-from-file"] == answers["router"] == {"content": {"rides": [1, 2]}}
     assert answers["bike-predict"]["predictions"][0]["prediction"]["pred_id"] == 123
+    assert answers["update-lookup-table"]["taken"] == 1
     assert answers["stream"]["predictions"][0]["prediction"] == answers["bike-predict"]["predictions"][0]["prediction"]
 
 

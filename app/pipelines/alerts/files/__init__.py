@@ -1,0 +1,1 @@
+"""Files of alerts: an object under `input/` comes out as clusters, flows and tickets under `output/`."""
