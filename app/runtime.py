@@ -6,13 +6,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from app import telemetry
+from app.pipelines.alerts.roles import ALERT_ROLES, TECHNIQUE_ROLES
 from app.settings import Settings, read_settings
 from app.stream.runtime import Measure, Opener, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.stream.pipeline import Pipeline
+    from app.stream.pipeline import Pipeline, StatefulPipeline
 
 
 def _open_bike(settings: Settings) -> Pipeline[Any]:
@@ -27,8 +28,31 @@ def _open_model(settings: Settings) -> Pipeline[Any]:
     return ModelPipeline.open(settings)
 
 
-PIPELINES: Mapping[str, Opener] = {"bike": _open_bike, "model": _open_model}
+def _open_alerts(settings: Settings) -> StatefulPipeline[Any]:
+    from app.pipelines.alerts.pipeline import AlertPipeline  # noqa: PLC0415 - the same
+
+    return AlertPipeline.open(settings)
+
+
+def _open_alerts_technique(settings: Settings) -> Pipeline[Any]:
+    from app.pipelines.alerts.pipeline import TechniquePipeline  # noqa: PLC0415 - the same
+
+    return TechniquePipeline.open(settings)
+
+
+PIPELINES: Mapping[str, Opener] = {
+    "alerts": _open_alerts,
+    "alerts-technique": _open_alerts_technique,
+    "bike": _open_bike,
+    "model": _open_model,
+}
 """Every pipeline by its name in `PIPELINE`, and how it is opened."""
+
+ROLES: Mapping[str, tuple[str, ...]] = {"alerts": ALERT_ROLES, "alerts-technique": TECHNIQUE_ROLES}
+"""The stream roles of the pipelines that emit to others than the default one: known without opening them."""
+
+STATEFUL = frozenset({"alerts"})
+"""The pipelines that keep state: they need `STATE_TABLE`."""
 
 
 def open_runtime(settings: Settings | None = None, measure: Measure = telemetry.emit_metrics) -> Runtime:

@@ -18,6 +18,9 @@ from rich.console import Console
 
 from app.errors import MillraceError, SettingsError
 from benchmarks import report
+from benchmarks.alerts import measure_alerts
+from benchmarks.alerts_contract import QUICK_SIZES, AlertOptions, Sizes
+from benchmarks.alerts_texts import RULES
 from benchmarks.api import measure_api
 from benchmarks.floor.build import build
 from benchmarks.models import LINEAR, TREES, write_models
@@ -42,6 +45,7 @@ class Part(StrEnum):
     START = "start"
     PUT_RECORDS = "put-records"
     API = "api"
+    ALERTS = "alerts"
 
 
 Parts = Annotated[list[Part] | None, typer.Argument(help="Which measurements; all of them without.")]
@@ -49,21 +53,38 @@ Quick = Annotated[bool, typer.Option("--quick", help="One pass of each: shows th
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything that was found to this file too.")]
 Image = Annotated[str, typer.Option(envvar="MILLRACE_IMAGE", help="Millrace's image, for its size.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Turns of each candidate, a quarter of a second or one pass each.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(envvar="BENCH_DATA", help="A folder with the rules' file and the AIT-ADS files, for the alerts."),
+]
+Most = Annotated[
+    int | None, typer.Option(min=1000, help="Alerts at the most; a million without, 100,000 with --quick.")
+]
 
 
 def bench(
-    parts: Parts = None, quick: Quick = False, json: JsonFile = None, image: Image = "", rounds: Rounds = Effort.rounds
+    parts: Parts = None,
+    *,
+    quick: Quick = False,
+    json: JsonFile = None,
+    image: Image = "",
+    rounds: Rounds = Effort.rounds,
+    data: Data = None,
+    most: Most = None,
 ) -> None:
     """Measure Millrace beside its peers, in the same run: medians, ratios and the aims.
 
-    About twelve minutes; benchmarks/README.md says what each row does.
+    About twelve minutes without the alerts, which take as long as --most says; benchmarks/README.md has each row.
     """
     if json is not None and not json.absolute().parent.is_dir():
         raise SettingsError(f"--json {json}: there is no such folder: make it first")
-    effort = QUICK if quick else Effort(rounds=rounds)
+    if data is not None and not (data / RULES).is_file():
+        raise SettingsError(f"--data {data}: holds no {RULES}: name the folder that does, or leave it out")
+    effort, sizes = (QUICK, QUICK_SIZES) if quick else (Effort(rounds=rounds), Sizes())
     progress = Console(stderr=True)
+    alerts = AlertOptions(sizes.up_to(most) if most else sizes, data and data.absolute())
     results = measure(
-        parts or list(Part), effort, image, lambda text: progress.print(f"[dim]{text}[/]", highlight=False)
+        parts or list(Part), effort, image, alerts, lambda text: progress.print(f"[dim]{text}[/]", highlight=False)
     )
     where = report.machine()
     console = Console()
@@ -75,7 +96,9 @@ def bench(
         json.write_bytes(msgspec.json.format(msgspec.json.encode(report.as_json(results)), indent=2) + b"\n")
 
 
-def measure(parts: list[Part], effort: Effort, image: str, tell: Callable[[str], None]) -> Results:
+def measure(
+    parts: list[Part], effort: Effort, image: str, alerts: AlertOptions, tell: Callable[[str], None]
+) -> Results:
     """Measures the parts."""
     results = Results()
     server, url = start_server()
@@ -86,6 +109,8 @@ def measure(parts: list[Part], effort: Effort, image: str, tell: Callable[[str],
             results.calls = measure_calls(environment(folder, url), effort)
         if Part.API in parts:
             results.api = measure_api(folder, effort, quick=effort is QUICK, tell=tell)
+        if Part.ALERTS in parts:
+            results.alerts = measure_alerts(folder, effort, alerts, quick=effort is QUICK, tell=tell)
         if {Part.CPU, Part.ACKNOWLEDGED, Part.START} & set(parts):
             tell("writing events and building the floor")
             events = write_events(folder)

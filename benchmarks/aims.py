@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.alerts_report import alert_aims
 from benchmarks.contract import MILLRACE
 from benchmarks.models import LINEAR, TREES
 from benchmarks.throughput import ACKNOWLEDGED, CPU, FULL
@@ -51,7 +52,7 @@ def aims(results: Results) -> list[Aim]:
     for start in results.starts:
         if start.candidate == MILLRACE:
             found += _of_start(start)
-    return found
+    return found + [Aim(*each) for each in alert_aims(results.alerts)]
 
 
 def _of_start(start: Start) -> list[Aim]:

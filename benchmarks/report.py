@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from benchmarks.aims import aims
+from benchmarks.alerts_report import show_alerts
 from benchmarks.api_report import show_api
 from benchmarks.contract import FLOOR, MILLRACE
 from benchmarks.throughput import ACKNOWLEDGED, CPU
@@ -71,6 +72,7 @@ def show(results: Results, console: Console) -> None:
     if results.calls:
         console.print(_calls(results.calls))
     show_api(results.api, console)
+    show_alerts(results.alerts, console)
     table = Table(title="aims", title_justify="left")
     for name in ("aim", "found", ""):
         table.add_column(name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmarks.alerts_contract import AlertResults
     from benchmarks.api import ApiResults
     from benchmarks.put_records import Call
     from benchmarks.start import Start
@@ -21,6 +22,7 @@ class Results:
         starts: The table of starts.
         calls: The table of PutRecords calls.
         api: The tables of the API; None where it was not measured.
+        alerts: The tables of the alerts; None where they were not measured.
         floor: Empty, or why there is no floor.
         agreed: How many predictions were compared before anything was timed; all agreed.
         image_mb: The image's size.
@@ -31,6 +33,7 @@ class Results:
     starts: list[Start] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     api: ApiResults | None = None
+    alerts: AlertResults | None = None
     floor: str = ""
     agreed: int = 0
     image_mb: float | None = None

@@ -11,6 +11,9 @@ from app.stream.mapping.event import build_event
 
 INPUT_STREAM = "passenger_events"
 OUTPUT_STREAM = "bike-predictions"
+ALERT_STREAM = "alerts"
+ALERT_PIPELINES = ("alerts",)
+"""How the names of the pipelines begin that read alerts."""
 
 RECORD: dict[str, Any] = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 123}
 

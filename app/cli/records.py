@@ -15,10 +15,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from app.cli.examples import INPUT_STREAM, OUTPUT_STREAM, RECORD
+from app.cli.examples import ALERT_PIPELINES, ALERT_STREAM, INPUT_STREAM, OUTPUT_STREAM, RECORD
 from app.cli.feeding import feed_aggregates, feed_stream
 from app.errors import EventError
 from app.pipelines.bike.synthetic import synthetic_rows
+from app.storage.tables import create_state_table
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.aggregation_writer import AGGREGATE_BYTES
 from app.stream.putrecords import SignedPutRecords, check_stream
@@ -39,8 +40,19 @@ Lines = Annotated[
     Path | None,
     typer.Argument(help="JSON lines, a record each, or - for standard input; without it the seed's record."),
 ]
-Input = Annotated[str, typer.Option("--stream", envvar="KINESIS_STREAM_INPUT", help="The stream to feed.")]
-Key = Annotated[str | None, typer.Option(help="Partition key of every record; else its pred_id, else its line.")]
+PipelineName = Annotated[
+    str, typer.Option("--pipeline", envvar="PIPELINE", help="Whose records: alerts, or any other.", show_default="bike")
+]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--stream", envvar="KINESIS_STREAM_INPUT", help=f"The stream to feed; else {INPUT_STREAM}, or {ALERT_STREAM}."
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(help="Partition key of every record; else its pred_id, else its line; of an alert its tenant."),
+]
 Rate = Annotated[float | None, typer.Option(min=0.1, help="Records a second; as fast as may be without.")]
 Aggregated = Annotated[
     bool, typer.Option("--aggregate", help="Pack records together, as the Kinesis Producer Library does.")
@@ -54,7 +66,8 @@ OutputName = Annotated[str, typer.Option("--stream", envvar="OUTPUT_STREAM", hel
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")]
 Pretty = Annotated[bool, typer.Option("--pretty", help="Indented JSON instead of a line a record.")]
 Start = Annotated[From, typer.Option("--from", help="All there is, or only what comes.")]
-Names = Annotated[list[str], typer.Argument(help="Names of streams.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Names of streams.", show_default=False)]
+StateTable = Annotated[str, typer.Option(help="A DynamoDB table for STATE_TABLE too.", show_default=False)]
 Shards = Annotated[int, typer.Option(min=1, help="Shards of each.")]
 
 
@@ -67,7 +80,8 @@ def register(cli: typer.Typer) -> None:
 
 def feed(
     lines: Lines = None,
-    stream: Input = INPUT_STREAM,
+    pipeline: PipelineName = "",
+    stream: Input = None,
     key: Key = None,
     rate: Rate = None,
     count: Count = None,
@@ -76,27 +90,27 @@ def feed(
 ) -> None:
     """Put records on a stream: the seed's one, a file of JSON lines, or made-up bike rows at a rate.
 
+    With --pipeline alerts a file is alerts of any format, an AIT-ADS table too, gzip or not; without one alerts are
+    made up.
+
     Examples: millrace feed;  millrace feed rows.jsonl;  millrace feed --rate 100 --count 5000;
-    millrace feed rows.jsonl --aggregate
+    millrace feed rows.jsonl --aggregate;  millrace feed --pipeline alerts ait_ads_shaw.csv.gz --rate 500
     """
-    if lines is None and rate is None and count is None:
-        payloads: list[bytes] | Iterator[bytes] = [msgspec.json.encode(RECORD)]
-        key, total = key or "1", 1
-    elif lines is None:
-        total = count or sys.maxsize
-        payloads = made_up(total)
+    alerts = pipeline.startswith(ALERT_PIPELINES)
+    stream = stream or (ALERT_STREAM if alerts else INPUT_STREAM)
+    total: int | None
+    if alerts:
+        from app.cli.alerts_feeding import alert_records  # noqa: PLC0415 - no other command pays for its formats
+
+        records, total = alert_records(lines, count, endless=rate is not None, key=key)
     else:
-        found = _read_lines(lines)
-        total = count or len(found)
-        payloads = itertools.islice(itertools.cycle(found), total)
+        records, total = _other_records(lines, count, key, at_a_rate=rate is not None)
     console = Console(stderr=True)
-    shown = None if total == sys.maxsize else total
-    records = ((key or _key_of(payload, number), payload) for number, payload in enumerate(payloads, 1))
     check_stream(SignedPutRecords(1), stream)
     done = aggregates = 0
     try:
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task(f"to {stream}", total=shown)
+            task = progress.add_task(f"to {stream}", total=total)
             if aggregate:
                 for fed, made in feed_aggregates(stream, records, rate, aggregate_bytes):
                     done, aggregates = done + fed, aggregates + made
@@ -108,6 +122,24 @@ def feed(
     finally:
         as_what = f" as {aggregates} aggregated record{'s' * (aggregates != 1)}" if aggregate else ""
         console.print(f"{done} record{'s' * (done != 1)} put on {stream}{as_what}", highlight=False)
+
+
+def _other_records(
+    lines: Path | None, count: int | None, key: str | None, *, at_a_rate: bool
+) -> tuple[Iterator[tuple[str, bytes]], int | None]:
+    """Records (partition key, data) of pipelines that read JSON, and how many where that is known."""
+    if lines is None and not at_a_rate and count is None:
+        payloads: list[bytes] | Iterator[bytes] = [msgspec.json.encode(RECORD)]
+        key, total = key or "1", 1
+    elif lines is None:
+        total = count or sys.maxsize
+        payloads = made_up(total)
+    else:
+        found = _read_lines(lines)
+        total = count or len(found)
+        payloads = itertools.islice(itertools.cycle(found), total)
+    shown = None if total == sys.maxsize else total
+    return ((key or _key_of(payload, number), payload) for number, payload in enumerate(payloads, 1)), shown
 
 
 def drain(
@@ -132,11 +164,16 @@ def drain(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def create(streams: Names, shards: Shards = 1) -> None:
-    """Create streams and wait until they are active; those that exist already are left alone."""
-    for stream in streams:
+def create(streams: Names = None, shards: Shards = 1, state_table: StateTable = "") -> None:
+    """Create streams, and a table for state, and wait until they are active; what exists already is left alone."""
+    if not streams and not state_table:
+        raise typer.BadParameter("name streams, or --state-table", param_hint="STREAMS")
+    for stream in streams or ():
         made = create_stream(stream, shards)
         sys.stdout.write(f"{stream}: {'created' if made else 'exists already'}\n")
+    if state_table:
+        made = create_state_table(state_table)
+        sys.stdout.write(f"table {state_table}: {'created' if made else 'exists already'}\n")
 
 
 def made_up(count: int, seed: int = 0) -> Iterator[bytes]:

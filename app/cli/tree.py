@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import bench, demo, doctor, handlers, mapping, model, quarantine, records, run
+from app.cli import alerts, bench, demo, doctor, handlers, mapping, model, quarantine, records, run
 
 
 def command_tree() -> typer.Typer:
@@ -17,7 +17,7 @@ def command_tree() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    for module in (run, handlers, mapping, records, quarantine, demo, model, doctor, bench):
+    for module in (run, handlers, mapping, records, alerts, quarantine, demo, model, doctor, bench):
         module.register(cli)
     try:
         from app.cloud.cli import app as cloud  # noqa: PLC0415 - the image does without the local cloud

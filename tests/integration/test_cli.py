@@ -213,7 +213,12 @@ class TestBadStarts:
         self.check(12, "OUTPUT_STREAM is not set")
 
     def test_unknown_pipeline(self) -> None:
-        self.check(11, "no pipeline 'bikes': set PIPELINE to one of bike", OUTPUT_STREAM="x", PIPELINE="bikes")
+        self.check(
+            11,
+            "no pipeline 'bikes': set PIPELINE to one of alerts, alerts-technique, bike",
+            OUTPUT_STREAM="x",
+            PIPELINE="bikes",
+        )
 
     def test_unknown_run_id(self) -> None:
         self.check(21, "RUN_ID 'nope' is not at", OUTPUT_STREAM="x", RUN_ID="nope")

@@ -23,7 +23,8 @@ NAMES = {candidate.name for candidate in CANDIDATES}
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a quick run finds: one pass of each candidate."""
     file = tmp_path_factory.mktemp("bench") / "found.json"
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file)]
+    parts = ["cpu", "acknowledged", "start", "put-records", "api"]  # the alerts have a test of their own
+    command = [sys.executable, "-m", "benchmarks", *parts, "--quick", "--json", str(file)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
     shown: dict[str, Any] = json.loads(file.read_bytes())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from app.errors import UnprocessableError
 from app.pipelines.alerts.attack import attack_table
 from app.pipelines.alerts.files.cluster_job import ClustersJob, Opened
 from app.pipelines.alerts.files.jobs import FlowsJob, ResolverJob
@@ -92,11 +93,19 @@ class _Asked:
         return self._opening.resolver.resolve(alerts)
 
 
-def bundle(flow: Flow) -> bytes:
-    """A flow as an Attack Flow bundle, the same bytes for the same flow."""
-    from app.pipelines.alerts.stix import bundle_of  # noqa: PLC0415 - see above
+def bundle(flow: Flow, tenant: str) -> bytes:
+    """A tenant's flow as an Attack Flow bundle, the same bytes for the same flow.
 
-    return msgspec.json.encode(bundle_of(flow, attack_table()), order="deterministic")
+    Raises:
+        UnprocessableError: It breaks a rule of the format.
+    """
+    from app.pipelines.alerts.stix import bundle_of  # noqa: PLC0415 - see above
+    from app.pipelines.alerts.stix_check import check_bundle  # noqa: PLC0415
+
+    made = bundle_of(flow, attack_table(), tenant=tenant)
+    if faults := check_bundle(made):
+        raise UnprocessableError(f"flow {flow.flow_id}: its bundle breaks a rule of Attack Flow: {faults[0]}")
+    return msgspec.json.encode(made, order="deterministic")
 
 
 def flows(summaries: Sequence[ClusterSummary], config: Mapping[str, Any]) -> Iterable[Flow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.pipelines.alerts.files import rows
+from app.pipelines.alerts import tickets as rows
 from app.pipelines.alerts.files.enrich import user_ids
 from app.pipelines.alerts.files.plan import ORDERED, need
 from app.pipelines.alerts.files.seam import json_lines
@@ -86,7 +86,7 @@ def results_of(
         "global_metrics.json": ORDERED.encode(rows.global_metrics(mine)),
     }
     if room.bundle is not None:
-        files |= {f"flow-{flow.flow_id}.stix.json": room.bundle(flow) for flow in flows}
+        files |= {f"flow-{flow.flow_id}.stix.json": room.bundle(flow, plan.tenant) for flow in flows}
     return Results(files, tickets, len(flows))
 
 

@@ -34,7 +34,7 @@ class Room:
         jobs: Who tells techniques, clusters and flows.
         documents: Who reads alerts.
         known: What is known of techniques without a model: alerts' own, analysts' corrections, the catalogue of rules.
-        bundle: A flow as STIX, if it is wanted.
+        bundle: A tenant's flow as STIX, if it is wanted.
         table: ATT&CK.
         is_late: Whether nothing new may be started.
     """
@@ -44,7 +44,7 @@ class Room:
     jobs: Jobs
     documents: Documents
     known: Resolver
-    bundle: Callable[[Flow], bytes] | None = None
+    bundle: Callable[[Flow, str], bytes] | None = None
     table: AttackTable = field(default_factory=attack_table)
     is_late: Callable[[], bool] = _never
 

@@ -147,7 +147,12 @@ def small_jobs(texts: Mapping[str, str] = TECHNIQUES) -> Jobs:
 def small_room(bucket: Bucket, store: StateStore | None = None, jobs: Jobs | None = None) -> Room:
     """A room whose models are the stand-ins."""
     return Room(
-        bucket, store or MemoryState(), jobs or small_jobs(), SmallDocuments(), SmallResolver({}), msgspec.json.encode
+        bucket,
+        store or MemoryState(),
+        jobs or small_jobs(),
+        SmallDocuments(),
+        SmallResolver({}),
+        lambda flow, _tenant: msgspec.json.encode(flow),
     )
 
 

@@ -24,7 +24,7 @@ from tests.unit.pipelines.alerts.files.files_for_tests import MemoryBucket, aler
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-AFFINITY = Affinity([], np.zeros((0, 0)))
+AFFINITY = Affinity([], np.zeros((0, 0)), [])
 
 
 def opens(dump: bytes | None, config: Mapping[str, Any]) -> Opened:

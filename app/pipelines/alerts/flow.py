@@ -1,0 +1,214 @@
+"""Attack flows: the clusters of a tenant in the order of cause, kept up to date a cluster at a time.
+
+Time order and shared entities carry causality. The usual order of tactics breaks ties between steps of the same time
+and nudges probabilities, no more: alone, it tells two pairs in three (`model/flow/README.md`).
+
+Flows follow from the clusters that are remembered and from nothing else: not from the order in which they came, nor
+from how often each was told of. What is forgotten, and when, follows from the sequence of updates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.pipelines.alerts.flow_config import FlowConfig
+from app.pipelines.alerts.flow_entry import Entry
+from app.pipelines.alerts.flow_graph import Graph
+from app.pipelines.alerts.flow_state import Clock, dump_state, load_state
+from app.pipelines.alerts.flow_view import draw
+from app.pipelines.alerts.incidents import Flow  # noqa: TC001 - msgspec reads the type of a field
+from app.pipelines.alerts.order import TechniqueOrder, technique_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from app.pipelines.alerts.attack import AttackTable
+    from app.pipelines.alerts.incidents import ClusterSummary
+
+__all__ = ["FlowChange", "FlowConfig", "Flows", "build_flows"]
+
+_DEFAULT = FlowConfig()
+
+_KEPT_SHARE = 15 / 16  # of the clusters that are allowed, after too many made the oldest go: so that it is rare
+
+
+class FlowChange(msgspec.Struct, frozen=True):
+    """What an update did to one flow.
+
+    Attributes:
+        flow: As it stands.
+        opened: Whether there was no flow of this id before.
+        merged: Flows that became part of it; their ids are used again only if it falls apart.
+        notable: Whether a person who watches it would want to know: it is new, merged, has another cluster, step or
+            technique; not that a step goes on.
+    """
+
+    flow: Flow
+    opened: bool
+    merged: tuple[int, ...]
+    notable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Clusters that belong together, and whether that makes a flow."""
+
+    clusters: tuple[int, ...]
+    is_flow: bool
+
+
+class Flows:
+    """A tenant's flows. A cluster of one step that is linked to no other is none."""
+
+    def __init__(self, table: AttackTable, config: FlowConfig = _DEFAULT, order: TechniqueOrder | None = None) -> None:
+        """Starts without a cluster."""
+        self._table, self._config, self._order = table, config, order or technique_order()
+        self._graph = Graph(config)
+        self._groups: dict[int, _Group] = {}
+        self._group_of: dict[int, int] = {}
+        self._clock = Clock(config.window_s)
+
+    def __len__(self) -> int:
+        """How many clusters are remembered."""
+        return len(self._graph.entries)
+
+    def update(self, cluster: ClusterSummary) -> list[FlowChange]:
+        """A cluster as it stands now: a new one, one that grew, or one that others became part of.
+
+        Returns:
+            The flows that changed, by id; none for a cluster that says what is known, or that ended before the window.
+            What changes in others because old clusters are forgotten shows with their next update. A flow that falls
+            apart, because what joined it has become common, is told of as far as its parts are flows.
+        """
+        graph = self._graph
+        entry = Entry.of(cluster, self._config)
+        old = graph.entries.get(entry.id)
+        gone = [each for each in cluster.merged if each in graph.entries and each != entry.id]
+        if not gone and _says_the_same(old, entry):
+            return []
+        stale = self._clock.move(entry.id, entry.end)
+        if not entry.steps or entry.end < self._clock.horizon:
+            return []
+        entry.prepare(self._table, self._order, self._config)
+        if old is not None:
+            gone.append(old.id)
+        news = not gone or old is None or len(gone) > 1 or _shape(old) != _shape(entry)
+        before = {self._group_of[each] for each in gone}
+        changes = self._settle(before, graph.change(gone, entry), gone, entry.id, news=news)
+        if stale:
+            self._forget(group for group in self._groups.values() if self._end(group) < self._clock.horizon)
+        self._bound()
+        return changes
+
+    def flows(self) -> list[Flow]:
+        """All flows, by id."""
+        return [self._draw(group) for _, group in sorted(self._groups.items()) if group.is_flow]
+
+    def flow(self, flow_id: int) -> Flow | None:
+        """One flow, or None where there is none of this id."""
+        group = self._groups.get(flow_id)
+        return self._draw(group) if group is not None and group.is_flow else None
+
+    def dump(self) -> bytes:
+        """The state as bytes: the same for the same clusters."""
+        return dump_state(self._clock, self._graph.entries)
+
+    @classmethod
+    def load(cls, data: bytes, table: AttackTable, config: FlowConfig = _DEFAULT) -> Flows:
+        """The state as it was dumped.
+
+        Raises:
+            CloudError: The bytes are not a state that this version wrote.
+        """
+        flows = cls(table, config)
+        entries = load_state(data, flows._clock)
+        for entry in entries:
+            entry.prepare(table, flows._order, config)
+        flows._graph.build(entries)
+        flows._settle(set(), set(flows._graph.entries), (), None, news=False)
+        return flows
+
+    def _settle(
+        self, before: set[int], touched: set[int], gone: Iterable[int], updated: int | None, *, news: bool
+    ) -> list[FlowChange]:
+        """Works out the groups of clusters whose links changed, and what that means for flows."""
+        groups = self._graph.groups(touched)
+        before |= {self._group_of[each] for group in groups for each in group if each in self._group_of}
+        was = {group: self._groups.pop(group) for group in before}
+        became = dict.fromkeys(gone, updated)
+        for cluster in gone:
+            self._group_of.pop(cluster, None)
+        changes = []
+        for clusters in groups:
+            is_flow = len(clusters) > 1 or len(self._graph.entries[clusters[0]].steps) > 1
+            group = _Group(clusters, is_flow)
+            self._groups[clusters[0]] = group
+            for each in clusters:
+                self._group_of[each] = clusters[0]
+        for clusters in groups if updated is not None else ():
+            old = was.get(clusters[0])
+            same = old is not None and old.is_flow and old.clusters == clusters
+            if not self._groups[clusters[0]].is_flow or (same and updated not in clusters):
+                continue
+            merged = tuple(
+                sorted(
+                    flow
+                    for flow, group in was.items()
+                    if group.is_flow
+                    and flow not in self._groups
+                    and self._group_of.get(became.get(flow, flow) or flow) == clusters[0]
+                )
+            )
+            opened = old is None or not old.is_flow
+            changes.append(FlowChange(self._draw(self._groups[clusters[0]]), opened, merged, news or not same))
+        return changes
+
+    def _forget(self, groups: Iterable[_Group]) -> None:
+        gone = [cluster for group in groups for cluster in group.clusters]
+        if gone:
+            before = {self._group_of[each] for each in gone}
+            self._settle(before, self._graph.change(gone), gone, None, news=False)
+
+    def _bound(self) -> None:
+        """Forgets the groups that had nothing new for longest when there are too many clusters."""
+        most = self._config.most_clusters
+        left = len(self._graph.entries)
+        if left > most:
+            oldest = []
+            for group in sorted(self._groups.values(), key=lambda each: (self._end(each), each.clusters)):
+                if left <= most * _KEPT_SHARE:
+                    break
+                oldest.append(group)
+                left -= len(group.clusters)
+            self._forget(oldest)
+
+    def _end(self, group: _Group) -> float:
+        entries = self._graph.entries
+        return max(entries[cluster].end for cluster in group.clusters)
+
+    def _draw(self, group: _Group) -> Flow:
+        return draw(group.clusters, self._graph, self._table, self._config)
+
+
+def build_flows(clusters: Sequence[ClusterSummary], table: AttackTable, config: FlowConfig = _DEFAULT) -> list[Flow]:
+    """The flows of clusters: what updating with one after the other, by their end, comes to."""
+    flows = Flows(table, config)
+    for cluster in sorted(clusters, key=lambda each: (each.end_time, each.cluster_id)):
+        flows.update(cluster)
+    return flows.flows()
+
+
+def _shape(entry: Entry) -> list[tuple[str, str, str]]:
+    return [(step.technique, step.src, step.dst) for step in entry.steps]
+
+
+def _says_the_same(old: Entry | None, new: Entry) -> bool:
+    return old is not None and (old.start, old.end, old.steps, old.mentioned) == (
+        new.start,
+        new.end,
+        new.steps,
+        new.mentioned,
+    )

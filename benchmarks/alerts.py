@@ -1,0 +1,66 @@
+"""The room of alerts: techniques beside scikit-learn, clustering beside all pairs, the whole pipeline, how it grows."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from app.pipelines.alerts.roles import ALERT_ROLES
+from benchmarks.alerts_contract import AlertOptions, AlertResults, stream_of
+from benchmarks.alerts_fitting import fit
+from benchmarks.alerts_pairs import measure_pairs
+from benchmarks.alerts_streaming import measure_growth, measure_pipeline
+from benchmarks.alerts_telling import measure_texts
+from benchmarks.alerts_texts import lookup_csv
+from benchmarks.processes import Worker, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from benchmarks.rounds import Effort
+
+LOOKUP = "lookup.csv"
+_UNSET = {"MODEL_NAME", "RUN_ID", "MODEL_LOCATION", "OUTPUT_STREAM", "TECHNIQUE_RUN_ID", "CLUSTER_RUN_ID"}
+
+
+def measure_alerts(
+    folder: Path, effort: Effort, options: AlertOptions, *, quick: bool, tell: Callable[[str], None]
+) -> AlertResults:
+    """Measures all of it.
+
+    Args:
+        folder: A folder for what is made.
+        effort: How long is measured.
+        options: How many alerts, and which.
+        quick: Whether scikit-learn's candidate is fitted on a few rules only.
+        tell: Takes progress.
+
+    Raises:
+        BenchmarkError: Two answers that must be the same are not: there is nothing to compare then.
+    """
+    sizes, data = options.sizes, options.data
+    results = AlertResults(source="invented" if data is None else "AIT-ADS")
+    (folder / LOOKUP).write_bytes(lookup_csv())
+    tell("alerts: fitting scikit-learn's candidate")
+    results.corpus = fit(folder, data, quick=quick)
+    start = functools.partial(
+        Worker, folder=folder, environment=_environment(folder), module="benchmarks.alerts_worker"
+    )
+    measure_texts(start, effort, sizes, results, tell)
+    measure_pairs(start, effort, sizes, data, results, tell=tell)
+    measure_pipeline(start, sizes, data, results, tell)
+    results.growth = measure_growth(start, sizes.growth, data, tell)
+    return results
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """What a deployed function would see: the repository's bundles, a lookup table, three streams."""
+    outside = environment(folder, "http://127.0.0.1:9")  # nobody is asked there
+    return {name: value for name, value in outside.items() if name not in _UNSET} | {
+        "PIPELINE": "alerts",
+        "OUTPUT_STREAMS": ",".join(f"{role}:{stream_of(role)}" for role in ALERT_ROLES),
+        "QUARANTINE_STREAM": "bench-quarantine",
+        "STATE_TABLE": "bench-state",
+        "LOOKUP_TABLE": str(folder / LOOKUP),
+    }

@@ -1,0 +1,42 @@
+"""scikit-learn's candidate, fitted once a run: words and word pairs, pieces of words, LinearSVC one against the rest.
+
+Fitted for speed and memory alone, with few steps: how right it is would be no fair comparison. That is told by
+`millrace model evaluate technique`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import joblib
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import FeatureUnion
+from sklearn.svm import LinearSVC
+
+from benchmarks.alerts_texts import corpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "alerts-sklearn.joblib"
+QUICK_ROWS = 800
+_STEPS = 20  # of the solver: more change what it says, and nothing of what saying it costs
+
+
+def fit(folder: Path, data: Path | None, *, quick: bool) -> str:
+    """Fits it and writes it into the folder; gives what it was fitted on."""
+    texts, techniques = corpus(data, QUICK_ROWS if quick else None)
+    vectorizer = FeatureUnion(
+        [
+            ("words", TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)),
+            ("pieces", TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), min_df=2, sublinear_tf=True)),
+        ]
+    )
+    features = vectorizer.fit_transform(texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that few steps are few
+        classifier = LinearSVC(C=0.5, tol=0.1, max_iter=_STEPS).fit(features, techniques)
+    joblib.dump((vectorizer, classifier), folder / FILE)
+    what = "titles and descriptions of the rules' file" if data is not None else "the catalogue's titles"
+    return f"{len(texts):,} rules, {what}"

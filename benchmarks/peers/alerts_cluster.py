@@ -1,0 +1,20 @@
+"""(d2) Millrace's clusters alone, with what the shipped bundle has learned."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from app.pipelines.alerts.cluster import Clusters
+from app.pipelines.alerts.tenant import Incidents
+from app.settings import read_settings
+from benchmarks.peers.alerts_clustering import commands_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_peer(_folder: Path) -> dict[str, Any]:
+    """What tenants are opened with."""
+    incidents = Incidents.open(read_settings(os.environ))
+    return commands_of(lambda: Clusters(incidents.affinity, incidents.clusters))

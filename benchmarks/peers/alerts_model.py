@@ -1,0 +1,32 @@
+"""(d1) Millrace's technique model alone: nothing is looked up and nothing remembered."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from app.inference.bundle import find_bundle
+from app.inference.models import read_arrays
+from app.pipelines.alerts.model import ARRAYS, WEIGHTS, TechniqueModel
+from app.pipelines.alerts.technique import BUNDLE
+from app.settings import read_settings
+from benchmarks.peers.alerts_telling import commands_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_peer(_folder: Path) -> dict[str, Any]:
+    """The model that the environment's settings name."""
+    settings = read_settings(os.environ)
+    bundle = find_bundle(BUNDLE, settings.technique_run_id, settings.model_location)
+    model = TechniqueModel.load(bundle)
+    return commands_of(
+        make=list,
+        tell=model.predict,
+        labels=lambda told: list(told.ids),
+        sizes=lambda: (
+            len(model.settings.labels),
+            len(read_arrays(bundle.read(WEIGHTS), WEIGHTS, ARRAYS)["scales"]),  # asked once, when all is measured
+        ),
+    )

@@ -1,0 +1,112 @@
+"""(d) Millrace's pipeline `alerts` as it is deployed: event bytes to signed PutRecords, with its state in memory.
+
+DynamoDB is not asked: where the state table would be, a dictionary stands. Requests are answered at the network's seam.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.pipelines.alerts.roles import ALERT_ROLES
+from app.runtime import PIPELINES
+from app.settings import read_settings
+from app.storage.state import MemoryState
+from app.stream.runtime import Runtime
+from benchmarks.alerts_contract import STAGES, TENANT, stream_of
+from benchmarks.alerts_made import STREAM, event, made
+from benchmarks.alerts_stages import Stages
+from benchmarks.contract import Peer
+from benchmarks.server import entries_of
+from benchmarks.wire import Wire
+from benchmarks.worker import memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.pipelines.alerts.alert import Alert
+
+
+def open_peer(_folder: Path) -> dict[str, Any]:
+    """What INIT makes."""
+    streaming = _Streaming(Runtime(read_settings(os.environ), PIPELINES, measure=lambda *_: None))
+    return {"begin": streaming.begin, "feed": streaming.feed, "stages": streaming.stages, "told": streaming.told}
+
+
+class _Streaming:
+    """A stream of alerts on its way through the runtime."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._wire = Wire(Peer(service=runtime.writer.service))
+        self._alerts: Iterator[Alert] = iter(())
+        self._state = MemoryState()
+        self._roles: Counter[str] = Counter()
+        self._fed = 0
+
+    def begin(self, shape: str, data: str | None) -> dict[str, Any]:
+        """A new stream, and no state."""
+        self._alerts, self._fed = made(shape, Path(data) if data else None), 0
+        self._state = self._runtime.processor_for(STREAM).store = MemoryState()
+        self._roles.clear()
+        return {}
+
+    def feed(self, count: int, per_event: int) -> dict[str, Any]:
+        """The next alerts: what they took, without what making them took; state and outputs since the beginning."""
+        cpu = wall = 0.0
+        for spent_cpu, spent_wall, bodies in self._events(count, per_event):
+            cpu, wall = cpu + spent_cpu, wall + spent_wall
+            for body in bodies:
+                self._roles[_stream(body)] += entries_of("PutRecords", body)
+        roles = {role: self._roles[stream_of(role)] for role in ALERT_ROLES}
+        return {"cpu_s": cpu, "wall_s": wall, "state_bytes": len(self._value()), "outputs": roles, **memory()}
+
+    def stages(self, count: int, per_event: int) -> dict[str, Any]:
+        """The next alerts, with clocks around the stages; what each takes of an alert, microseconds."""
+        stages = Stages()
+        with stages.clocks():
+            spent_s = sum(spent for spent, *_ in self._events(count, per_event))
+        found = stages.of(spent_s)
+        return {stage: found.get(stage, 0.0) / count * 1e6 for stage in STAGES}
+
+    def told(self, count: int, per_event: int) -> dict[str, Any]:
+        """The next alerts: digests of all that was put, in whatever order, and of the state."""
+        records: list[bytes] = []
+        for *_, bodies in self._events(count, per_event):
+            for body in bodies:
+                stream = _stream(body)
+                for entry in json.loads(body)["Records"]:
+                    place = f"{stream} {entry['PartitionKey']} ".encode()
+                    records.append(place + base64.b64decode(entry["Data"]))
+        digest = hashlib.sha256(b"\n".join(sorted(records))).hexdigest()
+        return {"outputs": digest, "records": len(records), "state": hashlib.sha256(self._value()).hexdigest()}
+
+    def _events(self, count: int, per_event: int) -> Iterator[tuple[float, float, list[bytes]]]:
+        """The next events: CPU, wall clock, and the requests that were made."""
+        until = self._fed + count
+        while self._fed < until:
+            data, held = event(self._alerts, min(per_event, until - self._fed), self._fed)
+            bodies = self._wire.sent = []
+            cpu, wall = time.process_time(), time.perf_counter()
+            answer = self._runtime.handle(data)
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            if answer["batchItemFailures"] or answer["quarantined"]:
+                why = [f"{each['reason']}: {each['message']}" for each in answer["quarantined"][:1]] or ["handed back"]
+                raise RuntimeError(f"alerts were not taken: {why[0]}")
+            self._fed += held
+            yield cpu, wall, bodies
+
+    def _value(self) -> bytes:
+        stored = self._state.stored.get(TENANT)
+        return stored.value if stored else b""
+
+
+def _stream(body: bytes) -> str:
+    """The stream of a request."""
+    return body[: body.index(b",")].decode().rpartition(":")[2].strip('"')

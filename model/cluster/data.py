@@ -1,0 +1,209 @@
+"""AIT-ADS as columns, and the combined-attack runs laid out from them.
+
+A run is some days of one scenario's noise into which its attacks are set at given times, several at once on purpose.
+How they are laid out is read from a file; every attack in it is an instance of its own, also where its label repeats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+
+from app.pipelines.alerts.ait_ads import NOISE, SHORT, read_rows
+from app.pipelines.alerts.alert import HOST, Alert, EnrichedAlert, Techniques
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+
+LAYOUT = "combined_attacks.json"
+TRAINING = ("shaw", "wardbeck", "wheeler", "wilson")
+VALIDATION = ("harrison", "santos")
+NO_ATTACK = -1
+_LOCAL = ZoneInfo("Europe/Vienna")  # where the set was recorded: its days begin at midnight there
+_MINUTE_S = 60  # dnsteal's first and last minute, by the clock, are attacks of their own
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Alerts of one scenario or run, in order of time.
+
+    Attributes:
+        time: Whole seconds since 1970.
+        type: Each alert's row in `types`.
+        attack: Each alert's row in `attacks`, `NO_ATTACK` for noise.
+        types: What alerts say, each once: name, address, host, the set's short name.
+        attacks: Labels of attacks.
+    """
+
+    time: Ints
+    type: Ints
+    attack: Ints
+    types: list[tuple[str, str, str, str]]
+    attacks: list[str]
+
+    def __len__(self) -> int:
+        """How many alerts."""
+        return len(self.time)
+
+
+def read_scenario(path: Path) -> Columns:
+    """A scenario's file; alerts of one second stay in the file's order.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    types: dict[tuple[str, str, str, str], int] = {}
+    labels: dict[str, int] = {NOISE: NO_ATTACK}
+    rows = [
+        (
+            int(row["time"]),
+            types.setdefault((row["name"], row["ip"], row["host"], row["short"]), len(types)),
+            labels.setdefault(row["event_label"], len(labels) - 1),
+        )
+        for row in read_rows(path)
+    ]
+    time, kind, attack = np.array(rows, np.int64).reshape(-1, 3).T
+    order = np.argsort(time, kind="stable")
+    return Columns(time[order], kind[order], attack[order], list(types), [each for each in labels if each != NOISE])
+
+
+def read_runs(folder: Path, part: str) -> Iterator[tuple[str, Columns]]:
+    """The combined-attack runs of a part of the layout, `train` or `val`, each with its scenario's name.
+
+    Args:
+        folder: Of the layout and the scenarios' files.
+        part: The key in the layout.
+
+    Raises:
+        OSError: A file cannot be read.
+        KeyError: There is no such part, or no such attack in a scenario.
+    """
+    layout = msgspec.json.decode((folder / LAYOUT).read_bytes())
+    for days in layout[part]:
+        name = days[0]["noise"][0].rpartition("-")[0]
+        scenario = read_scenario(folder / f"ait_ads_{name}.csv.gz")
+        yield name, combine(scenario, days, datetime.fromisoformat(layout["start_time"]))
+
+
+def combine(scenario: Columns, days: Sequence[dict[str, Any]], start: datetime) -> Columns:
+    """A run: noise and attacks of a scenario on the days that a layout has.
+
+    Raises:
+        KeyError: The scenario has no such attack.
+    """
+    pieces: list[tuple[Ints, Ints, int]] = []
+    attacks: list[str] = []
+    for number, day in enumerate(days):
+        midnight = start + number * _DAY
+        for each in day["noise"]:
+            rows, began = _noise(scenario, int(each.rpartition("-")[2]))
+            shift = int(midnight.timestamp()) - began
+            pieces.append((scenario.time[rows] + shift, scenario.type[rows], NO_ATTACK))
+        for each, clock in day["attacks"]:
+            label = each.rpartition("-")[2]
+            rows = _attack(scenario, label)
+            hour, minute, second = map(int, clock.split(":"))
+            first = int((midnight + timedelta(hours=hour, minutes=minute, seconds=second)).timestamp())
+            pieces.append((scenario.time[rows] - scenario.time[rows[0]] + first, scenario.type[rows], len(attacks)))
+            attacks.append(label)
+    time = np.concatenate([piece[0] for piece in pieces])
+    order = np.argsort(time, kind="stable")
+    return Columns(
+        time[order],
+        np.concatenate([piece[1] for piece in pieces])[order],
+        np.concatenate([np.full(len(piece[0]), piece[2]) for piece in pieces])[order],
+        scenario.types,
+        attacks,
+    )
+
+
+def _noise(scenario: Columns, day: int) -> tuple[Ints, int]:
+    """Rows of noise of a day, counted from 1, and when it began."""
+    first = datetime.fromtimestamp(int(scenario.time[scenario.attack == NO_ATTACK][0]), _LOCAL)
+    midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
+    began, ended = (int((midnight + (day + more) * _DAY).timestamp()) for more in (-1, 0))
+    inside = (scenario.attack == NO_ATTACK) & (scenario.time >= began) & (scenario.time < ended)
+    return np.flatnonzero(inside), began
+
+
+def _attack(scenario: Columns, label: str) -> Ints:
+    """Rows of an attack; `dnsteal` has three parts."""
+    whole, _, part = label.partition("_") if label.startswith("dnsteal") else (label, "", "")
+    if whole not in scenario.attacks:
+        raise KeyError(label)
+    rows = np.flatnonzero(scenario.attack == scenario.attacks.index(whole))
+    if part:
+        minute = scenario.time[rows] // _MINUTE_S
+        start, end = minute == minute[0], minute == minute[-1]
+        rows = rows[{"start": start, "active": ~start & ~end, "end": end}[part]]
+    if not len(rows):
+        raise KeyError(label)
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The alerts of a run, those that say the same in the same second as one.
+
+    Attributes:
+        time: Whole seconds since 1970.
+        type: Each unit's row in `types`.
+        weight: Its alerts.
+        inside: Its alerts of each attack, shape (attacks, units).
+        types: As in `Columns`.
+        attacks: As in `Columns`.
+    """
+
+    time: Ints
+    type: Ints
+    weight: Ints
+    inside: Ints
+    types: list[tuple[str, str, str, str]]
+    attacks: list[str]
+
+    def __len__(self) -> int:
+        """How many units."""
+        return len(self.time)
+
+
+def units_of(run: Columns) -> Units:
+    """A run's units, in the order of their first alerts."""
+    key = (run.time - run.time[0]) * len(run.types) + run.type
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    unit, rows = rank[place], first[order]
+    inside = [np.bincount(unit[run.attack == each], minlength=len(rows)) for each in range(len(run.attacks))]
+    return Units(
+        run.time[rows],
+        run.type[rows],
+        np.bincount(unit, minlength=len(rows)),
+        np.array(inside, np.int64).reshape(len(run.attacks), len(rows)),
+        run.types,
+        run.attacks,
+    )
+
+
+def alerts_of(rows: Columns | Units) -> Iterator[EnrichedAlert]:
+    """The rows as alerts, of which no technique is known; ids count from 0."""
+    for number, (time, kind) in enumerate(zip(rows.time.tolist(), rows.type.tolist(), strict=True)):
+        name, address, host, short = rows.types[kind]
+        alert = Alert(
+            id=number, time=float(time), src=address, dst=host, name=name, other_attributes={HOST: host, SHORT: short}
+        )
+        yield EnrichedAlert(alert, _NO_TECHNIQUE)
+
+
+_NO_TECHNIQUE = Techniques((), Techniques.UNKNOWN, 0.0)

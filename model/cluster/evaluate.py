@@ -1,0 +1,215 @@
+"""How well clusters follow the attacks of AIT-ADS, measured on the engine that production runs.
+
+The runs are those of `data.read_runs`: several attacks at once, set into days of noise. The area is over a grid of
+settings, so it says what the method can do when its settings are right; beside it stands what the defaults do.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from app.pipelines.alerts.cluster import ClusterConfig, Clusters
+from model.cluster.data import alerts_of, read_runs, units_of
+from model.cluster.measures import Agreement, Rates, agreement, area, instance_rates, mean_rates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from app.pipelines.alerts.affinity import Affinity
+    from model.cluster.data import Columns, Units
+    from model.cluster.measures import Ints
+
+GAPS_S = (0.5, 1.5, 2.5, 3.5, 5.5, 8.5, 10.5, 12.5, 15.5, 20.5, 30.5, 50.5, 100.5, 300.5)
+"""The grid of the plain time gap, which anybody would try first."""
+GRID = tuple(
+    ClusterConfig(delta_s=delta, theta_s=round(ratio * delta, 3), patience=patience, entity_s=0.0)
+    for delta in (1.2, 2.0, 5.5, 15.0, 70.0)
+    for ratio in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
+    for patience in (0.0, 0.5)
+)
+"""Settings over which the area is taken; chosen mainly on the training scenarios (`README.md` beside this)."""
+_TIMED = 200_000  # alerts whose clustering is timed
+
+
+@dataclass(frozen=True, slots=True)
+class Areas:
+    """Areas under the Pareto front of (TNR, TPR).
+
+    Attributes:
+        attacks: With noise left out.
+        noise: With noise.
+    """
+
+    attacks: float
+    noise: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was measured.
+
+    Attributes:
+        part: Which runs: `val` or `train`.
+        scenarios: Their names.
+        alerts: How many they have.
+        gap: Areas of the plain time gap.
+        areas: Areas of the clusters over `GRID`.
+        config: The defaults.
+        rates: What the defaults do.
+        by_label: The same, for each label.
+        agreement: How the defaults' clusters agree with the attacks.
+        reduction: The share of alerts less that there are clusters, at the defaults.
+        alerts_per_s: Alerts a second, of processor time, at the defaults, duplicates and all.
+        state_bytes: Of the largest state at the end of a run.
+    """
+
+    part: str
+    scenarios: tuple[str, ...]
+    alerts: int
+    gap: Areas
+    areas: Areas
+    config: ClusterConfig
+    rates: Rates
+    by_label: dict[str, Rates]
+    agreement: Agreement
+    reduction: float
+    alerts_per_s: float
+    state_bytes: int
+
+    def metrics(self) -> dict[str, float]:
+        """The figures by name, as a manifest has them."""
+        return {
+            f"{self.part}_area": round(self.areas.attacks, 4),
+            f"{self.part}_area_noise": round(self.areas.noise, 4),
+            f"{self.part}_gap_area": round(self.gap.attacks, 4),
+            f"{self.part}_gap_area_noise": round(self.gap.noise, 4),
+            f"{self.part}_tpr": round(self.rates.tpr, 4),
+            f"{self.part}_tnr": round(self.rates.tnr, 4),
+            f"{self.part}_tnr_noise": round(self.rates.tnr_noise, 4),
+            f"{self.part}_ari": round(self.agreement.ari, 4),
+            f"{self.part}_pair_f1": round(self.agreement.pair_f1, 4),
+            f"{self.part}_v_measure": round(self.agreement.v_measure, 4),
+            f"{self.part}_reduction": round(self.reduction, 5),
+        }
+
+
+def evaluate(
+    folder: Path,
+    affinity: Affinity,
+    part: str = "val",
+    grid: Sequence[ClusterConfig] = GRID,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Measures an affinity on the combined-attack runs; takes some minutes.
+
+    Args:
+        folder: Of the layout and the scenarios' files.
+        affinity: What was learned.
+        part: Which runs: `val` or `train`; the shipped affinity has learned from the latter.
+        grid: Settings over which the area is taken.
+        tell: Is told what goes on.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    named = list(read_runs(folder, part))
+    runs = [units_of(run) for _, run in named]
+    tell(f"{part}: {sum(len(run) for _, run in named):,} alerts, {sum(map(len, runs)):,} after duplicates")
+    gap = _areas(runs, [[gap_clusters(run, gap) for run in runs] for gap in GAPS_S])
+    found = []
+    for number, config in enumerate(grid):
+        found.append([engine_clusters(run, affinity, config)[0] for run in runs])
+        tell(f"{number + 1} of {len(grid)} settings")
+    config = ClusterConfig()
+    ends = [engine_clusters(run, affinity, config) for run in runs]
+    chosen = [clusters for clusters, _ in ends]
+    rates, by_label = mean_rates(
+        each for run, got in zip(runs, chosen, strict=True) for each in instance_rates(run, got)
+    )
+    alerts = sum(len(run) for _, run in named)
+    return Report(
+        part=part,
+        scenarios=tuple(name for name, _ in named),
+        alerts=alerts,
+        gap=gap,
+        areas=_areas(runs, found),
+        config=config,
+        rates=rates,
+        by_label=by_label,
+        agreement=agreement(runs, chosen),
+        reduction=1 - sum(len(np.unique(clusters)) for clusters in chosen) / alerts,
+        alerts_per_s=speed(named[-1][1], affinity, config),
+        state_bytes=max(size for _, size in ends),
+    )
+
+
+def engine_clusters(run: Units | Columns, affinity: Affinity, config: ClusterConfig) -> tuple[Ints, int]:
+    """The cluster of each row after the last, merges followed, and the bytes of the state then.
+
+    Units give the same as all their alerts: a duplicate changes nothing that the engine compares.
+    """
+    clusters = Clusters(affinity, config)
+    changes = clusters.add(list(alerts_of(run)))
+    into = {merged: change.cluster_id for change in changes for merged in change.merged}
+
+    def now(cluster: int) -> int:
+        while cluster in into:
+            cluster = into[cluster]
+        return cluster
+
+    return np.array([now(change.cluster_id) for change in changes], np.int64), len(clusters.dump())
+
+
+def gap_clusters(run: Units, gap_s: float) -> Ints:
+    """The clusters of a plain time gap."""
+    return np.concatenate([[0], np.cumsum(np.diff(run.time) > gap_s)])
+
+
+def speed(run: Columns, affinity: Affinity, config: ClusterConfig) -> float:
+    """Alerts a second, of processor time; the alerts are there before the clock starts."""
+    alerts = []
+    for alert in alerts_of(run):
+        alerts.append(alert)
+        if len(alerts) == _TIMED:
+            break
+    clusters = Clusters(affinity, config)
+    began = time.process_time()
+    clusters.add(alerts)
+    return len(alerts) / (time.process_time() - began)
+
+
+def print_report(report: Report) -> None:
+    """Prints what was measured."""
+    print(f"{report.part}: {', '.join(report.scenarios)}; {report.alerts:,} alerts")
+    print(f"  {'area under (TNR, TPR)':38}{'without noise':>14}{'with noise':>12}")
+    for name, areas in (("a plain time gap", report.gap), (f"clusters, over {len(GRID)} settings", report.areas)):
+        print(f"  {name:38}{areas.attacks:14.3f}{areas.noise:12.3f}")
+    rates, found = report.rates, report.agreement
+    print(f"  at the defaults: TPR {rates.tpr:.3f}, TNR {rates.tnr:.3f} without and {rates.tnr_noise:.3f} with noise")
+    print(f"    ARI {found.ari:.3f}, pair-F1 {found.pair_f1:.3f}, V-measure {found.v_measure:.3f}")
+    print(f"    {report.reduction:.2%} fewer groups than alerts")
+    print(f"    {report.alerts_per_s:,.0f} alerts a second on one core; state {report.state_bytes:,} bytes")
+    print(f"    {'label':26}{'TPR':>7}{'TNR':>7}{'with noise':>12}")
+    for label, each in sorted(report.by_label.items()):
+        print(f"    {label:26}{each.tpr:7.2f}{each.tnr:7.2f}{each.tnr_noise:12.2f}")
+
+
+def _areas(runs: Sequence[Units], settings: Sequence[Sequence[Ints]]) -> Areas:
+    points = []
+    for clusters in settings:
+        pairs = zip(runs, clusters, strict=True)
+        points.append(mean_rates(each for run, found in pairs for each in instance_rates(run, found))[0])
+    return Areas(
+        area([(point.tnr, point.tpr) for point in points]), area([(point.tnr_noise, point.tpr) for point in points])
+    )
+
+
+def as_json(report: Report) -> bytes:
+    """The report as JSON."""
+    return msgspec.json.encode(report)

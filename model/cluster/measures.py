@@ -1,0 +1,146 @@
+"""Measures of a clustering against the attacks that are known.
+
+Alerts that say the same in the same second are one unit with a weight, here as in the engine; all measures are of
+alerts, not of units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from model.cluster.data import Units
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What share of pairs is right.
+
+    Attributes:
+        tpr: Of pairs inside an attack, those that share a cluster.
+        tnr: Of pairs of one alert inside and one in another attack, those that do not.
+        tnr_noise: The same, where the one outside may also be noise.
+    """
+
+    tpr: float
+    tnr: float
+    tnr_noise: float
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How well clusters agree with attacks, over the alerts of attacks.
+
+    Attributes:
+        ari: Adjusted Rand index.
+        pair_precision: Of pairs that share a cluster, those of one attack.
+        pair_recall: Of pairs of one attack, those that share a cluster.
+        v_measure: The harmonic mean of homogeneity and completeness.
+    """
+
+    ari: float
+    pair_precision: float
+    pair_recall: float
+    v_measure: float
+
+    @property
+    def pair_f1(self) -> float:
+        """The harmonic mean of precision and recall over pairs."""
+        both = self.pair_precision + self.pair_recall
+        return 2 * self.pair_precision * self.pair_recall / both if both else 0.0
+
+
+def instance_rates(units: Units, clusters: Ints) -> list[tuple[str, Rates]]:
+    """Each attack's label and rates; one of a single alert has no pair inside, and none that is wrong."""
+    places = np.unique(clusters, return_inverse=True)[1]
+    count = int(places.max()) + 1
+    inside = units.inside.astype(np.float64)
+    everything = np.bincount(places, units.weight, count)
+    attacks = np.bincount(places, inside.sum(axis=0), count)
+    found = []
+    for label, mine in zip(units.attacks, inside, strict=True):
+        held = np.bincount(places, mine, count)
+        alerts = mine.sum()
+        pairs = alerts * (alerts - 1)
+        tpr = float((held * (held - 1)).sum() / pairs) if pairs else 1.0
+        wrong, wrong_noise = ((held * (each - held)).sum() for each in (attacks, everything))
+        others, others_noise = attacks.sum() - alerts, everything.sum() - alerts
+        found.append((label, Rates(tpr, _right(wrong, alerts * others), _right(wrong_noise, alerts * others_noise))))
+    return found
+
+
+def mean_rates(instances: Iterable[tuple[str, Rates]]) -> tuple[Rates, dict[str, Rates]]:
+    """Rates averaged over the attacks of a label, then over labels; and those of each label."""
+    by_label: dict[str, list[Rates]] = {}
+    for label, rates in instances:
+        by_label.setdefault(label, []).append(rates)
+    means = {label: _mean(rates) for label, rates in by_label.items()}
+    return _mean(list(means.values())), means
+
+
+def area(points: Sequence[tuple[float, float]]) -> float:
+    """The area under the Pareto front of (TNR, TPR), from all in one cluster to each alert alone, by trapezoids."""
+    front: list[tuple[float, float]] = []
+    for tnr, tpr in sorted(points, reverse=True):
+        if not front or tpr > front[-1][1]:
+            front.append((tnr, tpr))
+    tnrs, tprs = zip((0.0, 1.0), *reversed(front), (1.0, 0.0), strict=True)
+    return float(np.trapezoid(tprs, tnrs))
+
+
+def agreement(units: Sequence[Units], clusters: Sequence[Ints]) -> Agreement:
+    """The agreement over the attacks of some runs; noise, of which no truth is known, is left out."""
+    cells, rows, columns = _contingency(units, clusters)
+    total = cells.sum()
+    inside, truth, found = _pairs(cells), _pairs(rows), _pairs(columns)
+    expected = truth * found / max(_pairs(np.array([total])), 1.0)
+    ari = (inside - expected) / max((truth + found) / 2 - expected, 1e-12)
+    mutual = _entropy(rows) + _entropy(columns) - _entropy(cells)
+    homogeneity = mutual / _entropy(rows) if _entropy(rows) else 1.0
+    completeness = mutual / _entropy(columns) if _entropy(columns) else 1.0
+    both = homogeneity + completeness
+    v_measure = 2 * homogeneity * completeness / both if both else 0.0
+    return Agreement(float(ari), inside / max(found, 1.0), inside / max(truth, 1.0), float(v_measure))
+
+
+def _contingency(units: Sequence[Units], clusters: Sequence[Ints]) -> tuple[Floats, Floats, Floats]:
+    """Alerts of each attack in each cluster that are not none, and of each attack, and of each cluster."""
+    cells: list[Floats] = []
+    rows: list[float] = []
+    columns: list[Floats] = []
+    for run, found in zip(units, clusters, strict=True):
+        places = np.unique(found, return_inverse=True)[1]
+        held = np.array([np.bincount(places, mine, places.max() + 1) for mine in run.inside.astype(np.float64)])
+        cells.append(held[held > 0])
+        rows += list(held.sum(axis=1))
+        columns.append(held.sum(axis=0))
+    every = np.concatenate(columns)
+    return np.concatenate(cells), np.array(rows), every[every > 0]
+
+
+def _pairs(counts: Floats) -> float:
+    return float((counts * (counts - 1)).sum() / 2)
+
+
+def _entropy(counts: Floats) -> float:
+    share = counts / counts.sum()
+    return float(-(share * np.log(share)).sum())
+
+
+def _right(wrong: float, pairs: float) -> float:
+    return 1.0 - float(wrong / pairs) if pairs else 1.0
+
+
+def _mean(rates: Sequence[Rates]) -> Rates:
+    values = np.array([(each.tpr, each.tnr, each.tnr_noise) for each in rates]).mean(axis=0)
+    return Rates(*map(float, values))

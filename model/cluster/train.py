@@ -1,0 +1,168 @@
+"""Learns the affinity of alert types and writes its bundle: `python -m model.cluster.train --data <folder>`.
+
+Read `fit.py` for what is learned; here is what happens around it: the scenarios, the MLflow run, the bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.errors import CloudError, LocationError, MillraceError, SettingsError
+from app.inference.bundle import Bundle, write_bundle
+from app.inference.manifest import Field, Manifest
+from app.pipelines.alerts.affinity import Affinity, learned_bytes
+from app.storage.objects import FolderObjects
+from model.cluster.card import card_text
+from model.cluster.data import TRAINING, VALIDATION, read_scenario
+from model.cluster.fit import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[2]
+NAME = "cluster"
+ATTRIBUTION = (
+    "AIT Alert Data Set (AIT-ADS), by Max Landauer, Florian Skopik and Markus Wurzenberger, "
+    "AIT Austrian Institute of Technology, https://zenodo.org/records/8263181, CC-BY 4.0 "
+    "(https://creativecommons.org/licenses/by/4.0/). Changed: from the alerts of some scenarios, only the names of "
+    "alert types and how often they occur in the same second are kept."
+)
+_INSTALL = "./scripts/train.sh --help"
+
+
+def train(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder with AIT-ADS as ait_ads_<scenario>.csv.gz.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Where the bundle goes, in a folder named after the run.", show_default="model/bundles/cluster"
+        ),
+    ] = ROOT / "model" / "bundles" / NAME,
+    tracking: Annotated[
+        str, typer.Option(help="MLflow's tracking URI; unset, a database in ./mlruns.", show_default=False)
+    ] = "",
+) -> None:
+    """Learns from the four training scenarios, without their labels, and measures on the two of validation.
+
+    The MLflow run's id is the bundle's.
+    """
+    if data is None:
+        raise SettingsError("no alerts to learn from: give the folder of AIT-ADS with --data")
+    missing = [name for name in (*TRAINING, *VALIDATION) if not file_of(data, name).is_file()]
+    if missing:
+        raise LocationError(f"{file_of(data, missing[0])}: is not there; --data is the folder of AIT-ADS's scenarios")
+    try:
+        import mlflow  # noqa: PLC0415 - the training packages: --help and a wrong folder need none of them
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"{error.name} is missing: `{_INSTALL}` installs the training packages") from None
+    with _tracked(mlflow, tracking) as run:
+        files = learn(data)
+        metrics = _measure(data, files)
+        manifest = manifest_of(run.info.run_id, data, metrics)
+        files = {**files, "card.md": card_text(manifest).encode()}
+        bundle = _write(out / run.info.run_id, files, manifest)
+        mlflow.log_params({"training": ",".join(TRAINING)})
+        mlflow.log_metrics(manifest.metrics)
+        mlflow.log_artifacts(bundle.objects.root, "bundle")
+        _say(f"bundle: {bundle.objects.root}")
+        _say(f"CLUSTER_RUN_ID={run.info.run_id}")
+
+
+def learn(data: Path, scenarios: tuple[str, ...] = TRAINING) -> Mapping[str, bytes]:
+    """The files of a bundle, learned from some scenarios.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    read = []
+    for name in scenarios:
+        read.append(read_scenario(file_of(data, name)))
+        _say(f"{name}: {len(read[-1]):,} alerts of {len(read[-1].types):,} kinds")
+    names, matrix, rates = fit(read)
+    _say(f"{len(names)} alert types")
+    return learned_bytes(names, matrix, rates)
+
+
+def file_of(data: Path, scenario: str) -> Path:
+    """A scenario's file."""
+    return data / f"ait_ads_{scenario}.csv.gz"
+
+
+def manifest_of(run_id: str, data: Path, metrics: Mapping[str, float]) -> Manifest:
+    """What the bundle says of itself, but for its files."""
+    digest = hashlib.sha256()
+    for name in TRAINING:
+        digest.update(file_of(data, name).read_bytes())
+    return Manifest(
+        name=NAME,
+        run_id=run_id,
+        model="alert_type_affinity",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        signature=[Field("name", "string"), Field("other_name", "string")],
+        metrics=dict(metrics),
+        training_data_sha256=digest.hexdigest(),
+        attribution=ATTRIBUTION,
+        files={},
+    )
+
+
+def _measure(data: Path, files: Mapping[str, bytes]) -> dict[str, float]:
+    from model.cluster.evaluate import evaluate  # noqa: PLC0415 - it needs the layout of the runs
+
+    return evaluate(data, Affinity.read(files)).metrics()
+
+
+def _write(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> Bundle:
+    """Writes the bundle and reads it back as a function will."""
+    try:
+        bundle = write_bundle(FolderObjects(folder), manifest, files)
+    except CloudError as error:
+        raise SettingsError(f"{error}: give another folder with --out") from None
+    Affinity.load(bundle)
+    return bundle
+
+
+def _tracked(mlflow: Any, tracking: str) -> Any:  # noqa: ANN401 - MLflow ships no types
+    """An MLflow run, to be used with `with`."""
+    if not tracking:
+        store = Path("mlruns").resolve()
+        store.mkdir(exist_ok=True)
+        tracking = f"sqlite:///{store / 'mlflow.db'}"
+    mlflow.set_tracking_uri(tracking)
+    local = tracking.startswith("sqlite:///")
+    artifacts = (Path(tracking.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri() if local else None
+    try:
+        if mlflow.get_experiment_by_name(NAME) is None:
+            mlflow.create_experiment(NAME, artifact_location=artifacts)
+        mlflow.set_experiment(NAME)
+        return mlflow.start_run()
+    except mlflow.exceptions.MlflowException as error:
+        why = str(error).partition("\n")[0]
+        raise SettingsError(f"--tracking {tracking}: MLflow cannot use it: {why}") from None
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> None:
+    """Runs the command; an error of ours is one line, not a traceback."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # training needs no network
+    try:
+        typer.run(train)
+    except MillraceError as error:
+        print(f"train: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

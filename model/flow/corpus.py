@@ -1,0 +1,72 @@
+"""The published attack flows as pairs of actions of which one comes before the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from app.pipelines.alerts.attack import AttackTable
+
+
+@dataclass(frozen=True)
+class FlowPairs:
+    """One flow of the corpus, as far as its actions have a technique of the enterprise matrix.
+
+    Attributes:
+        name: The flow's name.
+        techniques: By action, its technique's id today.
+        direct: Pairs of actions, the earlier one first, that an edge joins.
+        reachable: Pairs of actions, the earlier one first, that a path joins; both ways round are in none, nor are
+            two actions of one technique.
+        earlier: For each action those that a path leads from, whatever their technique; of a circle, none.
+    """
+
+    name: str
+    techniques: dict[str, str]
+    direct: tuple[tuple[str, str], ...]
+    reachable: tuple[tuple[str, str], ...]
+    earlier: dict[str, list[str]]
+
+
+def read_corpus(source: dict[str, Any], table: AttackTable) -> list[FlowPairs]:
+    """The flows of the corpus that have at least one ordered pair of known techniques."""
+    flows = [_pairs_of(flow, table) for flow in source["flows"]]
+    return [flow for flow in flows if flow.reachable]
+
+
+def _pairs_of(flow: dict[str, Any], table: AttackTable) -> FlowPairs:
+    techniques = {}
+    for key, node in flow["nodes"].items():
+        technique = table.current(node.get("technique_id") or "") if node["type"] == "action" else None
+        if technique is not None:
+            techniques[key] = technique
+    followers: dict[str, set[str]] = {}
+    for source, target in flow["edges"]:
+        followers.setdefault(source, set()).add(target)
+    later = {key: _reachable(key, followers) for key in techniques}
+    ordered = [
+        (source, target)
+        for source in sorted(techniques)
+        for target in sorted(later[source])
+        if target in techniques and source not in later[target]
+    ]
+    earlier: dict[str, list[str]] = {key: [] for key in techniques}
+    for source, target in ordered:
+        earlier[target].append(source)
+    ordered = [(source, target) for source, target in ordered if techniques[source] != techniques[target]]
+    edges = {(source, target) for source, target in flow["action_edges"]}
+    return FlowPairs(
+        flow["name"], techniques, tuple(pair for pair in ordered if pair in edges), tuple(ordered), earlier
+    )
+
+
+def _reachable(start: str, followers: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for target in followers.get(waiting.pop(), ()):
+            if target not in found:
+                found.add(target)
+                waiting.append(target)
+    return found

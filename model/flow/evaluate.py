@@ -1,0 +1,97 @@
+"""How often the order of two actions is told rightly: `python -m model.flow.evaluate attack_flow_corpus_graphs.json`.
+
+Every flow is judged by places that were learned from the other flows. Times are invented, as the corpus has almost
+none: an action starts after what leads to it, with exponential gaps, and its alert comes late by a normal error.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from app.pipelines.alerts.attack import attack_table
+from model.flow.corpus import FlowPairs, read_corpus
+from model.flow.train import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.pipelines.alerts.attack import AttackTable
+
+MEAN_GAP_S = 600.0  # between an action and the next
+LATE_S = (0.0, 60.0, 600.0, 3_600.0)
+"""Standard deviations of how late an alert comes."""
+ROUNDED_S = 3_600.0  # times known to the hour: many ties for tactics to break
+
+
+def accuracy(pairs: Sequence[tuple[str, str]], place: Callable[[str], tuple[float, ...]]) -> float:
+    """Share of pairs whose first one has the smaller place; a tie is half right."""
+    found = [1.0 if place(a) < place(b) else 0.5 if place(a) == place(b) else 0.0 for a, b in pairs]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def kill_chain(flow: FlowPairs, table: AttackTable) -> dict[str, float]:
+    """The mean stage of each action's tactics."""
+    return {
+        key: float(np.mean([table.stage_of(tactic) for tactic in table.tactics_of(technique)]))
+        for key, technique in flow.techniques.items()
+    }
+
+
+def times(flow: FlowPairs, late_s: float, seed: int) -> dict[str, float]:
+    """Invented times of a flow's alerts."""
+    rng = np.random.default_rng(seed)
+    happened: dict[str, float] = {}
+    for key in sorted(flow.techniques, key=lambda each: (len(flow.earlier[each]), each)):
+        happened[key] = max((happened[each] for each in flow.earlier[key]), default=0.0) + float(
+            rng.exponential(MEAN_GAP_S)
+        )
+    return {key: time + abs(float(rng.normal(0.0, late_s))) for key, time in happened.items()}
+
+
+def report(flows: Sequence[FlowPairs], table: AttackTable) -> list[tuple[str, float, float]]:
+    """Ways of telling the order, each with the share of direct and of reachable pairs that it tells rightly."""
+    places: dict[str, list[dict[str, tuple[float, ...]]]] = {}
+    for number, flow in enumerate(flows):
+        order = fit([other for other in flows if other is not flow], table)
+        stage = kill_chain(flow, table)
+        learned = {key: order.place(technique, table) for key, technique in flow.techniques.items()}
+        places.setdefault("kill chain alone", []).append({key: (value,) for key, value in stage.items()})
+        places.setdefault("learned order alone", []).append({key: (value,) for key, value in learned.items()})
+        for late in LATE_S:
+            time = times(flow, late, number)
+            name = f"time, alerts late by {late:.0f} s"
+            places.setdefault(name, []).append({key: (value,) for key, value in time.items()})
+        hour = {key: value // ROUNDED_S for key, value in times(flow, 0.0, number).items()}
+        places.setdefault("time to the hour", []).append({key: (value,) for key, value in hour.items()})
+        places.setdefault("time to the hour, ties by the kill chain", []).append(
+            {key: (value, stage[key]) for key, value in hour.items()}
+        )
+        places.setdefault("time to the hour, ties by the learned order", []).append(
+            {key: (value, learned[key]) for key, value in hour.items()}
+        )
+    return [(name, _share(flows, of, "direct"), _share(flows, of, "reachable")) for name, of in places.items()]
+
+
+def _share(flows: Sequence[FlowPairs], places: Sequence[dict[str, tuple[float, ...]]], which: str) -> float:
+    right = count = 0.0
+    for flow, place in zip(flows, places, strict=True):
+        pairs = getattr(flow, which)
+        if pairs:
+            right += accuracy(pairs, place.__getitem__) * len(pairs)
+            count += len(pairs)
+    return right / count
+
+
+if __name__ == "__main__":
+    table = attack_table()
+    corpus = read_corpus(msgspec.json.decode(Path(sys.argv[1]).read_bytes()), table)
+    direct, reachable = (sum(len(getattr(flow, which)) for flow in corpus) for which in ("direct", "reachable"))
+    print(f"{len(corpus)} flows, {direct} direct and {reachable} reachable pairs of known techniques\n")
+    print("| order by | direct pairs | reachable pairs |\n|---|---|---|")
+    for name, of_direct, of_reachable in report(corpus, table):
+        print(f"| {name} | {of_direct:.1%} | {of_reachable:.1%} |")

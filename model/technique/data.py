@@ -1,0 +1,133 @@
+"""The texts that the technique model learns from: detection rules, ATT&CK's own texts and TRAM's reports."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - read at run time by the command lines that import this
+from typing import Any
+
+from app.errors import SettingsError
+from app.pipelines.alerts.attack import attack_table, parent_of
+
+RULES = "detection_rules.jsonl.gz"
+EXAMPLES = "attack_v18.1_procedure_examples.jsonl.gz"
+DETECTIONS = "attack_v18.1_detection_texts.jsonl.gz"
+REPORTS = "tram2_sok_train.json.gz"
+SIGMA, EXAMPLES_SOURCE, DETECTIONS_SOURCE = "sigma", "examples", "detections"
+NAMES_SOURCE = "names"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A text with its techniques.
+
+    Attributes:
+        views: The text as short as an alert gives it, and longer: a rule's title; with its description; in full.
+        labels: Ids of ATT&CK's current version.
+        source: Where it is from: a rule's source, `examples`, `detections` or `names`.
+        year: When a rule was written; 0 where that is not known.
+        about: A procedure example's software or group; empty for the rest.
+    """
+
+    views: tuple[str, ...]
+    labels: tuple[str, ...]
+    source: str
+    year: int = 0
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a report, with the techniques that it tells of; it may tell of none."""
+
+    text: str
+    labels: tuple[str, ...]
+    report: str
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """Every sample that names a technique that ATT&CK still has.
+
+    Raises:
+        SettingsError: A file is missing or holds something else.
+    """
+    texts = [*_texts(folder, EXAMPLES, EXAMPLES_SOURCE), *_texts(folder, DETECTIONS, DETECTIONS_SOURCE)]
+    return [*_rules(folder), *texts, *_names()]
+
+
+def read_reports(folder: Path) -> list[Sentence]:
+    """TRAM's sentences in their order, with the ids that TRAM gave them.
+
+    Raises:
+        SettingsError: The file is missing or holds something else.
+    """
+    try:
+        table = json.loads(_unpacked(folder / REPORTS))
+        return [
+            Sentence(table["sentence"][key], tuple(table["labels"][key]), table["doc_title"][key])
+            for key in table["sentence"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{folder / REPORTS}: not TRAM's sentences: {type(error).__name__}: {error}") from None
+
+
+def digest(folder: Path) -> str:
+    """One sha256 over the files that the model is trained on."""
+    found = hashlib.sha256()
+    for name in (RULES, EXAMPLES, DETECTIONS):
+        found.update(hashlib.sha256(_unpacked(folder / name)).digest())
+    return found.hexdigest()
+
+
+def _rules(folder: Path) -> list[Sample]:
+    found = []
+    for row in _rows(folder / RULES):
+        labels = _current(row["techs"])
+        if not labels:
+            continue
+        # Title; with the description; with the log source and the detection as well.
+        texts = [row["title"], row.get("desc", ""), f"{row.get('logsource', '')} {row.get('det', '')}"]
+        texts = [" ".join(text.split()) for text in texts]
+        views = tuple(itertools.accumulate(texts, lambda one, other: f"{one}\n{other}"))
+        year = int(row.get("date", "")[:4] or 0) if row["src"] == SIGMA else 0
+        found.append(Sample(views, labels, row["src"], year))
+    return found
+
+
+def _texts(folder: Path, name: str, source: str) -> list[Sample]:
+    found = [(row, _current([row["label"]])) for row in _rows(folder / name)]
+    return [Sample((row["text"],), labels, source, about=row.get("src", "")) for row, labels in found if labels]
+
+
+def _names() -> list[Sample]:
+    """The techniques' own names, a sub-technique's behind its parent's."""
+    table = attack_table().techniques
+    return [
+        Sample((" ".join(table[each].name for each in dict.fromkeys([parent_of(id_), id_])),), (id_,), NAMES_SOURCE)
+        for id_ in table
+    ]
+
+
+def _current(ids: list[str]) -> tuple[str, ...]:
+    current = (attack_table().current(each) for each in ids)
+    return tuple(dict.fromkeys(each for each in current if each is not None))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in _unpacked(path).splitlines()]
+    except ValueError as error:
+        raise SettingsError(f"{path}: not JSON lines: {error}") from None
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise SettingsError(
+            f"{path}: cannot be read: {error}; give the folder of the training data with --data"
+        ) from None

@@ -1,0 +1,79 @@
+"""From texts to a bundle: learn, calibrate, write."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from app.inference.bundle import write_bundle
+from app.inference.manifest import Field, Manifest
+from app.pipelines.alerts.model import SETTINGS, WEIGHTS
+from app.storage.objects import FolderObjects
+from model.technique.calibrate import calibrate, served, unseen
+from model.technique.card import ATTRIBUTION, card_text
+from model.technique.data import digest, read_samples
+from model.technique.fit import Corpus, Options, fit
+from model.technique.measure import SPLITS, metrics_of, score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+YEARS = (2022, 2023, 2024)
+"""Each is told by a model of what came before; the last is what the figures in the bundle are of."""
+
+
+def write(data: Path, out: Path, say: Callable[[str], None]) -> str:
+    """Trains on everything and writes the bundle; gives the run's id.
+
+    The id is a digest of the model's files: the same texts, options and libraries give the same id.
+
+    Raises:
+        SettingsError: The texts cannot be read.
+        ModelError: There is such a bundle already.
+        CloudError: The bundle cannot be written.
+    """
+    options = Options()
+    corpus = Corpus(read_samples(data))
+    say(f"{len(corpus.samples):,} samples, {len(corpus.features):,} features")
+    seen = []
+    for year in YEARS:
+        say(f"fitting what came before {year}")
+        seen.append(unseen(corpus, options, year))
+    past = calibrate([each for year in seen[:-1] for each in year])
+    scores = {name: score(each, past) for name, each in zip(SPLITS, seen[-1], strict=True)}
+    settings = calibrate([each for year in seen for each in year])
+    say("fitting everything")
+    fitted = fit(corpus, np.arange(len(corpus.samples)), options)
+    model = served(fitted, settings)
+    weights = io.BytesIO()
+    np.savez_compressed(weights, **fitted.arrays)  # type: ignore[arg-type]
+    files = {WEIGHTS: weights.getvalue(), SETTINGS: msgspec.json.encode(model.settings)}
+    run_id = hashlib.sha256(b"".join(hashlib.sha256(files[name]).digest() for name in sorted(files))).hexdigest()[:32]
+    sizes = {name: len(each) for name, each in files.items()}
+    files["card.md"] = card_text(
+        run_id, corpus=corpus, options=options, settings=settings, scores=scores, sizes=sizes
+    ).encode()
+    manifest = Manifest(
+        name="technique",
+        run_id=run_id,
+        model="attack_technique",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        signature=[Field("text", "string")],
+        metrics=metrics_of(scores),
+        training_data_sha256=digest(data),
+        attribution="\n".join(ATTRIBUTION),
+        files={},
+    )
+    place = FolderObjects(out / run_id)
+    write_bundle(place, manifest, files)
+    for name, each in scores.items():
+        say(f"  2024, {name:18} {each.line()}")
+    say(f"bundle: {place.root}: {sum(map(len, files.values())) / 1e6:.1f} MB")
+    say(f"RUN_ID={run_id}")
+    return run_id

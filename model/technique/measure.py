@@ -1,0 +1,131 @@
+"""The measures: Cotool's hierarchical F1, and who counts as right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from app.pipelines.alerts.attack import parent_of
+from app.pipelines.alerts.model import Decider
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from app.pipelines.alerts.model import Settings
+
+PARENT_CREDIT = 0.75
+SPLITS = ("title", "title description", "full")
+"""The views of a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Scores of texts that training had not seen, and their truth.
+
+    Attributes:
+        scores: Shape (texts, labels).
+        labels: The technique of each column.
+        truth: The techniques of each text.
+    """
+
+    scores: NDArray[np.float32]
+    labels: tuple[str, ...]
+    truth: list[tuple[str, ...]]
+
+
+def credit(found: str, true: str) -> float:
+    """1 for the same technique or a sub-technique of the true one, 0.75 for its parent, else 0."""
+    if found == true or parent_of(found) == true:
+        return 1.0
+    return PARENT_CREDIT if parent_of(true) == found else 0.0
+
+
+def is_right(found: str, truth: Sequence[str]) -> bool:
+    """Whether a technique is one of the true ones, or a sub-technique of one."""
+    return any(credit(found, true) == 1 for true in truth)
+
+
+def hierarchical_f1(found: Sequence[str], truth: Sequence[str]) -> float:
+    """F1 of one sample: each found technique is matched with one true one at most, the best matches first."""
+    if not found or not truth:
+        return 0.0
+    matches = sorted(
+        ((credit(one, other), one == other, one, other) for one in found for other in truth),
+        key=lambda match: (-match[0], not match[1]),
+    )
+    used: set[tuple[str, str]] = set()
+    total = 0.0
+    for worth, _, one, other in matches:
+        if ("found", one) not in used and ("true", other) not in used:
+            used |= {("found", one), ("true", other)}
+            total += worth
+    return 2 * total / (len(found) + len(truth))
+
+
+def document_f1(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """The mean F1 of documents that have labels; both of shape (documents, labels)."""
+    labelled = truth.any(axis=1)
+    found, truth = found[labelled], truth[labelled]
+    return float(np.mean(2 * (found & truth).sum(axis=1) / (found.sum(axis=1) + truth.sum(axis=1))))
+
+
+class Score(msgspec.Struct, frozen=True):
+    """How good answers are.
+
+    Attributes:
+        texts: How many texts there were.
+        f1: Mean hierarchical F1 where every text is answered.
+        right: Share of texts whose best technique is a true one, or a sub-technique of one.
+        coverage: Share of texts that are answered at the threshold.
+        precision: Of the answered ones, the share whose first technique is a true one, or a sub-technique of one.
+        credit: The same with 0.75 for a parent of a true one.
+        said: The mean confidence of these first techniques: what the model itself says its precision is.
+    """
+
+    texts: int
+    f1: float
+    right: float
+    coverage: float
+    precision: float
+    credit: float
+    said: float
+
+    def line(self) -> str:
+        """All of it on one line."""
+        return (
+            f"F1 {self.f1:.3f}   right {self.right:.3f}   at the threshold: {self.coverage:.1%} answered, "
+            f"{self.precision:.3f} right, {self.credit:.3f} with parents, {self.said:.3f} said"
+        )
+
+
+def score(seen: Seen, settings: Settings) -> Score:
+    """How good the settings' answers are on scores of texts that training had not seen."""
+    settings = msgspec.structs.replace(settings, labels=seen.labels)
+    decider = Decider(settings)
+    always, sure = (decider.decide(seen.scores, least) for least in (0.0, settings.threshold))
+    pairs = list(zip(always, sure, seen.truth, strict=True))
+    answered = [(each, truth) for _, each, truth in pairs if each.ids]
+    best = [max((credit(each.ids[0], true) for true in truth), default=0.0) for each, truth in answered]
+    return Score(
+        texts=len(pairs),
+        f1=float(np.mean([hierarchical_f1(each.ids, truth) for each, _, truth in pairs])),
+        right=float(np.mean([bool(each.ids) and is_right(each.ids[0], truth) for each, _, truth in pairs])),
+        coverage=len(answered) / len(pairs),
+        precision=float(np.mean([each == 1 for each in best])) if best else 0.0,
+        credit=float(np.mean(best)) if best else 0.0,
+        said=float(np.mean([each.confidences[0] for each, _ in answered])) if best else 0.0,
+    )
+
+
+def metrics_of(scores: dict[str, Score]) -> dict[str, float]:
+    """As the manifest has them."""
+    return {
+        f"sigma_2024_{name.replace(' ', '_')}_{field}": round(getattr(each, field), 4)
+        for name, each in scores.items()
+        for field in ("f1", "right", "coverage", "precision")
+    }

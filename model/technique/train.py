@@ -1,0 +1,53 @@
+"""Trains the technique model and writes its bundle: `python -m model.technique.train --data FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.errors import CloudError, MillraceError, SettingsError
+
+ROOT = Path(__file__).parents[2]
+
+
+def train(
+    data: Annotated[Path | None, typer.Option(help="The folder of the training texts.", show_default=False)] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Where the bundle goes, in a folder named after the run.", show_default="model/bundles/technique"
+        ),
+    ] = ROOT / "model" / "bundles" / "technique",
+) -> None:
+    """Trains the technique model on all texts and writes a bundle.
+
+    The run's id is made of the texts' digest and the options: the same input gives the same id.
+    """
+    if data is None:
+        raise SettingsError("no texts to train on: give their folder with --data")
+    try:
+        from model.technique import export  # noqa: PLC0415 - the training packages: --help needs none of them
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"{error.name} is missing: `./scripts/train.sh --help` installs the training packages"
+        ) from None
+    try:
+        export.write(data, out, print)
+    except CloudError as error:
+        raise SettingsError(f"{error}: give another folder with --out") from None
+
+
+def main() -> None:
+    """Runs the command; an error of ours is one line, not a traceback."""
+    try:
+        typer.run(train)
+    except MillraceError as error:
+        print(f"train: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Alerts for tests of the stream: an attack in a few steps, and the pipelines without a technique model."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app.pipelines.alerts.catalogue import shipped_catalogue
+from app.pipelines.alerts.pipeline import AlertPipeline, TechniquePipeline
+from app.pipelines.alerts.technique import TechniqueResolver
+from app.pipelines.alerts.tenant import Incidents
+from app.settings import Settings
+from app.storage.state import MemoryState
+from tests.spine import Spine
+
+if TYPE_CHECKING:
+    from app.stream.testing import FakeStreams
+
+STREAMS = {"enriched": "enriched", "incidents": "incidents", "tickets": "tickets"}
+START_S = 1_700_000_000.0
+
+STORY: tuple[tuple[float, str, str, str, str], ...] = (
+    (0, "203.0.113.7", "web1", "Nmap service scan", "T1046"),
+    (1, "203.0.113.7", "web1", "Nmap service scan", "T1046"),
+    (30, "203.0.113.7", "web1", "Web shell written to disk", "T1505.003"),
+    (31, "203.0.113.7", "web1", "Web shell written to disk", "T1505.003"),
+    (90, "web1", "web1", "Credential dumping from LSASS", "T1003.001"),
+    (150, "web1", "db1", "Remote service session over SSH", "T1021.004"),
+    (160, "db1", "db1", "Archive collected data", "T1560"),
+    (200, "db1", "203.0.113.9", "Exfiltration over DNS", "T1048.003"),
+)
+"""Seconds, source, destination, name, technique."""
+
+
+def alert(number: int, **changed: Any) -> dict[str, Any]:
+    """The alert at a place of the story told over and over, a day apart each time."""
+    day, place = divmod(number, len(STORY))
+    after_s, src, dst, name, technique = STORY[place]
+    return {
+        "id": f"a{number}",
+        "time": START_S + 86_400 * day + after_s,
+        "src": src,
+        "dst": dst,
+        "name": name,
+        "tech": [technique],
+        **changed,
+    }
+
+
+def payload(number: int, **changed: Any) -> bytes:
+    """The same as a record's bytes."""
+    return msgspec.json.encode(alert(number, **changed))
+
+
+@functools.cache
+def resolver() -> TechniqueResolver:
+    """What alerts carry and the catalogue knows."""
+    return TechniqueResolver(None, shipped_catalogue(), None)
+
+
+@functools.cache
+def incidents() -> Incidents:
+    """What the shipped bundle has learned."""
+    return Incidents.open(Settings())
+
+
+def alerts_spine(store: MemoryState | None = None, streams: FakeStreams | None = None, **settings: Any) -> Spine:
+    """The pipeline `alerts` on fake streams."""
+    pipeline = AlertPipeline(resolver(), incidents())
+    return Spine(pipeline, streams, store=store or MemoryState(), output_streams=STREAMS, **settings)
+
+
+def technique_spine(streams: FakeStreams | None = None) -> Spine:
+    """The pipeline `alerts-technique` on fake streams."""
+    return Spine(TechniquePipeline(resolver(), "default"), streams, output_streams=STREAMS)
+
+
+def told(spine: Spine, role: str) -> list[dict[str, Any]]:
+    """What a role's stream holds, in order."""
+    return [msgspec.json.decode(data) for _, data in spine.streams.records[role]]

@@ -1,0 +1,105 @@
+"""Clusters as flows are given them: written out for examples, drawn for properties."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from app.pipelines.alerts.attack import attack_table
+from app.pipelines.alerts.incidents import ClusterSummary, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TABLE = attack_table()
+HOSTS = ("web1", "db1", "dc1", "ws7", "10.0.0.5", "2001:db8::1", "a,b", 'q"uote', "-")
+TECHNIQUES = ("", "T1595", "T1190", "T1059", "T1059.001", "T1021.001", "T1078", "T1003", "T1041", "T1486", "T1685")
+USERS = ("alice", "bob", "0" * 64)
+
+
+def step(time: float, technique: str, src: str, dst: str, *, lasts: float = 5.0, alerts: int = 1) -> Step:
+    """A step; its first alert's id tells its time."""
+    return Step(technique, f"Alert of {technique}", src, dst, float(time), float(time + lasts), alerts, f"at-{time}")
+
+
+def cluster(
+    cluster_id: int, steps: Sequence[Step], *, mentioned: Sequence[str] = (), merged: Sequence[int] = ()
+) -> ClusterSummary:
+    """A cluster of these steps."""
+    steps = sorted(steps, key=lambda each: (each.start_time, each.end_time))
+    srcs, dsts = (dict.fromkeys(getattr(each, end) for each in steps) for end in ("src", "dst"))
+    techniques = tuple(dict.fromkeys(each.technique for each in steps if each.technique))
+    return ClusterSummary(
+        cluster_id=cluster_id,
+        alerts=sum(each.alerts for each in steps),
+        start_time=min(each.start_time for each in steps),
+        end_time=max(each.end_time for each in steps),
+        srcs=tuple(srcs),
+        dsts=tuple(dsts),
+        entities=tuple(dict.fromkeys([*srcs, *dsts, *mentioned])),
+        techniques=techniques,
+        tactics=tuple(dict.fromkeys(tactic for each in techniques for tactic in TABLE.tactics_of(each))),
+        steps=tuple(steps),
+        merged=tuple(merged),
+    )
+
+
+@st.composite
+def steps_of(draw: st.DrawFn, latest_s: int = 36_000) -> list[Step]:
+    """One to four steps of a cluster, often at the same time."""
+    return [
+        step(
+            1_700_000_000 + 600.0 * draw(st.integers(0, latest_s // 600)),
+            draw(st.sampled_from(TECHNIQUES)),
+            draw(st.sampled_from(HOSTS)),
+            draw(st.sampled_from(HOSTS)),
+            lasts=draw(st.sampled_from((0.0, 5.0, 3_600.0))),
+            alerts=draw(st.integers(1, 3)),
+        )
+        for _ in range(draw(st.integers(1, 4)))
+    ]
+
+
+@st.composite
+def clusters_of(draw: st.DrawFn, most: int = 10, latest_s: int = 36_000) -> list[ClusterSummary]:
+    """Clusters of different ids, in any order."""
+    ids = draw(st.lists(st.integers(0, 50), min_size=1, max_size=most, unique=True))
+    return [
+        cluster(
+            each,
+            draw(steps_of(latest_s)),
+            mentioned=draw(st.lists(st.sampled_from(USERS), max_size=2, unique=True)),
+        )
+        for each in ids
+    ]
+
+
+@st.composite
+def histories_of(draw: st.DrawFn, latest_s: int = 36_000) -> list[ClusterSummary]:
+    """What clustering tells over time: clusters appear, grow, and become part of one with a smaller id."""
+    alive: dict[int, tuple[list[Step], list[int]]] = {}
+    told = []
+    for fresh in range(draw(st.integers(1, 14))):
+        action = draw(st.sampled_from(("new", "new", "grow", "merge"))) if len(alive) > 1 else "new"
+        merged: list[int] = []
+        if action == "new":
+            chosen = fresh
+            alive[chosen] = (draw(steps_of(latest_s)), [])
+        elif action == "grow":
+            chosen = draw(st.sampled_from(sorted(alive)))
+            alive[chosen] = (alive[chosen][0] + draw(steps_of(latest_s)), alive[chosen][1])
+        else:
+            chosen, other = sorted(draw(st.lists(st.sampled_from(sorted(alive)), min_size=2, max_size=2, unique=True)))
+            gone, before = alive.pop(other)
+            merged = [*alive[chosen][1], other, *before]
+            alive[chosen] = (alive[chosen][0] + gone, merged)
+        told.append(cluster(chosen, alive[chosen][0], merged=alive[chosen][1]))
+    return told
+
+
+def last_told(history: Sequence[ClusterSummary]) -> list[ClusterSummary]:
+    """The clusters that are left at a history's end, as they were told of last."""
+    latest = {each.cluster_id: each for each in history}
+    gone = {merged for each in latest.values() for merged in each.merged}
+    return [each for each in latest.values() if each.cluster_id not in gone]

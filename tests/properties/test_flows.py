@@ -1,0 +1,168 @@
+"""What holds of attack flows, whatever the clusters are."""
+
+from __future__ import annotations
+
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.pipelines.alerts.flow import FlowConfig, Flows, build_flows
+from app.pipelines.alerts.order import technique_order
+from app.pipelines.alerts.stix import bundle_of
+from app.pipelines.alerts.stix_check import check_bundle
+from tests.flows_for_tests import TABLE, clusters_of, histories_of, last_told
+
+if TYPE_CHECKING:
+    from app.pipelines.alerts.incidents import ClusterSummary, Flow
+
+DAYS_S = 20 * 86_400
+
+
+def updated(history: list[ClusterSummary], config: FlowConfig = FlowConfig()) -> Flows:  # noqa: B008 - frozen
+    flows = Flows(TABLE, config)
+    for each in history:
+        flows.update(each)
+    return flows
+
+
+@given(clusters_of())
+def test_a_flow_has_no_cycle_and_every_edge_leads_onwards_in_time(clusters: list[ClusterSummary]) -> None:
+    for flow in build_flows(clusters, TABLE):
+        starts = {node.id: node.step.start_time for node in flow.nodes}
+        assert len(starts) == len(flow.nodes)
+        sorter = TopologicalSorter({each: [] for each in starts})
+        for edge in flow.edges:
+            assert starts[edge.source] <= starts[edge.target]
+            assert 0 < edge.probability < 1
+            assert edge.reason
+            sorter.add(edge.target, edge.source)
+        assert len(list(sorter.static_order())) == len(starts)
+
+
+@given(clusters_of())
+def test_every_step_of_every_cluster_of_a_flow_is_in_it_and_no_cluster_is_in_two(
+    clusters: list[ClusterSummary],
+) -> None:
+    by_id = {each.cluster_id: each for each in clusters}
+    flows = build_flows(clusters, TABLE)
+    seen = [cluster for flow in flows for cluster in flow.cluster_ids]
+    assert len(seen) == len(set(seen))
+    assert {each.cluster_id for each in clusters if len(each.steps) > 1} <= set(seen)
+    for flow in flows:
+        assert flow.flow_id == min(flow.cluster_ids)
+        assert 0 < flow.cluster_prob <= 1
+        assert sorted(node.id for node in flow.nodes) == sorted(
+            f"{each}-{place}" for each in flow.cluster_ids for place in range(len(by_id[each].steps))
+        )
+        assert list(flow.nodes) == sorted(flow.nodes, key=lambda node: node.step.start_time)
+
+
+@given(clusters_of(), st.sampled_from(("", "acme", "bêta\n")))
+def test_every_bundle_keeps_the_rules(clusters: list[ClusterSummary], tenant: str) -> None:
+    ids: set[str] = set()
+    for flow in build_flows(clusters, TABLE):
+        bundle = bundle_of(flow, TABLE, created=1_700_000_000.5, tenant=tenant)
+        assert check_bundle(bundle) == []
+        assert bundle == bundle_of(flow, TABLE, created=1_700_000_000.5, tenant=tenant)
+        actions = {each["id"] for each in bundle["objects"] if each["type"] == "attack-action"}
+        assert len(actions) == len(flow.nodes)
+        assert not actions & ids
+        ids |= actions
+
+
+@given(histories_of(), st.data())
+def test_a_state_that_was_dumped_and_loaded_goes_on_as_if_it_had_not_been(
+    history: list[ClusterSummary], data: st.DataObject
+) -> None:
+    cuts = data.draw(st.sets(st.integers(0, len(history))))
+    whole, cut = Flows(TABLE), Flows(TABLE)
+    for place, each in enumerate(history):
+        if place in cuts:
+            cut = Flows.load(cut.dump(), TABLE)
+        assert cut.update(each) == whole.update(each)
+    assert cut.flows() == whole.flows()
+    assert cut.dump() == whole.dump()
+
+
+@given(histories_of(latest_s=DAYS_S), st.data())
+def test_so_it_does_while_clusters_are_forgotten(history: list[ClusterSummary], data: st.DataObject) -> None:
+    cuts = data.draw(st.sets(st.integers(0, len(history))))
+    config = FlowConfig(window_s=86_400, half_life_s=40_000, most_clusters=5, most_flow_clusters=2, common_clusters=3)
+    whole, cut = Flows(TABLE, config), Flows(TABLE, config)
+    for place, each in enumerate(history):
+        if place in cuts:
+            cut = Flows.load(cut.dump(), TABLE, config)
+        assert cut.update(each) == whole.update(each)
+        assert len(whole) <= config.most_clusters
+        assert all(len(flow.cluster_ids) <= config.most_flow_clusters for flow in whole.flows())
+    assert cut.dump() == whole.dump()
+
+
+CUTS = (FlowConfig(), FlowConfig(common_clusters=2, most_flow_clusters=3), FlowConfig(common_clusters=3))
+
+
+@given(histories_of(), st.sampled_from(CUTS), st.data())
+def test_flows_follow_from_the_clusters_as_they_stand_and_not_from_their_history(
+    history: list[ClusterSummary], config: FlowConfig, data: st.DataObject
+) -> None:
+    found = updated(history, config).flows()
+    left = last_told(history)
+    assert found == build_flows(left, TABLE, config)
+    one, other = (updated(data.draw(st.permutations(left)), config) for _ in range(2))
+    assert found == one.flows()
+    assert one.dump() == other.dump()
+
+
+@given(histories_of())
+def test_an_update_that_says_what_is_known_changes_nothing(history: list[ClusterSummary]) -> None:
+    flows = updated(history)
+    before = flows.dump()
+    for each in last_told(history):
+        assert flows.update(each) == []
+    assert flows.dump() == before
+
+
+@given(histories_of())
+def test_who_follows_the_changes_knows_every_flow(history: list[ClusterSummary]) -> None:
+    flows = Flows(TABLE)
+    known: dict[int, Flow] = {}
+    for each in history:
+        for change in flows.update(each):
+            assert change.opened == (change.flow.flow_id not in known)
+            for merged in change.merged:
+                del known[merged]
+            known[change.flow.flow_id] = change.flow
+            assert flows.flow(change.flow.flow_id) == change.flow
+        known = {each: flow for each, flow in known.items() if flows.flow(each) is not None}  # it may fall apart
+    assert {flow.flow_id: flow.cluster_ids for flow in flows.flows()} == {
+        each: flow.cluster_ids for each, flow in known.items()
+    }
+
+
+@given(histories_of())
+def test_a_merge_loses_no_cluster(history: list[ClusterSummary]) -> None:
+    flows = Flows(TABLE)
+    for each in history:
+        before = {flow.flow_id: set(flow.cluster_ids) for flow in flows.flows()}
+        for change in flows.update(each):
+            for merged in change.merged:
+                assert before[merged] - set(each.merged) <= set(change.flow.cluster_ids)
+
+
+@given(clusters_of(most=4, latest_s=1_200), st.data())
+def test_steps_of_one_time_stand_in_the_usual_order_however_they_came(
+    clusters: list[ClusterSummary], data: st.DataObject
+) -> None:
+    shuffled = [msgspec.structs.replace(each, steps=tuple(data.draw(st.permutations(each.steps)))) for each in clusters]
+    order = technique_order()
+    one, other = (
+        [
+            [(node.step.start_time, order.place(node.step.technique, TABLE)) for node in flow.nodes]
+            for flow in updated(each).flows()
+        ]
+        for each in (clusters, shuffled)
+    )
+    assert one == other == [sorted(each) for each in one]

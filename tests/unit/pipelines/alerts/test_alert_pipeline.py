@@ -1,0 +1,155 @@
+"""The pipelines of alerts on the spine: what reaches which stream, in which order, and what one bad alert does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app.storage.objects import FolderObjects
+from app.storage.state import MemoryState
+from app.stream.testing import FakeStreams
+from tests.alerts_for_tests import START_S, STORY, alert, alerts_spine, payload, technique_spine, told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEYS = ["acme"] * len(STORY)
+
+
+def test_each_alert_comes_out_with_its_techniques_and_its_cluster() -> None:
+    spine = alerts_spine()
+    result = spine.run([payload(number) for number in range(len(STORY))], KEYS)
+
+    assert result.acknowledged == len(STORY)
+    found = {each["alert"]["id"]: each for each in told(spine, "enriched")}
+    assert set(found) == {f"a{number}" for number in range(len(STORY))}
+    assert found["a4"]["techniques"] == {
+        "ids": ["T1003.001"], "source": "alert", "confidence": 1.0, "confidences": [1.0],
+    }  # fmt: skip
+    assert found["a4"]["tactics"] == ["credential-access"]
+    assert found["a0"]["cluster_id"] == found["a1"]["cluster_id"]
+    assert all(each["tenant"] == "acme" and each["id"].endswith("/alerts/0") for each in found.values())
+
+
+def test_incidents_tell_of_a_cluster_from_its_second_alert_on() -> None:
+    spine = alerts_spine()
+    spine.run([payload(0)], KEYS[:1])
+    assert told(spine, "incidents") == told(spine, "tickets") == []
+
+    spine.run([payload(1)], KEYS[:1], start=1)
+    [change, *_] = told(spine, "incidents")
+    assert (change["type"], change["change"], change["tenant"]) == ("cluster", "opened", "acme")
+    assert change["cluster"]["alerts"] == 2
+    assert change["cluster"]["techniques"] == ["T1046"]
+    assert told(spine, "tickets")[0]["cluster_id"] == change["cluster_id"]
+
+
+def test_a_flow_is_told_when_steps_follow_from_each_other() -> None:
+    spine = alerts_spine()
+    spine.run([payload(number) for number in range(len(STORY))], KEYS)
+
+    flows = [each for each in told(spine, "incidents") if each["type"] == "flow"]
+    nodes = {node["id"]: node["step"]["technique"] for node in flows[-1]["flow"]["nodes"]}
+    ordered = [(nodes[edge["source"]], nodes[edge["target"]]) for edge in flows[-1]["flow"]["edges"]]
+    assert ("T1046", "T1505.003") in ordered
+    assert all(edge["reason"] and 0 < edge["probability"] <= 1 for edge in flows[-1]["flow"]["edges"])
+
+
+def test_changes_of_a_cluster_share_a_partition_key_and_come_in_order() -> None:
+    spine = alerts_spine()
+    spine.run([payload(0, id=number, time=START_S + number) for number in range(9)], ["acme"] * 9)
+
+    sizes: dict[str, list[int]] = {}
+    for key, data in spine.streams.records["incidents"]:
+        change = msgspec.json.decode(data)
+        if change["type"] == "cluster" and "cluster" in change:
+            assert key == f"acme/cluster/{change['cluster_id']}"
+            sizes.setdefault(key, []).append(change["cluster"]["alerts"])
+    assert any(len(counts) > 1 for counts in sizes.values())
+    assert all(counts == sorted(counts) for counts in sizes.values())
+
+
+def test_one_bad_alert_harms_no_other() -> None:
+    spine = alerts_spine()
+    bad = [b"\xff", b"{", b"no alert at all", payload(3, time="soon"), msgspec.json.encode({**alert(3), "src": ""})]
+    result = spine.run([payload(0), *bad, payload(1)], ["acme"] * 7)
+
+    assert result.acknowledged == 7
+    reasons = [each["reason"] for each in spine.quarantined()]
+    assert reasons == ["not_utf8", "not_json", "unknown_format", "bad_time", "missing_src"]
+    assert [each["alert"]["id"] for each in told(spine, "enriched")] == ["a0", "a1"]
+
+
+def test_an_alert_of_ten_megabytes_is_set_aside_with_its_reason(tmp_path: Path) -> None:
+    spine = alerts_spine(objects=FolderObjects(tmp_path))
+    spine.run([payload(0, name="x" * 10_000_000), payload(1)], ["acme"] * 2)
+
+    [pointer] = spine.quarantined()
+    assert pointer["reason"] == "alert_too_large"
+    assert pointer["location"].startswith(str(tmp_path))
+    assert [each["alert"]["id"] for each in told(spine, "enriched")] == ["a1"]
+
+
+def test_lines_that_are_no_json_are_alerts_too() -> None:
+    spine = alerts_spine()
+    line = b"CEF:0|Example|Sensor|1|100|Port scan|5|rt=1700000000000 src=192.0.2.1 dst=192.0.2.2 externalId=77"
+    spine.run([line], ["acme"])
+
+    [found] = told(spine, "enriched")
+    assert (found["alert"]["src"], found["alert"]["dst"], found["alert"]["name"]) == (
+        "192.0.2.1", "192.0.2.2", "Port scan",
+    )  # fmt: skip
+
+
+def test_tenants_share_nothing() -> None:
+    spine = alerts_spine()
+    spine.run([payload(number) for number in (0, 0, 1, 1)], ["acme", "umbrella"] * 2)
+
+    first = {(each["tenant"], each["cluster_id"]) for each in told(spine, "enriched")}
+    assert len({tenant for tenant, _ in first}) == 2
+    assert {each["tenant"] for each in told(spine, "incidents")} == {"acme", "umbrella"}
+
+
+def test_techniques_alone_need_no_state_and_are_keyed_by_tenant() -> None:
+    spine = technique_spine()
+    spine.run([payload(0), payload(1, tenant="umbrella"), b"?"], ["any", "key", "at all"])
+
+    assert [key for key, _ in spine.streams.records["enriched"]] == ["default", "umbrella"]
+    assert [each["techniques"]["ids"] for each in told(spine, "enriched")] == [["T1046"], ["T1046"]]
+    assert len(spine.quarantined()) == 1
+
+
+def test_many_alerts_of_one_tenant_travel_in_one_call() -> None:
+    streams = FakeStreams()
+    technique_spine(streams).run([payload(number) for number in range(400)])
+    assert max(streams.calls) > 100
+
+
+def test_clustering_behind_the_technique_stage_gives_what_one_stage_gives() -> None:
+    whole = alerts_spine()
+    whole.run([payload(number) for number in range(len(STORY))], KEYS)
+
+    first, second = technique_spine(), alerts_spine()
+    first.run([payload(number, tenant="acme") for number in range(len(STORY))])
+    passed = first.streams.records["enriched"]
+    second.run([data for _, data in passed], [key for key, _ in passed])
+
+    def clusters(spine: Any) -> dict[str, int]:
+        return {each["alert"]["id"]: each["cluster_id"] for each in told(spine, "enriched")}
+
+    assert clusters(second) == clusters(whole)
+
+
+def test_a_repeated_batch_changes_nothing() -> None:
+    store = MemoryState()
+    spine = alerts_spine(store)
+    payloads = [payload(number) for number in range(len(STORY))]
+    spine.run(payloads, KEYS)
+    state, outputs = dict(store.stored), {role: told(spine, role) for role in ("enriched", "incidents", "tickets")}
+
+    result = spine.run(payloads, KEYS)
+
+    assert result.acknowledged == len(STORY)
+    assert store.stored == state
+    assert {role: told(spine, role) for role in outputs} == outputs
