@@ -43,7 +43,10 @@ def evaluate_one(name: Name, data: Data = None, as_json: AsJson = False) -> None
             f"{error.name} is missing: run `./scripts/evaluate_model.sh {name} …`, which installs what evaluation "
             f"needs, instead of `millrace model evaluate {name} …`"
         ) from None
-    report = module.evaluate(data)
+    try:
+        report = module.evaluate(data)
+    except OSError as error:
+        raise SettingsError(f"{error.filename}: cannot be read: {error.strerror}") from None
     if as_json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:

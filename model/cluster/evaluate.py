@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from app.inference.bundle import find_bundle
+from app.pipelines.alerts.affinity import Affinity
 from app.pipelines.alerts.cluster import ClusterConfig, Clusters
 from model.cluster.data import alerts_of, read_runs, units_of
 from model.cluster.measures import Agreement, Rates, agreement, area, instance_rates, mean_rates
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from app.pipelines.alerts.affinity import Affinity
     from model.cluster.data import Columns, Units
     from model.cluster.measures import Ints
 
@@ -101,7 +102,7 @@ class Report:
 
 def evaluate(
     folder: Path,
-    affinity: Affinity,
+    affinity: Affinity | None = None,
     part: str = "val",
     grid: Sequence[ClusterConfig] = GRID,
     tell: Callable[[str], None] = lambda _: None,
@@ -110,7 +111,7 @@ def evaluate(
 
     Args:
         folder: Of the layout and the scenarios' files.
-        affinity: What was learned.
+        affinity: What was learned; without it, what is shipped.
         part: Which runs: `val` or `train`; the shipped affinity has learned from the latter.
         grid: Settings over which the area is taken.
         tell: Is told what goes on.
@@ -118,6 +119,8 @@ def evaluate(
     Raises:
         OSError: A file cannot be read.
     """
+    if affinity is None:
+        affinity = Affinity.load(find_bundle("cluster"))
     named = list(read_runs(folder, part))
     runs = [units_of(run) for _, run in named]
     tell(f"{part}: {sum(len(run) for _, run in named):,} alerts, {sum(map(len, runs)):,} after duplicates")

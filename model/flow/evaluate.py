@@ -1,4 +1,4 @@
-"""How often the order of two actions is told rightly: `python -m model.flow.evaluate attack_flow_corpus_graphs.json`.
+"""How often the order of two actions is told rightly: `millrace model evaluate flow`.
 
 Every flow is judged by places that were learned from the other flows. Times are invented, as the corpus has almost
 none: an action starts after what leads to it, with exponential gaps, and its alert comes late by a normal error.
@@ -6,22 +6,23 @@ none: an action starts after what leads to it, with exponential gaps, and its al
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
+from app.errors import SettingsError
 from app.pipelines.alerts.attack import attack_table
 from model.flow.corpus import FlowPairs, read_corpus
 from model.flow.train import fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from app.pipelines.alerts.attack import AttackTable
 
+CORPUS = "attack_flow_corpus_graphs.json"
 MEAN_GAP_S = 600.0  # between an action and the next
 LATE_S = (0.0, 60.0, 600.0, 3_600.0)
 """Standard deviations of how late an alert comes."""
@@ -87,11 +88,40 @@ def _share(flows: Sequence[FlowPairs], places: Sequence[dict[str, tuple[float, .
     return right / count
 
 
-if __name__ == "__main__":
+class Report(msgspec.Struct, frozen=True):
+    """What was measured.
+
+    Attributes:
+        flows: How many flows have pairs of known techniques.
+        direct: How many direct pairs they have.
+        reachable: How many reachable pairs.
+        rows: What was ordered by, and the share of direct and of reachable pairs that it tells rightly.
+    """
+
+    flows: int
+    direct: int
+    reachable: int
+    rows: list[tuple[str, float, float]]
+
+
+def evaluate(data: Path) -> Report:
+    """Measures on the corpus in a folder.
+
+    Raises:
+        SettingsError: The corpus is not there.
+    """
+    path = data / CORPUS
+    if not path.is_file():
+        raise SettingsError(f"{path}: there is no such file; model/flow/README.md says where it is from")
     table = attack_table()
-    corpus = read_corpus(msgspec.json.decode(Path(sys.argv[1]).read_bytes()), table)
+    corpus = read_corpus(msgspec.json.decode(path.read_bytes()), table)
     direct, reachable = (sum(len(getattr(flow, which)) for flow in corpus) for which in ("direct", "reachable"))
-    print(f"{len(corpus)} flows, {direct} direct and {reachable} reachable pairs of known techniques\n")
+    return Report(len(corpus), direct, reachable, report(corpus, table))
+
+
+def print_report(found: Report) -> None:
+    """Prints the table of a report."""
+    print(f"{found.flows} flows, {found.direct} direct and {found.reachable} reachable pairs of known techniques\n")
     print("| order by | direct pairs | reachable pairs |\n|---|---|---|")
-    for name, of_direct, of_reachable in report(corpus, table):
+    for name, of_direct, of_reachable in found.rows:
         print(f"| {name} | {of_direct:.1%} | {of_reachable:.1%} |")
