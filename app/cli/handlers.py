@@ -17,7 +17,7 @@ from app.cli.one_request import answer, chosen_source, respond, wrong
 from app.registry import HANDLERS
 
 STREAM = "stream"
-PLAIN_WIDTH = 200  # columns, where another program reads: a qualified name is there to be copied
+PLAIN_WIDTH = 260  # columns, where another program reads: a qualified name is there to be copied
 
 Name = Annotated[str | None, typer.Argument(help="A name of the list, or a dotted one; all of them without.")]
 ToInvoke = Annotated[str, typer.Argument(help="A name that `millrace handlers` lists, or package.module.Class.")]
