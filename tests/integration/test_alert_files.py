@@ -7,12 +7,13 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
+import msgspec
 import pytest
 
 from app import aws
 from app.errors import CloudError, LocationError, RequestError, SettingsError, UnacknowledgedError
 from app.handlers.invocation import process_settings
-from app.pipelines.alerts.files import handlers
+from app.pipelines.alerts.files import handlers, workshop
 from app.pipelines.alerts.files.bucket import open_bucket
 from app.pipelines.alerts.files.events import alert_files_handler
 from app.pipelines.alerts.files.opening import Opening
@@ -58,6 +59,7 @@ def bucket(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: ARG00
     monkeypatch.setenv("LOOKUP_TABLE", table(PARTITION_KEY))
     monkeypatch.setattr(Opening, "jobs", property(lambda _: small_jobs()))
     monkeypatch.setattr(Opening, "known", property(lambda _: SmallResolver({})))
+    monkeypatch.setattr(workshop, "bundle", lambda flow, _tenant: msgspec.json.encode(flow))
     process_settings.cache_clear()
     return name
 

@@ -328,7 +328,7 @@ class TestEndings:
     @pytest.mark.parametrize(
         ("name", "words"),
         [
-            ("nothing", "there are bike-predict, get-json-from-file"),
+            ("nothing", "there are bike-predict, create-cluster"),
             ("nowhere.Handler", "is its folder on PYTHONPATH?"),
             ("own.absent", "no function 'absent'"),
             ("app.errors.MillraceError", "no handler that can be made"),
