@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from app import telemetry
 from app.pipelines.alerts.roles import ALERT_ROLES, TECHNIQUE_ROLES
-from app.settings import Settings, read_settings
-from app.stream.runtime import Measure, Opener, Runtime
+from app.settings import DEFAULT_ROLE, Settings, read_settings
+from app.stream.runtime import Measure, Opener, Runtime, check_roles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,4 +57,7 @@ STATEFUL = frozenset({"alerts"})
 
 def open_runtime(settings: Settings | None = None, measure: Measure = telemetry.emit_metrics) -> Runtime:
     """A runtime of all pipelines, as the settings say; without any, as the environment says."""
-    return Runtime(settings or read_settings(os.environ), PIPELINES, measure=measure)
+    settings = settings or read_settings(os.environ)
+    for name in sorted({settings.pipeline, *settings.pipelines.values()} & set(PIPELINES)):
+        check_roles(name, ROLES.get(name, (DEFAULT_ROLE,)), settings)  # before a model is loaded for nothing
+    return Runtime(settings, PIPELINES, measure=measure)

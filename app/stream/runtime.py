@@ -22,7 +22,7 @@ from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutReco
 from app.stream.quarantine import QuarantineDestination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from app.settings import Settings
     from app.storage.state import StateStore
@@ -83,8 +83,8 @@ class Runtime:
         quarantine = QuarantineDestination(settings.quarantine_stream, self.objects, warns=not settings.test_run)
         store = _open_state(settings)
         opened = {name: pipelines[name](settings) for name in names}
-        for pipeline in opened.values():
-            _check_roles(pipeline, settings)
+        for name, pipeline in opened.items():
+            check_roles(name, getattr(pipeline, "roles", (DEFAULT_ROLE,)), settings)
         self._processors = {
             name: Processor(pipeline, self.writer, quarantine, settings, store) for name, pipeline in opened.items()
         }
@@ -193,9 +193,12 @@ def _open_state(settings: Settings) -> StateStore | None:
     return SpillingState(table, open_objects(settings.state_location)) if settings.state_location else table
 
 
-def _check_roles(pipeline: Pipeline[Any] | StatefulPipeline[Any], settings: Settings) -> None:
-    """Refuses to start a pipeline of which a role has no stream."""
-    roles: tuple[str, ...] = getattr(pipeline, "roles", (DEFAULT_ROLE,))
+def check_roles(pipeline: str, roles: Sequence[str], settings: Settings) -> None:
+    """Refuses to start a pipeline of which a role has no stream.
+
+    Raises:
+        NoOutputStreamError: One has none, and this is not a `TEST_RUN`.
+    """
     missing = [role for role in roles if not settings.stream_for(role)]
     if not missing or settings.test_run:
         return
@@ -203,7 +206,7 @@ def _check_roles(pipeline: Pipeline[Any] | StatefulPipeline[Any], settings: Sett
         raise NoOutputStreamError("OUTPUT_STREAM is not set: name the stream for results, or set TEST_RUN=True")
     pairs = ",".join(f"{role}:<stream>" for role in roles)
     raise NoOutputStreamError(
-        f"pipeline {pipeline.name} emits to {', '.join(roles)}, and {', '.join(missing)} has no stream: "
+        f"pipeline {pipeline} emits to {', '.join(roles)}, and {', '.join(missing)} has no stream: "
         f"set OUTPUT_STREAMS={pairs}, or TEST_RUN=True"
     )
 
