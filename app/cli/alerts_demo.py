@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
@@ -54,8 +53,14 @@ POISON: tuple[Record, ...] = (
 )
 
 
-def show_incidents(console: Console, data: Path | None, rows: int | None) -> bool:
+def show_incidents(console: Console, data: Path | None, rows: int | None, folder: Path) -> bool:
     """Feeds alerts into the cloud that the environment names, runs the mapping, and shows what forms.
+
+    Args:
+        console: Where it is shown.
+        data: A file of alerts or a folder of AIT-ADS; an invented sample without.
+        rows: How many alerts to feed; without, what an attack has.
+        folder: For state that is too large for the table.
 
     Returns:
         Whether each alert came out, or was set aside.
@@ -76,11 +81,8 @@ def show_incidents(console: Console, data: Path | None, rows: int | None) -> boo
     step = len(alerts) // (len(POISON) + 1)
     records = [each for place, bad in enumerate(POISON) for each in (*alerts[place * step : (place + 1) * step], bad)]
     records += alerts[len(POISON) * step :]
-    with (
-        tempfile.TemporaryDirectory(prefix="millrace-demo-state-") as large,
-        IncidentView(console, STREAMS[INCIDENTS]) as view,
-    ):
-        acknowledged = _process(records, view, large)
+    with IncidentView(console, STREAMS[INCIDENTS]) as view:
+        acknowledged = _process(records, view, folder)
         view.finish()
     enriched = sum(1 for _ in read_stream(STREAMS[ENRICHED], StartingPosition()))
     aside = [msgspec.json.decode(each)["reason"] for each in read_stream(ASIDE, StartingPosition())]
@@ -100,14 +102,14 @@ def show_incidents(console: Console, data: Path | None, rows: int | None) -> boo
     return enriched + len(aside) == len(records) == acknowledged
 
 
-def _process(records: Sequence[Record], view: IncidentView, large: str) -> int:
+def _process(records: Sequence[Record], view: IncidentView, folder: Path) -> int:
     """Feeds the records at a pace that can be watched while the mapping runs; gives how many it acknowledged."""
     settings = Settings(
         pipeline="alerts",
         output_streams=STREAMS,
         quarantine_stream=ASIDE,
         state_table=STATE_TABLE,
-        state_location=large,
+        state_location=str(folder),
         partial_responses=True,
         response_results=0,
         log_level="ERROR",

@@ -78,8 +78,8 @@ def demo(data: Data = None, rows: Rows = None, alerts: OfAlerts = False, alerts_
     if alerts:
         from app.cli.alerts_demo import show_incidents  # noqa: PLC0415 - the other demo does without it
 
-        with _own_cloud(console):
-            adds_up = show_incidents(console, alerts_data, rows)
+        with _own_cloud(console) as (_, folder):
+            adds_up = show_incidents(console, alerts_data, rows, folder / "alerts-state")
     else:
         adds_up = _show_bikes(console, data, rows or ROWS)
     if not adds_up:
@@ -91,7 +91,7 @@ def _show_bikes(console: Console, data: Path | None, rows: int) -> bool:
     """The demo of bikes; gives whether each record came out, or was set aside."""
     began = time.monotonic()
     table, origin = _rows(data, rows)
-    with _own_cloud(console) as url:
+    with _own_cloud(console) as (url, _):
         create_stream(INPUT_STREAM, SHARDS)
         create_stream(OUTPUT_STREAM, SHARDS)
         create_stream(QUARANTINE_STREAM, 1)
@@ -142,8 +142,12 @@ def _metrics_aside() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_cloud(console: Console) -> Iterator[str]:
-    """A local cloud on a free port for as long as the demo runs, and an environment that points to it."""
+def _own_cloud(console: Console) -> Iterator[tuple[str, Path]]:
+    """A local cloud on a free port for as long as the demo runs, and an environment that points to it.
+
+    Gives its URL, and a folder that goes away with it: the only one a demo has, made before anything is said, so that
+    Ctrl-C finds none half made.
+    """
     from app.cloud import supervisor  # noqa: PLC0415 - the image does without the local cloud
     from app.cloud.process import free_ports  # noqa: PLC0415
     from app.cloud.state import state_dir  # noqa: PLC0415
@@ -157,7 +161,7 @@ def _own_cloud(console: Console) -> Iterator[str]:
             cloud = supervisor.up(port, say=lambda text: console.print(text, highlight=False))
             os.environ.update(cloud.environment)
             aws.forget()
-            yield cloud.url
+            yield cloud.url, Path(state)
         finally:
             supervisor.down(port)
             os.environ.clear()
