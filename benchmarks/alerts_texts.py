@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.pipelines.alerts.catalogue import TABLE, Rules, shipped_catalogue, title_key
+from app.pipelines.alerts.techniques.catalogue import TABLE, Rules, shipped_catalogue, title_key
 from app.pipelines.alerts.text import fold
 from benchmarks.alerts_contract import FOLDED, KNOWN, MOSTLY_KNOWN, NEW, STRANGE
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.pipelines.alerts.catalogue import shipped_catalogue
 from app.pipelines.alerts.pipeline import AlertPipeline, TechniquePipeline
 from app.pipelines.alerts.technique import TechniqueResolver
+from app.pipelines.alerts.techniques.catalogue import shipped_catalogue
 from app.pipelines.alerts.tenant import Incidents
 from app.settings import Settings
 from app.storage.state import MemoryState

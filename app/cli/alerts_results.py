@@ -11,7 +11,7 @@ from app.errors import LocationError
 from app.pipelines.alerts import tickets
 from app.pipelines.alerts.attack import attack_table
 from app.pipelines.alerts.files.layout import tenant_slug
-from app.pipelines.alerts.stix import bundle_of
+from app.pipelines.alerts.flows.stix import bundle_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -13,11 +13,11 @@ import msgspec
 
 from app.pipelines.alerts.alert import EnrichedAlert
 from app.pipelines.alerts.attack import attack_table
-from app.pipelines.alerts.catalogue import shipped_catalogue
-from app.pipelines.alerts.cluster_config import ClusterConfig
-from app.pipelines.alerts.flow_config import FlowConfig
+from app.pipelines.alerts.clusters.config import ClusterConfig
+from app.pipelines.alerts.flows.config import FlowConfig
 from app.pipelines.alerts.lookup import open_lookup
 from app.pipelines.alerts.technique import TechniqueResolver
+from app.pipelines.alerts.techniques.catalogue import shipped_catalogue
 from app.pipelines.alerts.tenant import Incidents
 from app.pipelines.alerts.tickets import event_row
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.inference.bundle import find_bundle
 from app.inference.models import read_arrays
-from app.pipelines.alerts.model import ARRAYS, WEIGHTS, TechniqueModel
 from app.pipelines.alerts.technique import BUNDLE
+from app.pipelines.alerts.techniques.model import ARRAYS, WEIGHTS, TechniqueModel
 from app.settings import read_settings
 from benchmarks.peers.alerts_telling import commands_of
 

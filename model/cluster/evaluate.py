@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from app.inference.bundle import find_bundle
-from app.pipelines.alerts.affinity import Affinity
 from app.pipelines.alerts.cluster import ClusterConfig, Clusters
+from app.pipelines.alerts.clusters.affinity import Affinity
 from model.cluster.data import alerts_of, read_runs, units_of
 from model.cluster.measures import Agreement, Rates, agreement, area, instance_rates, mean_rates
 

@@ -17,7 +17,7 @@ import typer
 from app.errors import CloudError, LocationError, MillraceError, SettingsError
 from app.inference.bundle import Bundle, write_bundle
 from app.inference.manifest import Field, Manifest
-from app.pipelines.alerts.affinity import Affinity, learned_bytes
+from app.pipelines.alerts.clusters.affinity import Affinity, learned_bytes
 from app.storage.objects import FolderObjects
 from model.cluster.card import card_text
 from model.cluster.data import TRAINING, VALIDATION, read_scenario

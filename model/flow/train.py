@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from app.pipelines.alerts.attack import attack_table, parent_of
-from app.pipelines.alerts.order import ORDER, TechniqueOrder
+from app.pipelines.alerts.flows.order import ORDER, TechniqueOrder
 from model.flow.corpus import FlowPairs, read_corpus
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from app.pipelines.alerts.features import LONGEST_RUN, SHORTEST_RUN
+from app.pipelines.alerts.techniques.features import LONGEST_RUN, SHORTEST_RUN
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.model import Settings
+    from app.pipelines.alerts.techniques.model import Settings
     from model.technique.fit import Corpus, Options
     from model.technique.measure import Score
 

@@ -19,7 +19,7 @@ import typer
 from app.errors import MillraceError
 from app.inference.bundle import find_bundle
 from app.inference.manifest import MANIFEST
-from app.pipelines.alerts.model import TechniqueModel
+from app.pipelines.alerts.techniques.model import TechniqueModel
 from model.technique.calibrate import calibrate, served, unseen
 from model.technique.data import SIGMA, read_samples
 from model.technique.export import YEARS
@@ -29,7 +29,7 @@ from model.technique.tram import FOLDS as REPORT_FOLDS
 from model.technique.tram import report_f1
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.model import Settings
+    from app.pipelines.alerts.techniques.model import Settings
 
 FOLDS = 5
 AIMS = {"random": 0.66, "time": 0.50, "tram": 0.72, "precision": 0.80, "texts_a_second": 20_000}

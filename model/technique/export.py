@@ -12,7 +12,7 @@ import numpy as np
 
 from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest
-from app.pipelines.alerts.model import SETTINGS, WEIGHTS
+from app.pipelines.alerts.techniques.model import SETTINGS, WEIGHTS
 from app.storage.objects import FolderObjects
 from model.technique.calibrate import calibrate, served, unseen
 from model.technique.card import ATTRIBUTION, card_text

@@ -17,7 +17,7 @@ from app.pipelines.alerts.files import handlers, workshop
 from app.pipelines.alerts.files.bucket import open_bucket
 from app.pipelines.alerts.files.events import alert_files_handler
 from app.pipelines.alerts.files.opening import Opening
-from app.pipelines.alerts.lookup_table import PARTITION_KEY
+from app.pipelines.alerts.lookups.table import PARTITION_KEY
 from tests.handlers_for_tests import LambdaContext
 from tests.unit.pipelines.alerts.files.files_for_tests import SmallResolver, alert, small_jobs
 

@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 from app import aws
 from app.errors import CloudError
 from app.pipelines.alerts.alert import Alert, Techniques
-from app.pipelines.alerts.corrections import Correction, Report
 from app.pipelines.alerts.lookup import REFRESH_S, LookupTable, open_lookup, update, update_from_csv
-from app.pipelines.alerts.lookup_table import COUNTERS, PARTITION_KEY, DynamoDbCorrections, digest
+from app.pipelines.alerts.lookups.corrections import Correction, Report
+from app.pipelines.alerts.lookups.table import COUNTERS, PARTITION_KEY, DynamoDbCorrections, digest
 from app.pipelines.alerts.technique import TechniqueResolver
 from tests.alerts_lookup_for_tests import NOW, HandClock
 

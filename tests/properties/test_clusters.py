@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.pipelines.alerts.affinity import Affinity
 from app.pipelines.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.pipelines.alerts.cluster import ClusterConfig, Clusters
+from app.pipelines.alerts.clusters.affinity import Affinity
 
 if TYPE_CHECKING:
     from app.pipelines.alerts.incidents import ClusterChange

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.pipelines.alerts.flow import FlowConfig, Flows, build_flows
-from app.pipelines.alerts.order import technique_order
-from app.pipelines.alerts.stix import bundle_of
-from app.pipelines.alerts.stix_check import check_bundle
+from app.pipelines.alerts.flows.order import technique_order
+from app.pipelines.alerts.flows.stix import bundle_of
+from app.pipelines.alerts.flows.stix_check import check_bundle
 from tests.flows_for_tests import TABLE, clusters_of, histories_of, last_told
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from app.pipelines.alerts.alert import RULE_ID, Alert, Techniques
 from app.pipelines.alerts.attack import TECHNIQUE_ID, attack_table
-from app.pipelines.alerts.catalogue import Catalogue
-from app.pipelines.alerts.corrections import Correction, CorrectionFault, RejectedRow, checked
 from app.pipelines.alerts.lookup import LookupTable, update, update_from_csv
-from app.pipelines.alerts.lookup_csv import read_corrections, write_corrections
+from app.pipelines.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, checked
+from app.pipelines.alerts.lookups.csv_rows import read_corrections, write_corrections
 from app.pipelines.alerts.recent import Recent
 from app.pipelines.alerts.technique import TechniqueResolver
+from app.pipelines.alerts.techniques.catalogue import Catalogue
 from app.pipelines.alerts.text import fold
 from model.catalogue.derive import Row, derive
 from tests.alerts_lookup_for_tests import NOW, HandClock, MemoryCorrections

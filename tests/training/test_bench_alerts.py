@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.pipelines.alerts.catalogue import shipped_catalogue
+from app.pipelines.alerts.techniques.catalogue import shipped_catalogue
 from app.pipelines.alerts.text import fold
 from benchmarks.alerts_contract import (
     CLUSTER,

@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import SettingsError
 from app.inference.bundle import find_bundle
-from app.pipelines.alerts.model import TechniqueModel
+from app.pipelines.alerts.techniques.model import TechniqueModel
 
 for package in ("scipy", "sklearn"):
     pytest.importorskip(package, reason=f"{package}: install requirements/training.txt", exc_type=ImportError)

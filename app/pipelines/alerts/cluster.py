@@ -13,15 +13,15 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Self
 
-from app.pipelines.alerts.affinity import Affinity, AlertType
 from app.pipelines.alerts.attack import attack_table
-from app.pipelines.alerts.cluster_config import ClusterConfig
-from app.pipelines.alerts.cluster_record import ClusterRecord, Saying, StepRecord
-from app.pipelines.alerts.cluster_state import SayingKey, State, pack, unpack
-from app.pipelines.alerts.entities import Entities, entities_of
+from app.pipelines.alerts.clusters.affinity import Affinity, AlertType
+from app.pipelines.alerts.clusters.config import ClusterConfig
+from app.pipelines.alerts.clusters.entities import Entities, entities_of
+from app.pipelines.alerts.clusters.record import ClusterRecord, Saying, StepRecord
+from app.pipelines.alerts.clusters.regimes import Regime, Regimes, likeness
+from app.pipelines.alerts.clusters.state import SayingKey, State, pack, unpack
 from app.pipelines.alerts.incidents import ClusterChange, ClusterSummary
 from app.pipelines.alerts.recent import Recent
-from app.pipelines.alerts.regimes import Regime, Regimes, likeness
 from app.pipelines.alerts.text import fold
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.pipelines.alerts.flow_config import FlowConfig
-from app.pipelines.alerts.flow_entry import Entry
-from app.pipelines.alerts.flow_graph import Graph
-from app.pipelines.alerts.flow_state import Clock, dump_state, load_state
-from app.pipelines.alerts.flow_view import draw
+from app.pipelines.alerts.flows.config import FlowConfig
+from app.pipelines.alerts.flows.entry import Entry
+from app.pipelines.alerts.flows.graph import Graph
+from app.pipelines.alerts.flows.order import TechniqueOrder, technique_order
+from app.pipelines.alerts.flows.state import Clock, dump_state, load_state
+from app.pipelines.alerts.flows.view import draw
 from app.pipelines.alerts.incidents import Flow  # noqa: TC001 - msgspec reads the type of a field
-from app.pipelines.alerts.order import TechniqueOrder, technique_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from app.errors import LocationError, SettingsError
 from app.pipelines.alerts.attack import AttackTable, attack_table
-from app.pipelines.alerts.corrections import Correction, CorrectionFault, RejectedRow, Report, checked
-from app.pipelines.alerts.lookup_csv import read_corrections
+from app.pipelines.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, Report, checked
+from app.pipelines.alerts.lookups.csv_rows import read_corrections
 from app.pipelines.alerts.recent import Recent
 from app.stream.clock import SYSTEM_CLOCK, Clock
 
@@ -144,14 +144,14 @@ def open_lookup(name: str) -> LookupTable | None:
     if not name:
         return None
     if name.endswith(FILE_SUFFIX) and "://" not in name:
-        from app.pipelines.alerts.lookup_file import FileCorrections  # noqa: PLC0415 - one of the two is needed
+        from app.pipelines.alerts.lookups.file import FileCorrections  # noqa: PLC0415 - one of the two is needed
 
         return LookupTable(FileCorrections(Path(name).expanduser()))
     if not _TABLE_NAME.fullmatch(name):
         raise SettingsError(
             f"LOOKUP_TABLE is {name!r}: give a DynamoDB table's name, or a local file that ends in .csv"
         )
-    from app.pipelines.alerts.lookup_table import DynamoDbCorrections  # noqa: PLC0415 - a file needs no botocore
+    from app.pipelines.alerts.lookups.table import DynamoDbCorrections  # noqa: PLC0415 - a file needs no botocore
 
     return LookupTable(DynamoDbCorrections(name))
 

@@ -18,16 +18,16 @@ import msgspec
 from app.inference.bundle import find_bundle
 from app.pipelines.alerts.alert import LONGEST_NAME, RULE_ID, Alert, Techniques
 from app.pipelines.alerts.attack import AttackTable, attack_table
-from app.pipelines.alerts.catalogue import Catalogue, shipped_catalogue
-from app.pipelines.alerts.features import text_of
 from app.pipelines.alerts.lookup import LookupTable, open_lookup
 from app.pipelines.alerts.recent import Recent
+from app.pipelines.alerts.techniques.catalogue import Catalogue, shipped_catalogue
+from app.pipelines.alerts.techniques.features import text_of
 from app.pipelines.alerts.text import fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from app.pipelines.alerts.corrections import Correction
+    from app.pipelines.alerts.lookups.corrections import Correction
     from app.settings import Settings
 
 BUNDLE = "technique"
@@ -90,7 +90,7 @@ class TechniqueResolver:
             ModelError: There is no such bundle, or it cannot be used.
             SettingsError: `LOOKUP_TABLE` names no table.
         """
-        from app.pipelines.alerts.model import TechniqueModel  # noqa: PLC0415 - a resolver without a model needs none
+        from app.pipelines.alerts.techniques.model import TechniqueModel  # noqa: PLC0415 - a resolver without a model needs none
 
         lookup = open_lookup(settings.lookup_table)
         model = TechniqueModel.load(find_bundle(BUNDLE, settings.technique_run_id, settings.model_location))

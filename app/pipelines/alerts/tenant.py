@@ -12,9 +12,9 @@ import msgspec
 
 from app.errors import CloudError
 from app.inference.bundle import find_bundle
-from app.pipelines.alerts.affinity import Affinity
 from app.pipelines.alerts.attack import AttackTable, attack_table
 from app.pipelines.alerts.cluster import ClusterConfig, Clusters
+from app.pipelines.alerts.clusters.affinity import Affinity
 from app.pipelines.alerts.flow import FlowChange, FlowConfig, Flows
 
 if TYPE_CHECKING:

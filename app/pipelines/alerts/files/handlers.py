@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from app.errors import RequestError, SettingsError
 from app.handlers.base import LambdaHandler
-from app.pipelines.alerts.corrections import Correction
 from app.pipelines.alerts.files import clusters, enrich, flows, layout, techniques
 from app.pipelines.alerts.files.requests import (
     EnrichRequest,
@@ -30,6 +29,7 @@ from app.pipelines.alerts.files.requests import (
 )
 from app.pipelines.alerts.files.workshop import Workshop
 from app.pipelines.alerts.lookup import LookupTable, open_lookup, update, update_from_csv
+from app.pipelines.alerts.lookups.corrections import Correction
 from app.storage.location import read_location
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from app.pipelines.alerts.files.seam import Jobs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from app.pipelines.alerts.affinity import Affinity
     from app.pipelines.alerts.alert import Alert, Techniques
+    from app.pipelines.alerts.clusters.affinity import Affinity
     from app.pipelines.alerts.incidents import ClusterSummary, Flow
     from app.pipelines.alerts.technique import TechniqueResolver
     from app.settings import Settings
@@ -45,9 +45,9 @@ class Opening:
         Raises:
             SettingsError: `LOOKUP_TABLE` names no table.
         """
-        from app.pipelines.alerts.catalogue import shipped_catalogue  # noqa: PLC0415 - see above
         from app.pipelines.alerts.lookup import open_lookup  # noqa: PLC0415
         from app.pipelines.alerts.technique import TechniqueResolver  # noqa: PLC0415
+        from app.pipelines.alerts.techniques.catalogue import shipped_catalogue  # noqa: PLC0415 - see above
 
         return TechniqueResolver(open_lookup(self._settings.lookup_table), shipped_catalogue(), None)
 
@@ -78,7 +78,7 @@ class Opening:
     @cached_property
     def _affinity(self) -> Affinity:
         from app.inference.bundle import find_bundle  # noqa: PLC0415 - see above
-        from app.pipelines.alerts.affinity import Affinity  # noqa: PLC0415
+        from app.pipelines.alerts.clusters.affinity import Affinity  # noqa: PLC0415
 
         return Affinity.load(find_bundle("cluster", self._settings.cluster_run_id, self._settings.model_location))
 
@@ -99,8 +99,8 @@ def bundle(flow: Flow, tenant: str) -> bytes:
     Raises:
         UnprocessableError: It breaks a rule of the format.
     """
-    from app.pipelines.alerts.stix import bundle_of  # noqa: PLC0415 - see above
-    from app.pipelines.alerts.stix_check import check_bundle  # noqa: PLC0415
+    from app.pipelines.alerts.flows.stix import bundle_of  # noqa: PLC0415 - see above
+    from app.pipelines.alerts.flows.stix_check import check_bundle  # noqa: PLC0415
 
     made = bundle_of(flow, attack_table(), tenant=tenant)
     if faults := check_bundle(made):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from app.pipelines.alerts.corrections import RejectedRow  # noqa: TC001 - msgspec reads the field's type
+from app.pipelines.alerts.lookups.corrections import RejectedRow  # noqa: TC001 - msgspec reads the field's type
 
 MOST_INLINE = 1000  # corrections in one request; more are a CSV
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.pipelines.alerts.alert import Techniques
 from app.pipelines.alerts.attack import attack_table
-from app.pipelines.alerts.catalogue import (
+from app.pipelines.alerts.techniques.catalogue import (
     PREFIXES,
     RULE_CONFIDENCE,
     TABLE,

@@ -7,11 +7,11 @@ import pytest
 
 from app.errors import CloudError, ModelError
 from app.inference.bundle import find_bundle
-from app.pipelines.alerts.affinity import Affinity, AlertType, learned_bytes, techniques_alike
 from app.pipelines.alerts.ait_ads import seed_alert
 from app.pipelines.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.pipelines.alerts.cluster import ClusterConfig, Clusters
-from app.pipelines.alerts.entities import Entities
+from app.pipelines.alerts.clusters.affinity import Affinity, AlertType, learned_bytes, techniques_alike
+from app.pipelines.alerts.clusters.entities import Entities
 
 if TYPE_CHECKING:
     from app.pipelines.alerts.incidents import ClusterChange

@@ -10,8 +10,8 @@ import pytest
 
 from app.errors import CloudError
 from app.pipelines.alerts.flow import FlowConfig, Flows, build_flows
+from app.pipelines.alerts.flows.order import before, technique_order
 from app.pipelines.alerts.incidents import Flow, FlowEdge
-from app.pipelines.alerts.order import before, technique_order
 from model.flow.corpus import read_corpus
 from model.flow.evaluate import report
 from model.flow.train import fit

@@ -10,15 +10,6 @@ import pytest
 
 from app.errors import CloudError, LocationError, SettingsError
 from app.pipelines.alerts.attack import attack_table
-from app.pipelines.alerts.corrections import (
-    LOOKUP_ROWS,
-    MOST_TECHNIQUES,
-    Correction,
-    CorrectionFault,
-    RejectedRow,
-    Report,
-    checked,
-)
 from app.pipelines.alerts.lookup import (
     OLDEST_S,
     REFRESH_S,
@@ -28,8 +19,17 @@ from app.pipelines.alerts.lookup import (
     update,
     update_from_csv,
 )
-from app.pipelines.alerts.lookup_csv import LARGEST_ROW_BYTES, MOST_LINES, read_corrections, write_corrections
-from app.pipelines.alerts.lookup_file import FileCorrections
+from app.pipelines.alerts.lookups.corrections import (
+    LOOKUP_ROWS,
+    MOST_TECHNIQUES,
+    Correction,
+    CorrectionFault,
+    RejectedRow,
+    Report,
+    checked,
+)
+from app.pipelines.alerts.lookups.csv_rows import LARGEST_ROW_BYTES, MOST_LINES, read_corrections, write_corrections
+from app.pipelines.alerts.lookups.file import FileCorrections
 from tests.alerts_lookup_for_tests import NOW, HandClock, MemoryCorrections
 
 if TYPE_CHECKING:

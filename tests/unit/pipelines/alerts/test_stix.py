@@ -16,9 +16,9 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from app.pipelines.alerts.flow import build_flows
+from app.pipelines.alerts.flows.stix import EXTENSION_ID, TACTIC_REFS, bundle_of, timestamp
+from app.pipelines.alerts.flows.stix_check import check_bundle
 from app.pipelines.alerts.incidents import Flow, FlowEdge, FlowNode
-from app.pipelines.alerts.stix import EXTENSION_ID, TACTIC_REFS, bundle_of, timestamp
-from app.pipelines.alerts.stix_check import check_bundle
 from tests.flows_for_tests import TABLE, cluster, clusters_of, step
 
 if TYPE_CHECKING:

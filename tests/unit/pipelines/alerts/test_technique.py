@@ -10,9 +10,8 @@ import pytest
 from app.errors import CloudError, SettingsError, UnknownRunError
 from app.pipelines.alerts.alert import COMMAND_LINE, RULE_ID, Alert, Techniques
 from app.pipelines.alerts.attack import attack_table
-from app.pipelines.alerts.catalogue import RULE_CONFIDENCE, TITLE_CONFIDENCE, Catalogue
-from app.pipelines.alerts.corrections import Correction
 from app.pipelines.alerts.lookup import REFRESH_S, LookupTable, update
+from app.pipelines.alerts.lookups.corrections import Correction
 from app.pipelines.alerts.technique import (
     LONGEST_DROPPED,
     LONGEST_REMEMBERED,
@@ -21,6 +20,7 @@ from app.pipelines.alerts.technique import (
     UNKNOWN,
     TechniqueResolver,
 )
+from app.pipelines.alerts.techniques.catalogue import RULE_CONFIDENCE, TITLE_CONFIDENCE, Catalogue
 from app.settings import Settings
 from model.catalogue.derive import Row, derive
 from tests.alerts_lookup_for_tests import NOW, HandClock, MemoryCorrections
@@ -258,11 +258,11 @@ def test_what_is_remembered_is_bounded(resolver: TechniqueResolver, monkeypatch:
 
 class TestOpen:
     def test_a_bundle_that_is_not_there_is_one_clear_error(self, tmp_path: Path) -> None:
-        pytest.importorskip("app.pipelines.alerts.model")
+        pytest.importorskip("app.pipelines.alerts.techniques.model")
         with pytest.raises(UnknownRunError, match="technique"):
             TechniqueResolver.open(Settings(model_location=str(tmp_path), technique_run_id="none"))
 
     def test_a_table_that_can_be_none_is_one_clear_error(self) -> None:
-        pytest.importorskip("app.pipelines.alerts.model")
+        pytest.importorskip("app.pipelines.alerts.techniques.model")
         with pytest.raises(SettingsError, match="LOOKUP_TABLE"):
             TechniqueResolver.open(Settings(lookup_table="s3://a/b.csv"))

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from app.errors import DigestMismatchError, ModelError
 from app.inference.bundle import Bundle, find_bundle, write_bundle
 from app.inference.manifest import MANIFEST, Manifest
-from app.pipelines.alerts import features
-from app.pipelines.alerts import model as served
 from app.pipelines.alerts.alert import COMMAND_LINE, DESCRIPTION, LONGEST_NAME, PRODUCT, Alert
 from app.pipelines.alerts.attack import attack_table
-from app.pipelines.alerts.features import (
+from app.pipelines.alerts.techniques import features
+from app.pipelines.alerts.techniques import model as served
+from app.pipelines.alerts.techniques.features import (
     LONGEST_WORD,
     MOST_WORDS,
     pairs_of,
@@ -29,7 +29,7 @@ from app.pipelines.alerts.features import (
     views_of,
     words_of,
 )
-from app.pipelines.alerts.model import SETTINGS, WEIGHTS, Prediction, Settings, TechniqueModel
+from app.pipelines.alerts.techniques.model import SETTINGS, WEIGHTS, Prediction, Settings, TechniqueModel
 from app.storage.objects import FolderObjects
 
 Features = dict[str, tuple[float, dict[int, float]]]
@@ -249,7 +249,10 @@ def test_the_shipped_bundle_names_its_sources_and_their_licences() -> None:
 
 
 def test_serving_needs_neither_scipy_nor_scikit_learn_nor_onnx() -> None:
-    code = "import sys, app.pipelines.alerts.model; print({'scipy', 'sklearn', 'onnxruntime'} & sys.modules.keys())"
+    code = (
+        "import sys, app.pipelines.alerts.techniques.model as _; "
+        "print({'scipy', 'sklearn', 'onnxruntime'} & sys.modules.keys())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from app.errors import CloudError
-from app.pipelines.alerts.affinity import Affinity
 from app.pipelines.alerts.attack import attack_table
 from app.pipelines.alerts.cluster import ClusterConfig, Clusters
+from app.pipelines.alerts.clusters.affinity import Affinity
 from app.pipelines.alerts.files import cluster_job
 from app.pipelines.alerts.files.cluster_job import ClustersJob, Opened
 from app.pipelines.alerts.files.driver import run_file

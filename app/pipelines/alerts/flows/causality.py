@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from app.pipelines.alerts.order import before
+from app.pipelines.alerts.flows.order import before
 
 MENTIONED, SOURCE, TARGET, ITSELF = 0, 1, 2, 3
 """How a step touches an entity: not as an end (a user, a hash), as its source, its target, or both ends at once."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from app.pipelines.alerts.stix import EXTENSION_AUTHOR_ID, EXTENSION_ID
+from app.pipelines.alerts.flows.stix import EXTENSION_AUTHOR_ID, EXTENSION_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,7 +18,7 @@ from app.pipelines.alerts.attack import parent_of
 if TYPE_CHECKING:
     from app.pipelines.alerts.attack import AttackTable
 
-ORDER = Path(__file__).parent / "data" / "attack_order.json"
+ORDER = Path(__file__).parents[1] / "data" / "attack_order.json"
 
 
 class TechniqueOrder(msgspec.Struct, frozen=True, dict=True):

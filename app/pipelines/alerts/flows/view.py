@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from app.pipelines.alerts.causality import Evidence, nudged, reason
+from app.pipelines.alerts.flows.causality import Evidence, nudged, reason
 from app.pipelines.alerts.incidents import Flow, FlowEdge, FlowNode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.pipelines.alerts.attack import AttackTable
-    from app.pipelines.alerts.causality import Touch
-    from app.pipelines.alerts.flow_config import FlowConfig
-    from app.pipelines.alerts.flow_graph import Graph, Link
+    from app.pipelines.alerts.flows.causality import Touch
+    from app.pipelines.alerts.flows.config import FlowConfig
+    from app.pipelines.alerts.flows.graph import Graph, Link
 
 _DIGITS = 4
 

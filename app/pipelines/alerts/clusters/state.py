@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from app.errors import CloudError
-from app.pipelines.alerts.affinity import AlertType
-from app.pipelines.alerts.cluster_record import ClusterRecord, Saying, StepRecord
+from app.pipelines.alerts.clusters.affinity import AlertType
+from app.pipelines.alerts.clusters.record import ClusterRecord, Saying, StepRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from app.pipelines.alerts.cluster_config import ClusterConfig
-    from app.pipelines.alerts.entities import Entities
-    from app.pipelines.alerts.regimes import Regimes
+    from app.pipelines.alerts.clusters.config import ClusterConfig
+    from app.pipelines.alerts.clusters.entities import Entities
+    from app.pipelines.alerts.clusters.regimes import Regimes
 
 VERSION = 1  # of the form of the bytes
 _LEVEL = 6  # of zlib

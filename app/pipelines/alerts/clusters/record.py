@@ -11,8 +11,8 @@ from app.pipelines.alerts.incidents import ClusterSummary, Step
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.pipelines.alerts.affinity import AlertType
     from app.pipelines.alerts.attack import AttackTable
+    from app.pipelines.alerts.clusters.affinity import AlertType
 
 
 class StepRecord(msgspec.Struct, array_like=True, gc=False):

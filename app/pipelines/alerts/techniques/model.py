@@ -14,8 +14,8 @@ import numpy as np
 
 from app.errors import ModelError
 from app.inference.models import read_arrays
-from app.pipelines.alerts import features
 from app.pipelines.alerts.attack import attack_table, parent_of
+from app.pipelines.alerts.techniques import features
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app.pipelines.alerts.attack import parent_of
-from app.pipelines.alerts.causality import NOWHERE
+from app.pipelines.alerts.flows.causality import NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

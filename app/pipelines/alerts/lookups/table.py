@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
 from app.errors import CloudError
-from app.pipelines.alerts.corrections import LOOKUP_ROWS, Correction
+from app.pipelines.alerts.lookups.corrections import LOOKUP_ROWS, Correction
 from app.storage.items import get_items, pause
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from app.pipelines.alerts.corrections import Correction, CorrectionFault, RejectedRow
+from app.pipelines.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

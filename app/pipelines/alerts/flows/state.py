@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.errors import CloudError
-from app.pipelines.alerts.flow_entry import Entry
+from app.pipelines.alerts.flows.entry import Entry
 from app.pipelines.alerts.incidents import Step
 
 if TYPE_CHECKING:

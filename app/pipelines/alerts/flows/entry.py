@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from app.pipelines.alerts.causality import (
+from app.pipelines.alerts.flows.causality import (
     ITSELF,
     MENTIONED,
     NOWHERE,
@@ -20,9 +20,9 @@ from app.pipelines.alerts.causality import (
 
 if TYPE_CHECKING:
     from app.pipelines.alerts.attack import AttackTable
-    from app.pipelines.alerts.flow_config import FlowConfig
+    from app.pipelines.alerts.flows.config import FlowConfig
+    from app.pipelines.alerts.flows.order import TechniqueOrder
     from app.pipelines.alerts.incidents import ClusterSummary, Step
-    from app.pipelines.alerts.order import TechniqueOrder
 
 LONGEST_NAME = 256  # characters of a step's name that flows keep: it is read by people, and kept many times
 TOUCHES = 4  # of an entity by one cluster that are kept: the first and last as an earlier step, and as a later one

@@ -10,13 +10,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from app.pipelines.alerts.causality import Evidence, rarity
-from app.pipelines.alerts.flow_entry import Entry, between
+from app.pipelines.alerts.flows.causality import Evidence, rarity
+from app.pipelines.alerts.flows.entry import Entry, between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.pipelines.alerts.flow_config import FlowConfig
+    from app.pipelines.alerts.flows.config import FlowConfig
 
 MATES = 4  # clusters before, and as many after, to which an entity links a cluster; behind them it says nothing more
 _DIGITS = 6  # of a link's probability: far more than it is worth, and no trace of the order of multiplication

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from app.errors import LocationError
 from app.pipelines.alerts.attack import AttackTable, attack_table
-from app.pipelines.alerts.corrections import LOOKUP_ROWS, Correction, CorrectionFault, RejectedRow, checked
-from app.pipelines.alerts.lookup_csv import read_corrections, write_corrections
+from app.pipelines.alerts.lookups.corrections import LOOKUP_ROWS, Correction, CorrectionFault, RejectedRow, checked
+from app.pipelines.alerts.lookups.csv_rows import read_corrections, write_corrections
 from app.storage.objects import FolderObjects
 from app.telemetry import logger
 

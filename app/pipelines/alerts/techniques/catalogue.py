@@ -14,7 +14,7 @@ import msgspec
 from app.pipelines.alerts.alert import Techniques
 from app.pipelines.alerts.text import fold
 
-TABLE = Path(__file__).parent / "data" / "catalogue.json"
+TABLE = Path(__file__).parents[1] / "data" / "catalogue.json"
 
 RULE_CONFIDENCE = 0.95
 """Of an answer by rule id: the author's own word. Not 1, since an author may be mistaken or have left something out."""
