@@ -52,7 +52,7 @@ def outputs_of(alert: EnrichedAlert, observed: Observed, tenant: str, table: Att
     return (
         first,
         *_of_cluster(change, observed.summary, tenant),
-        *(output for flow in observed.flows if flow.notable for output in _of_flow(flow, tenant)),
+        *(output for flow in observed.flows for output in _of_flow(flow, tenant)),
         *_tickets(observed, observed.summary, tenant, table),
     )
 
@@ -80,7 +80,6 @@ def _tickets(observed: Observed, summary: ClusterSummary, tenant: str, table: At
     ticket = cluster_ticket(summary, (), table) | {"tenant": tenant, "steps": summary.steps}
     yield Output(key_of(tenant, f"cluster/{summary.cluster_id}"), encoded(ticket), TICKETS)
     for change in observed.flows:
-        if change.notable:
-            flow = change.flow
-            ticket = flow_ticket(flow, (), (), table) | {"tenant": tenant, "steps": flow.nodes, "edges": flow.edges}
-            yield Output(key_of(tenant, f"flow/{flow.flow_id}"), encoded(ticket), TICKETS)
+        flow = change.flow
+        ticket = flow_ticket(flow, (), (), table) | {"tenant": tenant, "steps": flow.nodes, "edges": flow.edges}
+        yield Output(key_of(tenant, f"flow/{flow.flow_id}"), encoded(ticket), TICKETS)

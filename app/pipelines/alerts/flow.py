@@ -33,31 +33,51 @@ __all__ = ["FlowChange", "FlowConfig", "Flows", "build_flows"]
 _DEFAULT = FlowConfig()
 
 _KEPT_SHARE = 15 / 16  # of the clusters that are allowed, after too many made the oldest go: so that it is rare
+_DIGITS = 3  # binary ones of a count that must differ to be told of: it grew by an eighth to a quarter
+_FEW = 1 << _DIGITS  # of fewer each is told of
 
 
 class FlowChange(msgspec.Struct, frozen=True):
-    """What an update did to one flow.
+    """What an update did to one flow that a person who watches it would want to know.
 
     Attributes:
         flow: As it stands.
         opened: Whether there was no flow of this id before.
         merged: Flows that became part of it; their ids are used again only if it falls apart.
-        notable: Whether a person who watches it would want to know: it is new, merged, has another cluster, step or
-            technique; not that a step goes on.
     """
 
     flow: Flow
     opened: bool
     merged: tuple[int, ...]
-    notable: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Clusters that belong together, and whether that makes a flow."""
+    """Clusters that belong together, by id.
+
+    Attributes:
+        clusters: Their ids, sorted.
+        steps: How many steps they have.
+        techniques: Of their steps.
+    """
 
     clusters: tuple[int, ...]
-    is_flow: bool
+    steps: int
+    techniques: frozenset[str]
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether there is anything to put in order."""
+        return len(self.clusters) > 1 or self.steps > 1
+
+    def told(self) -> tuple[object, ...]:
+        """What makes it worth telling of again when it is another: a flow of n steps is told of some log(n) times."""
+        clusters = len(self.clusters)
+        return (
+            self.clusters if clusters < _FEW else _rounded(clusters),
+            _rounded(self.steps),
+            _rounded(len(self.techniques)),
+        )
 
 
 class Flows:
@@ -79,9 +99,11 @@ class Flows:
         """A cluster as it stands now: a new one, one that grew, or one that others became part of.
 
         Returns:
-            The flows that changed, by id; none for a cluster that says what is known, or that ended before the window.
-            What changes in others because old clusters are forgotten shows with their next update. A flow that falls
-            apart, because what joined it has become common, is told of as far as its parts are flows.
+            The flows of which there is news, by id: those that opened, took in another flow, or have more clusters,
+            steps or techniques: each of the first eight is news, and then some more, at most a quarter. None for a
+            cluster that says what is known, or that ended before the window. What changes in others because old
+            clusters are forgotten shows with their next update. A flow that falls apart, because what joined it has
+            become common, is told of as far as its parts are flows.
         """
         graph = self._graph
         entry = Entry.of(cluster, self._config)
@@ -95,9 +117,8 @@ class Flows:
         entry.prepare(self._table, self._order, self._config)
         if old is not None:
             gone.append(old.id)
-        news = not gone or old is None or len(gone) > 1 or _shape(old) != _shape(entry)
         before = {self._group_of[each] for each in gone}
-        changes = self._settle(before, graph.change(gone, entry), gone, entry.id, news=news)
+        changes = self._settle(before, graph.change(gone, entry), gone, entry.id)
         if stale:
             self._forget(group for group in self._groups.values() if self._end(group) < self._clock.horizon)
         self._bound()
@@ -128,11 +149,11 @@ class Flows:
         for entry in entries:
             entry.prepare(table, flows._order, config)
         flows._graph.build(entries)
-        flows._settle(set(), set(flows._graph.entries), (), None, news=False)
+        flows._settle(set(), set(flows._graph.entries), (), None)
         return flows
 
     def _settle(
-        self, before: set[int], touched: set[int], gone: Iterable[int], updated: int | None, *, news: bool
+        self, before: set[int], touched: set[int], gone: Iterable[int], updated: int | None
     ) -> list[FlowChange]:
         """Works out the groups of clusters whose links changed, and what that means for flows."""
         groups = self._graph.groups(touched)
@@ -143,34 +164,40 @@ class Flows:
             self._group_of.pop(cluster, None)
         changes = []
         for clusters in groups:
-            is_flow = len(clusters) > 1 or len(self._graph.entries[clusters[0]].steps) > 1
-            group = _Group(clusters, is_flow)
-            self._groups[clusters[0]] = group
+            self._groups[clusters[0]] = self._group(clusters)
             for each in clusters:
                 self._group_of[each] = clusters[0]
         for clusters in groups if updated is not None else ():
-            old = was.get(clusters[0])
-            same = old is not None and old.is_flow and old.clusters == clusters
-            if not self._groups[clusters[0]].is_flow or (same and updated not in clusters):
+            group, old = self._groups[clusters[0]], was.get(clusters[0])
+            if not group.is_flow:
                 continue
             merged = tuple(
                 sorted(
                     flow
-                    for flow, group in was.items()
-                    if group.is_flow
+                    for flow, former in was.items()
+                    if former.is_flow
                     and flow not in self._groups
                     and self._group_of.get(became.get(flow, flow) or flow) == clusters[0]
                 )
             )
             opened = old is None or not old.is_flow
-            changes.append(FlowChange(self._draw(self._groups[clusters[0]]), opened, merged, news or not same))
+            if opened or merged or (old is not None and old.told() != group.told()):
+                changes.append(FlowChange(self._draw(group), opened, merged))
         return changes
+
+    def _group(self, clusters: tuple[int, ...]) -> _Group:
+        entries = [self._graph.entries[cluster] for cluster in clusters]
+        return _Group(
+            clusters,
+            sum(len(entry.steps) for entry in entries),
+            frozenset().union(*(entry.techniques for entry in entries)),
+        )
 
     def _forget(self, groups: Iterable[_Group]) -> None:
         gone = [cluster for group in groups for cluster in group.clusters]
         if gone:
             before = {self._group_of[each] for each in gone}
-            self._settle(before, self._graph.change(gone), gone, None, news=False)
+            self._settle(before, self._graph.change(gone), gone, None)
 
     def _bound(self) -> None:
         """Forgets the groups that had nothing new for longest when there are too many clusters."""
@@ -201,8 +228,10 @@ def build_flows(clusters: Sequence[ClusterSummary], table: AttackTable, config: 
     return flows.flows()
 
 
-def _shape(entry: Entry) -> list[tuple[str, str, str]]:
-    return [(step.technique, step.src, step.dst) for step in entry.steps]
+def _rounded(count: int) -> int:
+    """A count by its leading binary digits: 1 to 8 each, then 10, 12, 14, 16, 20, 24 and so on."""
+    small = max(count.bit_length() - _DIGITS, 0)
+    return count >> small << small
 
 
 def _says_the_same(old: Entry | None, new: Entry) -> bool:

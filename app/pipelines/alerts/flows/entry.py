@@ -36,19 +36,21 @@ class Entry:
         start: Of its first alert.
         end: Of its last.
         steps: Its first steps.
+        techniques: Of these.
         mentioned: Entities that are no end of a step, as they came: users, hashes.
         marks: Each step as a touch of no entity: its place in time.
         touches: By entity in lower case, how the cluster touches it, by time.
         inner: Evidence between its own steps.
     """
 
-    __slots__ = ("end", "id", "inner", "marks", "mentioned", "start", "steps", "touches")
+    __slots__ = ("end", "id", "inner", "marks", "mentioned", "start", "steps", "techniques", "touches")
 
     def __init__(
         self, cluster_id: int, start: float, end: float, steps: tuple[Step, ...], mentioned: tuple[str, ...]
     ) -> None:
         """Takes what a dump keeps; `prepare` works out the rest."""
         self.id, self.start, self.end, self.steps, self.mentioned = cluster_id, start, end, steps, mentioned
+        self.techniques = frozenset(step.technique for step in steps)
         self.marks: list[Touch] = []
         self.touches: dict[str, list[Touch]] = {}
         self.inner: list[Evidence] = []

@@ -149,7 +149,7 @@ def test_changes_tell_what_became_of_flows() -> None:
     flows = Flows(TABLE)
     late = cluster(7, [step(5_000, "T1003", "db1", "db1"), step(5_100, "T1041", "db1", "8.8.8.8")])
     [opened] = flows.update(late)
-    assert (opened.flow.flow_id, opened.opened, opened.merged, opened.notable) == (7, True, (), True)
+    assert (opened.flow.flow_id, opened.opened, opened.merged) == (7, True, ())
     [opened] = flows.update(SCAN)
     assert (opened.flow.flow_id, opened.opened) == (1, True)
     [joined] = flows.update(cluster(8, [step(3_000, "T1021.001", "web1", "db1")]))
@@ -162,11 +162,28 @@ def test_a_step_that_goes_on_is_no_news_and_a_new_one_is() -> None:
     flows = Flows(TABLE)
     flows.update(SCAN)
     longer = msgspec.structs.replace(SCAN.steps[1], end_time=1_400.0, alerts=9)
-    [change] = flows.update(cluster(1, [SCAN.steps[0], longer]))
-    assert not change.notable
-    assert change.flow.nodes[1].step.alerts == 9
+    assert flows.update(cluster(1, [SCAN.steps[0], longer])) == []
+    [flow] = flows.flows()
+    assert flow.nodes[1].step.alerts == 9
     [change] = flows.update(cluster(1, [SCAN.steps[0], longer, step(1_500, "T1059", "web1", "web1")]))
-    assert change.notable
+    assert change.flow == flows.flow(1)
+
+
+@pytest.mark.parametrize("technique", ["T1059", "T10{}"], ids=["steps", "techniques"])
+def test_a_flow_that_grows_and_grows_is_told_of_ever_more_seldom(technique: str) -> None:
+    flows = Flows(TABLE)
+    steps = [step(1_000 + each, technique.format(10 + each), f"host{each}", "web1") for each in range(32)]
+    told = [count for count in range(1, 33) if flows.update(cluster(1, steps[:count]))]
+    assert told == [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
+
+
+def test_a_cluster_that_takes_the_place_of_another_is_told_of() -> None:
+    flows = Flows(TABLE)
+    for each in (SCAN, SHELL):
+        flows.update(each)
+    moved = cluster(9, [*SHELL.steps], merged=[2])
+    [change] = flows.update(moved)
+    assert change.flow.cluster_ids == (1, 9)
 
 
 def test_a_cluster_that_became_part_of_another_is_no_longer_in_its_flow() -> None:
