@@ -45,6 +45,11 @@ class MillraceError(Exception):
     status: ClassVar[int] = 500
     """What the API answers; below 500 the message is the client's to read."""
 
+    @property
+    def line(self) -> str:
+        """The message on one line, whatever is in the names that it tells."""
+        return " ".join(str(self).splitlines())
+
 
 class SettingsError(MillraceError):
     """An environment variable has a value that it cannot have."""

@@ -6,6 +6,7 @@ an option of a command are declared with it. The README has all of them in one t
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, _about("a folder or `s3://…` that holds bundles; unset means those of this repository")
     ] = ""
     technique_run_id: Annotated[str, _about("the same for the technique model of the pipelines of alerts")] = ""
+    technique_least_confidence: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
+        _about("confidence, 0 to 1, below which that model says nothing; unset means its own; 0 always answers"),
+    ] = None
     cluster_run_id: Annotated[str, _about("the same for what their clustering has learned")] = ""
     alerts_tenant: Annotated[str, _about("whose alerts are that do not say")] = "default"
     alerts_chunk: Annotated[
@@ -111,7 +116,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         text = environ.get(name, "").strip()
         if text:
             default = field.default if field.default is not msgspec.NODEFAULT else {}
-            found[field.name] = _parse(name, text, type(default))
+            found[field.name] = _parse(name, text, float if default is None else type(default))
     try:
         settings = msgspec.convert(found, Settings)
     except msgspec.ValidationError as error:
@@ -136,6 +141,14 @@ def _parse(name: str, text: str, kind: type) -> object:
             return int(text)
         except ValueError:
             raise SettingsError(f"{name} is {text!r}: set a whole number") from None
+    if kind is float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if math.isnan(number):
+            raise SettingsError(f"{name} is {text!r}: set a number")
+        return number
     if kind is dict:
         return _pairs(name, text)
     return text

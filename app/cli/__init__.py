@@ -16,7 +16,7 @@ def main() -> None:
 
         command_tree()()
     except MillraceError as error:
-        sys.stderr.write(f"millrace: {error}\n")
+        sys.stderr.write(f"millrace: {error.line}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

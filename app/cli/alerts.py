@@ -26,6 +26,16 @@ NoModel = Annotated[
 ]
 Texts = Annotated[list[str] | None, typer.Option("--text", help="A text instead of a file; more than once for more.")]
 AsTable = Annotated[bool, typer.Option("--table", help="A table for a person instead of JSON lines.")]
+LeastConfidence = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Confidence below which the model's answer is unknown; 0: it always answers. "
+        "Else TECHNIQUE_LEAST_CONFIDENCE, else the model's own.",
+        show_default=False,
+    ),
+]
 Stix = Annotated[bool, typer.Option("--stix", help="Each flow as an Attack Flow bundle, a line each.")]
 BundlesOut = Annotated[
     Path | None, typer.Option("--out", help="With --stix: a folder for the bundles, a file each.", show_default=False)
@@ -80,20 +90,25 @@ def technique(
     file: File = None,
     text: Texts = None,
     table: AsTable = False,
+    least_confidence: LeastConfidence = None,
     tenant: Tenant = "",
     format_: Format = "",
     no_model: NoModel = False,
 ) -> None:
     """Tell the ATT&CK techniques of alerts, or of plain texts, with a confidence and who says so.
 
-    A line that is of no format is a text of its own.
+    A line that is of no format is a text of its own. A lower --least-confidence gives more answers, and more
+    wrong ones.
 
     Examples: millrace alerts technique --text "LSASS memory read by an unknown process";
     millrace alerts technique eve.json.gz;  grep ET /var/log/snort/alert | millrace alerts technique --table
     """
+    if text and file is not None:
+        raise typer.BadParameter("it takes the place of a file; give one of the two", param_hint="--text")
     from app.cli import alerts_commands  # noqa: PLC0415 - see above
 
-    alerts_commands.technique(Given(file, tenant, format_, no_model), texts=text or (), table=table)
+    given = Given(file, tenant, format_, no_model)
+    alerts_commands.technique(given, texts=text or (), table=table, least=least_confidence)
 
 
 def cluster(file: File = None, tenant: Tenant = "", format_: Format = "", no_model: NoModel = False) -> None:
@@ -146,6 +161,8 @@ def run(
     Examples: millrace alerts sample | millrace alerts run;  millrace alerts run alerts.json --out results;
     tail -F eve.json | millrace alerts run --json
     """
+    if role and not as_json:
+        raise typer.BadParameter("it goes with --json", param_hint="--role")
     from app.cli import alerts_commands  # noqa: PLC0415 - see above
 
     given, roles = Given(file, tenant, format_, no_model), role or [Role.INCIDENTS]

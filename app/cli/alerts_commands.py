@@ -6,12 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from app.cli.alerts_results import stix_bundle, write_bundles, write_results
-from app.cli.alerts_session import Session, flush, quiet_pipe, write_line
+from app.cli.alerts_session import Output, Session, flush, quiet_pipe, write_line
 from app.cli.alerts_show import LONGEST_NAME, cluster_table, draw, name_of, plain, technique_name
 from app.cli.alerts_work import Kept, Work, enrich, open_resolver
 from app.pipelines.alerts.attack import attack_table
@@ -33,11 +32,14 @@ ROWS_SHOWN = 1_000  # of a table of techniques: whoever has more reads lines
 _NO_TERMINAL_WIDTH = 160  # columns: where another program reads, a table need not fit a window
 
 
-def technique(given: Given, texts: Sequence[str], *, table: bool) -> None:
+def technique(given: Given, texts: Sequence[str], *, table: bool, least: float | None) -> None:
     """Tells techniques, as lines or as a table."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format, takes_texts=True, given=texts)
-        resolver = open_resolver(session.settings, model=not given.no_model)
+        settings = session.settings
+        if least is not None:
+            settings = msgspec.structs.replace(settings, technique_least_confidence=least)
+        resolver = open_resolver(settings, model=not given.no_model)
         rows = Table("alert", "techniques", "tactics", "confidence", "source")
         for batch in session.batches(shows_progress=table or not sys.stdout.isatty()):
             for each, found in zip(batch, resolver.resolve(_alerts(batch)), strict=True):
@@ -189,7 +191,7 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
-def _console() -> Console:
+def _console() -> Output:
     """Standard output: as wide as its window, or wide where there is none."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_NO_TERMINAL_WIDTH)
+    console = Output(highlight=False)
+    return console if console.is_terminal else Output(highlight=False, width=_NO_TERMINAL_WIDTH)

@@ -31,6 +31,7 @@ GZIP = b"\x1f\x8b"
 AIT_COLUMNS = ["time", "name", "ip", "host", "short", "time_label", "event_label"]
 STDIN = Path("-")
 _BOM = b"\xef\xbb\xbf"
+_SETTINGS = ("cluster_config", "config")
 _GOES_ON = (b"[", b"{", b",", b":")
 
 
@@ -57,13 +58,17 @@ class AlertInput:
         self.cluster_config: dict[str, Any] = {}
         self.config: dict[str, Any] = {}
         if self.path == STDIN:
+            if sys.stdin is None:
+                raise LocationError("standard input: it is closed; name a file")
             self._file: Any = sys.stdin.buffer
             return
         try:
             self._file = self.path.open("rb")
             self.size = self.path.stat().st_size or None
         except OSError as error:
-            raise LocationError(f"{self.path}: cannot be read: {error.strerror}; name a file, or - ") from None
+            raise LocationError(
+                f"{self.path}: cannot be read: {error.strerror}; name a file, or - for standard input"
+            ) from None
 
     @property
     def name(self) -> str:
@@ -72,7 +77,7 @@ class AlertInput:
 
     def place(self) -> int:
         """How many bytes of the file were read."""
-        return 0 if self.path == STDIN or self._file.closed else int(self._file.tell())
+        return 0 if self.size is None or self._file.closed else int(self._file.tell())  # a named pipe has no place
 
     def __iter__(self) -> Iterator[list[Told]]:
         """What was read, as it comes; each block of a pipe is told of before the next is waited for.
@@ -100,7 +105,7 @@ class AlertInput:
         if first.rstrip(b"\r").split(b",") == [column.encode() for column in AIT_COLUMNS]:
             self.unit = "row"
             yield from self._rows(_chained(behind, blocks))
-        elif self._reading.takes_documents and _is_document(first, behind):
+        elif self._reading.takes_documents and _is_document(first, behind, cut=b"\n" not in head.lstrip()):
             self.unit = "alert"
             yield from self._documents(_chained(head, blocks))
         else:
@@ -199,19 +204,26 @@ def _split(blocks: Iterator[bytes]) -> Iterator[list[tuple[int, bytes | None]]]:
         yield [(number + 1, None if dropped else rest)]
 
 
-def _is_document(first: bytes, behind: bytes) -> bool:
-    """Whether JSON begins that goes on behind the first line, and not a line that was cut off."""
+def _is_document(first: bytes, behind: bytes, *, cut: bool) -> bool:
+    """Whether JSON begins that goes on behind the first line, or has settings; and not a line that was broken off.
+
+    Args:
+        first: The first line, or as much of it as was read.
+        behind: What follows it.
+        cut: Whether no end of the line has been read.
+    """
     if not is_json(first):
         return False
     try:
-        msgspec.json.decode(first + b"\n")  # a line that is cut off within quotes is no begin of a document
+        # A whole line that ends within quotes was broken off; a line as large as this may be cut there by us.
+        value = msgspec.json.decode(first if cut and len(first) > LARGEST_ALERT_BYTES else first + b"\n")
     except msgspec.MsgspecError as error:
         if "truncated" not in str(error):
             return False
         return not behind.lstrip().startswith(b"{") or first.rstrip().endswith(_GOES_ON)
     except RecursionError:
         return False
-    return len(first) > LARGEST_ALERT_BYTES
+    return len(first) > LARGEST_ALERT_BYTES or (isinstance(value, dict) and any(value.get(key) for key in _SETTINGS))
 
 
 def _too_large() -> AlertFault:

@@ -16,7 +16,7 @@ from rich.text import Text
 from app.cli.alerts_input import STDIN, AlertInput
 from app.cli.alerts_reading import Reading, text_told
 from app.cli.alerts_show import plain
-from app.errors import EventError
+from app.errors import EventError, LocationError
 from app.settings import read_settings
 
 if TYPE_CHECKING:
@@ -191,11 +191,29 @@ def flush() -> None:
     sys.stdout.buffer.flush()
 
 
+class Output(Console):
+    """Standard output for a person; a reader that has seen enough is `quiet_pipe`'s affair, not an error of its own."""
+
+    def on_broken_pipe(self) -> None:
+        """Lets the error through, where `Console` would end the process with 1."""
+        raise BrokenPipeError
+
+
 @contextlib.contextmanager
 def quiet_pipe() -> Iterator[None]:
-    """Ends without a word when the reader of standard output has seen enough: `… | head`."""
+    """Ends without a word when the reader of standard output has seen enough: `… | head`.
+
+    Raises:
+        LocationError: Standard output is closed, or nothing more can be written to it: a disk is full.
+    """
+    if sys.stdout is None:
+        raise LocationError("standard output: it is closed; leave it open, or send it to a file")
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is not yet written goes nowhere
+        if not isinstance(error, BrokenPipeError):
+            raise LocationError(f"standard output: cannot be written: {error.strerror}; make room for it") from None

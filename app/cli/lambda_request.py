@@ -122,7 +122,7 @@ def main() -> None:
     try:
         command()(prog_name=PROGRAM)
     except MillraceError as error:
-        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        sys.stderr.write(f"{PROGRAM}: {error.line}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

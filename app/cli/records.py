@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from app.cli.examples import ALERT_PIPELINES, ALERT_STREAM, INPUT_STREAM, OUTPUT_STREAM, RECORD
 from app.cli.feeding import feed_aggregates, feed_stream
-from app.errors import EventError
+from app.errors import EventError, LocationError
 from app.pipelines.bike.synthetic import synthetic_rows
 from app.storage.tables import create_state_table
 from app.stream.aggregation import MAGIC, SubRecords, split
@@ -201,7 +201,7 @@ def _read_lines(path: Path) -> list[bytes]:
         text = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         found = [line for line in text.splitlines() if line.strip()]
     except OSError as error:
-        raise EventError(f"{path}: cannot be read: {error.strerror}") from None
+        raise LocationError(f"{path}: cannot be read: {error.strerror}; name a file, or - for standard input") from None
     if not found:
         raise EventError(f"{path}: has no lines; write one JSON record a line")
     return found

@@ -72,7 +72,9 @@ def run(
     measure = partial(_show_batch, console) if console.is_terminal else emit_metrics
     runtime = open_here(settings, measure)
     mapping = Mapping(settings, runtime.handle)
-    console.print(f"{stream} → {runtime.settings.output_stream or 'nowhere (TEST_RUN)'}; Ctrl-C stops", highlight=False)
+    streams = dict.fromkeys((runtime.settings.output_stream, *runtime.settings.output_streams.values()))
+    names = ", ".join(filter(None, streams)) if not runtime.settings.test_run else ""
+    console.print(f"{stream} → {names or 'nowhere (TEST_RUN)'}; Ctrl-C stops", highlight=False)
     drive(mapping, console, drain=drain)
 
 
@@ -94,7 +96,8 @@ def explain(record: RecordText = None) -> None:
     payload = msgspec.json.encode(RECORD)
     if record is not None:
         payload = _read(record.removeprefix("@")) if record == "-" or record.startswith("@") else os.fsencode(record)
-    settings = msgspec.structs.replace(read_settings(os.environ), test_run=True)
+    # A pipeline that keeps state wants to know where, also when nothing is processed.
+    settings = msgspec.structs.replace(read_settings(os.environ), test_run=True, state_table="never-read")
     processor = open_runtime(settings).processor_for(INPUT_STREAM)
     steps: dict[str, Any] = {"pipeline": processor.pipeline.name}
     found = split(payload) if payload.startswith(MAGIC) else None

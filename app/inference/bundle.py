@@ -174,4 +174,4 @@ def _no_such_run(name: str, run_id: str, root: Objects, found: list[Manifest]) -
     runs = [each.run_id for each in sorted(found, key=lambda each: each.created, reverse=True)]
     more = f" and {len(runs) - _MAX_LISTED} more" if len(runs) > _MAX_LISTED else ""
     listed = ", ".join(runs[:_MAX_LISTED]) + more
-    return f"RUN_ID {run_id!r} is not at {root.root}; there are {listed}; unset it for the newest"
+    return f"run {run_id!r} of {name} is not at {root.root}; there are {listed}; set no run id for the newest"

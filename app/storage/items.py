@@ -20,7 +20,10 @@ _PAUSE_BASE_S = 0.05  # a throttled table frees up within a second
 
 
 def get_items(table: str, keys: Iterable[Mapping[str, Any]], what: str) -> Iterator[dict[str, Any]]:
-    """Reads items consistently, in calls of 100, and again, after a pause, those that DynamoDB leaves unprocessed.
+    """Reads items consistently, in calls of 100, and again those that DynamoDB leaves unprocessed.
+
+    It leaves items since an answer has at most 16 MB, or since the table is throttled: then nothing comes, and the next
+    call is made after a pause.
 
     Args:
         table: The table's name.
@@ -43,10 +46,10 @@ def get_items(table: str, keys: Iterable[Mapping[str, Any]], what: str) -> Itera
             raise aws.explained(error, what) from error
         yield from answer["Responses"].get(table, [])
         left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
-        if left:
-            throttled += 1
-            if throttled > _THROTTLED_CALLS:
-                raise CloudError(f"{what}: throttled; give it more read capacity")
+        throttled = throttled + 1 if len(left) == len(now) else 0
+        if throttled > _THROTTLED_CALLS:
+            raise CloudError(f"{what}: throttled; give it more read capacity")
+        if throttled:
             pause(throttled)
         wanted += left
 

@@ -8,6 +8,9 @@ The condition stays the table's. What happens when a step fails:
    commit may have arrived whose answer was lost.
 4. The process dies before the former object is deleted: it belongs to nobody.
 5. A reader still holds the former item: it finds no object and is told of the conflict, so its batch comes again.
+   Where the item still names the object, it was lost, and a person has to know.
+
+Without a location only small values can be written, and a large one that is there is told of: it is not lost.
 """
 
 from __future__ import annotations
@@ -41,8 +44,10 @@ class _Pointer(msgspec.Struct, frozen=True):
 class SpillingState:
     """A state store that puts large values below a location and keeps the small ones in its table."""
 
-    def __init__(self, table: StateStore, objects: Objects, largest_inline_bytes: int = LARGEST_VALUE_BYTES) -> None:
-        """Takes the table, the location, and how large a value may be that stays in the table."""
+    def __init__(
+        self, table: StateStore, objects: Objects | None, largest_inline_bytes: int = LARGEST_VALUE_BYTES
+    ) -> None:
+        """Takes the table, the location if there is one, and how large a value may be that stays in the table."""
         self._table, self._objects, self._largest = table, objects, largest_inline_bytes
         self._named: dict[str, str] = {}  # the object of each key, as this process last saw it
 
@@ -51,22 +56,35 @@ class SpillingState:
 
         Raises:
             StateConflictError: An object was replaced while its item was read.
-            CloudError: An object is not what was written.
+            CloudError: An object is not what was written, is lost, or there is no location to read it from.
         """
         found = dict(self._table.load(keys))
         for key, stored in found.items():
             self._named.pop(key, None)
-            if not stored.value.startswith(_MARK):
-                continue
-            pointer = msgspec.msgpack.decode(stored.value[len(_MARK) :], type=_Pointer)
-            value = self._objects.get(pointer.name)
-            if value is None:
-                raise StateConflictError(f"state of {key!r}: another writer was first")
-            if hashlib.sha256(value).digest() != pointer.sha256:
-                raise CloudError(f"{self._objects.root}/{pointer.name}: is not the state that was written; restore it")
-            self._named[key] = pointer.name
-            found[key] = Stored(value, stored.last)
+            if stored.value.startswith(_MARK):
+                found[key] = Stored(self._read(key, stored), stored.last)
         return found
+
+    def _read(self, key: str, stored: Stored) -> bytes:
+        """The object that an item names."""
+        try:
+            pointer = msgspec.msgpack.decode(stored.value[len(_MARK) :], type=_Pointer)
+        except (msgspec.MsgspecError, ValueError):
+            raise CloudError(f"state of {key!r}: its item names no object; restore the item or delete it") from None
+        if self._objects is None:
+            raise CloudError(f"state of {key!r}: is an object: set STATE_LOCATION to where it was when it was written")
+        value = self._objects.get(pointer.name)
+        if value is None:
+            if self._table.load([key]).get(key) != stored:
+                raise StateConflictError(f"state of {key!r}: another writer was first")
+            raise CloudError(
+                f"{self._objects.root}/{pointer.name}: the state of {key!r} is not there: restore it, or set "
+                "STATE_LOCATION to where it is; to start anew delete its item"
+            )
+        if hashlib.sha256(value).digest() != pointer.sha256:
+            raise CloudError(f"{self._objects.root}/{pointer.name}: is not the state that was written; restore it")
+        self._named[key] = pointer.name
+        return value
 
     def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
         """Writes a key's state under the table's condition, its object first where it is large.
@@ -74,12 +92,12 @@ class SpillingState:
         Raises:
             StateConflictError: Another writer was first; nothing of ours is left.
         """
-        former = self._named.pop(key, None)
-        if len(staged.value) <= self._largest and not staged.value.startswith(_MARK):
+        objects, former = self._objects, self._named.pop(key, None)
+        if objects is None or (len(staged.value) <= self._largest and not staged.value.startswith(_MARK)):
             self._table.commit(key, staged, expected)
         else:
             name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}/{uuid.uuid4().hex}"
-            self._objects.put(name, staged.value)
+            objects.put(name, staged.value)
             pointer = _Pointer(name, hashlib.sha256(staged.value).digest())
             marked = _MARK + msgspec.msgpack.encode(pointer)
             try:
@@ -87,15 +105,16 @@ class SpillingState:
             except StateConflictError:
                 stored = self._table.load([key]).get(key)
                 if stored is None or stored.value != marked:
-                    self._discard(name)
+                    _discard(objects, name)
                 raise
             self._named[key] = name
-        if former is not None:
-            self._discard(former)
+        if objects is not None and former is not None:
+            _discard(objects, former)
 
-    def _discard(self, name: str) -> None:
-        """Deletes an object that no item names; that it is left is no reason to fail."""
-        try:
-            self._objects.delete(name)
-        except CloudError as error:
-            logger.warning("former state not deleted", extra={"object": name, "exception": type(error).__name__})
+
+def _discard(objects: Objects, name: str) -> None:
+    """Deletes an object that no item names; that it is left is no reason to fail."""
+    try:
+        objects.delete(name)
+    except CloudError as error:
+        logger.warning("former state not deleted", extra={"object": name, "exception": type(error).__name__})

@@ -76,12 +76,22 @@ class DynamoDbState:
         self._table = table
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
-        """Reads keys in calls of 100, again, after a pause, those that DynamoDB leaves unprocessed."""
+        """Reads keys in calls of 100; see `get_items`.
+
+        Raises:
+            CloudError: DynamoDB does not answer, or an item is none that `commit` has written.
+        """
         loaded: dict[str, Stored] = {}
         wanted = [{"state_key": {"S": key}} for key in dict.fromkeys(keys)]
         for item in get_items(self._table, wanted, f"state table {self._table}"):
-            last = Position(int(item["sequence_number"]["S"]), int(item["sub_sequence_number"]["N"]))
-            loaded[item["state_key"]["S"]] = Stored(item["value"]["B"], last)
+            key = item["state_key"]["S"]
+            try:
+                last = Position(int(item["sequence_number"]["S"]), int(item["sub_sequence_number"]["N"]))
+                loaded[key] = Stored(item["value"]["B"], last)
+            except (KeyError, ValueError):
+                raise CloudError(
+                    f"state of {key!r} in {self._table}: no item of a state: is the table also used for something else?"
+                ) from None
         return loaded
 
     def commit(self, key: str, staged: Stored, expected: Position | None) -> None:

@@ -99,11 +99,12 @@ class Isolated:
     _parts: list[tuple[int, Staged]] = field(default_factory=list)
 
     def add(self, part: Staged) -> None:
-        """Adds the next part, in the batch's order."""
+        """Adds the next part, in the batch's order; nothing is added where its state cannot be told."""
+        state = part.at(len(part.outcomes))
         self._parts.append((len(self.outcomes), part))
         # A part that is the whole batch, which is usual, stays in columns.
         self.outcomes = part.outcomes if len(self._parts) == 1 else [*listed(self.outcomes), *listed(part.outcomes)]
-        self.state.update(part.at(len(part.outcomes)))
+        self.state.update(state)
 
     def at(self, rows: int) -> dict[str, bytes]:
         """The state after the first `rows` records."""
@@ -136,6 +137,7 @@ def isolate(
             staged = run(part, {**state, **found.state})
             if len(staged.outcomes) != len(part):
                 raise TypeError(f"{len(staged.outcomes)} outcomes for {len(part)} records")  # noqa: TRY301
+            found.add(staged)  # it may raise as well: a record after which the state cannot be written is at fault
         except MillraceError:
             raise
         except Exception as error:  # noqa: BLE001 - a pipeline may raise anything; a record must not block its shard
@@ -150,8 +152,7 @@ def isolate(
                 "pipeline raised on a record",
                 extra={"exception": type(error).__name__, "sequence_number": part.sequence_numbers[0]},
             )
-            staged = Plain([Quarantine("pipeline_error", f"{type(error).__name__}: {_text_of(error)}")])
-        found.add(staged)
+            found.add(Plain([Quarantine("pipeline_error", f"{type(error).__name__}: {_text_of(error)}")]))
     return found
 
 

@@ -189,8 +189,8 @@ def _open_state(settings: Settings) -> StateStore | None:
     """Where state is kept, as the settings say."""
     if not settings.state_table:
         return None
-    table = DynamoDbState(settings.state_table)
-    return SpillingState(table, open_objects(settings.state_location)) if settings.state_location else table
+    objects = open_objects(settings.state_location) if settings.state_location else None
+    return SpillingState(DynamoDbState(settings.state_table), objects)
 
 
 def check_roles(pipeline: str, roles: Sequence[str], settings: Settings) -> None:
@@ -206,7 +206,7 @@ def check_roles(pipeline: str, roles: Sequence[str], settings: Settings) -> None
         raise NoOutputStreamError("OUTPUT_STREAM is not set: name the stream for results, or set TEST_RUN=True")
     pairs = ",".join(f"{role}:<stream>" for role in roles)
     raise NoOutputStreamError(
-        f"pipeline {pipeline} emits to {', '.join(roles)}, and {', '.join(missing)} has no stream: "
+        f"pipeline {pipeline} emits to {', '.join(roles)}; no stream for {', '.join(missing)}: "
         f"set OUTPUT_STREAMS={pairs}, or TEST_RUN=True"
     )
 

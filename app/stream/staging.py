@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,7 @@ class BatchState:
             if self._row_at[position] < prefix:
                 touched.setdefault(key, []).append(position)
         failure: CloudError | None = None
+        kept_back: Counter[str] = Counter()
         for key, value in state.items():
             if key not in touched:
                 continue  # no record in the prefix asked for it
@@ -124,9 +126,10 @@ class BatchState:
                     raise StateConflictError(f"state of {key!r}: no time left to commit it")
                 self._store.commit(key, Stored(value, max(touched[key])), stored.last if stored else None)
             except CloudError as error:
-                first_row = min(self._row_at[position] for position in touched[key])
-                logger.warning("state not committed", extra={"exception": type(error).__name__, "row": first_row})
-                prefix = min(prefix, first_row)
+                kept_back[type(error).__name__] += 1
+                prefix = min(prefix, *(self._row_at[position] for position in touched[key]))
                 if not isinstance(error, StateConflictError):
                     failure = failure or error
+        if kept_back:  # one line: a throttled table keeps back the keys of thousands
+            logger.warning("state not committed", extra={"row": prefix, "keys": dict(kept_back)})
         return prefix, failure

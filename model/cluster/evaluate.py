@@ -6,9 +6,10 @@ settings, so it says what the method can do when its settings are right; beside 
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -23,18 +24,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from app.pipelines.alerts.alert import EnrichedAlert
     from model.cluster.data import Columns, Units
     from model.cluster.measures import Ints
 
 GAPS_S = (0.5, 1.5, 2.5, 3.5, 5.5, 8.5, 10.5, 12.5, 15.5, 20.5, 30.5, 50.5, 100.5, 300.5)
 """The grid of the plain time gap, which anybody would try first."""
+_AS_TRIED: dict[str, Any] = {"outsider": 1.0, "recall_s": 0.0}  # what these two do is told at the defaults
 GRID = tuple(
-    ClusterConfig(delta_s=delta, theta_s=round(ratio * delta, 3), patience=patience, entity_s=0.0)
+    ClusterConfig(delta_s=delta, theta_s=round(ratio * delta, 3), patience=patience, entity_s=0.0, **_AS_TRIED)
     for delta in (1.2, 2.0, 5.5, 15.0, 70.0)
     for ratio in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
     for patience in (0.0, 0.5)
 )
 """Settings over which the area is taken; chosen mainly on the training scenarios (`README.md` beside this)."""
+_TOLD_EVERY = 5  # settings: half a minute or so
 _TIMED = 200_000  # alerts whose clustering is timed
 
 
@@ -105,7 +109,7 @@ def evaluate(
     affinity: Affinity | None = None,
     part: str = "val",
     grid: Sequence[ClusterConfig] = GRID,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] | None = None,
 ) -> Report:
     """Measures an affinity on the combined-attack runs; takes some minutes.
 
@@ -114,23 +118,30 @@ def evaluate(
         affinity: What was learned; without it, what is shipped.
         part: Which runs: `val` or `train`; the shipped affinity has learned from the latter.
         grid: Settings over which the area is taken.
-        tell: Is told what goes on.
+        tell: Is told what goes on; without it, standard error is.
 
     Raises:
         OSError: A file cannot be read.
     """
     if affinity is None:
         affinity = Affinity.load(find_bundle("cluster"))
+    if tell is None:
+        tell = _on_stderr
+    tell(f"{part}: reading the runs")
     named = list(read_runs(folder, part))
     runs = [units_of(run) for _, run in named]
-    tell(f"{part}: {sum(len(run) for _, run in named):,} alerts, {sum(map(len, runs)):,} after duplicates")
+    tell(f"{part}: {sum(len(run) for _, run in named):,} alerts, {sum(map(len, runs)):,} without duplicates")
+    alerts_of_runs = [list(alerts_of(run)) for run in runs]
     gap = _areas(runs, [[gap_clusters(run, gap) for run in runs] for gap in GAPS_S])
     found = []
-    for number, config in enumerate(grid):
-        found.append([engine_clusters(run, affinity, config)[0] for run in runs])
-        tell(f"{number + 1} of {len(grid)} settings")
+    began = time.monotonic()
+    for number, config in enumerate(grid, 1):
+        found.append([clusters_at_end(alerts, affinity, config)[0] for alerts in alerts_of_runs])
+        if number % _TOLD_EVERY == 0:
+            left_s = (time.monotonic() - began) / number * (len(grid) - number)
+            tell(f"{number} of {len(grid)} settings, about {left_s / 60:.0f} min left")
     config = ClusterConfig()
-    ends = [engine_clusters(run, affinity, config) for run in runs]
+    ends = [clusters_at_end(alerts, affinity, config) for alerts in alerts_of_runs]
     chosen = [clusters for clusters, _ in ends]
     rates, by_label = mean_rates(
         each for run, got in zip(runs, chosen, strict=True) for each in instance_rates(run, got)
@@ -157,8 +168,13 @@ def engine_clusters(run: Units | Columns, affinity: Affinity, config: ClusterCon
 
     Units give the same as all their alerts: a duplicate changes nothing that the engine compares.
     """
+    return clusters_at_end(list(alerts_of(run)), affinity, config)
+
+
+def clusters_at_end(alerts: Sequence[EnrichedAlert], affinity: Affinity, config: ClusterConfig) -> tuple[Ints, int]:
+    """The same of alerts."""
     clusters = Clusters(affinity, config)
-    changes = clusters.add(list(alerts_of(run)))
+    changes = clusters.add(alerts)
     into = {merged: change.cluster_id for change in changes for merged in change.merged}
 
     def now(cluster: int) -> int:
@@ -167,6 +183,10 @@ def engine_clusters(run: Units | Columns, affinity: Affinity, config: ClusterCon
         return cluster
 
     return np.array([now(change.cluster_id) for change in changes], np.int64), len(clusters.dump())
+
+
+def _on_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def gap_clusters(run: Units, gap_s: float) -> Ints:

@@ -44,7 +44,7 @@ def train(
     out: Annotated[
         Path,
         typer.Option(
-            help="Where the bundle goes, in a folder named after the run.", show_default="model/bundles/cluster"
+            help="Where the bundle goes, in a folder named after its id.", show_default="model/bundles/cluster"
         ),
     ] = ROOT / "model" / "bundles" / NAME,
     tracking: Annotated[
@@ -53,7 +53,8 @@ def train(
 ) -> None:
     """Learns from the four training scenarios, without their labels, and measures on the two of validation.
 
-    The MLflow run's id is the bundle's.
+    It takes some minutes, most of them to measure. The bundle's id is a digest of what was learned: the same
+    alerts give the same id.
     """
     if data is None:
         raise SettingsError("no alerts to learn from: give the folder of AIT-ADS with --data")
@@ -64,17 +65,17 @@ def train(
         import mlflow  # noqa: PLC0415 - the training packages: --help and a wrong folder need none of them
     except ModuleNotFoundError as error:
         raise SettingsError(f"{error.name} is missing: `{_INSTALL}` installs the training packages") from None
-    with _tracked(mlflow, tracking) as run:
+    with _tracked(mlflow, tracking):
         files = learn(data)
-        metrics = _measure(data, files)
-        manifest = manifest_of(run.info.run_id, data, metrics)
+        run_id = id_of(files)
+        manifest = manifest_of(run_id, data, _measure(data, files))
         files = {**files, "card.md": card_text(manifest).encode()}
-        bundle = _write(out / run.info.run_id, files, manifest)
-        mlflow.log_params({"training": ",".join(TRAINING)})
+        bundle = _write(out / run_id, files, manifest)
+        mlflow.log_params({"training": ",".join(TRAINING), "bundle": run_id})
         mlflow.log_metrics(manifest.metrics)
         mlflow.log_artifacts(bundle.objects.root, "bundle")
         _say(f"bundle: {bundle.objects.root}")
-        _say(f"CLUSTER_RUN_ID={run.info.run_id}")
+        _say(f"CLUSTER_RUN_ID={run_id}")
 
 
 def learn(data: Path, scenarios: tuple[str, ...] = TRAINING) -> Mapping[str, bytes]:
@@ -90,6 +91,11 @@ def learn(data: Path, scenarios: tuple[str, ...] = TRAINING) -> Mapping[str, byt
     names, matrix, rates = fit(read)
     _say(f"{len(names)} alert types")
     return learned_bytes(names, matrix, rates)
+
+
+def id_of(files: Mapping[str, bytes]) -> str:
+    """The id of a bundle with these files: theirs alone, so that the same is not shipped under two ids."""
+    return hashlib.sha256(b"".join(hashlib.sha256(files[name]).digest() for name in sorted(files))).hexdigest()[:32]
 
 
 def file_of(data: Path, scenario: str) -> Path:
@@ -118,7 +124,7 @@ def manifest_of(run_id: str, data: Path, metrics: Mapping[str, float]) -> Manife
 def _measure(data: Path, files: Mapping[str, bytes]) -> dict[str, float]:
     from model.cluster.evaluate import evaluate  # noqa: PLC0415 - it needs the layout of the runs
 
-    return evaluate(data, Affinity.read(files)).metrics()
+    return evaluate(data, Affinity.read(files), tell=_say).metrics()
 
 
 def _write(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> Bundle:

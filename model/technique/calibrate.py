@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 WANTED_PRECISION = 0.83  # of the best technique at the threshold: the aim of 0.80, and some for the year to come
 FAMILY_PRECISION = 0.85  # of a parent in its sub-technique's place: it says less, so it has to be surer
 VIEWS = 3
-OTHERS = 0.3  # the confidence of a technique beside the best one
+ALONE = 0.85  # of a title: so the same score is as sure of a title as of a longer text, in 2022 and 2023
 RELATIVE = 0.75  # of the best score; README.md says what other shares gave
 MOST = 5  # techniques of a text
 ALIKE = 0.5  # of the tokens of two texts together
 _KNOTS = 24
 
 _LINE = (0.0, 1.0)
-PLAIN = Settings((), _LINE, _LINE, _LINE, _LINE, _LINE, _LINE, 0.0, 0.0, 0.0, RELATIVE, MOST)
+PLAIN = Settings((), _LINE, _LINE, _LINE, _LINE, _LINE, _LINE, 0.0, 0.0, ALONE, RELATIVE, MOST)
 """Scores as they are: what is used before anything is known of how sure they are."""
 
 
@@ -51,13 +51,15 @@ def before(corpus: Corpus, year: int, *, copies: bool = False) -> NDArray[np.int
     year_of = np.array([sample.year for sample in corpus.samples])
     tested, others = np.flatnonzero(dated & (year_of == year)), np.flatnonzero(~dated)
     copied = np.zeros(len(corpus.samples), bool)
-    for view in range(2):
-        copied[others] |= _alike(corpus, _rows(corpus, others, view), _rows(corpus, tested, view))
+    for described in (False, True):
+        copied[others] |= _alike(corpus, _rows(corpus, others, described), _rows(corpus, tested, described))
     return np.flatnonzero(np.where(dated, year_of < year, ~copied | copies))
 
 
-def _rows(corpus: Corpus, chosen: NDArray[np.int64], view: int) -> NDArray[np.int64]:
-    return np.asarray(np.minimum(corpus.first[chosen] + view, corpus.first[chosen + 1] - 1), np.int64)
+def _rows(corpus: Corpus, chosen: NDArray[np.int64], described: bool) -> NDArray[np.int64]:
+    """Each sample's title, or its first two lines where it has them: they stand behind the lines one by one."""
+    count = corpus.first[chosen + 1] - corpus.first[chosen]
+    return np.asarray(corpus.first[chosen] + np.where(described & (count > 1), (count + 1) // 2, 0), np.int64)
 
 
 def _alike(corpus: Corpus, rows: NDArray[np.int64], tested: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -117,7 +119,7 @@ def calibrate(found: Sequence[Seen]) -> Settings:
     families = _table(*_families(found, float(least)))
     return Settings(
         (), scores, confidences, other_scores, other_confidences, *families,
-        threshold, max(threshold, FAMILY_PRECISION), OTHERS, RELATIVE, MOST,
+        threshold, max(threshold, FAMILY_PRECISION), ALONE, RELATIVE, MOST,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """What is learnt: which tokens count, and how much each says for each technique.
 
 The model is a ridge regression in closed form, solved in the samples' space: with fewer samples than features, that is
-one Cholesky factorisation. A rule is one sample, the mean of its views, so that a title alone is served as well as the
-full text.
+one Cholesky factorisation. A rule is one sample, the mean of what `views_of` its full text gives, which is how texts
+are served, too: so a title alone is told as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import linalg, sparse
 
-from app.pipelines.alerts.techniques.features import pairs_of, parts_of, runs_of, words_of
+from app.pipelines.alerts.techniques.features import pairs_of, parts_of, runs_of, views_of, words_of
 from model.technique.data import EXAMPLES_SOURCE
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Corpus:
 
     Attributes:
         samples: The samples.
-        first: The row of each sample's first view, and behind them the number of rows.
+        first: The row of each sample's first text of `views_of`, and behind them the number of rows.
         features: Names of the features; a run of characters stands behind a tab.
         is_run: Which of them are runs of characters.
         text_tokens: Ones where a text has a token, shape (texts, tokens).
@@ -64,10 +64,10 @@ class Corpus:
     def __init__(self, samples: Sequence[Sample]) -> None:
         """Reads the texts."""
         self.samples = list(samples)
-        self.first = np.cumsum([0, *(len(sample.views) for sample in samples)])
+        texts = [views_of(sample.views[-1]) for sample in samples]
+        self.first = np.cumsum([0, *map(len, texts)])
         tokens: dict[str, int] = {}
-        texts = (text for sample in samples for text in sample.views)
-        rows = [[tokens.setdefault(token, len(tokens)) for token in _tokens(text)] for text in texts]
+        rows = [[tokens.setdefault(token, len(tokens)) for token in _tokens(text)] for each in texts for text in each]
         features: dict[str, int] = {}
         counts = [[features.setdefault(name, len(features)) for name in _features(token)] for token in tokens]
         self.text_tokens = _matrix(rows, len(tokens))

@@ -209,6 +209,21 @@ def test_a_step_whose_time_is_up_goes_on_at_the_next_try(bucket: str) -> None:
     assert enrich({"location": f"s3://{bucket}/input/a.json"})["chunks"] == 1
 
 
+def test_what_a_person_must_mend_is_named_in_the_log(bucket: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever is called at night has the log, and no request to look at."""
+    put(bucket, "input/a.json", {"input": ALERTS})
+    deliver(bucket, "input/a.json")
+    [response] = [each for each in keys(bucket) if each.endswith("/input.zip.out")]
+    put(bucket, response, b"damaged")
+    later = ("/cluster_output.json", "/input_flow.json", "/manifest.json")
+    for each in [each for each in keys(bucket) if each.endswith(later)]:
+        aws.client("s3").delete_object(Bucket=bucket, Key=each)  # a crash before all that
+    capfd.readouterr()
+    with pytest.raises(UnacknowledgedError):
+        alert_files_handler(handlers.ProcessClusterHandler)(event(bucket, response))
+    assert f"s3://{bucket}/{response}: no ZIP archive" in "".join(capfd.readouterr())
+
+
 def test_what_is_removed_starts_nothing(bucket: str) -> None:
     enrich = alert_files_handler(handlers.EnrichWithTechniqueHandler)
     enrich(event(bucket, "input/gone.json", "ObjectRemoved:Delete"))

@@ -77,6 +77,22 @@ class TestTechnique:
         assert "line 4: missing_time: " in done.stderr
         assert "1 of 4 alerts could not be read" in done.stderr
 
+    def test_from_which_confidence_on_the_model_answers(self) -> None:
+        ask = ("alerts", "technique", "--text", LSASS)
+        [sure] = lines(run(*ask).stdout)
+        for least, answers in ((0, True), (sure["confidence"] - 0.01, True), (1, False)):
+            [told] = lines(run(*ask, "--least-confidence", str(least)).stdout)
+            [by_setting] = lines(run(*ask, TECHNIQUE_LEAST_CONFIDENCE=str(least)).stdout)
+            assert told == by_setting
+            assert bool(told["techniques"]) == answers
+            assert told["source"] == ("model" if answers else "unknown")
+            assert told["confidence"] == sure["confidence"]
+        vague = ("alerts", "technique", "--text", "Something happened on a host")
+        [unknown], [guess] = (lines(run(*vague, *more).stdout) for more in ((), ("--least-confidence", "0")))
+        assert (unknown["source"], guess["source"]) == ("unknown", "model")
+        assert guess["techniques"][0]["confidence"] == guess["confidence"] == unknown["confidence"]
+        assert "--least-confidence" in run(*ask, "--least-confidence", "1.5", expect=2).stderr
+
     def test_without_the_model(self) -> None:
         [told] = lines(run("alerts", "technique", "--no-model", "--text", LSASS).stdout)
         assert (told["techniques"], told["source"], told["confidence"]) == ([], "unknown", 0)
@@ -181,7 +197,26 @@ class TestTrouble:
             assert "Traceback" not in done.stderr
 
     def test_no_such_file(self) -> None:
-        assert "No such file" in run("alerts", "cluster", "/nowhere", expect=47).stderr
+        for command in ("alerts cluster", "feed", "feed --pipeline alerts"):
+            assert "No such file" in run(*command.split(), "/nowhere", expect=47).stderr
+
+    def test_options_that_would_do_nothing_are_refused(self, sample: Path) -> None:
+        assert "--role" in run("alerts", "run", "--role", "tickets", str(sample), expect=2).stderr
+        assert "--text" in run("alerts", "technique", "--text", "x", str(sample), expect=2).stderr
+
+    @pytest.mark.parametrize("command", ["technique", "technique --table", "cluster", "flow", "run", "run --json"])
+    def test_a_full_disk_and_a_closed_output(self, command: str, sample: Path) -> None:
+        for output, why in (("> /dev/full", "No space left on device"), (">&-", "it is closed")):
+            done = pipe(f"millrace alerts {command} {sample} --no-model {output}")
+            assert done.returncode == 47
+            assert done.stderr.splitlines()[-1].startswith("millrace: standard output: ")
+            assert why in done.stderr
+            assert "Traceback" not in done.stderr
+            assert "Exception ignored" not in done.stderr
+
+    def test_what_another_command_writes_is_a_file_too(self) -> None:
+        done = pipe("millrace alerts technique --no-model <(millrace alerts sample --count 3)")
+        assert ([each["id"] for each in lines(done.stdout)], done.stderr) == ([1, 2, 3], "")
 
     def test_no_such_format(self, sample: Path) -> None:
         assert "give one of seed, " in run("alerts", "cluster", "--format", "x", str(sample), expect=10).stderr
@@ -192,6 +227,11 @@ class TestTrouble:
         )
         assert json.loads(done.stdout)["id"] == 1
         assert done.stderr == ""
+
+    @pytest.mark.parametrize("command", ["technique", "technique --table", "cluster", "flow", "run"])
+    def test_a_reader_that_wants_nothing(self, command: str, sample: Path) -> None:
+        done = pipe(f"millrace alerts {command} {sample} --no-model | true")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
     def test_thousands_of_bad_alerts_are_counted(self) -> None:
         done = pipe("(seq 3000; millrace alerts sample --count 1) | millrace alerts cluster --no-model")
@@ -249,6 +289,7 @@ class TestStreams:
             STATE_TABLE=table,
         )
         assert "acknowledged" in done.stderr
+        assert f"{names['alerts']} → {names['enriched']}, {names['incidents']}, {names['tickets']}; " in done.stderr
         assert sum(1 for _ in read_stream(names["enriched"], StartingPosition())) == SAMPLE_ALERTS
         flows = [
             each

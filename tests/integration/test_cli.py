@@ -221,7 +221,7 @@ class TestBadStarts:
         )
 
     def test_unknown_run_id(self) -> None:
-        self.check(21, "RUN_ID 'nope' is not at", OUTPUT_STREAM="x", RUN_ID="nope")
+        self.check(21, "run 'nope' of bike is not at", OUTPUT_STREAM="x", RUN_ID="nope")
 
     def test_digest_mismatch(self, tmp_path: Path) -> None:
         copy = tmp_path / "bundles"

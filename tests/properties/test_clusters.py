@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from app.pipelines.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.pipelines.alerts.cluster import ClusterConfig, Clusters
 from app.pipelines.alerts.clusters.affinity import Affinity
+from app.pipelines.alerts.clusters.links import Kind, Links
+from app.pipelines.alerts.clusters.regimes import Regime, likeness
 
 if TYPE_CHECKING:
+    from app.pipelines.alerts.clusters.record import ClusterRecord, Saying, SayingKey
     from app.pipelines.alerts.incidents import ClusterChange
 
 NAMES = ["port scan", "login failed", "beacon to server", "port scan 10.0.0.1", "new"]
@@ -40,7 +43,10 @@ configs = st.builds(
     entity_s=st.sampled_from([0.0, 8.0]),
     merge=st.sampled_from([0.0, 0.1, 1.0]),
     patience=st.sampled_from([0.0, 0.5]),
-    regime_least=st.sampled_from([2, 4]),
+    outsider=st.sampled_from([1.0, 3.0]),
+    regime_least=st.sampled_from([1, 2, 4]),
+    recall_s=st.sampled_from([0.0, 300.0]),
+    recall_least_s=st.sampled_from([1, 3]),
     expiry_s=st.sampled_from([30.0, 14_400.0]),
     reach_s=st.sampled_from([10.0, 3_600.0]),
     jump_s=st.sampled_from([50.0, 86_400.0]),
@@ -76,6 +82,37 @@ def test_any_cut_gives_the_same_changes_and_the_same_bytes(
 
     assert found == expected
     assert cut.dump() == whole.dump()
+
+
+class Whole(Links):
+    """Looks through all that may be compared, by the rule as `ClusterConfig` tells it."""
+
+    def find(self, kind: Kind, key: SayingKey, own: Saying | None, time: float, regime: Regime) -> list[ClusterRecord]:
+        state, config, affinity = self._state, self._config, self._affinity
+        outside = config.outsider if regime and key[0] not in regime else 1.0
+        costs: list[tuple[float, ClusterRecord]] = []
+        for saying in [*([own] if own else []), *reversed(state.sayings.values())][: config.candidates]:
+            gap = abs(time - saying.last)
+            here = saying.dst == key[3]
+            cost = gap * max(saying.pace, kind.pace) * (config.own if here and saying.type.text == key[0] else 1.0)
+            cost += config.theta_s * outside * (1.0 - affinity.between(kind.type, saying.type))
+            if here:
+                cost += config.regime_s * (1.0 - likeness(regime, saying.regime, affinity.weight))
+            shared = state.entities.rarest(key[4], saying.entities)
+            cost -= config.entity_s * (shared[0][0] if shared else 0.0)
+            if gap < config.reach_s and cost < config.delta_s:
+                costs.append((cost, saying.cluster))
+        sure = {cluster.id: cluster for cost, cluster in costs if cost < config.delta_s * config.merge}
+        return list(sure.values()) or [cluster for _, cluster in sorted(costs, key=lambda each: each[0])[:1]]
+
+
+@given(alerts, configs)
+@settings(max_examples=300, deadline=None)
+def test_the_search_ends_early_and_misses_nothing(given_alerts: list[EnrichedAlert], config: ClusterConfig) -> None:
+    clusters, expected = Clusters(AFFINITY, config), Clusters(AFFINITY, config)
+    expected._links = Whole(AFFINITY, config, expected._state)
+    assert clusters.add(given_alerts) == expected.add(given_alerts)
+    assert clusters.dump() == expected.dump()
 
 
 @given(alerts, configs)

@@ -16,7 +16,7 @@ from model.cluster.data import NO_ATTACK, Columns, combine, read_runs, read_scen
 from model.cluster.evaluate import engine_clusters, evaluate, gap_clusters, print_report
 from model.cluster.fit import count_together, fit
 from model.cluster.measures import agreement, area, instance_rates, mean_rates
-from model.cluster.train import train
+from model.cluster.train import id_of, train
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "alerts"
 MIDNIGHT = int(datetime.fromisoformat("2022-01-10T00:00:00+01:00").timestamp())
@@ -161,12 +161,23 @@ def test_a_report_can_be_printed(
     day = '{"noise": ["x-1"], "attacks": [["x-dirb", "12:00:00"]]}'
     layout = '{"start_time": "2025-02-10T00:00:00+01:00", "val": [[' + day + "]]}"
     (tmp_path / "combined_attacks.json").write_text(layout)
-    report = evaluate(tmp_path, affinity, grid=[ClusterConfig()])
+    told: list[str] = []
+    report = evaluate(tmp_path, affinity, grid=[ClusterConfig()] * 10, tell=told.append)
+    assert [line for line in told if "min left" in line] == [
+        "5 of 10 settings, about 0 min left",
+        "10 of 10 settings, about 0 min left",
+    ]
     print_report(report)
     said = capsys.readouterr().out
     assert "fewer groups than alerts" in said
     assert report.metrics()["val_tpr"] == pytest.approx(report.rates.tpr, abs=1e-4)
     assert report.alerts == 180 + 23 * 60
+
+
+def test_a_bundle_has_the_id_of_what_was_learned() -> None:
+    learned = {"a": b"1", "b": b"2"}
+    assert id_of(learned) == id_of(dict(reversed(learned.items())))
+    assert len({id_of(learned), id_of({"a": b"2", "b": b"1"}), id_of({"a": b"1"})}) == 3
 
 
 def test_help_needs_no_training_packages() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from app.errors import SettingsError
 from app.inference.bundle import find_bundle
+from app.pipelines.alerts.techniques.features import views_of
 from app.pipelines.alerts.techniques.model import TechniqueModel
 
 for package in ("scipy", "sklearn"):
@@ -21,7 +22,7 @@ from model.technique import data as texts  # noqa: E402 - as they import what ma
 from model.technique.calibrate import before, calibrate, see, served  # noqa: E402 - as they import what may be missing
 from model.technique.fit import Corpus, Options, fit  # noqa: E402 - as they import what may be missing
 from model.technique.measure import credit, document_f1, hierarchical_f1, is_right, score  # noqa: E402 - as they import what may be missing
-from model.technique.tram import report_f1  # noqa: E402 - as they import what may be missing
+from model.technique.tram import _surest, report_f1  # noqa: E402 - as they import what may be missing
 
 ROOT = Path(__file__).parents[2]
 KINDS = {
@@ -127,6 +128,25 @@ def test_a_year_is_told_without_later_rules_and_without_what_others_have_of_it(f
     }
 
 
+def test_a_copy_is_known_by_its_title_and_description_too(folder: Path) -> None:
+    rows = [
+        *rules(),
+        {"src": "splunk", "title": "mimikatz lsass", "desc": "dump phone 2024 on a phone", "techs": ["T1190"]},
+    ]
+    (folder / texts.RULES).write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    corpus = Corpus(texts.read_samples(folder))
+    chosen = [corpus.samples[each].views[0] for each in before(corpus, 2024)]
+    assert "mimikatz lsass" not in chosen
+    assert "mimikatz lsass" in [corpus.samples[each].views[0] for each in before(corpus, 2024, copies=True)]
+
+
+def test_a_rule_is_learnt_as_the_mean_of_the_texts_that_serving_reads(folder: Path) -> None:
+    corpus = Corpus(texts.read_samples(folder))
+    first, second = corpus.first[:2]
+    assert second - first == len(views_of(corpus.samples[0].views[-1])) == 5
+    assert corpus.views(np.array([0])).toarray()[0, first:second] == pytest.approx(0.2)
+
+
 def test_what_is_served_is_what_was_learnt(folder: Path) -> None:
     """Without pruning, scores are the product of the texts as training saw them with the coefficients."""
     corpus = Corpus(texts.read_samples(folder))
@@ -144,7 +164,7 @@ def test_what_is_served_is_what_was_learnt(folder: Path) -> None:
         *(len(words) + runs.index(run) for run in (" cradle "[i : i + n] for n in (3, 4, 5) for i in range(9 - n))),
     ]
     expected = (dense[rows] * scales[rows, None]).sum(axis=0) / np.sqrt((scales[rows] ** 2).sum())
-    assert model.scores(["cradle"])[0] == pytest.approx(expected, abs=1e-5)
+    assert model.scores(["cradle"])[0] == pytest.approx(expected * model.settings.alone, abs=1e-5)
 
 
 def test_confidence_is_how_often_such_a_score_was_right(folder: Path) -> None:
@@ -186,6 +206,12 @@ def test_who_is_right() -> None:
 def test_a_documents_f1_leaves_out_documents_without_labels() -> None:
     truth = np.array([[True, True], [False, False]])
     assert document_f1(np.array([[True, False], [True, True]]), truth) == pytest.approx(2 / 3)
+
+
+def test_a_report_that_tells_of_a_technique_twice_is_surer_of_it() -> None:
+    scores = np.array([[0.9, 0.9], [0.0, 0.5], [0.0, 0.1]], np.float32)
+    assert _surest(scores) == pytest.approx([0.63, 0.78])
+    assert _surest(scores[:1]) == pytest.approx([0.9, 0.9])
 
 
 def test_reports_are_told_by_their_sentences(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from app import errors
-from app.errors import MillraceError, RequestError
+from app.errors import LocationError, MillraceError, RequestError
 
 SHELLS_OWN = {0, 2, 130}
 COMMANDS_OWN = {3, 60}
@@ -67,3 +67,7 @@ def test_a_request_error_has_the_field_at_fault() -> None:
     assert (RequestError("x").field, RequestError("x").known) == ("", "")
     assert (RequestError("x", "$.a").field, RequestError("x", "$.a").known) == ("$.a", "$.a")
     assert RequestError("x", "$.a", "$").known == "$"
+
+
+def test_a_message_is_one_line_whatever_is_in_the_names_it_tells() -> None:
+    assert LocationError("s3://b/in\nput: is not there").line == "s3://b/in put: is not there"

@@ -29,8 +29,10 @@ def test_variables_are_typed() -> None:
             "TEST_RUN": "True",
             "PARTIAL_RESPONSES": "false",
             "RESPONSE_RESULTS": "7",
+            "TECHNIQUE_LEAST_CONFIDENCE": "0.5",
         }
     )
+    assert settings.technique_least_confidence == 0.5
     assert settings.test_run
     assert not settings.partial_responses
     assert settings.response_results == 7
@@ -49,6 +51,9 @@ def test_variables_are_typed() -> None:
         ("OUTPUT_STREAMS", "just-a-name"),
         ("PIPELINES", "a:b,,c:d"),
         ("LOG_LEVEL", "LOUD"),
+        ("TECHNIQUE_LEAST_CONFIDENCE", "sure"),
+        ("TECHNIQUE_LEAST_CONFIDENCE", "nan"),
+        ("TECHNIQUE_LEAST_CONFIDENCE", "1.5"),
     ],
 )
 def test_a_value_that_cannot_be_is_one_line(name: str, value: str) -> None:

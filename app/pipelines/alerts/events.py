@@ -11,10 +11,9 @@ from app.pipelines.alerts.records import (
     FlowRecord,
     encoded,
     key_of,
-    tactics_of,
 )
 from app.pipelines.alerts.roles import ENRICHED, INCIDENTS, TICKETS
-from app.pipelines.alerts.tickets import cluster_ticket, flow_ticket
+from app.pipelines.alerts.tickets import cluster_ticket, flow_ticket, tactics_of
 from app.stream.batch import Output
 
 if TYPE_CHECKING:

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.errors import CloudError
 from app.pipelines.alerts.alert import Alert, AlertFault, EnrichedAlert
 from app.pipelines.alerts.attack import attack_table
 from app.pipelines.alerts.events import outputs_of
-from app.pipelines.alerts.records import EnrichedRecord, TextDecoder, encoded, key_of, read_record, tactics_of
+from app.pipelines.alerts.records import EnrichedRecord, TextDecoder, encoded, key_of, read_record
 from app.pipelines.alerts.roles import ALERT_ROLES, ENRICHED, TECHNIQUE_ROLES
 from app.pipelines.alerts.technique import TechniqueResolver
 from app.pipelines.alerts.tenant import Incidents
+from app.pipelines.alerts.tickets import tactics_of
 from app.stream.batch import Batch, Emit, EmitColumns, NoOutput, Outcome, Outcomes, Quarantine
 
 if TYPE_CHECKING:
@@ -120,18 +122,25 @@ class AlertPipeline:
                 continue
             tenant = tenants.get(key)
             if tenant is None:
-                tenant = tenants[key] = self._open_tenant(state.get(key))
+                tenant = tenants[key] = self._open_tenant(key, state.get(key))
             observed = tenant.observe(each)
             outcomes.append(Emit(outputs_of(each, observed, key, self._incidents.table)))
         return StagedTenants(self, outcomes, keys, found, state, tenants)
 
-    def _open_tenant(self, state: bytes | None) -> Tenant:
-        """A tenant from its state, without reading it again when this process wrote it last."""
+    def _open_tenant(self, key: str, state: bytes | None) -> Tenant:
+        """A tenant from its state, without reading it again when this process wrote it last.
+
+        Raises:
+            CloudError: The state is not one that this version wrote; it says whose.
+        """
         if self._warm is not None and state is not None and self._warm[0] == state:
             _, tenant = self._warm
             self._warm = None  # from here on it is another's: if this batch fails, the state is read again
             return tenant
-        return self._incidents.tenant(state)
+        try:
+            return self._incidents.tenant(state)
+        except CloudError as error:
+            raise CloudError(f"state key {key!r}: {error}") from None
 
     def keep_warm(self, state: bytes, tenant: Tenant) -> None:
         """Remembers the tenant that was dumped last, and its dump."""

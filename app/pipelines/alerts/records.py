@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from app.pipelines.alerts.alert import Alert, AlertFault, EnrichedAlert, Techniques
-from app.pipelines.alerts.formats import read_alert_bytes
+from app.pipelines.alerts.alert import Alert, EnrichedAlert, Techniques
+from app.pipelines.alerts.attack import attack_table
+from app.pipelines.alerts.formats import own, read_alert_bytes, seed
 from app.pipelines.alerts.incidents import ClusterSummary, Flow  # noqa: TC001 - msgspec reads the types
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from app.pipelines.alerts.attack import AttackTable
 
 LONGEST_KEY = 200  # characters of a tenant in a partition key; Kinesis takes 256, and ids of clusters stand behind it
 _OWN = b'{"alert":'  # how an enriched alert of our own begins
@@ -95,6 +91,14 @@ class FlowRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="flow"):
     flow: Flow
 
 
+class _Carried(msgspec.Struct):
+    """What is read of an `EnrichedRecord`; its alert is held to the bounds of every other, whoever has written it."""
+
+    alert: dict[str, Any]
+    techniques: Techniques
+    tenant: str = ""
+
+
 class TextDecoder:
     """Leaves a text as it is: an alert may be a line that is no JSON, and its time may follow from when it came."""
 
@@ -116,16 +120,13 @@ def read_record(text: bytes, received: float | None = None) -> Alert | EnrichedA
     if not text.startswith(_OWN):
         return read_alert_bytes(text, received=received)
     try:
-        own = _ENRICHED.decode(text)
-    except msgspec.MsgspecError as error:
-        raise AlertFault("bad_field", f"an enriched alert of Millrace: {error}") from None
-    own.alert.tenant = own.alert.tenant or own.tenant
-    return EnrichedAlert(own.alert, own.techniques)
-
-
-def tactics_of(techniques: Iterable[str], table: AttackTable) -> tuple[str, ...]:
-    """Short names of the tactics that techniques serve, each once."""
-    return tuple(dict.fromkeys(tactic for technique in techniques for tactic in table.tactics_of(technique)))
+        carried = _CARRIED.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return read_alert_bytes(text, received=received)  # a record of another format may begin so too
+    alert = own.read(carried.alert, carried.tenant[: seed.LONGEST_TENANT])
+    if all(each in attack_table().techniques for each in carried.techniques.ids):
+        return EnrichedAlert(alert, carried.techniques)
+    return alert  # of another version of ATT&CK: its techniques are told anew
 
 
 def key_of(tenant: str, part: str = "") -> str:
@@ -137,4 +138,4 @@ def key_of(tenant: str, part: str = "") -> str:
 
 encoded = msgspec.json.Encoder().encode
 """A record as JSON."""
-_ENRICHED = msgspec.json.Decoder(EnrichedRecord)
+_CARRIED = msgspec.json.Decoder(_Carried)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from app.pipelines.alerts.lookups.corrections import Correction
+    from app.pipelines.alerts.techniques.model import TechniqueModel
     from app.settings import Settings
 
 BUNDLE = "technique"
@@ -64,6 +65,18 @@ class Predicts(Protocol):
         """What it says of each text; it does not depend on the texts beside it."""
 
 
+class LeastConfidence:
+    """A model of techniques that answers from another confidence on than its own."""
+
+    def __init__(self, model: TechniqueModel, least: float) -> None:
+        """Takes the model and the confidence, 0 to 1; from 0 on it answers whenever it knows a word of the text."""
+        self._model, self._least = model, least
+
+    def predict(self, texts: Sequence[str]) -> Sequence[Told]:
+        """What the model says of each text."""
+        return self._model.predict(texts, self._least)
+
+
 class TechniqueResolver:
     """Tells the techniques of alerts, a batch at a time."""
 
@@ -94,7 +107,8 @@ class TechniqueResolver:
 
         lookup = open_lookup(settings.lookup_table)
         model = TechniqueModel.load(find_bundle(BUNDLE, settings.technique_run_id, settings.model_location))
-        return cls(lookup, shipped_catalogue(), model)
+        least = settings.technique_least_confidence
+        return cls(lookup, shipped_catalogue(), model if least is None else LeastConfidence(model, least))
 
     def resolve(self, alerts: Sequence[Alert]) -> list[Techniques]:
         """The techniques of each alert; but for corrections, it does not matter which alerts come together.

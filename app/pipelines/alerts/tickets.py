@@ -162,9 +162,9 @@ def splunk_query(ids: Sequence[int | str]) -> str:
     return " OR ".join(f"({_term(str(each))})" for each in ids[:QUERY_IDS])
 
 
-def tactics_of(techniques: Iterable[str], table: AttackTable) -> list[str]:
+def tactics_of(techniques: Iterable[str], table: AttackTable) -> tuple[str, ...]:
     """Short names of the tactics that techniques serve, each once."""
-    return list(dict.fromkeys(tactic for technique in techniques for tactic in table.tactics_of(technique)))
+    return tuple(dict.fromkeys(tactic for technique in techniques for tactic in table.tactics_of(technique)))
 
 
 def numbers_of(tactics: Iterable[str], table: AttackTable) -> list[int]:

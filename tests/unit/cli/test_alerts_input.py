@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import threading
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,25 @@ def test_a_first_line_that_was_cut_off_is_no_document(read: Callable[..., list[T
     assert (len(ids(told)), faults(told)) == (1, [(1, "not_json")])
 
 
+@pytest.mark.parametrize("pad", [0, 3, 50])
+def test_a_document_may_be_one_line_however_long(read: Callable[..., list[Told]], pad: int) -> None:
+    """It is cut somewhere to be told from lines, also within quotes; a document of lines goes on with the next."""
+    many = [alert(number, name="N" * 200) for number in range(LARGEST_ALERT_BYTES // 200)]
+    padding = b'{"pad": "' + b"p" * pad + b'", "input": '
+    for data in (json.dumps(many).encode(), padding + json.dumps(many).encode() + b"}\n" + line(-1)):
+        told = read(data)
+        assert faults(told) == []
+        assert ids(told)[: len(many)] == [each["id"] for each in many]
+    assert ids(told)[len(many) :] == [-1]
+
+
+def test_a_first_alert_that_is_too_large_harms_no_other(read: Callable[..., list[Told]]) -> None:
+    large = line(1, name="N" * (LARGEST_ALERT_BYTES + 1))
+    for data in (large + b"\n" + line(2), b"[" + large + b"," + line(2) + b"]"):
+        told = read(data)
+        assert (ids(told), faults(told)) == ([2], [(1, "alert_too_large")])
+
+
 def test_a_document_that_breaks_off_gives_what_stands_before(read: Callable[..., list[Told]]) -> None:
     whole = json.dumps(ONE_TO_THREE, indent=2).encode()
     told = read(whole[: whole.rindex(b"{")])
@@ -136,7 +156,8 @@ def test_elements_of_a_document_are_told_by_their_place(read: Callable[..., list
     assert faults(told) == [(2, "missing_name")]
 
 
-def test_what_a_document_knows_beside_its_alerts_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("indent", [None, 1])
+def test_what_a_document_knows_beside_its_alerts_is_kept(tmp_path: Path, indent: int | None) -> None:
     path = tmp_path / "day.json"
     document = {
         "input": [alert(1)],
@@ -144,7 +165,7 @@ def test_what_a_document_knows_beside_its_alerts_is_kept(tmp_path: Path) -> None
         "cluster_config": {"delta_s": 5},
         "config": {"window_s": 60},
     }
-    path.write_text(json.dumps(document, indent=1))
+    path.write_text(json.dumps(document, indent=indent))
     source = AlertInput(path, Reading())
     [[told]] = source
     assert told.alert is not None
@@ -232,6 +253,24 @@ def test_what_cannot_be_opened_or_read_on(tmp_path: Path, read: Callable[..., li
         AlertInput(tmp_path, Reading())
     with pytest.raises(LocationError, match="what stands before was read"):
         read(gzip.compress(line(1) * 1000)[:-9])
+
+
+def test_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(LocationError, match="it is closed; name a file"):
+        AlertInput(None, Reading())
+
+
+def test_a_named_pipe_is_read_as_a_file_is(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(line(1) + b"\n" + line(2),))
+    writer.start()
+    source = AlertInput(path, Reading())
+    places = [(source.place(), *ids(told)) for told in source]
+    writer.join()
+    assert places == [(0, 1), (0, 2)]
+    assert source.size is None
 
 
 def test_a_pipe_is_told_of_before_more_comes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,4 +68,4 @@ def test_a_changed_model_file_is_a_finding(tmp_path: Path) -> None:
 def test_a_run_that_there_is_not_is_a_finding() -> None:
     [finding] = examine_models(Settings(run_id="nope"), EXAMPLE)
     assert isinstance(finding, Finding)
-    assert "RUN_ID 'nope'" in finding.what
+    assert "run 'nope'" in finding.what

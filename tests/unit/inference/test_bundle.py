@@ -47,7 +47,7 @@ def test_the_newest_bundle_is_the_default(tmp_path: Path) -> None:
     write_bundle(tmp_path, "a", "2026-01-01")
     assert find_bundle("toy", location=str(tmp_path)).manifest.run_id == "c"
     assert find_bundle("toy", "a", str(tmp_path)).manifest.run_id == "a"
-    with pytest.raises(UnknownRunError, match="there are c, b, a; unset"):
+    with pytest.raises(UnknownRunError, match="there are c, b, a; set no run id"):
         find_bundle("toy", "x", str(tmp_path))
 
 
@@ -60,7 +60,7 @@ def test_a_location_may_be_one_bundle(tmp_path: Path) -> None:
 
 def test_an_unknown_run_lists_those_there_are(tmp_path: Path) -> None:
     write_bundle(tmp_path, "a")
-    with pytest.raises(UnknownRunError, match=r"RUN_ID 'x' is not at .*; there are a; unset it for the newest"):
+    with pytest.raises(UnknownRunError, match=r"run 'x' of .* is not at .*; there are a; set no run id for the newest"):
         find_bundle("toy", "x", str(tmp_path))
     with pytest.raises(UnknownRunError, match="holds no bundle of other: check MODEL_LOCATION"):
         find_bundle("other", location=str(tmp_path))

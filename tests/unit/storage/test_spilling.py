@@ -94,14 +94,52 @@ def test_a_damaged_object_is_told(objects: FolderObjects) -> None:
         state.load(["a"])
 
 
-def test_an_object_that_is_gone_is_a_conflict(objects: FolderObjects) -> None:
+def test_an_object_that_is_lost_is_told(objects: FolderObjects) -> None:
     state = SpillingState(MemoryState(), objects, 50)
     state.commit("a", Stored(LARGE, FIRST), None)
     [name] = objects.names()
     objects.delete(name)
 
-    with pytest.raises(StateConflictError):
+    with pytest.raises(CloudError, match="the state of 'a' is not there: restore it") as raised:
         state.load(["a"])
+    assert not isinstance(raised.value, StateConflictError)  # to come again would not help
+
+
+def test_an_object_that_was_replaced_while_its_item_was_read_is_a_conflict(tmp_path: Path) -> None:
+    class Quicker(FolderObjects):
+        """Another writer commits between the item and the object."""
+
+        def get(self, name: str) -> bytes | None:
+            other = SpillingState(table, FolderObjects(tmp_path), 50)
+            other.load(["a"])
+            other.commit("a", Stored(LARGER, SECOND), FIRST)
+            return super().get(name)
+
+    table = MemoryState()
+    SpillingState(table, FolderObjects(tmp_path), 50).commit("a", Stored(LARGE, FIRST), None)
+
+    with pytest.raises(StateConflictError):
+        SpillingState(table, Quicker(tmp_path), 50).load(["a"])
+
+
+def test_without_a_location_a_large_state_is_not_taken_for_a_bad_one(objects: FolderObjects) -> None:
+    table = MemoryState()
+    SpillingState(table, objects, 50).commit("a", Stored(LARGE, FIRST), None)
+    without = SpillingState(table, None, 50)
+    without.commit("b", Stored(b"small", FIRST), None)
+
+    assert without.load(["b"]) == {"b": Stored(b"small", FIRST)}
+    with pytest.raises(CloudError, match="set STATE_LOCATION"):
+        without.load(["a"])
+
+
+def test_a_damaged_pointer_is_told(objects: FolderObjects) -> None:
+    table = MemoryState()
+    SpillingState(table, objects, 50).commit("a", Stored(LARGE, FIRST), None)
+    table.stored["a"] = Stored(table.stored["a"].value[:40], FIRST)
+
+    with pytest.raises(CloudError, match="names no object"):
+        SpillingState(table, objects, 50).load(["a"])
 
 
 def test_a_value_that_looks_like_a_pointer_is_kept_apart(objects: FolderObjects) -> None:

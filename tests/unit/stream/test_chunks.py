@@ -12,7 +12,7 @@ from app.errors import CloudError, NoOutputStreamError
 from app.storage.state import MemoryState, Stored
 from app.stream.batch import Batch, Emit, Outcome, Output
 from app.stream.testing import FakeStreams, sequence_number
-from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, Order
+from tests.pipelines_for_tests import CountingPipeline, Counts, EchoPipeline, Order
 from tests.spine import Spine, orders
 
 if TYPE_CHECKING:
@@ -56,6 +56,22 @@ def test_an_overlap_that_stops_midway_commits_what_it_applied() -> None:
     assert str(store.stored["a"].last.sequence_number) == sequence_number(4)
 
 
+def test_a_record_after_which_the_state_cannot_be_written_is_quarantined_alone() -> None:
+    class Unwritable(CountingPipeline):
+        def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> Counts:
+            staged = super().process_with(batch, state)
+            if any(order.do == "poison" for order in batch.records):
+                staged.steps[-1] = (staged.steps[-1][0], 10**5000)  # too many digits for `str`
+            return staged
+
+    store = MemoryState()
+    spine = Spine(Unwritable(), store=store)
+    assert spine.run(orders(6, _3="poison"), ["a"] * 6).resume_at is None
+    assert [each["reason"] for each in spine.quarantined()] == ["pipeline_error"]
+    assert numbers(spine) == [0, 1, 2, 4, 5]
+    assert store.stored["a"].value == b"5"
+
+
 def test_a_test_run_leaves_state_alone() -> None:
     store = MemoryState()
     Spine(CountingPipeline(), store=store, test_run=True).run(orders(3), ["a"] * 3)
@@ -72,6 +88,17 @@ def test_a_store_that_cannot_be_written_is_told_and_nothing_is_acknowledged_past
     result = Spine(CountingPipeline(), store=Broken()).run(orders(3), ["a", "b", "a"])
     assert result.resume_at == sequence_number(1)
     assert "gone" in str(result.failure)
+
+
+def test_a_store_that_takes_nothing_is_logged_once_a_batch(caplog: pytest.LogCaptureFixture) -> None:
+    class Throttled(MemoryState):
+        def commit(self, *_: Any) -> None:
+            raise CloudError("state table: throttled")
+
+    with pytest.raises(CloudError, match="throttled"):  # nothing is safe
+        Spine(CountingPipeline(), store=Throttled()).run(orders(12), [f"t{n}" for n in range(12)])
+    [record] = [each for each in caplog.records if each.message == "state not committed"]
+    assert (record.row, record.keys) == (0, {"CloudError": 12})  # type: ignore[attr-defined]
 
 
 def test_a_store_that_fails_later_does_not_undo_what_was_placed() -> None:

@@ -86,7 +86,7 @@ def test_each_role_of_a_pipeline_needs_a_stream_at_start() -> None:
     pipelines: Any = {"echo": lambda _settings: ThreeRoles()}
     Runtime(Settings(pipeline="echo", output_streams={"first": "a", "second": "b"}), pipelines, FakeStreams())
     Runtime(Settings(pipeline="echo", test_run=True), pipelines, FakeStreams())
-    with pytest.raises(NoOutputStreamError, match="second has no stream: set OUTPUT_STREAMS=first:<stream>,second"):
+    with pytest.raises(NoOutputStreamError, match="no stream for second: set OUTPUT_STREAMS=first:<stream>,second"):
         Runtime(Settings(pipeline="echo", output_streams={"first": "a"}), pipelines, FakeStreams())
 
 
@@ -147,7 +147,7 @@ def test_no_line_carries_a_payload(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({}, 12, "OUTPUT_STREAM is not set"),
         ({"OUTPUT_STREAM": "x", "PIPELINE": "bikes"}, 11, "no pipeline 'bikes'"),
-        ({"OUTPUT_STREAM": "x", "RUN_ID": "nope"}, 21, "RUN_ID 'nope'"),
+        ({"OUTPUT_STREAM": "x", "RUN_ID": "nope"}, 21, "run 'nope' of bike"),
     ],
 )
 def test_in_lambda_a_start_that_cannot_work_is_one_line(variables: dict[str, str], code: int, words: str) -> None:

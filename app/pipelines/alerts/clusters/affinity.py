@@ -16,6 +16,7 @@ import numpy as np
 
 from app.errors import ModelError
 from app.pipelines.alerts.attack import attack_table, parent_of
+from app.pipelines.alerts.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ _PIECE = 3  # characters
 _MOST_PIECES = 256  # of one name: what stands behind them is detail
 
 
-class AlertType(msgspec.Struct, frozen=True, array_like=True):
+class AlertType(msgspec.Struct, frozen=True, array_like=True, cache_hash=True):
     """What kind of thing an alert says.
 
     Attributes:
@@ -74,8 +75,12 @@ class Affinity:
         self._rates = [float(rate) for rate in rates]
         self._most = max(self._rates, default=1.0)
         self._pieces = [_pieces(name) for name in names]
+        self._cut: Recent[str, frozenset[str]] = Recent(_CUT)
         self._borrowed: dict[str, tuple[int, float]] = {}
-        self._pairs: dict[tuple[AlertType, AlertType], float] = {}
+        self._weights = {name: self._weight(rate) for name, rate in zip(names, self._rates, strict=True)}
+        self._unseen_weight = self._weight(UNSEEN_RATE)
+        self._rows: dict[AlertType, dict[AlertType, float]] = {}
+        self._pairs = 0
 
     @classmethod
     def load(cls, bundle: Bundle) -> Self:
@@ -103,14 +108,21 @@ class Affinity:
 
     def between(self, one: AlertType, other: AlertType) -> float:
         """How alike two types are; 1 for a type and itself."""
-        if one == other:
-            return 1.0
-        key = (one, other) if one.text <= other.text else (other, one)
-        found = self._pairs.get(key)
+        row = self.row(one)
+        found = row.get(other)
         if found is None:
-            if len(self._pairs) >= _MOST_PAIRS:
-                self._pairs.clear()
-            found = self._pairs[key] = max(self._together(*key), techniques_alike(one.technique, other.technique))
+            first, second = (one, other) if one.text <= other.text else (other, one)
+            found = row[other] = max(self._together(first, second), techniques_alike(one.technique, other.technique))
+            self._pairs += 1
+        return found
+
+    def row(self, kind: AlertType) -> dict[AlertType, float]:
+        """What was worked out for a type already: to be looked into before `between` is asked, and soon dropped."""
+        found = self._rows.get(kind)
+        if found is None:
+            if self._pairs >= _MOST_PAIRS or len(self._rows) >= _MOST_ROWS:
+                self._rows, self._pairs = {}, 0
+            found = self._rows[kind] = {}
         return found
 
     def rate(self, text: str) -> float:
@@ -123,15 +135,16 @@ class Affinity:
 
         So sums of weights are exact, and the same in whatever order.
         """
-        place = self._places.get(text)
-        rate = UNSEEN_RATE if place is None else self._rates[place]
+        return self._weights.get(text, self._unseen_weight)
+
+    def _weight(self, rate: float) -> float:
         return max(round(64 * math.log(self._most / max(rate, _LEAST_RATE))), 6) / 64 if self._rates else 1.0
 
     def _together(self, one: AlertType, other: AlertType) -> float:
         if one.text == other.text:
             return 1.0
         (row, sure), (column, also) = self._place(one.text), self._place(other.text)
-        words = WORDS_COUNT * texts_alike(_pieces(one.text), _pieces(other.text))
+        words = WORDS_COUNT * texts_alike(self._pieces_of(one.text), self._pieces_of(other.text))
         return max(sure * also * float(self._matrix[row, column]), words) if row >= 0 and column >= 0 else words
 
     def _place(self, text: str) -> tuple[int, float]:
@@ -141,7 +154,7 @@ class Affinity:
             return place, 1.0
         found = self._borrowed.get(text)
         if found is None:
-            pieces = _pieces(text)
+            pieces = self._pieces_of(text)
             alike = [texts_alike(pieces, each) for each in self._pieces]
             best = max(range(len(alike)), key=alike.__getitem__, default=-1)
             found = (best, alike[best]) if best >= 0 and alike[best] >= BORROWS_FROM else (-1, 0.0)
@@ -150,8 +163,17 @@ class Affinity:
             self._borrowed[text] = found
         return found
 
+    def _pieces_of(self, text: str) -> frozenset[str]:
+        found = self._cut.get(text)
+        if found is None:
+            found = _pieces(text)
+            self._cut.put(text, found)
+        return found
 
+
+_CUT = 1_000  # names whose pieces are kept: about 10 MB
 _MOST_PAIRS = 100_000  # about 20 MB
+_MOST_ROWS = 10_000
 _MOST_BORROWED = 10_000
 
 

@@ -23,7 +23,8 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     for rare types (`patience`) and for one type at one place (`own`); plus `theta_s` times what their types lack in
     affinity; plus `regime_s` times how much what goes on at the place has changed; less `entity_s` times the rarity of
     the rarest entity that they share. The alert joins the cluster of the cheapest link that costs less than `delta_s`;
-    links below `merge` of that make one cluster of all that they lead to.
+    links below `merge` of that make one cluster of all that they lead to. An alert without a link, of a type that goes
+    on at its target, joins the cluster that the same regime there was before (`recall_s`).
 
     Attributes:
         delta_s: A link must cost less.
@@ -32,10 +33,14 @@ class ClusterConfig(msgspec.Struct, frozen=True):
         entity_s: What an entity that hardly anyone has is worth.
         merge: The share of `delta_s` below which a link merges clusters.
         own: What a second between two alerts of one type at one place counts.
+        outsider: Where something goes on at a target, so many times `theta_s` is what no affinity costs for a type that
+            is no part of it.
         patience: From 0, a second counts alike for all types, to 1, it counts in proportion to how often the rarer of
             two types comes; types that come every minute or more are not rare.
         regime_window_s: Seconds over which a type is watched at a place, up to 32.
         regime_least: Of these, in how many it must have come to belong to the regime.
+        recall_s: How long ago the same regime may have been; 0 for none.
+        recall_least_s: In how many seconds it must have been one cluster by then.
         reach_s: The longest gap of any link.
         expiry_s: A cluster is closed when the clock of the alerts is so far past its last one.
         jump_s: A time so far ahead of the clock moves it only when a second alert is there too.
@@ -44,7 +49,7 @@ class ClusterConfig(msgspec.Struct, frozen=True):
         most_sayings: Different sayings (type, ends, entities) that are remembered.
         most_clusters: Clusters that are open.
         most_entities: Entities whose frequency is counted.
-        most_places: Places whose regime is followed.
+        most_places: Places whose regime is followed, and regimes that are recalled.
         most_steps: Steps of a cluster that are listed; the others are counted.
         most_listed: Sources, targets, entities, techniques and merged ids of a cluster that are listed, of each.
         most_merged: Merged ids that are remembered, over all clusters.
@@ -56,9 +61,12 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     entity_s: float = 2.0
     merge: float = 0.1
     own: float = 0.2
+    outsider: float = 3.0
     patience: float = 0.0
     regime_window_s: int = 6
     regime_least: int = 4
+    recall_s: float = 300.0
+    recall_least_s: int = 20
     reach_s: float = _HOUR_S
     expiry_s: float = 4 * _HOUR_S
     jump_s: float = _DAY_S
@@ -107,9 +115,12 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "entity_s": (0, 7 * _DAY_S),
     "merge": (0, 1),
     "own": (0, 1),
+    "outsider": (1, 1_000),
     "patience": (0, 1),
     "regime_window_s": (1, 32),
     "regime_least": (1, 32),
+    "recall_s": (0, 7 * _DAY_S),
+    "recall_least_s": (1, 86_400),
     "reach_s": (1, 7 * _DAY_S),
     "expiry_s": (1, 30 * _DAY_S),
     "jump_s": (1, 3_650 * _DAY_S),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from app.pipelines.alerts.alert import HASH, HOST, USER, texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from app.pipelines.alerts.alert import Alert
 
 MOST_OF_A_KIND = 8  # hosts, users or hashes of one alert; those behind them are passed over
+_NONE = (0, 0)
 _MOST_HALVINGS = 63  # after as many, nothing is left of any count
 
 
@@ -22,7 +24,10 @@ def entities_of(alert: Alert) -> tuple[str, ...]:
     found = {alert.src: None, alert.dst: None}
     if attributes:
         for key in (HOST, USER, HASH):
-            if key in attributes:
+            value = attributes.get(key)
+            if value.__class__ is str and value:  # nearly always, and quick
+                found[value] = None
+            elif value:
                 found.update(dict.fromkeys(texts_of(attributes, key)[:MOST_OF_A_KIND]))
     return tuple(found)
 
@@ -40,7 +45,7 @@ class Entities:
     def __init__(self, half_life_s: float, most: int) -> None:
         """Takes how long it takes until a count weighs half, and how many entities are counted."""
         self._half_life_s, self._most = max(half_life_s, 1.0), most
-        self.counts: dict[str, tuple[int, int]] = {}
+        self.counts: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self.total: tuple[int, int] = (0, 0)
 
     def see(self, entities: Iterable[str], clock: float) -> None:
@@ -48,15 +53,30 @@ class Entities:
         now = int(clock // self._half_life_s)
         counts = self.counts
         for entity in entities:
-            counts[entity] = (_halved(counts.pop(entity, (0, now)), now) + 1, now)
+            count = counts.get(entity)
+            if count is None:
+                counts[entity] = (1, now)
+            else:
+                counts[entity] = (_halved(count, now) + 1, now)
+                counts.move_to_end(entity)
         while len(counts) > self._most:
-            del counts[next(iter(counts))]
+            counts.popitem(last=False)
         self.total = (_halved(self.total, now) + 1, now)
 
-    def rarity(self, entity: str) -> float:
-        """From 0, every saying has it, to 1, it was not seen before."""
-        count, total = self.counts.get(entity, (0, 0))[0], self.total[0]
-        return 1.0 - min(math.log1p(count) / math.log1p(total), 1.0) if total else 1.0
+    def rarest(self, entities: Iterable[str], among: Container[str]) -> list[tuple[float, str]]:
+        """Those that are among some others with their rarity, the rarest first.
+
+        A rarity goes from 0, every saying has it, to 1, it was not seen before.
+        """
+        log, counts, everything = math.log1p, self.counts, math.log1p(max(self.total[0], 1))
+        found = []
+        for each in entities:
+            if each in among:
+                share = log(counts.get(each, _NONE)[0]) / everything
+                found.append((1.0 - share if share < 1.0 else 0.0, each))
+        if len(found) > 1:
+            found.sort(reverse=True)
+        return found
 
 
 def _halved(count: tuple[int, int], now: int) -> int:

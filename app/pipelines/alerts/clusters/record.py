@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from app.pipelines.alerts.attack import AttackTable
     from app.pipelines.alerts.clusters.affinity import AlertType
+
+
+SayingKey: TypeAlias = tuple[str, str, str, str, tuple[str, ...]]
+"""A type's text and technique, source, target, and all entities."""
 
 
 class StepRecord(msgspec.Struct, array_like=True, gc=False):
@@ -26,6 +30,14 @@ class StepRecord(msgspec.Struct, array_like=True, gc=False):
     end: float
     alerts: int
     first_id: int | str
+
+    def count(self, time: float) -> None:
+        """One more alert, at its time."""
+        self.alerts += 1
+        if time > self.end:
+            self.end = time
+        elif time < self.start:
+            self.start = time
 
     def step(self) -> Step:
         """As it is told."""
@@ -67,6 +79,14 @@ class ClusterRecord:
         self.steps: dict[tuple[str, str, str], StepRecord] = {}
         self.merged: list[int] = []
         self.sayings: dict[Saying, None] = {}
+
+    def count(self, time: float) -> None:
+        """One more alert, at its time."""
+        self.alerts += 1
+        if time > self.end:
+            self.end = time
+        elif time < self.start:
+            self.start = time
 
     def summary(self, table: AttackTable) -> ClusterSummary:
         """As it is told."""
@@ -112,6 +132,7 @@ class Saying:
 
     Attributes:
         type: What they say.
+        key: What is said, as a key.
         src: Where from.
         dst: Where to.
         entities: All their entities.
@@ -123,20 +144,16 @@ class Saying:
         cluster: The cluster that it is in.
     """
 
-    __slots__ = ("cluster", "dst", "entities", "last", "pace", "regime", "src", "step", "touched", "type")
+    __slots__ = ("cluster", "dst", "entities", "key", "last", "pace", "regime", "src", "step", "touched", "type")
 
-    def __init__(self, kind: AlertType, entities: tuple[str, ...], src: str, dst: str, cluster: ClusterRecord) -> None:
+    def __init__(self, kind: AlertType, key: SayingKey, cluster: ClusterRecord) -> None:
         """Starts at no time: the rest is set when it is said."""
-        self.type, self.entities, self.src, self.dst, self.cluster = kind, entities, src, dst, cluster
-        self.step = (kind.technique or kind.text, src, dst)
+        self.type, self.key, self.cluster = kind, key, cluster
+        _, _, self.src, self.dst, self.entities = key
+        self.step = (kind.technique or kind.text, self.src, self.dst)
         self.last = self.touched = 0.0
         self.regime: tuple[str, ...] = ()
         self.pace = 1.0
-
-    @property
-    def key(self) -> tuple[str, str, str, str, tuple[str, ...]]:
-        """What is said, as a key."""
-        return self.type.text, self.type.technique, self.src, self.dst, self.entities
 
 
 def _first(most: int, values: Iterable[str]) -> dict[str, None]:

@@ -6,6 +6,7 @@ even where most of the types are common to both; what comes now and then does no
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -31,24 +32,26 @@ class Regimes:
     def __init__(self, window_s: int, least: int, most: int) -> None:
         """A type goes on when it came in `least` of the last `window_s` seconds; `most` places are remembered."""
         self._window, self._least, self._most = (1 << window_s) - 1, least, most
-        self.places: dict[str, dict[str, tuple[int, int]]] = {}
+        self.places: OrderedDict[str, dict[str, tuple[int, int]]] = OrderedDict()
 
     def see(self, place: str, text: str, second: int) -> Regime:
         """Notes a type at a place; gives the types that go on there, in order of their last coming."""
         places = self.places
-        types = places.pop(place, None)
+        types = places.get(place)
         if types is None:
-            types = {}
-            if len(places) >= self._most:
-                del places[next(iter(places))]
-        places[place] = types
+            types = places[place] = {}
+            if len(places) > self._most:
+                places.popitem(last=False)
+        else:
+            places.move_to_end(place)
         types[text] = _noted(types.pop(text, None), second)
+        window, least = self._window, self._least
         found, stale = [], []
         for each, (seen, bits) in types.items():
             age = second - seen
             if age >= MEMORY_S:
                 stale.append(each)
-            elif ((bits << age if age >= 0 else bits >> -age) & self._window).bit_count() >= self._least:
+            elif ((bits << age if age >= 0 else bits >> -age) & window).bit_count() >= least:
                 found.append(each)
         for each in stale:
             del types[each]

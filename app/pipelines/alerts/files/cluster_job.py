@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from app.errors import CloudError, StateConflictError
-from app.pipelines.alerts.files import layout
 from app.pipelines.alerts.files.clusters import packed
 from app.pipelines.alerts.files.flow_request import FLOW_CLUSTERS
-from app.pipelines.alerts.files.plan import read_plan
+from app.pipelines.alerts.files.plan import read_chunk
 from app.pipelines.alerts.files.seam import AggregatedAlert, ClusterOutput
 from app.pipelines.alerts.files.techniques import read_enriched
 from app.pipelines.alerts.incidents import ClusterSummary  # noqa: TC001 - msgspec reads the field's type
+from app.pipelines.alerts.tickets import numbers_of, tactics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -86,10 +86,12 @@ class ClustersJob:
             StateConflictError: The state to start from is gone, since a newer one is there.
             CloudError: The state is not one that this version wrote.
         """
-        run, place = layout.split_unique_id(call.unique_id)
-        plan = read_plan(bucket, run)
+        plan, place = read_chunk(bucket, call.unique_id)
         state = _read_state(bucket, call.state)
-        opened = self._opens(state.clusters or None, plan.cluster_config)
+        try:
+            opened = self._opens(state.clusters or None, plan.cluster_config)
+        except CloudError as error:
+            raise CloudError(f"{bucket.root}/{call.state}: {error}") from None
         alerts = read_enriched(bucket, call.unique_id)
         added = _Added(opened)
         for each in alerts:
@@ -117,13 +119,13 @@ class ClustersJob:
             groups.setdefault((cluster, alert.name, alert.src, alert.dst, each.techniques.ids), []).append(place)
         rows: list[tuple[AggregatedAlert, int]] = []
         for number, ((cluster, name, src, dst, techniques), places) in enumerate(groups.items()):
-            tactics = list(dict.fromkeys(t for technique in techniques for t in self._table.tactics_of(technique)))
+            tactics = tactics_of(techniques, self._table)
             times = [alerts[place].alert.time for place in places]
             row = AggregatedAlert(
                 aggalert_id=number,
                 ids=[first + place for place in places],
                 tech=list(techniques),
-                tac=[int(self._table.tactic(tactic).id[2:]) for tactic in tactics],
+                tac=numbers_of(tactics, self._table),
                 stage=[self._table.stage_of(tactic) for tactic in tactics],
                 start_time=min(times),
                 finish_time=max(times),

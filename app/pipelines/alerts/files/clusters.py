@@ -7,7 +7,7 @@ of times; each finds out from the tenant's head how far the run is):
 2. The job puts the response. A crash after it: the response is there, and starts step 5 all the same.
 3. The head is committed, under a condition on the version that the job started from. From here on the chunk counts as
    applied, once. A crash before it: the same response is committed at the next try. Another file's chunk came first:
-   nothing is written, and the job is asked again, from the state that the other has left.
+   nothing is written, the state of 1 is deleted, and the job is asked again, from the state that the other has left.
 4. The response is put where the run's own files are. A crash before it: the next `advance` sees in the head which
    response was the one that counts, and does it.
 5. The state before the last one is deleted. Readers of the head that named it start again.
@@ -15,7 +15,8 @@ of times; each finds out from the tenant's head how far the run is):
    here. A crash before it: the repeated event comes to `advance`, which does it.
 
 A head forgets a run when it is committed after the run's request for flows was written. Who does not find its run in a
-head looks for that request then, and not before: it is there, or the run has not begun.
+head looks for that request then, and not before: it is there, or the run has not begun. Long afterwards, when the
+request has expired, the run's manifest says the same.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
-from app.errors import StateConflictError, UnprocessableError
+from app.errors import CloudError, LocationError, StateConflictError, UnprocessableError
 from app.pipelines.alerts.files import layout
 from app.pipelines.alerts.files.flow_request import flow_request, put_flow_request
 from app.pipelines.alerts.files.head import Applied, Head, commit_head, load_head, state_key
-from app.pipelines.alerts.files.plan import ORDERED, decoded, need, put_json, read_plan
+from app.pipelines.alerts.files.plan import ORDERED, decoded, need, put_json, read_chunk
 from app.pipelines.alerts.files.seam import (
     ALERT_MEMBER,
     CLUSTER_MEMBER,
@@ -96,13 +98,13 @@ def unpacked(data: bytes, what: str) -> tuple[list[ClusterOutput], list[Aggregat
     """What a response about clusters holds.
 
     Raises:
-        UnprocessableError: It is no archive with both lists in it.
+        LocationError: It is no archive with both lists in it.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             clusters, alerts = archive.read(CLUSTER_MEMBER), archive.read(ALERT_MEMBER)
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError, RuntimeError):
-        raise UnprocessableError(f"{what}: no ZIP archive with {CLUSTER_MEMBER} and {ALERT_MEMBER}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError, RuntimeError):
+        raise LocationError(f"{what}: no ZIP archive with {CLUSTER_MEMBER} and {ALERT_MEMBER}") from None
     return (
         decoded(clusters, list[ClusterOutput], f"{what}: {CLUSTER_MEMBER}"),
         decoded(alerts, list[AggregatedAlert], f"{what}: {ALERT_MEMBER}"),
@@ -116,10 +118,9 @@ def create(room: Room, unique: str) -> list[str]:
         As `advance`.
 
     Raises:
-        UnprocessableError: There is no such chunk.
+        LocationError: There is no such chunk.
     """
-    run, place = layout.split_unique_id(unique)
-    plan = read_plan(room.bucket, run)
+    plan, place = read_chunk(room.bucket, unique)
     applied = _applied(room, plan, load_head(room.store, state_key(room.bucket.root, plan.tenant)))
     if applied is not None and place != min(applied.chunks, len(plan.chunks) - 1):
         return []
@@ -133,30 +134,38 @@ def commit(room: Room, unique: str, version: int) -> list[str]:
         As `advance`.
 
     Raises:
-        UnprocessableError: The response is not of its form, or there is no such chunk.
+        LocationError: The response is not of its form, or there is no such chunk.
     """
-    run, place = layout.split_unique_id(unique)
-    plan = read_plan(room.bucket, run)
-    key = state_key(room.bucket.root, plan.tenant)
+    plan, place = read_chunk(room.bucket, unique)
+    run, key = plan.run, state_key(room.bucket.root, plan.tenant)
     head = load_head(room.store, key)
-    applied = _applied(room, plan, head)
+    applied, state = _applied(room, plan, head), state_name(plan.tenant, version, unique)
     if applied is not None and applied.chunks == place and head.version == version - 1:
         name = cluster_response(unique, version)
         answer = _read_response(room.bucket, name)  # nothing that cannot be read later may count
-        state = state_name(plan.tenant, version, unique)
-        runs = {each: done for each, done in head.runs.items() if each == run or not _has_ended(room, each, done)}
+        runs = {
+            each: done
+            for each, done in head.runs.items()
+            if each == run or done.chunks < done.of or not _end_of(room.bucket, each)
+        }
         runs[run] = Applied(place + 1, version, len(plan.chunks))
         try:
             commit_head(room.store, key, Head(version, state, head.state, runs))
         except StateConflictError:
-            now = load_head(room.store, key)  # another was first: what was made for nothing can go
-            if now.version >= version and state not in {now.state, now.before}:
-                room.bucket.delete(state)
+            _delete_outdone(room.bucket, load_head(room.store, key), state, version)
         else:
             _put_output(room.bucket, unique, *answer)
             if head.before is not None:
                 room.bucket.delete(head.before)
+    else:
+        _delete_outdone(room.bucket, head, state, version)
     return advance(room, plan)
+
+
+def _delete_outdone(bucket: Bucket, head: Head, state: str, version: int) -> None:
+    """Deletes a state that another file's chunk was quicker than: it was made for nothing, and nobody will name it."""
+    if head.version >= version and state not in {head.state, head.before}:
+        bucket.delete(state)
 
 
 def advance(room: Room, plan: RunPlan) -> list[str]:
@@ -168,13 +177,14 @@ def advance(room: Room, plan: RunPlan) -> list[str]:
 
     Raises:
         StateConflictError: Other files of the tenant were always quicker; it is to be tried again.
+        CloudError: The state to start from is lost.
     """
     bucket, run = room.bucket, plan.run
     for _ in range(STATE_TRIES):
         head = load_head(room.store, state_key(bucket.root, plan.tenant))
         applied = _applied(room, plan, head)
         if applied is None:
-            return [flow_request(run)]
+            return [_end_of(bucket, run)]
         if applied.chunks:
             _extract(bucket, plan.chunks[applied.chunks - 1].unique_id, applied.version)
         if applied.chunks == len(plan.chunks):
@@ -189,21 +199,43 @@ def advance(room: Room, plan: RunPlan) -> list[str]:
             try:
                 room.jobs.cluster.submit(bucket, _call(bucket, plan, head, applied.chunks))
             except StateConflictError:
+                _check_state(room, plan, head)
                 continue  # the state that the job was to start from is gone: a newer one is there
         return [response] if bucket.get(response) is not None else []
     raise StateConflictError(f"run {run}: {STATE_TRIES} times the state had moved on; it is to be tried again")
 
 
+def _check_state(room: Room, plan: RunPlan, head: Head) -> None:
+    """Tells a state that was replaced, which passes, from one that was lost, which somebody has to mend.
+
+    Raises:
+        CloudError: It is lost.
+    """
+    if head.state is None or room.bucket.get(head.state) is not None:
+        return
+    if load_head(room.store, state_key(room.bucket.root, plan.tenant)) == head:
+        raise CloudError(
+            f"{room.bucket.root}/{head.state}: the clusters of tenant {plan.tenant!r} are not there: restore the "
+            "object; objects below state/ must never expire"
+        )
+
+
 def _applied(room: Room, plan: RunPlan, head: Head) -> Applied | None:
     """How far a run is by a head that was just read; None where it has ended."""
     found = head.runs.get(plan.run)
-    if found is None and room.bucket.get(flow_request(plan.run)) is not None:
+    if (found is None or found.chunks == found.of) and _end_of(room.bucket, plan.run):
         return None
     return found or Applied(0, 0, len(plan.chunks))
 
 
-def _has_ended(room: Room, run: str, applied: Applied) -> bool:
-    return applied.chunks == applied.of and room.bucket.get(flow_request(run)) is not None
+def _end_of(bucket: Bucket, run: str) -> str:
+    """The name of the object that shows that a run's clusters are all done; empty where there is none yet.
+
+    It is the request for flows. That may have expired with all else below `scratch/` when the same file is put again
+    long afterwards: then its results are still there, and nothing of it may be applied a second time.
+    """
+    names = (flow_request(run), layout.manifest_name(run))
+    return next((name for name in names if bucket.get(name) is not None), "")
 
 
 def _call(bucket: Bucket, plan: RunPlan, head: Head, place: int) -> ClusterCall:
@@ -237,5 +269,5 @@ def _put_output(bucket: Bucket, unique: str, clusters: list[ClusterOutput], aler
 def _read_response(bucket: Bucket, name: str) -> tuple[list[ClusterOutput], list[AggregatedAlert]]:
     data = bucket.get(name)
     if data is None:
-        raise UnprocessableError(f"{bucket.root}/{name}: there is no such object: run the step before this one first")
+        raise LocationError(f"{bucket.root}/{name}: there is no such object: run the step before this one first")
     return unpacked(data, f"{bucket.root}/{name}")

@@ -15,6 +15,7 @@ from app.pipelines.alerts.files.membership import Membership
 from app.pipelines.alerts.files.plan import need, put_json
 from app.pipelines.alerts.files.seam import AggregatedAlert, ClusterOutput
 from app.pipelines.alerts.incidents import ClusterSummary  # noqa: TC001 - msgspec reads the field's type
+from app.pipelines.alerts.tickets import numbers_of
 
 if TYPE_CHECKING:
     from app.pipelines.alerts.attack import AttackTable
@@ -126,7 +127,7 @@ def flow_cluster(summary: ClusterSummary, table: AttackTable) -> FlowCluster:
         cluster_dstips=list(summary.dsts),
         cluster_ips=list(dict.fromkeys((*summary.srcs, *summary.dsts))),
         cluster_techs=list(summary.techniques),
-        cluster_tacs=[int(table.tactic(tactic).id[2:]) for tactic in summary.tactics],
+        cluster_tacs=numbers_of(summary.tactics, table),
         cluster_stages=[table.stage_of(tactic) for tactic in summary.tactics],
         summary=summary,
     )
@@ -140,6 +141,6 @@ def read_clusters(bucket: Bucket, run: str) -> list[RunCluster]:
     """A run's clusters.
 
     Raises:
-        UnprocessableError: Its chunks are not all applied.
+        LocationError: Its chunks are not all applied.
     """
     return need(bucket, run_clusters(run), list[RunCluster])

@@ -56,11 +56,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: list[ResultFile]
 
 
-def manifest_name(run: str) -> str:
-    """The name of the list of a run's results."""
-    return f"{layout.OUTPUT}{run}/manifest.json"
-
-
 def create_flow(room: Room, run: str) -> list[str]:
     """Step 6: asks the flow job, unless it has answered.
 
@@ -81,10 +76,10 @@ def process_flow(room: Room, run: str) -> str:
         The manifest's name; empty while the job has not answered.
 
     Raises:
-        UnprocessableError: The answer is not of its form, or a step before was not there.
+        LocationError: The answer is not of its form, or a step before was not there.
     """
     bucket = room.bucket
-    manifest = manifest_name(run)
+    manifest = layout.manifest_name(run)
     if bucket.get(manifest) is not None:
         return manifest
     answer = bucket.get(flow_response(run))

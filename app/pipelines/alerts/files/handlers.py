@@ -13,7 +13,7 @@ Each writes the object that starts the next. Behind a bucket: `alert_files_handl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from app.errors import RequestError, SettingsError
 from app.handlers.base import LambdaHandler
@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from app.handlers.invocation import Invocation
     from app.settings import Settings
 
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
 SHOWN = 100  # names in a response; a file of a million alerts has 50 chunks
 
 
-class EnrichWithTechniqueHandler(LambdaHandler[EnrichRequest, EnrichResponse]):
-    """Reads a file of alerts, cuts it into chunks, and asks for their techniques."""
-
-    name = layout.ENRICH
+class StepHandler(LambdaHandler[Request, Response]):
+    """A step that an object starts: all of them but the update of the lookup table."""
 
     def __init__(self, workshop: Workshop) -> None:
         """Takes what all steps share."""
@@ -52,8 +53,14 @@ class EnrichWithTechniqueHandler(LambdaHandler[EnrichRequest, EnrichResponse]):
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Takes the settings; the model is loaded when it is needed."""
+        """Takes the settings; a model is loaded when the step needs it."""
         return cls(Workshop(settings))
+
+
+class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
+    """Reads a file of alerts, cuts it into chunks, and asks for their techniques."""
+
+    name = layout.ENRICH
 
     def handle(self, request: EnrichRequest, invocation: Invocation) -> EnrichResponse:
         """Does step 1; a file that cannot be read is told in the response and in `output/<run>/error.json`.
@@ -76,26 +83,17 @@ class EnrichWithTechniqueHandler(LambdaHandler[EnrichRequest, EnrichResponse]):
         return EnrichResponse(list(plan.runs[:SHOWN]), plan.alerts, plan.skipped, chunks, plan.error)
 
 
-class ProcessEnrichedWithTechniqueHandler(LambdaHandler[StepRequest, StepResponse]):
+class ProcessEnrichedWithTechniqueHandler(StepHandler[StepRequest, StepResponse]):
     """Takes the techniques that were told of a chunk, and makes its request for clusters."""
 
     name = layout.PROCESS_ENRICHED
-
-    def __init__(self, workshop: Workshop) -> None:
-        """Takes what all steps share."""
-        self._workshop = workshop
-
-    @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Takes the settings."""
-        return cls(Workshop(settings))
 
     def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
         """Does step 2.
 
         Raises:
             RequestError: The location is no technique response in S3.
-            UnprocessableError: The response is not of its form, or step 1 has not been there.
+            LocationError: The response is not of its form, or step 1 has not been there.
         """
         room, name = self._workshop.room(request.location, self.name, invocation)
         unique = layout.uid_of(name, self.name)
@@ -148,19 +146,10 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
         return UpdateLookupResponse(report.taken, report.outdated, list(report.rejected), report.unreported)
 
 
-class CreateClusterHandler(LambdaHandler[StepRequest, StepResponse]):
+class CreateClusterHandler(StepHandler[StepRequest, StepResponse]):
     """Starts the clustering of a chunk, if those before it are done."""
 
     name = layout.CREATE_CLUSTER
-
-    def __init__(self, workshop: Workshop) -> None:
-        """Takes what all steps share."""
-        self._workshop = workshop
-
-    @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Takes the settings; what clustering has learned is loaded when it is needed."""
-        return cls(Workshop(settings))
 
     def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
         """Does step 4.
@@ -175,19 +164,10 @@ class CreateClusterHandler(LambdaHandler[StepRequest, StepResponse]):
         return StepResponse(_run_of(unique), clusters.create(room, unique))
 
 
-class ProcessClusterHandler(LambdaHandler[StepRequest, StepResponse]):
+class ProcessClusterHandler(StepHandler[StepRequest, StepResponse]):
     """Makes the clustering of a chunk count, and starts the next chunk's, or the flows after the last."""
 
     name = layout.PROCESS_CLUSTER
-
-    def __init__(self, workshop: Workshop) -> None:
-        """Takes what all steps share."""
-        self._workshop = workshop
-
-    @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Takes the settings; what clustering has learned is loaded when it is needed."""
-        return cls(Workshop(settings))
 
     def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
         """Does step 5.
@@ -195,7 +175,7 @@ class ProcessClusterHandler(LambdaHandler[StepRequest, StepResponse]):
         Raises:
             RequestError: The location is no response about clusters in S3.
             SettingsError: `STATE_TABLE` is not set.
-            UnprocessableError: The response is not of its form.
+            LocationError: The response is not of its form.
             StateConflictError: Other files of the tenant were always quicker: the event is to come again.
         """
         room, name = self._workshop.room(request.location, self.name, invocation)
@@ -203,19 +183,10 @@ class ProcessClusterHandler(LambdaHandler[StepRequest, StepResponse]):
         return StepResponse(_run_of(unique), clusters.commit(room, unique, version))
 
 
-class CreateFlowHandler(LambdaHandler[StepRequest, StepResponse]):
+class CreateFlowHandler(StepHandler[StepRequest, StepResponse]):
     """Asks for the attack flows of a run's clusters."""
 
     name = layout.CREATE_FLOW
-
-    def __init__(self, workshop: Workshop) -> None:
-        """Takes what all steps share."""
-        self._workshop = workshop
-
-    @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Takes the settings."""
-        return cls(Workshop(settings))
 
     def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
         """Does step 6.
@@ -228,26 +199,17 @@ class CreateFlowHandler(LambdaHandler[StepRequest, StepResponse]):
         return StepResponse(run, flows.create_flow(room, run))
 
 
-class ProcessFlowHandler(LambdaHandler[StepRequest, FlowResponse]):
+class ProcessFlowHandler(StepHandler[StepRequest, FlowResponse]):
     """Writes a run's results under `output/`, the list of them last."""
 
     name = layout.PROCESS_FLOW
-
-    def __init__(self, workshop: Workshop) -> None:
-        """Takes what all steps share."""
-        self._workshop = workshop
-
-    @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Takes the settings."""
-        return cls(Workshop(settings))
 
     def handle(self, request: StepRequest, invocation: Invocation) -> FlowResponse:
         """Does step 7.
 
         Raises:
             RequestError: The location is no response about flows in S3.
-            UnprocessableError: The response is not of its form, or a step before was not there.
+            LocationError: The response is not of its form, or a step before was not there.
         """
         room, name = self._workshop.room(request.location, self.name, invocation)
         run = layout.uid_of(name, self.name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.errors import CloudError, StateConflictError
+from app.pipelines.alerts.files import layout
 from app.storage.objects import FolderObjects
 from app.storage.state import Position, StateStore, Stored
 
@@ -49,8 +50,11 @@ class Head(msgspec.Struct, frozen=True):
 
 
 def state_key(root: str, tenant: str) -> str:
-    """The key of a tenant's head: each bucket has its own, since the state stands in it."""
-    return f"{KEY}/{root}/{tenant}"
+    """The key of a tenant's head: each bucket has its own, since the state stands in it.
+
+    A tenant's slug has no slash, so no tenant of one prefix has the key of another prefix's.
+    """
+    return f"{KEY}/{root}/{layout.tenant_slug(tenant)}"
 
 
 def load_head(store: StateStore, key: str) -> Head:

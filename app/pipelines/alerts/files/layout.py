@@ -42,6 +42,7 @@ _STEM_CHARACTERS = 40  # of the file's own name: enough to know it again in a li
 _TENANT_CHARACTERS = 40
 _DIGEST_CHARACTERS = 16  # 64 bits: two of a billion runs share a name with a chance of 3 %
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_DIGESTED = re.compile(rf"-[0-9a-f]{{{_DIGEST_CHARACTERS}}}$")
 _TOP = re.compile(r"(^|/)(?=(?:input|lookup|scratch)/)")
 
 
@@ -81,9 +82,17 @@ def tenant_run(run: str, tenant: str) -> str:
 
 
 def tenant_slug(tenant: str) -> str:
-    """A tenant as part of a name: itself where it is short and plain, otherwise with a digest that tells it apart."""
+    """A tenant as part of a name: itself where it is short and plain, otherwise with a digest that tells it apart.
+
+    A plain one that ends as such a digest does gets its own, so that nobody can name himself like another.
+    """
     plain = _UNSAFE.sub("-", tenant)[:_TENANT_CHARACTERS]
-    return plain if plain == tenant else f"{plain}-{_short(tenant)}"
+    return plain if plain == tenant and not _DIGESTED.search(plain) else f"{plain}-{_short(tenant)}"
+
+
+def manifest_name(run: str) -> str:
+    """The name of the list of a run's results; where it is, the run is complete."""
+    return f"{OUTPUT}{run}/manifest.json"
 
 
 def unique_id(run: str, chunk: int) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.pipelines.alerts.files.techniques import read_enriched
 from app.pipelines.alerts.incidents import ClusterSummary, Step
+from app.pipelines.alerts.tickets import tactics_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -113,7 +114,7 @@ def summary_of(
         dsts=tuple(dict.fromkeys(each.alert.dst for each in by_time)),
         entities=tuple(dict.fromkeys(end for each in by_time for end in (each.alert.src, each.alert.dst))),
         techniques=techniques,
-        tactics=tuple(dict.fromkeys(tactic for each in techniques for tactic in table.tactics_of(each))),
+        tactics=tactics_of(techniques, table),
         steps=tuple(steps.values()),
         merged=tuple(merged),
     )

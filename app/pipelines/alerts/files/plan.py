@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from app.errors import UnprocessableError
+from app.errors import LocationError
 from app.pipelines.alerts.files import layout
 
 if TYPE_CHECKING:
@@ -66,9 +66,22 @@ def read_plan(bucket: Bucket, run: str) -> RunPlan:
     """A run's plan.
 
     Raises:
-        UnprocessableError: There is no such run here.
+        LocationError: There is no such run here.
     """
     return need(bucket, plan_name(run), RunPlan)
+
+
+def read_chunk(bucket: Bucket, unique: str) -> tuple[RunPlan, int]:
+    """The plan of a chunk's run, and the chunk's place in it.
+
+    Raises:
+        LocationError: There is no such chunk here.
+    """
+    run, place = layout.split_unique_id(unique)
+    plan = read_plan(bucket, run)
+    if not 0 <= place < len(plan.chunks):
+        raise LocationError(f"{bucket.root}: run {run} has {len(plan.chunks)} chunks, and none is {unique}")
+    return plan, place
 
 
 def plan_name(run: str) -> str:
@@ -85,11 +98,11 @@ def need(bucket: Bucket, name: str, kind: type[T]) -> T:
     """An object that an earlier step has written.
 
     Raises:
-        UnprocessableError: It is not there, or not of the type.
+        LocationError: It is not there, or not of the type.
     """
     data = bucket.get(name)
     if data is None:
-        raise UnprocessableError(f"{bucket.root}/{name}: there is no such object: run the step before this one first")
+        raise LocationError(f"{bucket.root}/{name}: there is no such object: run the step before this one first")
     return decoded(data, kind, f"{bucket.root}/{name}")
 
 
@@ -97,13 +110,13 @@ def decoded(data: bytes, kind: type[T], what: str) -> T:
     """JSON as a type.
 
     Raises:
-        UnprocessableError: It is not of it; the line says where, and quotes no value.
+        LocationError: It is not of it; the line says where, and quotes no value.
     """
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         place = str(error).rpartition(" - at ")[2].strip("`") if " - at " in str(error) else ""
-        raise UnprocessableError(f"{what}: not what this step reads{' at ' + place if place else ''}") from None
+        raise LocationError(f"{what}: not what this step reads{' at ' + place if place else ''}") from None
 
 
 def put_json(bucket: Bucket, name: str, value: Any) -> None:  # noqa: ANN401 - whatever msgspec encodes

@@ -1,7 +1,7 @@
 """Alerts out of a file, one after the other; what cannot be read is told with its reason and its place.
 
-Read in pieces: the seed's document with its `input`, a bare list, and texts with an alert a line. Another document (a
-search's answer, a service's findings) is read whole.
+Read in pieces: the seed's document with its `input`, a bare list, and texts with an alert a line, packed with gzip or
+not. Another document (a search's answer, a service's findings) is read whole.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from app.pipelines.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
+from app.pipelines.alerts.files.inflate import BrokenGzipError, inflated
 from app.pipelines.alerts.files.scanner import BrokenJsonError, Scanner
 
 if TYPE_CHECKING:
@@ -79,12 +80,14 @@ class AlertFile:
         """The file's elements in their order.
 
         Raises:
-            UnreadableFileError: It is no JSON, or breaks off.
+            UnreadableFileError: It is no JSON, or breaks off, or its gzip does.
         """
         try:
-            yield from self._read(Scanner(self._blocks))
+            yield from self._read(Scanner(inflated(self._blocks)))
         except BrokenJsonError as error:
             raise UnreadableFileError(f"not JSON: {error}; nothing of the file was taken") from None
+        except BrokenGzipError as error:
+            raise UnreadableFileError(f"{error}; nothing of the file was taken") from None
 
     def _read(self, scanner: Scanner) -> Iterator[Alert | Skipped]:
         first = scanner.peek()
@@ -175,5 +178,5 @@ def _object(members: Mapping[str, msgspec.Raw], name: str) -> dict[str, Any]:
     """A member that is an object; null, or none, is an empty one."""
     try:
         return msgspec.json.decode(members.get(name, b"null"), type=dict[str, Any] | None) or {}
-    except _UNREADABLE:
-        raise UnreadableFileError(f"{name}: expected an object, {{…}}") from None
+    except _UNREADABLE as error:
+        raise UnreadableFileError(f"{name}: expected an object, {{…}}, of JSON that can be read: {error}") from None

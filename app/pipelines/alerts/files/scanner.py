@@ -51,6 +51,7 @@ class Scanner:
             self._at = _end(_SPACE, self._buffer, self._at)
             if self._at < len(self._buffer):
                 return self._buffer[self._at : self._at + 1]
+            self._drop()  # much space must not be held
             if not self._fill():
                 return b""
 

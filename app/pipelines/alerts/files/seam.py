@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
-from app.errors import UnprocessableError
+from app.errors import LocationError
 from app.pipelines.alerts.alert import COMMAND_LINE, DESCRIPTION, PRODUCT, RULE_ID, Alert, Techniques
 from app.pipelines.alerts.incidents import ClusterSummary, Flow  # noqa: TC001 - msgspec reads the fields' types
 
@@ -244,7 +244,7 @@ def read_lines(data: bytes, kind: type[T], what: str) -> list[T]:
     """JSON lines as a type.
 
     Raises:
-        UnprocessableError: A line is not of it; it is named by its number.
+        LocationError: A line is not of it; it is named by its number.
     """
     decoder, rows = msgspec.json.Decoder(kind), []
     for number, line in enumerate(data.splitlines(), 1):
@@ -253,7 +253,5 @@ def read_lines(data: bytes, kind: type[T], what: str) -> list[T]:
         try:
             rows.append(decoder.decode(line))
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise UnprocessableError(
-                f"{what}: line {number} is not of the form that docs/alert-files.md shows"
-            ) from None
+            raise LocationError(f"{what}: line {number} is not of the form that docs/alert-files.md shows") from None
     return rows

@@ -18,7 +18,7 @@ from app.pipelines.alerts.files.enrich import (
     original_input,
     technique_response,
 )
-from app.pipelines.alerts.files.plan import need, put_json, read_plan
+from app.pipelines.alerts.files.plan import need, put_json, read_chunk, read_plan
 from app.pipelines.alerts.files.seam import (
     TechniqueAnswer,
     match_answers,
@@ -80,14 +80,13 @@ def process_enriched(room: Room, unique: str) -> list[str]:
         The name of the request, which starts step 4; nothing while the job has not answered.
 
     Raises:
-        UnprocessableError: The response is not of its form, or there is no such chunk.
+        LocationError: The response is not of its form, or there is no such chunk.
     """
     bucket = room.bucket
     request = cluster_request(unique)
     if bucket.get(request) is not None:
         return [request]
-    run, place = layout.split_unique_id(unique)
-    plan = read_plan(bucket, run)
+    plan, place = read_chunk(bucket, unique)
     chunk = plan.chunks[place]
     response = bucket.get(technique_response(unique))
     if response is None:
@@ -119,7 +118,7 @@ def read_enriched(bucket: Bucket, unique: str) -> list[EnrichedAlert]:
     """A chunk's alerts with their techniques, and with what their file knows of their hosts.
 
     Raises:
-        UnprocessableError: Step 2 has not been here.
+        LocationError: Step 2 has not been here.
     """
     plan = read_plan(bucket, layout.split_unique_id(unique)[0])
     alerts = need(bucket, original_input(unique), list[Alert])

@@ -127,7 +127,7 @@ def load_state(data: bytes, clock: Clock) -> list[Entry]:
         state = msgspec.msgpack.decode(plain, type=_State)
         texts = state.texts
         entries = [_entry(cluster, texts) for cluster in state.clusters]
-    except (zlib.error, msgspec.MsgspecError, IndexError) as error:
+    except (zlib.error, msgspec.MsgspecError, IndexError, ValueError) as error:
         raise CloudError(f"state of flows: is not what was written ({error}); restore or delete it") from None
     if state.version != VERSION:
         raise CloudError(f"state of flows: has version {state.version}, not {VERSION}; run the release that wrote it")

@@ -24,8 +24,8 @@ from app.pipelines.alerts.alert import (
 )
 from app.pipelines.alerts.formats.values import (
     LARGEST_INTEGER,
-    MOST_DIGITS,
     SMALLEST_INTEGER,
+    TOO_MANY_DIGITS,
     clean,
     entity_or_none,
     number,
@@ -50,6 +50,7 @@ _TEXTS = (URL, USER_AGENT, CERTIFICATE, DESCRIPTION, COMMAND_LINE, RULE_ID, PROD
 ENTITIES = (HOST, USER, HASH)
 _USER_KEYS = frozenset(("user", "userid", "username"))
 _ENDS = frozenset(("src", "dst"))
+_HASHES = frozenset(("MD5", "SHA1", "SHA256", "SHA512"))  # IMPHASH is of what a program imports: many have the same
 
 
 def text(value: object) -> str | None:
@@ -75,11 +76,25 @@ def entities(value: object) -> str | list[str] | None:
     return names if len(names) > 1 else (names[0] if names else None)
 
 
+def hashes(value: object) -> str | list[str] | None:
+    """Hashes of files; of `SHA256=…,IMPHASH=…`, as Sysmon writes them, those that are of one file's content."""
+    found: list[object] = []
+    for each in value if type(value) is list else (value,):
+        if isinstance(each, str) and "=" in each:
+            labelled = (part.partition("=") for part in each[:LONGEST_VALUE].split(","))
+            found += [digest for label, _, digest in labelled if label.strip().upper() in _HASHES]
+        else:
+            found.append(each)
+    return entities(found)
+
+
 RESERVED: Mapping[str, Callable[[object], Any]] = {
     PORT: port,
     PRIORITY: number,
     **dict.fromkeys(_TEXTS, text),
-    **dict.fromkeys(ENTITIES, entities),
+    HOST: entities,
+    USER: entities,
+    HASH: hashes,
 }
 """How the value of each reserved key is read; one that cannot be is left out."""
 
@@ -128,6 +143,22 @@ def attributes(given: Mapping[str, Any], *, aliases: bool = False) -> dict[str, 
             _put(rest, key, value, 0)
     if aliases:
         _fill(found, rest)
+    return _together(found, rest)
+
+
+def attributes_read(reserved: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of reserved keys whose values were read already, and of others, whose keys are a format's own."""
+    rest: dict[str, Any] = {}
+    for key, value in others.items():
+        if type(value) is list or type(value) is dict:
+            _put(rest, key, value, 0)
+        elif (kept := _scalar(value)) is not None:
+            rest.setdefault(key, kept)
+    return _together(reserved, rest)
+
+
+def _together(found: dict[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
+    """What is reserved with as much of the rest as there is room for."""
     for key, value in rest.items():
         if len(found) >= MAX_ATTRIBUTES:
             break
@@ -174,7 +205,7 @@ def _trim(found: dict[str, Any]) -> None:
 def merge(found: dict[str, Any], key: str, values: Iterable[object]) -> None:
     """Adds entities to those that are there."""
     there = found.get(key, [])
-    merged = entities([*(there if isinstance(there, list) else [there]), *_plain(values)])
+    merged = RESERVED[key]([*(there if isinstance(there, list) else [there]), *_plain(values)])
     if merged is not None:
         found[key] = merged
 
@@ -226,10 +257,13 @@ def _put(found: dict[str, Any], key: str, value: object, depth: int) -> None:
     if not key or len(key) > LONGEST_KEY or len(found) > MAX_ATTRIBUTES:
         return
     if type(value) is list:
-        kept: Any = [each for item in value[:MAX_LIST] if (each := _scalar(item)) is not None] or None
+        kept: Any = []
         for item in value[:MAX_LIST]:
             if type(item) is dict:
                 _put(found, key, item, depth + 1)
+            elif (each := _scalar(item)) is not None:
+                kept.append(each)
+        kept = kept or None
     else:
         kept = _scalar(value)
     if kept is not None:
@@ -245,7 +279,7 @@ def _scalar(value: object) -> str | float | bool | None:
     if isinstance(value, int):
         if SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
             return value
-        return str(value) if abs(value) < 10**MOST_DIGITS else None
+        return str(value) if abs(value) < TOO_MANY_DIGITS else None
     return value if isinstance(value, float) and math.isfinite(value) else None
 
 

@@ -40,7 +40,11 @@ TABLE = Table(
     ),
     either=("ipAddress", "ip", "clientAddress", "assignedIp", "hostAddr", "computerName"),
     name=("message", "msg", "ruleName", "name", "description"),
-    tags=("cs1", "cs2", "cs3", "cs4", "cs5", "cs6", "deviceCustomString1", "cat", "tag"),
+    tags=(
+        *("cs1", "cs2", "cs3", "cs4", "cs5", "cs6"),
+        *(f"deviceCustomString{number}" for number in range(1, 7)),
+        *("cat", "tag"),
+    ),
     attributes={
         PORT: ("destinationPort", "destinationTranslatedPort", "destPublicPort"),
         PRIORITY: ("severityLevel", "severityId", "severity"),
@@ -75,7 +79,9 @@ _MARKS = frozenset(
 )
 _NOT_SAID = frozenset(("raw", "_raw", "punct", "content", "body", "sourceContent", "destContent"))
 """Fields that hold the event's bytes over again: neither a name nor an attribute is made of them."""
-_SPOKEN_FOR = _NOT_SAID.union(*TABLE.attributes.values(), TABLE.id, ("time", "_time"))
+_SPOKEN_FOR = _NOT_SAID.union(TABLE.id, ("time", "_time"))
+_RESERVED_OF = {path: key for key, paths in TABLE.attributes.items() for path in paths}
+"""Which reserved key a field is read for; one that gave nothing, such as a severity in words, is kept by its name."""
 _ENDS_AND_NAME = frozenset(
     (*TABLE.src, *TABLE.dst, *TABLE.either, *TABLE.name, *(kept(each)[1] for each in TABLE.keep))
 )
@@ -120,7 +126,10 @@ def read_fields(
     rest = {
         key: value
         for key, value in record.items()
-        if key not in _SPOKEN_FOR and key not in said and not (key in _ENDS_AND_NAME and value in told)
+        if key not in _SPOKEN_FOR
+        and key not in said
+        and _RESERVED_OF.get(key) not in said
+        and not (key in _ENDS_AND_NAME and value in told)
     }
     alert.other_attributes = attributes({**said, **rest})
     return alert
@@ -154,6 +163,7 @@ FORMAT = Format(
         "Without an id, one is made of all fields.",
         "Without a name, it is made of the fields that hold three words or more, else of the kind of event.",
         "`port` is the destination's, always; the source's is `src_port`.",
+        "A severity in words is kept as `severity`.",
         "All other fields that hold something are kept under their own names, but for copies of the raw event.",
     ),
 )

@@ -24,8 +24,20 @@ from app.pipelines.alerts.formats.mapping import FieldReader, Table
 _HOST = ("host.name", "host.hostname", "host.ip", "agent.name")
 
 TABLE = Table(
-    id=("kibana.alert.uuid", "event.id", "_id"),
-    digest=("@timestamp", "rule.id", "rule.name", "event.code", "message", "host.name", "source.ip", "destination.ip"),
+    id=("kibana.alert.uuid", "_id", "event.id"),
+    digest=(
+        "@timestamp",
+        "kibana.alert.rule.uuid",
+        "signal.rule.id",
+        "signal.parents.id",
+        "rule.id",
+        "rule.name",
+        "event.code",
+        "message",
+        "host.name",
+        "source.ip",
+        "destination.ip",
+    ),
     time=("kibana.alert.original_time", "signal.original_time", "@timestamp", "event.created"),
     src=("source.ip", "source.address", "source.domain", "client.ip", "client.address", *_HOST),
     dst=("destination.ip", "destination.address", "destination.domain", "server.ip", "server.address", *_HOST),
@@ -64,7 +76,14 @@ TABLE = Table(
             "message",
         ),
         COMMAND_LINE: ("process.command_line", "process.args"),
-        RULE_ID: ("kibana.alert.rule.rule_id", "kibana.alert.rule.uuid", "signal.rule.id", "rule.id", "rule.uuid"),
+        RULE_ID: (
+            "kibana.alert.rule.rule_id",
+            "signal.rule.rule_id",
+            "kibana.alert.rule.uuid",
+            "signal.rule.id",
+            "rule.id",
+            "rule.uuid",
+        ),
         PRODUCT: ("observer.product", "event.module", "event.dataset", "agent.type"),
     },
     keep=(
@@ -94,6 +113,7 @@ TABLE = Table(
         "cloud.region",
         "index=_index",
     ),
+    joined=("process.args",),
     dotted=True,
 )
 
@@ -118,6 +138,8 @@ FORMAT = Format(
         "Objects may be nested or their keys dotted, in any mix.",
         "The time is that of the event, not of the rule's run, where the alert has both.",
         "An end that the event does not name is the host.",
+        "`event.id` stands last: two rules that fired on one event have it in common.",
+        "Without `process.command_line`, the arguments are put together.",
         "`priority` is the risk score, 0 to 100, where 100 is the worst; without one, `event.severity`.",
     ),
 )

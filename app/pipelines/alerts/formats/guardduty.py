@@ -108,13 +108,13 @@ ACTOR = msgspec.structs.replace(
 """The same where the resource is who acts: it is the source, and the port is the other side's."""
 
 
-_MARKS = ("type", "service", "resource", "accountId")
-_CAPITAL_MARKS = ("Type", "Service", "Resource", "AccountId")
+_MARKS = frozenset(("type", "service", "resource", "accountId"))
+_CAPITAL_MARKS = frozenset(("Type", "Service", "Resource", "AccountId"))
 
 
 def matches(record: dict[str, Any]) -> bool:
     """Whether it is a finding: of the API, whose keys begin with capitals, or of EventBridge."""
-    return all(key in record for key in _MARKS) or all(key in record for key in _CAPITAL_MARKS)
+    return record.keys() >= _MARKS or record.keys() >= _CAPITAL_MARKS
 
 
 def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
@@ -124,16 +124,18 @@ def read(record: dict[str, Any], tenant: str = "", received: float | None = None
 
 
 def _acts(record: dict[str, Any], capital: bool) -> bool:
-    """Whether the resource acts rather than is acted upon: what the connection says, else its role."""
+    """Whether the resource acts rather than is acted upon: what its action says, else its role."""
 
     def inner(value: object, key: str) -> object:
         return value.get(_capital(key) if capital else key) if type(value) is dict else None
 
     service = inner(record, "service")
-    connection = inner(inner(service, "action"), "networkConnectionAction")
-    direction = inner(connection, "connectionDirection")
+    action = inner(service, "action")
+    direction = inner(inner(action, "networkConnectionAction"), "connectionDirection")
     if direction in ("INBOUND", "OUTBOUND"):
         return direction == "OUTBOUND"
+    if inner(action, "dnsRequestAction"):
+        return True
     return inner(service, "resourceRole") == "ACTOR"
 
 
@@ -169,7 +171,7 @@ FORMAT = Format(
     tables=(("the resource is the target", TARGET), ("the resource is the actor", ACTOR)),
     notes=(
         "Keys may begin with small letters (EventBridge) or capitals (the API).",
-        "Who acts is told by the connection's direction, else by `service.resourceRole`.",
+        "Who acts is told by the connection's direction, else by `service.resourceRole`; who asks for a name acts.",
         "The type of a finding is its `rule_id`: titles name instances, types do not.",
         "`priority` is GuardDuty's severity, 1 to 10, where 10 is the worst.",
     ),

@@ -73,12 +73,15 @@ TABLE = Table(
         USER: (
             "evidences.actor.user.name",
             "evidences.user.name",
+            "evidences.process.user.name",
+            "evidences.actor.process.user.name",
             "actor.user.name",
             "user.name",
             "resources.owner.name",
         ),
         HASH: (
             "evidences.process.file.hashes.value",
+            "evidences.actor.process.file.hashes.value",
             "evidences.file.hashes.value",
             "process.file.hashes.value",
             "malware.files.hashes.value",

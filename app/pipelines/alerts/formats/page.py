@@ -48,9 +48,11 @@ RULES = f"""\
 - **Times.** A number, or text with one, in seconds, milliseconds, microseconds or nanoseconds, told by its size; or
   ISO 8601, UTC where it names no zone; or `May 23 2024 12:00:00`. A time without a year is the latest one before the
   record was received. Before 1970 and after 2200 there are no alerts.
-- **Ends.** Where only one of `src` and `dst` is known, it stands for both. The seed's JSON must have both.
+- **Ends.** Where only one of `src` and `dst` is known, it stands for both. The seed's JSON must have both. What every
+  host calls itself (`127.0.0.1`, `localhost`) is an end only where no other path has one.
 - **Hosts, users and hashes** have at most {LONGEST_ENTITY} characters. The end of a longer one gives way to a digest
-  of the whole: cut alone, two of them could become one, and refusing would lose the alert.
+  of the whole: cut alone, two of them could become one, and refusing would lose the alert. Of hashes with labels
+  (`SHA256=…,IMPHASH=…`) those of a file's content are taken.
 - **Names** are cut at {LONGEST_NAME} characters: what stands behind them changes no technique.
 - **Techniques** are kept as they came (`T1059.001`, `attack.t1059.001`, `T1059.001 - PowerShell`), each once, at most
   {MAX_TECHNIQUES}; what is no text is passed over.

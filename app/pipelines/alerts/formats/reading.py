@@ -23,7 +23,7 @@ NODES = "node_feature"
 """Key of what the seed's file knows of hosts."""
 
 _NEITHER = "send one alert as a JSON object, or as one line"
-_SEVERAL = "put the file under input/, or split it with `millrace alerts`"
+_SEVERAL = "put the file under input/, or feed it with `millrace feed --pipeline alerts`, which splits it"
 
 
 def read_alert(record: Mapping[str, Any] | str, tenant: str = "", *, received: float | None = None) -> Alert:

@@ -26,6 +26,7 @@ TABLE = Table(
     dst=("dest_ip",),
     name=("alert.signature", "alert.category"),
     tech=("alert.metadata.mitre_technique_id",),
+    tags=("alert.metadata.mitre_attack",),
     tenant=("tenant_id",),
     attributes={
         PORT: ("dest_port",),
@@ -33,7 +34,7 @@ TABLE = Table(
         URL: ("http.url",),
         USER_AGENT: ("http.http_user_agent",),
         CERTIFICATE: ("tls.fingerprint",),
-        HOST: ("http.hostname", "tls.sni", "dns.query.rrname"),
+        HOST: ("http.hostname", "tls.sni", "dns.query.rrname", "dns.queries.rrname", "dns.rrname"),
         USER: ("smb.ntlmssp.user",),
         HASH: ("fileinfo.sha256", "fileinfo.md5", "files.sha256", "files.md5"),
         RULE_ID: ("alert.signature_id",),

@@ -18,6 +18,7 @@ LONGEST_TECHNIQUE = 128  # characters: an id and the technique's name
 LARGEST_PORT = 65535
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1  # what every reader of JSON, and every table, can hold
 MOST_DIGITS = 64  # of a whole number that is kept as text; Python itself refuses to write out very long ones
+TOO_MANY_DIGITS = 10**MOST_DIGITS
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _TECHNIQUE = re.compile(r"(?<![A-Za-z0-9])[Tt]\d{4}(?:\.\d{3})?(?!\d)")
@@ -28,6 +29,9 @@ _DIGEST_DEPTH = 64  # as deep as JSON is read
 _TAIL = 17  # characters: the mark and 16 hexadecimal digits that stand for the rest of a long name of an entity
 _NOTHING = frozenset(("", "-", "n/a", "none", "null", "(null)", "unknown"))
 """What log formats write where they know no host or user."""
+OWN_ADDRESSES = frozenset(("127.0.0.1", "::1", "localhost", "0.0.0.0", "::"))  # noqa: S104 - nothing is bound
+"""What every host calls itself: as an end it would tie all hosts together."""
+_LONGEST_NOTHING = max(map(len, _NOTHING))
 
 
 def clean(text: str) -> str:
@@ -44,7 +48,7 @@ def identifier(value: object, where: str) -> int | str:
     if type(value) is int:
         if SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
             return value
-        if abs(value) >= 10**MOST_DIGITS:
+        if abs(value) >= TOO_MANY_DIGITS:
             raise AlertFault("bad_id", f"{where} has more than {MOST_DIGITS} digits; send a shorter id")
         return str(value)
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -72,7 +76,7 @@ def entity_or_none(value: object) -> str | None:
     """An entity, or None for what is none: other types, and the words that logs write for nothing."""
     if isinstance(value, str):
         found = entity(value)
-        return None if found.lower() in _NOTHING else found
+        return None if len(found) <= _LONGEST_NOTHING and found.lower() in _NOTHING else found
     return None
 
 
@@ -154,7 +158,7 @@ def label(value: object) -> int | str | None:
 
 def stable_id(prefix: str, parts: Iterable[object]) -> str:
     """An id for a record that carries none, made of what it says: the same record has the same id, always."""
-    content = json.dumps([_written(each, 0) for each in parts])
+    content = json.dumps([each if type(each) is str else _written(each, 0) for each in parts])
     return f"{prefix}-{hashlib.blake2b(content.encode(), digest_size=_DIGEST_BYTES).hexdigest()}"
 
 
@@ -163,7 +167,7 @@ def _written(value: object, depth: int) -> object:
     if isinstance(value, str):
         return value
     if isinstance(value, int):
-        return value if abs(value) < 10**MOST_DIGITS else value.bit_length()
+        return value if abs(value) < TOO_MANY_DIGITS else value.bit_length()
     if depth < _DIGEST_DEPTH and type(value) is list:
         return [_written(each, depth + 1) for each in value]
     if depth < _DIGEST_DEPTH and type(value) is dict:

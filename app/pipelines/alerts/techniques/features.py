@@ -39,20 +39,15 @@ def text_of(alert: Alert) -> str:
 
 
 def views_of(text: str) -> tuple[str, ...]:
-    """A text's first line, its first two, and the whole, each once: they are told one by one.
+    """What is told one by one: a text's first line, its second and the rest, then the first two together and the whole.
 
-    A name alone is told better from than the same name among the many words of a detection; together they are told
-    from better than either.
+    The same in training, where a text is the mean of them. A name is told better from alone than among the many words
+    of a detection, and so is a description; all together are told better from than any of them.
     """
-    ends = [place for place in _ends(text) if text[:place].strip()]
-    return (*(text[:end] for end in ends), text)
-
-
-def _ends(text: str) -> list[int]:
-    """Where the first and the second line end, of those that are not the last."""
-    first = text.find("\n")
-    second = text.find("\n", first + 1) if first >= 0 else -1
-    return [place for place in (first, second) if place >= 0]
+    lines = [line for line in text.split("\n", 2) if line.strip()]
+    if len(lines) <= 1:
+        return (text,)
+    return (*lines, *("\n".join(lines[:count]) for count in range(2, len(lines) + 1)))
 
 
 def _line(text: str) -> str:

@@ -47,7 +47,8 @@ class Settings(msgspec.Struct, frozen=True):
         family_confidences: How often the technique or one of its sub-techniques was right.
         threshold: The confidence below which the best technique is not given.
         family_threshold: The confidence below which its parent is not given in its place.
-        others: The confidence that a technique beside the best one needs.
+        alone: What the scores of a text of one line count beside the means that texts of several lines have: these are
+            lower for being as sure.
         relative: The share of the best score that it needs.
         most: The most techniques of a text.
     """
@@ -61,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True):
     family_confidences: tuple[float, ...]
     threshold: float
     family_threshold: float
-    others: float
+    alone: float
     relative: float
     most: int
 
@@ -114,18 +115,16 @@ class Decider:
         return found
 
     def _best(self, row: NDArray[np.float32], top: float, sure: float) -> Prediction:
-        """The best technique, and those beside it that are sure enough."""
+        """The best technique, and those beside it whose scores are near enough."""
         settings = self._settings
         near = np.flatnonzero(row >= top * settings.relative)
         if len(near) == 1:
             return Prediction((settings.labels[near[0]],), (sure,), sure)
         order = near[np.argsort(-row[near], kind="stable")][: settings.most]
         others = np.interp(row[order[1:]], settings.other_scores, settings.other_confidences).tolist()
-        kept = [
-            (place, min(each, sure)) for place, each in zip(order[1:], others, strict=True) if each >= settings.others
-        ]
-        ids = tuple(settings.labels[place] for place in (order[0], *(place for place, _ in kept)))
-        return Prediction(ids, (sure, *(each for _, each in kept)), sure)
+        return Prediction(
+            tuple(settings.labels[place] for place in order), (sure, *(min(each, sure) for each in others)), sure
+        )
 
     def _parent(self, scores: NDArray[np.float32]) -> tuple[list[str], list[float]]:
         """Of each row the technique whose own score and sub-techniques' are highest together, and how sure it is."""
@@ -204,10 +203,12 @@ class TechniqueModel:
         return found
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Scores of shape (texts, labels); of a text of several lines, the mean of those of its `views_of`."""
+        """Scores of shape (texts, labels): the mean of those of a text's `views_of`; of one line's, times `alone`."""
         views = [(text,) if "\n" not in text else features.views_of(text) for text in texts]
         flat = self._scores_of(list(itertools.chain.from_iterable(views)))
+        alone = np.float32(self.settings.alone)
         if len(flat) == len(texts):
+            flat *= alone
             return flat
         ends = itertools.accumulate(map(len, views))
         found = np.empty((len(texts), flat.shape[1]), np.float32)
@@ -215,7 +216,10 @@ class TechniqueModel:
             found[place] = flat[end - len(view)]
             for other in flat[end - len(view) + 1 : end]:
                 found[place] += other
-            found[place] /= len(view)
+            if len(view) == 1:
+                found[place] *= alone
+            else:
+                found[place] /= len(view)
         return found
 
     def _scores_of(self, texts: Sequence[str]) -> NDArray[np.float32]:

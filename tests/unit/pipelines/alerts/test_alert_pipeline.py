@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
+from app.errors import CloudError
 from app.storage.objects import FolderObjects
-from app.storage.state import MemoryState
+from app.storage.state import MemoryState, Stored
 from app.stream.testing import FakeStreams
 from tests.alerts_for_tests import START_S, STORY, alert, alerts_spine, payload, technique_spine, told
 
@@ -153,3 +155,62 @@ def test_a_repeated_batch_changes_nothing() -> None:
     assert result.acknowledged == len(STORY)
     assert store.stored == state
     assert {role: told(spine, role) for role in outputs} == outputs
+
+
+def enriched_record(**changed: Any) -> bytes:
+    """What `alerts-technique` writes, or somebody who says so."""
+    techniques = {"ids": ["T1046"], "source": "alert", "confidence": 1.0, **changed.pop("techniques", {})}
+    return msgspec.json.encode({"alert": alert(0, **changed), "techniques": techniques, "tenant": "acme"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("id", b"123456789012345678901234567890123456789012345678901234567890123456", "bad_id"),
+        ("id", msgspec.json.encode("x" * 10_000), "bad_id"),
+        ("time", b"1e308", "bad_time"),
+        ("time", b"-1", "bad_time"),
+        ("src", b'""', "missing_src"),
+    ],
+)
+def test_an_enriched_record_is_held_to_the_same_bounds(field: str, value: bytes, reason: str) -> None:
+    spine = alerts_spine()
+    bad = enriched_record(**{field: "HERE"}).replace(b'"HERE"', value)
+    assert spine.run([payload(0), bad, payload(1)], ["acme"] * 3).acknowledged == 3
+    assert [each["reason"] for each in spine.quarantined()] == [reason]
+    assert [each["alert"]["id"] for each in told(spine, "enriched")] == ["a0", "a1"]
+
+
+def test_techniques_of_another_version_of_attack_are_told_anew() -> None:
+    spine = alerts_spine()
+    spine.run([enriched_record(techniques={"ids": ["T9999"]})], ["acme"])
+    [found] = told(spine, "enriched")
+    assert found["techniques"]["ids"] == ["T1046"]  # the alert's own
+
+
+def test_a_record_of_another_format_may_begin_with_its_alert() -> None:
+    """Some senders sort the keys of what they send."""
+    eve = {
+        "alert": {"signature": "ET SCAN Potential SSH Scan", "signature_id": 2001219, "severity": 2},
+        "dest_ip": "10.0.0.2",
+        "event_type": "alert",
+        "src_ip": "10.0.0.1",
+        "timestamp": "2024-05-14T08:10:00.000000+0000",
+    }
+    spine = alerts_spine()
+    spine.run([msgspec.json.encode(eve)], ["acme"])
+    assert spine.quarantined() == []
+    [found] = told(spine, "enriched")
+    assert (found["alert"]["src"], found["alert"]["name"]) == ("10.0.0.1", "ET SCAN Potential SSH Scan")
+
+
+@pytest.mark.parametrize("damaged", [b"", b"junk", msgspec.msgpack.encode([99, b"", b""])])
+def test_a_state_that_cannot_be_read_says_whose_it_is_and_no_alert_is_blamed(damaged: bytes) -> None:
+    store = MemoryState()
+    spine = alerts_spine(store)
+    spine.run([payload(0)], ["acme"])
+    store.stored["acme"] = Stored(damaged, store.stored["acme"].last)
+    with pytest.raises(CloudError, match=r"^state key 'acme': state of alerts: "):
+        alerts_spine(store).run([payload(1)], ["acme"], start=1)
+    assert spine.quarantined() == []
+    assert store.stored["acme"].value == damaged

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from app.pipelines.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.pipelines.alerts.cluster import ClusterConfig, Clusters
 from app.pipelines.alerts.clusters.affinity import Affinity, AlertType, learned_bytes, techniques_alike
 from app.pipelines.alerts.clusters.entities import Entities
+from app.pipelines.alerts.clusters.scenes import Scenes, scene_of
 
 if TYPE_CHECKING:
     from app.pipelines.alerts.incidents import ClusterChange
@@ -95,10 +96,59 @@ def test_when_what_goes_on_at_a_target_changes_the_same_type_starts_a_new_cluste
     assert {change.cluster_id for change in without} == {1}
 
 
+def scan(start: int, end: int, *names: str) -> list[EnrichedAlert]:
+    return [alert(second, name) for second in range(start, end) for name in names]
+
+
+DISTURBED = [*scan(0, 12, SCAN, LOGIN), *scan(12, 24, SCAN, LOGIN, BEACON), *scan(24, 40, SCAN, LOGIN)]
+
+
+@pytest.mark.parametrize(
+    ("recalled", "last"),
+    [
+        ({"recall_least_s": 5}, 1),
+        ({"recall_s": 0.0}, 3),
+        ({"recall_least_s": 60}, 3),
+        ({"recall_s": 2.0, "recall_least_s": 5}, 3),
+    ],
+)
+def test_a_scan_goes_on_in_its_cluster_after_what_disturbed_it(recalled: dict[str, Any], last: int) -> None:
+    config = ClusterConfig(
+        delta_s=10, theta_s=0, own=1, patience=0, entity_s=0, regime_window_s=4, regime_least=3, **recalled
+    )
+    _, changes = clusters_of(*DISTURBED, config=config)
+    assert [changes[place].cluster_id for place in (0, 23, 59, -1)] == [1, 1, 2, last]
+    assert [change.opened for change in changes].count(True) == max(2, last)
+
+
+def test_a_scan_whose_cluster_became_part_of_another_goes_on_in_that() -> None:
+    scenes = Scenes(recall_s=60, least=2, most=2)
+    scan_at_b = scene_of("b", (SCAN, LOGIN))
+    scenes.note(scan_at_b, 7, None, 10)
+    scenes.note(scan_at_b, 3, 3, 11)  # 7 has become part of 3
+    assert scenes.find(scene_of("b", (LOGIN, SCAN)), 12) == 3
+    scenes.note(scan_at_b, 4, 3, 12)  # and now it is another one: that has lasted a second
+    assert scenes.find(scan_at_b, 13) is None
+    scenes.note(scene_of("c", (SCAN,)), 5, None, 14)
+    scenes.note(scan_at_b, 4, 4, 15)
+    scenes.note(scene_of("d", (SCAN,)), 5, None, 16)
+    assert [place for place, _ in scenes.seen] == ["b", "d"]
+
+
+def test_what_is_no_part_of_a_scan_needs_a_closer_link() -> None:
+    alike = Affinity([SCAN, LOGIN, BEACON], np.array([[1, 0.9, 0.5], [0.9, 1, 0.5], [0.5, 0.5, 1]]), [1_440.0] * 3)
+    for outsider, expected in ((1, 1), (3, 2)):
+        config = ClusterConfig(delta_s=10, theta_s=16, own=1, entity_s=0, outsider=outsider)
+        changes = Clusters(alike, config).add([*scan(0, 12, SCAN, LOGIN), alert(11, BEACON)])
+        assert changes[-1].cluster_id == expected
+        before = Clusters(alike, config).add([alert(0), alert(0, BEACON)])  # nothing goes on yet
+        assert [change.cluster_id for change in before] == [1, 1]
+
+
 def test_what_goes_on_is_part_of_the_state() -> None:
     config = ClusterConfig(delta_s=10, theta_s=0, own=1, patience=0, entity_s=0, regime_window_s=4, regime_least=3)
     first = [alert(second, name) for second in range(10) for name in (SCAN, LOGIN)]
-    alerts = [*first, *(alert(10 + more) for more in range(8))]
+    alerts = [*first, *(alert(10 + more) for more in range(8)), *DISTURBED]
     whole, expected = clusters_of(*alerts, config=config)
     cut, found = Clusters(AFFINITY, config), []
     for each in alerts:
@@ -186,6 +236,17 @@ def test_a_late_alert_links_to_what_was_around_it() -> None:
     assert changes[2].cluster_id == 1
 
 
+def test_an_old_saying_of_the_same_hides_no_later_one_of_another() -> None:
+    _, changes = clusters_of(alert(0), alert(99, LOGIN, "c"), alert(100))
+    assert [change.cluster_id for change in changes] == [1, 2, 2]
+
+
+def test_what_came_ahead_of_the_clock_is_found_behind_what_came_in_time() -> None:
+    config = ClusterConfig(delta_s=10, theta_s=20, own=1, patience=0, entity_s=0, jump_s=50)
+    _, changes = clusters_of(alert(0), alert(1_000), alert(30, BEACON), alert(1_001, LOGIN), config=config)
+    assert [change.cluster_id for change in changes] == [1, 2, 3, 2]
+
+
 def test_the_state_stays_small_however_many_there_are() -> None:
     config = ClusterConfig(
         most_sayings=50, most_clusters=20, most_entities=30, most_places=10, most_steps=5, most_listed=6, most_merged=7
@@ -246,7 +307,11 @@ def test_entities_are_rare_until_all_have_them_and_are_forgotten() -> None:
     for _ in range(8):
         entities.see(("gateway", "rare"), 0)
         entities.see(("gateway",), 0)
-    assert 0 == entities.rarity("gateway") < entities.rarity("rare") < entities.rarity("never") == 1
+    names = ("gateway", "never", "rare")
+    (first, never), (second, rare), (third, gateway) = entities.rarest(names, names)
+    assert (never, rare, gateway) == ("never", "rare", "gateway")
+    assert 1 == first > second > third == 0
+    assert [each for _, each in entities.rarest(names, {"gateway", "rare"})] == ["rare", "gateway"]
     entities.see(("x", "y"), 10_000)
     entities.see(("z",), 10_000)
     assert set(entities.counts) == {"x", "y", "z"}

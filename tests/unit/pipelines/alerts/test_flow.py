@@ -274,13 +274,14 @@ def test_of_a_long_cluster_the_first_steps_are_looked_at() -> None:
 def test_a_state_of_something_else_is_refused() -> None:
     good = Flows(TABLE).dump()
     wrong = msgspec.msgpack.encode([9, 0.0, None, 0.0, [], []])
+    no_text = msgspec.msgpack.encode([1, 0.0, None, 0.0, ["a"], []]).replace(b"\xa1a", b"\xa1\xff")
     out_of_range = msgspec.msgpack.encode([1, 0.0, None, 0.0, [], [[1, 0.0, 1.0, [7], []]]])
     for data in (
         b"",
         b"nothing",
         good[:-3],
         good + b"x",
-        *(zlib.compress(each) for each in (b"x", wrong, out_of_range)),
+        *(zlib.compress(each) for each in (b"x", wrong, no_text, out_of_range)),
     ):
         with pytest.raises(CloudError, match="state of flows"):
             Flows.load(data, TABLE)

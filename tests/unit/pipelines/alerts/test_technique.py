@@ -257,6 +257,18 @@ def test_what_is_remembered_is_bounded(resolver: TechniqueResolver, monkeypatch:
 
 
 class TestOpen:
+    def test_the_confidence_from_which_the_model_answers_is_a_setting(self) -> None:
+        texts = ["Something happened on a host", "LSASS memory read by an unknown process"]
+        own, always, never = (
+            TechniqueResolver.open(Settings(technique_least_confidence=least)).resolve([alert(text) for text in texts])
+            for least in (None, 0.0, 1.0)
+        )
+        assert [each.source for each in own] == ["unknown", "model"]
+        assert [each.source for each in always] == ["model", "model"]
+        assert [each.source for each in never] == ["unknown", "unknown"]
+        assert [each.confidence for each in always] == [each.confidence for each in own]
+        assert always[1] == own[1]
+
     def test_a_bundle_that_is_not_there_is_one_clear_error(self, tmp_path: Path) -> None:
         pytest.importorskip("app.pipelines.alerts.techniques.model")
         with pytest.raises(UnknownRunError, match="technique"):

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from app.errors import RequestError, StateConflictError, UnacknowledgedError, UnprocessableError
+from app.errors import LocationError, RequestError, StateConflictError, UnacknowledgedError, UnprocessableError
 from app.pipelines.alerts.files import clusters, handlers, layout
 from app.pipelines.alerts.files.bucket import FolderBucket
 from app.pipelines.alerts.files.driver import run_file
 from app.pipelines.alerts.files.events import placed
-from app.pipelines.alerts.files.head import FolderState
+from app.pipelines.alerts.files.head import FolderState, state_key
 from app.pipelines.alerts.files.plan import read_plan
-from app.pipelines.alerts.files.techniques import read_enriched
+from app.pipelines.alerts.files.seam import AggregatedAlert
+from app.pipelines.alerts.files.techniques import process_enriched, read_enriched
 from app.storage.state import Position, Stored
 from tests.unit.pipelines.alerts.files.files_for_tests import MemoryBucket, alert, put_input, small_room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from app.handlers.base import LambdaHandler
@@ -56,10 +59,39 @@ def test_runs_have_names_of_their_own() -> None:
     names = [("input/a.json", "1"), ("input/a.json", "2"), ("input/b.json", "1"), ("input/x/a.json", "1")]
     assert len({layout.file_run(*each) for each in names}) == len(names)
     assert layout.file_run("input/ä öß?.json", "1").isascii()
-    tenants = ["acme", "ac me", "ac?me", "a" * 300, "a" * 301, "../x"]
+    posing = f"ac-me-{hashlib.sha256(b'ac me').hexdigest()[:16]}"  # as the slug of `ac me` is
+    tenants = ["acme", "ac me", "ac?me", "a" * 300, "a" * 301, "../x", posing]
     slugs = {layout.tenant_slug(each) for each in tenants}
     assert len(slugs) == len(tenants)
     assert not any("/" in each or "." in each for each in slugs)
+
+
+def test_no_tenant_has_the_head_of_another_or_of_another_prefix() -> None:
+    places = [("s3://b", "a/acme"), ("s3://b/a", "acme"), ("s3://b/a", "ac/me"), ("s3://b/a/ac", "me")]
+    assert len({state_key(*each) for each in places}) == len(places)
+    assert len(state_key("s3://" + "b" * 63 + "/" + "é" * 512, "ü" * 256).encode()) <= 2048  # DynamoDB's limit
+
+
+@pytest.mark.parametrize("place", ["00001", "99999", "-1"])
+def test_a_chunk_that_is_not_there_is_one_line(place: str) -> None:
+    room = small_room(MemoryBucket())
+    [run] = run_file(room, put_input(room.bucket, [alert(1)])).runs
+    steps: list[Callable[[str], object]] = [
+        lambda unique: process_enriched(room, unique),
+        lambda unique: clusters.create(room, unique),
+        lambda unique: clusters.commit(room, unique, 1),
+    ]
+    for step in steps:
+        with pytest.raises(LocationError, match=f"run {run} has 1 chunks, and none is"):
+            step(f"{run}.{place}")
+
+
+def test_a_damaged_response_is_one_line() -> None:
+    rows = [AggregatedAlert(aggalert_id=number, ids=[number]) for number in range(200)]
+    data = bytearray(clusters.packed([], rows))
+    for at in range(30, len(data)):
+        with contextlib.suppress(LocationError):
+            clusters.unpacked(bytes(data[:at]) + bytes([data[at] ^ 0xFF]) + bytes(data[at + 1 :]), "it")
 
 
 def test_a_location_is_in_s3_and_of_the_step() -> None:
@@ -126,7 +158,7 @@ def test_a_response_is_known_by_its_name(name: str) -> None:
 
 
 def test_a_run_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(UnprocessableError, match="run the step before this one first"):
+    with pytest.raises(LocationError, match="run the step before this one first"):
         clusters.create(small_room(MemoryBucket()), "nothing.00000")
 
 

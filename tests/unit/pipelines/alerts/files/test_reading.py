@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tracemalloc
 from typing import TYPE_CHECKING, Any
@@ -162,3 +163,40 @@ def test_a_long_file_needs_little_memory() -> None:
     tracemalloc.stop()
     assert found == count
     assert peak < 512 * 1024  # of 3.5 MB
+
+
+class TestGzip:
+    DATA = json.dumps({"input": [alert(number) for number in range(50)]}).encode()
+
+    @pytest.mark.parametrize("size", [1, 2, 7, 10_000])
+    def test_a_packed_file_is_read_as_any_other(self, size: int) -> None:
+        half = len(self.DATA) // 2
+        members = gzip.compress(self.DATA[:half]) + gzip.compress(self.DATA[half:])
+        for packed in (gzip.compress(self.DATA), members, members + bytes(100)):
+            assert len(read(packed, size)[0]) == 50
+
+    def test_much_in_little_is_not_held(self) -> None:
+        packed = gzip.compress(b'{"input": [' + b" " * 50_000_000 + json.dumps(alert(1)).encode() + b"]}")
+        tracemalloc.start()
+        found, _, _ = read(packed, 1_000_000)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert ids(found) == ["a1"]
+        assert peak < 20_000_000
+
+    @pytest.mark.parametrize(
+        ("data", "why"),
+        [
+            (gzip.compress(DATA)[:-20], "breaks off"),
+            (gzip.compress(DATA) + b"behind it", "damaged"),
+            (b"\x1f\x8b begins like gzip", "damaged"),
+        ],
+    )
+    def test_a_broken_one_is_one_line(self, data: bytes, why: str) -> None:
+        with pytest.raises(UnreadableFileError, match=f"^gzip: .*{why}; nothing of the file was taken$"):
+            read(data)
+
+
+def test_what_is_wrong_beside_the_alerts_is_told() -> None:
+    with pytest.raises(UnreadableFileError, match=r"^node_feature: expected an object, .*out of range"):
+        read('{"input": [], "node_feature": {"h1": {"x": 1e999}}}')

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from app.errors import CloudError, StateConflictError
+from app.pipelines.alerts.files import enrich, techniques
 from app.pipelines.alerts.files.bucket import FolderBucket
-from app.pipelines.alerts.files.driver import run_file
+from app.pipelines.alerts.files.driver import do_step, run_file
 from app.pipelines.alerts.files.head import FolderState, load_head, state_key
 from app.storage.state import MemoryState
 from tests.unit.pipelines.alerts.files.files_for_tests import (
@@ -215,3 +216,61 @@ def test_only_the_newest_states_are_kept() -> None:
     run_file(room, put_input(bucket, ALERTS), 1)
     head = load_head(room.store, state_key(bucket.root, "default"))
     assert list(bucket.names("state/")) == [head.before, head.state]
+
+
+def test_a_state_that_another_file_was_quicker_than_is_deleted() -> None:
+    bucket = MemoryBucket()
+    room = small_room(bucket)
+    responses = []
+    for number in range(2):
+        plan = enrich.enrich(room, put_input(bucket, [alert(number)], f"input/{number}.json"))
+        [request] = techniques.process_enriched(room, f"{plan.runs[0]}.00000")
+        responses += do_step(room, request)  # both start from the same state, and each makes version 1
+    do_step(room, responses[0])
+    [response] = do_step(room, responses[1])  # the other was quicker: it is asked again
+    do_step(room, response)
+    head = load_head(room.store, state_key(bucket.root, "default"))
+    assert head.version == 2
+    assert list(bucket.names("state/")) == [head.before, head.state]
+
+
+def without_scratch(bucket: MemoryBucket) -> None:
+    """What a lifecycle rule leaves after some days."""
+    for name in list(bucket.names("scratch/")):
+        bucket.delete(name)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_file_that_is_put_again_when_its_scratch_has_expired_is_not_applied_twice(others: int) -> None:
+    """`others`: whether its run still stands in the head, or another file's commit has made the head forget it."""
+    bucket = MemoryBucket()
+    room = small_room(bucket)
+    name = put_input(bucket, ALERTS)
+    first = run_file(room, name, 2)
+    for number in range(others):
+        run_file(room, put_input(bucket, [alert(50)], f"input/other-{number}.json"))
+    without_scratch(bucket)
+    before, head = visible(bucket), load_head(room.store, state_key(bucket.root, "default"))
+    assert run_file(room, name, 2) == first
+    assert visible(bucket) == before
+    assert load_head(room.store, state_key(bucket.root, "default")) == head
+
+
+def test_a_head_forgets_runs_whose_scratch_has_expired() -> None:
+    bucket = MemoryBucket()
+    room = small_room(bucket)
+    run_file(room, put_input(bucket, ALERTS))
+    without_scratch(bucket)
+    [run] = run_file(room, put_input(bucket, [alert(50)], "input/other.json")).runs
+    assert list(load_head(room.store, state_key(bucket.root, "default")).runs) == [run]
+
+
+def test_a_state_that_is_lost_is_told_and_is_no_conflict() -> None:
+    bucket = MemoryBucket()
+    room = small_room(bucket)
+    run_file(room, put_input(bucket, ALERTS))
+    for name in list(bucket.names("state/")):
+        bucket.delete(name)
+    with pytest.raises(CloudError, match=r"state/default/.*: the clusters of tenant 'default' are not there") as raised:
+        run_file(room, put_input(bucket, [alert(50)], "input/other.json"))
+    assert not isinstance(raised.value, StateConflictError)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.errors import UnprocessableError
+from app.errors import LocationError
 from app.pipelines.alerts.files.driver import do_step, run_file
 from app.pipelines.alerts.files.seam import Jobs
 from tests.unit.pipelines.alerts.files.files_for_tests import MemoryBucket, alert, put_input, small_room
@@ -188,7 +188,7 @@ def test_an_answer_that_is_none_is_one_line_and_counts_for_nothing(step: str, an
     bucket = Broken()
     name, shared = put_input(bucket, ALERTS), bucket.objects
     room = small_room(bucket)
-    with pytest.raises(UnprocessableError, match=words) as caught:
+    with pytest.raises(LocationError, match=words) as caught:
         run_file(room, name)
     assert "\n" not in str(caught.value)
     assert list(bucket.names("output/")) == []

@@ -19,6 +19,7 @@ from app.pipelines.alerts.formats import (
     read_document,
     read_techniques_carried,
 )
+from app.pipelines.alerts.formats.attributes import MAX_ENTITIES
 from tests.unit.pipelines.alerts.formats.examples import (
     ASFF,
     ATTACKER,
@@ -27,6 +28,7 @@ from tests.unit.pipelines.alerts.formats.examples import (
     ECS,
     EXAMPLES,
     GUARDDUTY,
+    ISO,
     OCSF,
     OWN,
     SEED,
@@ -169,6 +171,13 @@ def test_a_cef_line_needs_no_bar_behind_its_severity() -> None:
     assert reason_of("2024-05-23T12:54:16Z gw1 CEF:0|Example|Wall|1|1|scan|3") == "missing_src"
 
 
+def test_a_severity_of_cef_in_words_is_kept() -> None:
+    words = read_alert(CEF_LINE.replace("|7|", "|Very-High|")).other_attributes
+    assert ("priority" in words, words["severity"]) == (False, "Very-High")
+    number = read_alert(CEF_LINE).other_attributes
+    assert (number["priority"], "severity" in number) == (7, False)
+
+
 def test_mapped_cef_fields() -> None:
     alert = read_alert(CEF)
     said = alert.other_attributes
@@ -259,6 +268,21 @@ def test_an_ocsf_finding() -> None:
     assert (said["priority"], said["severity"], said["src_port"]) == (4, "High", 40022)
 
 
+def test_the_user_and_hash_of_an_ocsf_process() -> None:
+    process = {"user": {"name": "bob"}, "file": {"hashes": [{"value": "cd"}]}}
+    for evidence in ({"process": process}, {"actor": {"process": process}}):
+        said = read_alert(with_(OCSF, "evidences", [evidence])).other_attributes
+        assert (said["user"], said["hash"]) == ("bob", "cd")
+
+
+def test_of_a_list_the_first_64_are_looked_at() -> None:
+    says_all = OCSF["evidences"][1]
+    for before, src in ((63, ATTACKER), (64, "web1.example.com")):
+        assert read_alert(with_(OCSF, "evidences", [{}] * before + [says_all])).src == src
+    users = [{"user": {"name": str(number)}} for number in range(100)]
+    assert len(read_alert(with_(OCSF, "evidences", users)).other_attributes["user"]) == MAX_ENTITIES
+
+
 def test_ocsfs_deprecated_class_keeps_its_finding_elsewhere() -> None:
     old = {
         "class_uid": 2001,
@@ -320,6 +344,39 @@ def test_an_elastic_search_hit_is_read_by_its_source() -> None:
     assert read_alert(answer).id == "hit-1"
 
 
+def test_two_rules_of_elastic_that_fired_on_one_event_are_two_alerts() -> None:
+    source = {
+        "@timestamp": ISO,
+        "event": {"id": "of-the-event"},
+        "host": {"name": "web1"},
+        "signal": {"rule": {"id": "here-only", "rule_id": "everywhere", "name": "x", "threat": []}},
+    }
+    one, other = (read_alert({"_id": each, "_source": source}) for each in ("signal-1", "signal-2"))
+    assert (one.id, other.id) == ("signal-1", "signal-2")
+    assert one.other_attributes["rule_id"] == "everywhere"
+    bare = with_(source, "event", ...)
+    assert read_alert(bare).id != read_alert(with_(bare, "signal/rule/id", "another")).id
+
+
+def test_the_longest_key_of_an_elastic_alert_wins_wherever_it_stands() -> None:
+    both = {**with_(ECS, "user.name", ...), "user": {"name": "bob"}, "user.name": "ann"}
+    assert read_alert(both).other_attributes["user"] == ["ann", "bob"]
+    assert read_alert(dict(reversed(both.items()))) == read_alert(both)
+
+
+def test_the_arguments_of_a_process_are_its_command_line_where_there_is_no_other() -> None:
+    bare = with_(ECS, "process", {"args": ["powershell.exe", "-enc", 7]})
+    assert read_alert(bare).other_attributes["command_line"] == "powershell.exe -enc 7"
+    assert read_alert(with_(ECS, "process/args", ["sshd"])).other_attributes["command_line"] == "sshd -D"
+
+
+@pytest.mark.parametrize("own", ["127.0.0.1", "::1", "localhost", "::"])
+def test_what_every_host_calls_itself_is_an_end_only_where_there_is_no_other(own: str) -> None:
+    assert read_alert(with_(ECS, "source/ip", own)).src == "web1"
+    assert read_alert({**WAZUH, "data": {"win": {"eventdata": {"ipAddress": own}}}}).src == VICTIM
+    assert read_alert(with_(SURICATA, "src_ip", own)).src == own
+
+
 def test_an_end_that_an_elastic_alert_does_not_name_is_its_host() -> None:
     assert read_alert(with_(ECS, "destination", ...)).dst == "web1"
     alone = with_(with_(ECS, "destination", ...), "source", ...)
@@ -333,6 +390,19 @@ def test_a_suricata_alert() -> None:
     assert (said["rule_id"], said["priority"], said["hash"], said["cert"]) == ("2001219", 2, "ab" * 32, "aa:bb")
     assert (said["url"], said["user_agent"]) == ("/login", "curl/8")
     assert (said["host"], said["sensor"]) == ("www.example.com", "sensor-1")
+
+
+def test_a_suricata_alert_whose_rule_tags_its_technique() -> None:
+    tagged = with_(SURICATA, "alert/metadata", {"mitre_attack": ["t1190", "TA0001"]})
+    assert read_alert(tagged).tech == ["T1190"]
+
+
+@pytest.mark.parametrize(
+    "dns", [{"query": [{"rrname": "c2"}]}, {"version": 3, "queries": [{"rrname": "c2"}]}, {"rrname": "c2"}]
+)
+def test_the_name_that_a_suricata_alert_asks_for_is_a_host(dns: dict[str, Any]) -> None:
+    bare = with_(with_(SURICATA, "http", ...), "tls", ...)
+    assert read_alert({**bare, "dns": dns}).other_attributes["host"] == "c2"
 
 
 @pytest.mark.parametrize(
@@ -456,8 +526,10 @@ def test_an_instance_that_connects_outwards_is_the_source() -> None:
 
 def test_an_instance_that_asks_for_a_name_is_the_source() -> None:
     asks = with_(GUARDDUTY, "service/action", {"dnsRequestAction": {"domain": "c2.example.com"}})
-    alert = read_alert(with_(asks, "service/resourceRole", "ACTOR"))
-    assert (alert.src, alert.dst) == (VICTIM, "c2.example.com")
+    for role in ("ACTOR", "TARGET"):  # GuardDuty's own samples call an instance that asks the target
+        alert = read_alert(with_(asks, "service/resourceRole", role))
+        assert (alert.src, alert.dst) == (VICTIM, "c2.example.com")
+        assert read_alert(capitals(with_(asks, "service/resourceRole", role))).src == VICTIM
 
 
 def test_a_security_hub_finding() -> None:
@@ -502,6 +574,13 @@ def test_a_windows_event_of_wazuh() -> None:
     assert (alert.src, alert.dst) == (ATTACKER, VICTIM)
     assert alert.other_attributes["user"] == "ann"
     assert alert.other_attributes["host"] == ["web1", "WEB1"]
+
+
+def test_the_hashes_of_sysmon_are_taken_apart() -> None:
+    sysmon = {"win": {"eventdata": {"hashes": "SHA1=a1,MD5=b2,SHA256=c3,IMPHASH=d4"}}}
+    assert read_alert({**WAZUH, "data": sysmon}).other_attributes["hash"] == ["a1", "b2", "c3"]
+    seed = with_(SEED, "other_attributes_dict/hash", "SHA256=c3")
+    assert read_alert(seed).other_attributes["hash"] == "c3"
 
 
 def test_a_wazuh_alert_of_no_address_is_of_its_agent() -> None:

@@ -1,0 +1,66 @@
+"""Items of a table that come in several answers, as DynamoDB gives them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app import aws
+from app.errors import CloudError
+from app.storage import items
+from app.storage.items import get_items
+from app.storage.state import DynamoDbState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+KEYS = [{"state_key": {"S": f"t{number}"}} for number in range(250)]
+
+
+class Table:
+    """A table whose answers hold so many items and no more."""
+
+    def __init__(self, answered: int) -> None:
+        self.answered, self.calls = answered, 0
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - AWS's name
+        self.calls += 1
+        [(table, wanted)] = RequestItems.items()
+        keys = wanted["Keys"]
+        left = {table: {"Keys": keys[self.answered :]}} if keys[self.answered :] else {}
+        return {"Responses": {table: keys[: self.answered]}, "UnprocessedKeys": left}
+
+
+def asked(table: Table, monkeypatch: pytest.MonkeyPatch, read: Callable[[], Any]) -> tuple[Any, list[int]]:
+    """What is read of a table, and its pauses; why it could not be read as the error itself."""
+    pauses: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(aws, "client", lambda _service: table)
+        patch.setattr(items, "pause", pauses.append)
+        try:
+            return read(), pauses
+        except CloudError as error:
+            return error, pauses
+
+
+def all_items() -> list[dict[str, Any]]:
+    return list(get_items("states", KEYS, "state table states"))
+
+
+def test_large_items_that_do_not_fit_one_answer_are_no_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, pauses = asked(Table(answered=20), monkeypatch, all_items)  # states of 400 KB: an answer has 16 MB at most
+    assert sorted(each["state_key"]["S"] for each in found) == sorted(each["state_key"]["S"] for each in KEYS)
+    assert pauses == []
+
+
+def test_a_table_that_gives_nothing_is_asked_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(answered=0)
+    error, pauses = asked(table, monkeypatch, all_items)
+    assert "state table states: throttled" in str(error)
+    assert (table.calls, pauses) == (7, [1, 2, 3, 4, 5, 6])
+
+
+def test_an_item_of_something_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    error, _ = asked(Table(answered=100), monkeypatch, lambda: DynamoDbState("states").load(["t1"]))
+    assert "state of 't1' in states: no item of a state" in str(error)
