@@ -29,7 +29,8 @@ def report_f1(data: Path) -> float:
         SettingsError: The reports cannot be read.
     """
     sentences = read_reports(data)
-    corpus = Corpus([Sample((each.text,), each.labels, "tram") for each in sentences])
+    # One line each, so that a sentence is one text, and a row of the corpus.
+    corpus = Corpus([Sample((" ".join(each.text.split()),), each.labels, "tram") for each in sentences])
     labels = sorted({label for each in sentences for label in each.labels})
     reports = sorted({each.report for each in sentences})
     report = np.array([reports.index(each.report) for each in sentences])

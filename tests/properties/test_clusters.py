@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from app.pipelines.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.pipelines.alerts.cluster import ClusterConfig, Clusters
 from app.pipelines.alerts.clusters.affinity import Affinity
-from app.pipelines.alerts.clusters.links import Kind, Links
-from app.pipelines.alerts.clusters.regimes import Regime, likeness
+from benchmarks.peers.alerts_pairwise import AllPairs
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.clusters.record import ClusterRecord, Saying, SayingKey
     from app.pipelines.alerts.incidents import ClusterChange
 
 NAMES = ["port scan", "login failed", "beacon to server", "port scan 10.0.0.1", "new"]
@@ -84,33 +82,11 @@ def test_any_cut_gives_the_same_changes_and_the_same_bytes(
     assert cut.dump() == whole.dump()
 
 
-class Whole(Links):
-    """Looks through all that may be compared, by the rule as `ClusterConfig` tells it."""
-
-    def find(self, kind: Kind, key: SayingKey, own: Saying | None, time: float, regime: Regime) -> list[ClusterRecord]:
-        state, config, affinity = self._state, self._config, self._affinity
-        outside = config.outsider if regime and key[0] not in regime else 1.0
-        costs: list[tuple[float, ClusterRecord]] = []
-        for saying in [*([own] if own else []), *reversed(state.sayings.values())][: config.candidates]:
-            gap = abs(time - saying.last)
-            here = saying.dst == key[3]
-            cost = gap * max(saying.pace, kind.pace) * (config.own if here and saying.type.text == key[0] else 1.0)
-            cost += config.theta_s * outside * (1.0 - affinity.between(kind.type, saying.type))
-            if here:
-                cost += config.regime_s * (1.0 - likeness(regime, saying.regime, affinity.weight))
-            shared = state.entities.rarest(key[4], saying.entities)
-            cost -= config.entity_s * (shared[0][0] if shared else 0.0)
-            if gap < config.reach_s and cost < config.delta_s:
-                costs.append((cost, saying.cluster))
-        sure = {cluster.id: cluster for cost, cluster in costs if cost < config.delta_s * config.merge}
-        return list(sure.values()) or [cluster for _, cluster in sorted(costs, key=lambda each: each[0])[:1]]
-
-
 @given(alerts, configs)
 @settings(max_examples=300, deadline=None)
 def test_the_search_ends_early_and_misses_nothing(given_alerts: list[EnrichedAlert], config: ClusterConfig) -> None:
     clusters, expected = Clusters(AFFINITY, config), Clusters(AFFINITY, config)
-    expected._links = Whole(AFFINITY, config, expected._state)
+    expected._links = AllPairs(AFFINITY, config, expected._state)
     assert clusters.add(given_alerts) == expected.add(given_alerts)
     assert clusters.dump() == expected.dump()
 

@@ -216,7 +216,8 @@ def test_a_report_that_tells_of_a_technique_twice_is_surer_of_it() -> None:
 
 def test_reports_are_told_by_their_sentences(tmp_path: Path) -> None:
     rows = [(f"{words} {host}", [label], f"{label} {host}") for label, words in KINDS.items() for host in HOSTS]
-    rows += [("nothing to see here", [], report) for _, _, report in rows]
+    rows += [("nothing\nto see here", [], report) for _, _, report in rows]
+    rows.reverse()  # a sentence of two lines before the others is still one
     table = {
         name: {str(place): row[column] for place, row in enumerate(rows)}
         for column, name in enumerate(("sentence", "labels", "doc_title"))
