@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -96,19 +97,23 @@ def endpoint(service: str) -> str:
     raise SettingsError(f"{here!r} is not an AWS region: check AWS_DEFAULT_REGION")
 
 
+_MAKING = threading.Lock()  # botocore's session cannot make two clients at once
+
+
 @cache
 def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
     """A generated client, made once: for everything but the PutRecords hot path."""
-    made: BaseClient = session().create_client(
-        service,
-        region_name=region(),
-        config=Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": 2},
-            s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
-        ),
-    )
+    with _MAKING:
+        made: BaseClient = session().create_client(
+            service,
+            region_name=region(),
+            config=Config(
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=READ_TIMEOUT_S,
+                retries={"mode": "standard", "total_max_attempts": 2},
+                s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
+            ),
+        )
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from app.stream.deadline import Deadline
+
+COMMITS_AT_ONCE = 8  # of different keys; botocore keeps ten connections
 
 
 class NoState:
@@ -104,9 +107,9 @@ class BatchState:
         """Writes the state as it is after the first `prefix` rows of the batch.
 
         Returns:
-            How many rows are safe now, and why they are fewer where that is not another writer's doing. Keys are
-            committed one by one: rows of a key that was committed come again too if they stand behind one that was
-            not, and are then skipped as applied.
+            How many rows are safe now, and why they are fewer where that is not another writer's doing. Each key is
+            committed by itself, several side by side: rows of a key that was committed come again too if they stand
+            behind one that was not, and are then skipped as applied.
         """
         state: dict[str, bytes] = {}
         for rows, found in self._chunks:
@@ -117,15 +120,10 @@ class BatchState:
                 touched.setdefault(key, []).append(position)
         failure: CloudError | None = None
         kept_back: Counter[str] = Counter()
-        for key, value in state.items():
-            if key not in touched:
-                continue  # no record in the prefix asked for it
-            stored = self._stored[key]
-            try:
-                if deadline.remaining_s() <= 0:
-                    raise StateConflictError(f"state of {key!r}: no time left to commit it")
-                self._store.commit(key, Stored(value, max(touched[key])), stored.last if stored else None)
-            except CloudError as error:
+        wanted = {key: max(positions) for key, positions in touched.items() if key in state}
+        errors = _each(lambda key: self._write(key, Stored(state[key], wanted[key]), deadline), list(wanted))
+        for key, error in zip(wanted, errors, strict=True):
+            if error is not None:
                 kept_back[type(error).__name__] += 1
                 prefix = min(prefix, *(self._row_at[position] for position in touched[key]))
                 if not isinstance(error, StateConflictError):
@@ -133,3 +131,22 @@ class BatchState:
         if kept_back:  # one line: a throttled table keeps back the keys of thousands
             logger.warning("state not committed", extra={"row": prefix, "keys": dict(kept_back)})
         return prefix, failure
+
+    def _write(self, key: str, staged: Stored, deadline: Deadline) -> CloudError | None:
+        """Commits one key; gives why it is not committed."""
+        stored = self._stored[key]
+        try:
+            if deadline.remaining_s() <= 0:
+                raise StateConflictError(f"state of {key!r}: no time left to commit it")
+            self._store.commit(key, staged, stored.last if stored else None)
+        except CloudError as error:
+            return error
+        return None
+
+
+def _each(write: Callable[[str], CloudError | None], keys: Sequence[str]) -> list[CloudError | None]:
+    """Calls for each key, several side by side: with many keys the time goes into waiting."""
+    if len(keys) < 2:  # noqa: PLR2004 - one key needs no thread
+        return [write(key) for key in keys]
+    with ThreadPoolExecutor(min(len(keys), COMMITS_AT_ONCE), thread_name_prefix="commits") as pool:
+        return list(pool.map(write, keys))

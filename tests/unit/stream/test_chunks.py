@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,19 @@ def test_a_store_that_cannot_be_written_is_told_and_nothing_is_acknowledged_past
     result = Spine(CountingPipeline(), store=Broken()).run(orders(3), ["a", "b", "a"])
     assert result.resume_at == sequence_number(1)
     assert "gone" in str(result.failure)
+
+
+def test_keys_are_committed_side_by_side() -> None:
+    together = threading.Barrier(4, timeout=10)
+
+    class Waiting(MemoryState):
+        def commit(self, key: str, staged: Stored, expected: Any) -> None:
+            together.wait()  # until four are here: one after the other, the first would wait in vain
+            super().commit(key, staged, expected)
+
+    store = Waiting()
+    assert Spine(CountingPipeline(), store=store).run(orders(8), list("abcdabcd")).resume_at is None
+    assert {key: stored.value for key, stored in store.stored.items()} == dict.fromkeys("abcd", b"2")
 
 
 def test_a_store_that_takes_nothing_is_logged_once_a_batch(caplog: pytest.LogCaptureFixture) -> None:
