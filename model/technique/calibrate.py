@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 from app.pipelines.alerts.attack import parent_of
-from app.pipelines.alerts.techniques.model import Settings, TechniqueModel
+from app.pipelines.alerts.techniques.deciding import Settings
+from app.pipelines.alerts.techniques.model import TechniqueModel
 from model.technique.data import SIGMA
 from model.technique.fit import fit
 from model.technique.measure import Seen, is_right

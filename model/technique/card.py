@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app.pipelines.alerts.techniques.features import LONGEST_RUN, SHORTEST_RUN
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.techniques.model import Settings
+    from app.pipelines.alerts.techniques.deciding import Settings
     from model.technique.fit import Corpus, Options
     from model.technique.measure import Score
 

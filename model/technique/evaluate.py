@@ -29,7 +29,7 @@ from model.technique.tram import FOLDS as REPORT_FOLDS
 from model.technique.tram import report_f1
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.techniques.model import Settings
+    from app.pipelines.alerts.techniques.deciding import Settings
 
 FOLDS = 5
 AIMS = {"random": 0.66, "time": 0.50, "tram": 0.72, "precision": 0.80, "texts_a_second": 20_000}

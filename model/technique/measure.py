@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 
 from app.pipelines.alerts.attack import parent_of
-from app.pipelines.alerts.techniques.model import Decider
+from app.pipelines.alerts.techniques.deciding import Decider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from app.pipelines.alerts.techniques.model import Settings
+    from app.pipelines.alerts.techniques.deciding import Settings
 
 PARENT_CREDIT = 0.75
 SPLITS = ("title", "title description", "full")

@@ -17,10 +17,11 @@ from app.pipelines.alerts.clusters.affinity import Affinity, AlertType
 from app.pipelines.alerts.clusters.config import ClusterConfig
 from app.pipelines.alerts.clusters.entities import Entities, entities_of
 from app.pipelines.alerts.clusters.links import Kind, Links
+from app.pipelines.alerts.clusters.packing import pack, unpack
 from app.pipelines.alerts.clusters.record import Saying, StepRecord
 from app.pipelines.alerts.clusters.regimes import Regimes
 from app.pipelines.alerts.clusters.scenes import Scenes, scene_of
-from app.pipelines.alerts.clusters.state import State, pack, unpack
+from app.pipelines.alerts.clusters.state import State
 from app.pipelines.alerts.incidents import ClusterChange, ClusterSummary
 from app.pipelines.alerts.recent import Recent
 from app.pipelines.alerts.text import fold

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -271,10 +272,18 @@ def test_a_state_that_is_none_is_refused(data: bytes) -> None:
         Clusters.load(data, AFFINITY)
 
 
-def test_a_state_cut_short_is_refused() -> None:
+@pytest.mark.parametrize("cut", [1, 9])
+def test_a_state_cut_short_is_refused(cut: int) -> None:
     clusters, _ = clusters_of(alert(0), alert(1, LOGIN))
     with pytest.raises(CloudError, match="state of clusters"):
-        Clusters.load(clusters.dump()[:-9], AFFINITY)
+        Clusters.load(clusters.dump()[:-cut], AFFINITY)
+
+
+def test_a_state_whose_text_is_damaged_is_refused() -> None:
+    clusters, _ = clusters_of(alert(0, src="here"))
+    damaged = zlib.decompress(clusters.dump()).replace(b"here", b"h\xffre")
+    with pytest.raises(CloudError, match="state of clusters: is not what was written"):
+        Clusters.load(zlib.compress(damaged), AFFINITY)
 
 
 def test_a_request_overrides_what_is_known_and_leaves_the_rest() -> None:

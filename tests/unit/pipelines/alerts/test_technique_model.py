@@ -19,6 +19,7 @@ from app.pipelines.alerts.alert import COMMAND_LINE, DESCRIPTION, LONGEST_NAME, 
 from app.pipelines.alerts.attack import attack_table
 from app.pipelines.alerts.techniques import features
 from app.pipelines.alerts.techniques import model as served
+from app.pipelines.alerts.techniques.deciding import Prediction, Settings
 from app.pipelines.alerts.techniques.features import (
     LONGEST_WORD,
     MOST_WORDS,
@@ -29,7 +30,7 @@ from app.pipelines.alerts.techniques.features import (
     views_of,
     words_of,
 )
-from app.pipelines.alerts.techniques.model import SETTINGS, WEIGHTS, Prediction, Settings, TechniqueModel
+from app.pipelines.alerts.techniques.model import SETTINGS, WEIGHTS, TechniqueModel
 from app.storage.objects import FolderObjects
 
 Features = dict[str, tuple[float, dict[int, float]]]
