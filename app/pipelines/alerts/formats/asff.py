@@ -42,7 +42,6 @@ TARGET = Table(
     dst=(*_DESTINATION, *_RESOURCE),
     name=("Title",),
     tags=("Types", "FindingProviderFields.Types"),
-    tenant=("AwsAccountId",),
     attributes={
         PORT: (
             "Network.DestinationPort",
@@ -64,6 +63,7 @@ TARGET = Table(
         PRODUCT: ("ProductName", "ProductFields.aws/securityhub/ProductName"),
     },
     keep=(
+        "account=AwsAccountId",
         "src_port=Network.SourcePort",
         "Network.Protocol",
         "Network.Direction",

@@ -51,7 +51,7 @@ TABLE = Table(
         "threat.technique.id",
     ),
     tags=("kibana.alert.rule.tags", "tags"),
-    tenant=("organization.id", "cloud.account.id"),
+    tenant=("organization.id",),
     attributes={
         PORT: ("destination.port", "server.port"),
         PRIORITY: ("kibana.alert.risk_score", "signal.rule.risk_score", "event.risk_score", "event.severity"),
@@ -88,6 +88,7 @@ TABLE = Table(
     },
     keep=(
         "src_port=source.port",
+        "account=cloud.account.id",
         "kibana.alert.rule.uuid",
         "kibana.alert.severity",
         "kibana.alert.workflow_status",

@@ -61,7 +61,6 @@ TARGET = Table(
     dst=_RESOURCE,
     name=("title", "type"),
     tags=("service.detection.sequence.sequenceIndicators.values", "service.detection.sequence.signals.type"),
-    tenant=("accountId",),
     attributes={
         PORT: (
             f"{_ACTION}.networkConnectionAction.localPortDetails.port",
@@ -83,6 +82,7 @@ TARGET = Table(
         PRODUCT: ("service.serviceName",),
     },
     keep=(
+        "account=accountId",
         "region",
         "arn",
         "service.count",

@@ -62,7 +62,7 @@ TABLE = Table(
         "attacks.sub_technique.uid",
         "attacks.technique.uid",
     ),
-    tenant=("metadata.tenant_uid", "cloud.account.uid", "cloud.account_uid"),
+    tenant=("metadata.tenant_uid",),
     attributes={
         PORT: ("evidences.dst_endpoint.port", "dst_endpoint.port"),
         PRIORITY: ("severity_id",),
@@ -93,6 +93,7 @@ TABLE = Table(
     },
     keep=(
         "src_port=evidences.src_endpoint.port",
+        "account=cloud.account.uid",
         "severity",
         "status",
         "activity_name",

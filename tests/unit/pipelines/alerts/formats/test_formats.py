@@ -506,7 +506,7 @@ def capitals(value: Any) -> Any:
 def test_a_guardduty_finding() -> None:
     alert = read_alert(GUARDDUTY)
     said = alert.other_attributes
-    assert (alert.id, alert.tenant) == ("16afba5c5c43e07c9e3e5e2e544e95df", "111122223333")
+    assert (alert.id, alert.other_attributes["account"]) == ("16afba5c5c43e07c9e3e5e2e544e95df", "111122223333")
     assert alert.name == GUARDDUTY["title"]
     assert (said["rule_id"], said["host"]) == ("UnauthorizedAccess:EC2/SSHBruteForce", "i-0example")
     assert (said["priority"], said["service.count"]) == (2, 7)
@@ -535,7 +535,8 @@ def test_an_instance_that_asks_for_a_name_is_the_source() -> None:
 def test_a_security_hub_finding() -> None:
     alert = read_alert(ASFF)
     said = alert.other_attributes
-    assert (alert.id, alert.name, alert.tenant) == (ASFF["Id"], "SSH brute force", "111122223333")
+    assert (alert.id, alert.name, alert.tenant) == (ASFF["Id"], "SSH brute force", "")
+    assert alert.other_attributes["account"] == "111122223333"
     assert alert.tech == ["T1110.001"]
     assert (said["rule_id"], said["priority"], said["product"]) == ("r-100", 70, "Example EDR")
     assert said["host"] == ASFF["Resources"][0]["Id"]
