@@ -161,7 +161,7 @@ def test_hands_back_what_is_not_safe_before_the_timeout(
     ("environ", "exit_code", "line"),
     [
         ({}, 12, "OUTPUT_STREAM is not set"),
-        ({"TEST_RUN": "True", "RUN_ID": "none"}, 21, "RUN_ID 'none'"),
+        ({"TEST_RUN": "True", "RUN_ID": "none"}, 21, "run 'none' of bike"),
         ({"TEST_RUN": "perhaps"}, 10, "TEST_RUN is 'perhaps'"),
     ],
 )
