@@ -15,9 +15,9 @@ Without a stage, all of them, in this order:
   integration  the local cloud over HTTP, the scripts and the command line
   training     training, export and MLflow, in an environment of its own (about a minute to install)
 
-  --localstack runs the integration stage against LocalStack in host mode instead of the Kinesis emulator: 4.14.0 where
-  there is a Python 3.13 (on the PATH or in pyenv), otherwise 4.8.1 on Python 3.11. The first time, its environment is
-  made in .cloud (two minutes, 500 MB).
+  --localstack runs the integration tests that ask for the cloud against LocalStack in host mode instead of the Kinesis
+  emulator: 4.14.0 where there is a Python 3.13 (on the PATH or in pyenv), otherwise 4.8.1 on Python 3.11. The first time,
+  its environment is made in .cloud (two minutes, 500 MB).
 
 A stage that this machine cannot run is named as skipped; with CI=true that is a failure.
 EOF

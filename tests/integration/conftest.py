@@ -14,3 +14,11 @@ __all__ = ["cloud", "cloud_folder", "kinesis", "new_stream", "running_cloud", "u
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--localstack", action="store_true", help="run against LocalStack in host mode")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With LocalStack, only what asks for the cloud: the other tests would be the same again."""
+    if config.getoption("--localstack"):
+        asks = {item: "use_localstack" in getattr(item, "fixturenames", ()) for item in items}
+        config.hook.pytest_deselected(items=[item for item in items if not asks[item]])
+        items[:] = [item for item in items if asks[item]]
