@@ -62,9 +62,10 @@ def find_node() -> Node:
     Raises:
         CloudError: There is neither.
     """
-    # This environment's own `node` is the wheel's wrapper: a Python process around the real one, which outlives it.
-    own = str(Path(sys.executable).parent)
-    path = os.pathsep.join(folder for folder in os.get_exec_path() if folder != own)
+    # The `node` of a Python environment is the wheel's wrapper: a Python process, which the real one outlives.
+    own = Path(sys.executable).parent
+    folders = [Path(folder) for folder in os.get_exec_path()]
+    path = os.pathsep.join(str(each) for each in folders if each != own and not (each.parent / "pyvenv.cfg").exists())
     node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if node and npm and _major(node) >= NODE_AT_LEAST:
         return Node(node, (npm,))

