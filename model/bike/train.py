@@ -6,8 +6,6 @@ Read `fit.py` for what is learnt; here is what happens around it: the split, the
 from __future__ import annotations
 
 import io
-import os
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from app.errors import CloudError, MillraceError, SettingsError
+from app.errors import CloudError, SettingsError
 from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest
 from app.inference.models import OnnxModel
@@ -24,6 +22,8 @@ from app.pipelines.bike.features import REQUIRED, TREE_FEATURES, WEATHER
 from app.pipelines.bike.model import FALLBACK, RATIO, TABLES, BikeModel
 from app.storage.objects import FolderObjects
 from model.bike.table import Table, read_table
+from model.command import run_command
+from model.tracking import tracked_run
 
 if TYPE_CHECKING:
     from model.bike.card import Growth
@@ -64,7 +64,7 @@ def train(
     cut = int(len(table) * TRAINED_SHARE)
     past, future = _rows(table, slice(cut)), _rows(table, slice(cut, None))
     _say(f"{len(table):,} rows of {data.name}: {len(past):,} to train on, {len(future):,} to test on")
-    with _tracked(mlflow, tracking) as run:
+    with tracked_run(mlflow, tracking, "bike") as run:
         _learn(mlflow, run.info.run_id, past, future, out)
 
 
@@ -165,25 +165,6 @@ def _signature(mlflow: Any, past: Table) -> Any:  # noqa: ANN401 - MLflow ships 
     return mlflow.models.infer_signature(example, np.zeros(2, np.int64))
 
 
-def _tracked(mlflow: Any, tracking: str) -> Any:  # noqa: ANN401 - MLflow ships no types
-    """An MLflow run, to be used with `with`."""
-    if not tracking:
-        store = Path("mlruns").resolve()
-        store.mkdir(exist_ok=True)
-        tracking = f"sqlite:///{store / 'mlflow.db'}"
-    mlflow.set_tracking_uri(tracking)
-    local = tracking.startswith("sqlite:///")
-    artifacts = (Path(tracking.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri() if local else None
-    try:
-        if mlflow.get_experiment_by_name("bike") is None:
-            mlflow.create_experiment("bike", artifact_location=artifacts)
-        mlflow.set_experiment("bike")
-        return mlflow.start_run()
-    except mlflow.exceptions.MlflowException as error:
-        why = str(error).partition("\n")[0]
-        raise SettingsError(f"--tracking {tracking}: MLflow cannot use it: {why}") from None
-
-
 def _rows(table: Table, rows: slice) -> Table:
     return replace(table, columns=table.columns.take(rows), count=table.count[rows])
 
@@ -192,15 +173,5 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def main() -> None:
-    """Runs the command; an error of ours is one line, not a traceback."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # training needs no network
-    try:
-        typer.run(train)
-    except MillraceError as error:
-        print(f"train: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
-    main()
+    run_command("train", train)

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from app.inference.bundle import find_bundle
@@ -231,8 +230,3 @@ def _areas(runs: Sequence[Units], settings: Sequence[Sequence[Ints]]) -> Areas:
     return Areas(
         area([(point.tnr, point.tpr) for point in points]), area([(point.tnr_noise, point.tpr) for point in points])
     )
-
-
-def as_json(report: Report) -> bytes:
-    """The report as JSON."""
-    return msgspec.json.encode(report)

@@ -6,15 +6,13 @@ Read `fit.py` for what is learned; here is what happens around it: the scenarios
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.errors import CloudError, LocationError, MillraceError, SettingsError
+from app.errors import CloudError, LocationError, SettingsError
 from app.inference.bundle import Bundle, write_bundle
 from app.inference.manifest import Field, Manifest
 from app.pipelines.alerts.clusters.affinity import Affinity, learned_bytes
@@ -22,6 +20,8 @@ from app.storage.objects import FolderObjects
 from model.cluster.card import card_text
 from model.cluster.data import TRAINING, VALIDATION, read_scenario
 from model.cluster.fit import fit
+from model.command import run_command
+from model.tracking import tracked_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ def train(
         import mlflow  # noqa: PLC0415 - the training packages: --help and a wrong folder need none of them
     except ModuleNotFoundError as error:
         raise SettingsError(f"{error.name} is missing: `{_INSTALL}` installs the training packages") from None
-    with _tracked(mlflow, tracking):
+    with tracked_run(mlflow, tracking, NAME):
         files = learn(data)
         run_id = id_of(files)
         manifest = manifest_of(run_id, data, _measure(data, files))
@@ -137,38 +137,9 @@ def _write(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> Bund
     return bundle
 
 
-def _tracked(mlflow: Any, tracking: str) -> Any:  # noqa: ANN401 - MLflow ships no types
-    """An MLflow run, to be used with `with`."""
-    if not tracking:
-        store = Path("mlruns").resolve()
-        store.mkdir(exist_ok=True)
-        tracking = f"sqlite:///{store / 'mlflow.db'}"
-    mlflow.set_tracking_uri(tracking)
-    local = tracking.startswith("sqlite:///")
-    artifacts = (Path(tracking.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri() if local else None
-    try:
-        if mlflow.get_experiment_by_name(NAME) is None:
-            mlflow.create_experiment(NAME, artifact_location=artifacts)
-        mlflow.set_experiment(NAME)
-        return mlflow.start_run()
-    except mlflow.exceptions.MlflowException as error:
-        why = str(error).partition("\n")[0]
-        raise SettingsError(f"--tracking {tracking}: MLflow cannot use it: {why}") from None
-
-
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def main() -> None:
-    """Runs the command; an error of ours is one line, not a traceback."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # training needs no network
-    try:
-        typer.run(train)
-    except MillraceError as error:
-        print(f"train: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
-    main()
+    run_command("train", train)

@@ -10,13 +10,11 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path  # noqa: TC003 - the command line reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import typer
 
-from app.errors import MillraceError
 from app.inference.bundle import find_bundle
 from app.inference.manifest import MANIFEST
 from app.pipelines.alerts.techniques.model import TechniqueModel
@@ -153,28 +151,3 @@ def _shipped(titles: list[str]) -> tuple[float, float]:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _command(
-    data: Annotated[Path, typer.Option(help="The folder of the training texts.", envvar="ALERTS_DATA")],
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of tables.")] = False,
-) -> None:
-    """Measures the technique model's method."""
-    report = evaluate(data)
-    if as_json:
-        print(msgspec.json.encode(report).decode())
-    else:
-        print_report(report)
-
-
-def main() -> None:
-    """Runs the command; an error of ours is one line, not a traceback."""
-    try:
-        typer.run(_command)
-    except MillraceError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.errors import CloudError, MillraceError, SettingsError
+from app.errors import CloudError, SettingsError
+from model.command import run_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,14 +40,5 @@ def train(
         raise SettingsError(f"{error}: give another folder with --out") from None
 
 
-def main() -> None:
-    """Runs the command; an error of ours is one line, not a traceback."""
-    try:
-        typer.run(train)
-    except MillraceError as error:
-        print(f"train: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
-    main()
+    run_command("train", train)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import msgspec
 from app.errors import CloudError
 from app.pipelines.alerts.clusters.affinity import AlertType
 from app.pipelines.alerts.clusters.record import ClusterRecord, Saying, StepRecord
+from app.pipelines.alerts.packed import packed, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from app.pipelines.alerts.clusters.state import State
 
 VERSION = 2  # of the form of the bytes
-_LEVEL = 1  # of zlib: a third of the time of its default, for 3 to 9 % more bytes
-_LARGEST = 256 * 1024 * 1024  # bytes of a state: more was not written by this
+WHAT = "state of clusters"
 
 
 class _Step(msgspec.Struct, array_like=True, gc=False):
@@ -87,7 +86,7 @@ def pack(state: State) -> bytes:
     def all_at(each: Iterable[str]) -> list[int]:
         return [at(text) for text in each]
 
-    packed = _State(
+    whole = _State(
         VERSION,
         state.next_id,
         state.clock,
@@ -124,8 +123,8 @@ def pack(state: State) -> bytes:
         ],
         [(at(place), all_at(regime), *found) for (place, regime), found in state.scenes.seen.items()],
     )  # fmt: skip
-    packed.texts = list(texts)
-    return zlib.compress(msgspec.msgpack.encode(packed), _LEVEL)
+    whole.texts = list(texts)
+    return packed(whole)
 
 
 def unpack(data: bytes, state: State) -> None:
@@ -134,39 +133,31 @@ def unpack(data: bytes, state: State) -> None:
     Raises:
         CloudError: The bytes are not what `pack` of this version gave.
     """
+    found = unpacked(data, _State, VERSION, WHAT)
     try:
-        plain = zlib.decompressobj()
-        read = plain.decompress(data, _LARGEST)
-        if not plain.eof or plain.unused_data:
-            raise CloudError("state of clusters: is cut off or too large; restore or delete it")
-        packed = msgspec.msgpack.decode(read, type=_State)
-        if packed.version != VERSION:
-            raise CloudError(
-                f"state of clusters: has form {packed.version}, not {VERSION}; run the release that wrote it"
-            )
-        _fill(state, packed)
-    except (zlib.error, msgspec.MsgspecError, IndexError, KeyError, ValueError) as error:
-        raise CloudError(f"state of clusters: is not what was written ({error}); restore or delete it") from None
+        _fill(state, found)
+    except (IndexError, KeyError) as error:
+        raise CloudError(f"{WHAT}: is not what was written ({error}); restore or delete it") from None
 
 
-def _fill(state: State, packed: _State) -> None:
-    texts = packed.texts
+def _fill(state: State, whole: _State) -> None:
+    texts = whole.texts
 
     def listed(places: Iterable[int]) -> dict[str, None]:
         return dict.fromkeys(texts[place] for place in places)
 
-    state.next_id, state.clock, state.ahead = packed.next_id, packed.clock, packed.ahead
-    state.entities.counts = OrderedDict((texts[place], (count, period)) for place, count, period in packed.counts)
-    state.entities.total = packed.total
-    state.into = dict(packed.into)
+    state.next_id, state.clock, state.ahead = whole.next_id, whole.clock, whole.ahead
+    state.entities.counts = OrderedDict((texts[place], (count, period)) for place, count, period in whole.counts)
+    state.entities.total = whole.total
+    state.into = dict(whole.into)
     state.regimes.places = OrderedDict(
-        (texts[place], {texts[text]: (last, mask) for text, last, mask in types}) for place, types in packed.places
+        (texts[place], {texts[text]: (last, mask) for text, last, mask in types}) for place, types in whole.places
     )
     state.scenes.seen = OrderedDict(
         ((texts[place], tuple(texts[text] for text in regime)), (cluster, last, seconds))
-        for place, regime, cluster, last, seconds in packed.scenes
+        for place, regime, cluster, last, seconds in whole.scenes
     )
-    for each in packed.clusters:
+    for each in whole.clusters:
         record = ClusterRecord(each.id, each.start, each.touched)
         record.alerts, record.told, record.end, record.merged = each.alerts, each.told, each.end, each.merged
         record.srcs, record.dsts = listed(each.srcs), listed(each.dsts)
@@ -176,7 +167,7 @@ def _fill(state: State, packed: _State) -> None:
             step = StepRecord(texts[s.technique], texts[s.name], src, dst, s.start, s.end, s.alerts, s.first_id)
             record.steps[texts[s.kind], src, dst] = step
         state.clusters[record.id] = record
-    for said in packed.sayings:
+    for said in whole.sayings:
         record = state.clusters[said.cluster]
         kind = AlertType(texts[said.text], texts[said.technique])
         entities = tuple(texts[place] for place in said.entities)

@@ -1,0 +1,24 @@
+"""What every training command is: a function with options, and errors that are one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from app.errors import MillraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def run_command(program: str, command: Callable[..., None]) -> None:
+    """Runs a command; an error of ours is one line, not a traceback."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # training needs no network
+    try:
+        typer.run(command)
+    except MillraceError as error:
+        print(f"{program}: {error.line}", file=sys.stderr)
+        sys.exit(error.exit_code)
