@@ -9,12 +9,13 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.alerts_results import stix_bundle, write_bundles, write_results
+from app.cli.alerts_results import write_bundles, write_results
 from app.cli.alerts_session import Output, Session, flush, quiet_pipe, write_line
 from app.cli.alerts_show import LONGEST_NAME, cluster_table, draw, name_of, plain, technique_name
 from app.cli.alerts_work import Kept, Work, enrich, open_resolver
 from app.pipelines.alerts.attack import attack_table
 from app.pipelines.alerts.events import outputs_of
+from app.pipelines.alerts.files.opening import bundle
 from app.pipelines.alerts.synthetic import synthetic_alerts
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
                 continue
             for each in flows:
                 named = {} if name == default else {"tenant": name}
-                write_line(stix_bundle(each, name) if stix else {**named, **msgspec.to_builtins(each)})
+                write_line(bundle(each, name) if stix else {**named, **msgspec.to_builtins(each)})
 
 
 def run(given: Given, *, roles: Collection[str] | None, out: Path | None) -> None:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.cli.alerts_work import TICKET_ALERTS
 from app.errors import LocationError
 from app.pipelines.alerts import tickets
 from app.pipelines.alerts.attack import attack_table
 from app.pipelines.alerts.files.layout import tenant_slug
-from app.pipelines.alerts.flows.stix import bundle_of
+from app.pipelines.alerts.files.opening import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
 
     from app.cli.alerts_work import Kept
     from app.pipelines.alerts.incidents import Flow
-
-
-def stix_bundle(flow: Flow, tenant: str) -> bytes:
-    """A flow as an Attack Flow bundle: the same bytes for the same flow."""
-    made = bundle_of(flow, attack_table(), created=flow.start_time, modified=flow.end_time, tenant=tenant)
-    return msgspec.json.encode(made, order="deterministic")
 
 
 def write_results(folder: Path, kept: Mapping[str, Kept], default: str) -> list[Path]:
@@ -42,7 +35,7 @@ def write_bundles(folder: Path, flows: Iterable[Flow], tenant: str, default: str
     Raises:
         LocationError: One cannot be written.
     """
-    bundles = {f"flow-{flow.flow_id}.stix.json": stix_bundle(flow, tenant) for flow in flows}
+    bundles = {f"flow-{flow.flow_id}.stix.json": bundle(flow, tenant) for flow in flows}
     return _write(place_of(folder, tenant, default), bundles)
 
 
@@ -62,13 +55,14 @@ def _files(kept: Kept, tenant: str) -> dict[str, bytes]:
         ),
         "flow.json": msgspec.json.encode([tickets.flow_row(each, of[each.flow_id]) for each in flows]),
         "cluster_ticket_output.json": _lines(
-            tickets.cluster_ticket(each, kept.first[key][:TICKET_ALERTS], table) for key, each in clusters.items()
+            tickets.cluster_ticket(each, kept.first[key][: tickets.TICKET_EVENTS], table)
+            for key, each in clusters.items()
         ),
         "flow_ticket_output.json": _lines(
             tickets.flow_ticket(each, of[each.flow_id], involved[each.flow_id], table) for each in flows
         ),
         "global_metrics.json": msgspec.json.encode(tickets.global_metrics(list(clusters.values()))),
-        **{f"flow-{flow.flow_id}.stix.json": stix_bundle(flow, tenant) for flow in flows},
+        **{f"flow-{flow.flow_id}.stix.json": bundle(flow, tenant) for flow in flows},
     }
 
 

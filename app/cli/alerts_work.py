@@ -19,7 +19,7 @@ from app.pipelines.alerts.lookup import open_lookup
 from app.pipelines.alerts.technique import TechniqueResolver
 from app.pipelines.alerts.techniques.catalogue import shipped_catalogue
 from app.pipelines.alerts.tenant import Incidents
-from app.pipelines.alerts.tickets import event_row
+from app.pipelines.alerts.tickets import TICKET_EVENTS, event_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from app.pipelines.alerts.tenant import Observed, Tenant
     from app.settings import Settings
 
-TICKET_ALERTS = 100  # of a cluster; a person reads no more, and the ids of all are in the row of the cluster
 MOST_KEPT = 20_000  # clusters of a tenant that are shown at the end: some 100 MB at the very most
 
 
@@ -86,7 +85,7 @@ class Kept:
         if self.with_ids:
             self.ids.setdefault(change.cluster_id, []).append(alert.alert.id)
             first = self.first.setdefault(change.cluster_id, [])
-            if len(first) < TICKET_ALERTS:
+            if len(first) < TICKET_EVENTS:
                 first.append(event_row(alert, attack_table()))
         if observed.summary is not None:
             self.summaries.pop(change.cluster_id, None)

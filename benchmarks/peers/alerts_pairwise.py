@@ -22,17 +22,17 @@ from benchmarks.peers.alerts_clustering import commands_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.pipelines.alerts.clusters.record import ClusterRecord, Saying, SayingKey
+    from app.pipelines.alerts.clusters.record import OpenCluster, Saying, SayingKey
 
 
 class AllPairs(Links):
     """Looks through all that may be compared, by the rule as `ClusterConfig` tells it; tests compare with it too."""
 
-    def find(self, kind: Kind, key: SayingKey, own: Saying | None, time: float, regime: Regime) -> list[ClusterRecord]:
+    def find(self, kind: Kind, key: SayingKey, own: Saying | None, time: float, regime: Regime) -> list[OpenCluster]:
         """The clusters that an alert joins: all that it surely belongs to, or the nearest."""
         state, config, affinity = self._state, self._config, self._affinity
         outside = config.outsider if regime and key[0] not in regime else 1.0
-        costs: list[tuple[float, ClusterRecord]] = []
+        costs: list[tuple[float, OpenCluster]] = []
         for saying in [*([own] if own else []), *reversed(state.sayings.values())][: config.candidates]:
             gap = abs(time - saying.last)
             here = saying.dst == key[3]

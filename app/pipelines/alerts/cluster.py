@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.pipelines.alerts.alert import EnrichedAlert
-    from app.pipelines.alerts.clusters.record import ClusterRecord, SayingKey
+    from app.pipelines.alerts.clusters.record import OpenCluster, SayingKey
     from app.pipelines.alerts.clusters.scenes import Scene
 
 __all__ = ["Affinity", "ClusterConfig", "Clusters"]
@@ -138,13 +138,13 @@ class Clusters:
             cluster.told = cluster.alerts
         return ClusterChange(cluster.id, not linked, merged, notable=notable)
 
-    def _recalled(self, scene: Scene, time: float) -> list[ClusterRecord]:
+    def _recalled(self, scene: Scene, time: float) -> list[OpenCluster]:
         """The cluster that a scene was before, if it is open still."""
         found = self._state.scenes.find(scene, time)
         now = None if found is None else self._state.current(found)
         return [] if now is None else [self._state.clusters[now]]
 
-    def _remember(self, scene: Scene, cluster: ClusterRecord, time: float) -> None:
+    def _remember(self, scene: Scene, cluster: OpenCluster, time: float) -> None:
         """Takes note that a scene is this cluster."""
         scenes = self._state.scenes
         before = scenes.seen.get(scene)
@@ -160,7 +160,7 @@ class Clusters:
             self._kinds.put((name, technique), found)
         return found
 
-    def _note(self, cluster: ClusterRecord, saying: Saying, each: EnrichedAlert, stays: bool) -> bool:
+    def _note(self, cluster: OpenCluster, saying: Saying, each: EnrichedAlert, stays: bool) -> bool:
         """Writes an alert into its cluster; whether it has a new technique or entity.
 
         A saying that stays in its cluster brings no new ends: they are listed, or their list is full.

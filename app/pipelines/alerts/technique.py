@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from app.pipelines.alerts.lookups.corrections import Correction
-    from app.pipelines.alerts.techniques.model import TechniqueModel
     from app.settings import Settings
 
 BUNDLE = "technique"
@@ -61,20 +60,8 @@ class Told(Protocol):
 class Predicts(Protocol):
     """What is asked of a model."""
 
-    def predict(self, texts: Sequence[str]) -> Sequence[Told]:
-        """What it says of each text; it does not depend on the texts beside it."""
-
-
-class LeastConfidence:
-    """A model of techniques that answers from another confidence on than its own."""
-
-    def __init__(self, model: TechniqueModel, least: float) -> None:
-        """Takes the model and the confidence, 0 to 1; from 0 on it answers whenever it knows a word of the text."""
-        self._model, self._least = model, least
-
-    def predict(self, texts: Sequence[str]) -> Sequence[Told]:
-        """What the model says of each text."""
-        return self._model.predict(texts, self._least)
+    def predict(self, texts: Sequence[str], threshold: float | None = None, /) -> Sequence[Told]:
+        """What it says of each text; it does not depend on the texts beside it. None is its own threshold."""
 
 
 class TechniqueResolver:
@@ -86,14 +73,24 @@ class TechniqueResolver:
         catalogue: Catalogue | None,
         model: Predicts | None,
         table: AttackTable | None = None,
+        least_confidence: float | None = None,
     ) -> None:
-        """Takes the sources; one that is None is passed over."""
+        """Takes the sources; one that is None is passed over.
+
+        Args:
+            lookup: What analysts said.
+            catalogue: Known rules.
+            model: For texts that neither knows.
+            table: ATT&CK; the shipped one without.
+            least_confidence: From which on the model answers, 0 to 1; None is its own threshold.
+        """
         self._lookup, self._catalogue, self._model = lookup, catalogue, model
         self._table = attack_table() if table is None else table
         self._carried: Recent[tuple[str, ...], Techniques] = Recent(REMEMBERED)
         self._names: Recent[str, Techniques] = Recent(REMEMBERED)
         self._texts: Recent[str, Techniques] = Recent(REMEMBERED)
         self._generation = -1
+        self._least_confidence = least_confidence
 
     @classmethod
     def open(cls, settings: Settings) -> TechniqueResolver:
@@ -107,8 +104,7 @@ class TechniqueResolver:
 
         lookup = open_lookup(settings.lookup_table)
         model = TechniqueModel.load(find_bundle(BUNDLE, settings.technique_run_id, settings.model_location))
-        least = settings.technique_least_confidence
-        return cls(lookup, shipped_catalogue(), model if least is None else LeastConfidence(model, least))
+        return cls(lookup, shipped_catalogue(), model, least_confidence=settings.technique_least_confidence)
 
     def resolve(self, alerts: Sequence[Alert]) -> list[Techniques]:
         """The techniques of each alert; but for corrections, it does not matter which alerts come together.
@@ -205,7 +201,8 @@ class TechniqueResolver:
                 asked.setdefault(text, []).append(place)
         if not asked:
             return
-        for (text, alike), prediction in zip(asked.items(), model.predict(list(asked)), strict=True):
+        predictions = model.predict(list(asked), self._least_confidence)
+        for (text, alike), prediction in zip(asked.items(), predictions, strict=True):
             known = _predicted(prediction)
             for place in alike:
                 told[place] = known

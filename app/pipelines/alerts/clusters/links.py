@@ -17,7 +17,7 @@ from app.pipelines.alerts.clusters.regimes import Regime, likeness
 if TYPE_CHECKING:
     from app.pipelines.alerts.clusters.affinity import Affinity, AlertType
     from app.pipelines.alerts.clusters.config import ClusterConfig
-    from app.pipelines.alerts.clusters.record import ClusterRecord, Saying, SayingKey
+    from app.pipelines.alerts.clusters.record import OpenCluster, Saying, SayingKey
     from app.pipelines.alerts.clusters.state import State
 
 _NOTHING: list[tuple[float, str]] = []
@@ -45,7 +45,7 @@ class Links:
 
     def find(  # noqa: C901, PLR0912, PLR0915 - the innermost loop: a call for each saying would take as long as it does
         self, kind: Kind, key: SayingKey, own: Saying | None, time: float, regime: Regime
-    ) -> list[ClusterRecord]:
+    ) -> list[OpenCluster]:
         """The clusters that an alert links to, each once: all that it is sure of, or the best, or none.
 
         Args:
@@ -67,9 +67,9 @@ class Links:
         least = pace * half if dst in state.said_of else pace  # what a second counts at the least
         reach, seconds = config.reach_s, _SPARE / least if least else math.inf
         in_order = not state.leaps
-        sure: dict[int, ClusterRecord] = {}
-        latest_sure: ClusterRecord | None = None
-        best: ClusterRecord | None = None
+        sure: dict[int, OpenCluster] = {}
+        latest_sure: OpenCluster | None = None
+        best: OpenCluster | None = None
         best_cost = config.delta_s
         within = (best_cost + most) * _SPARE
         far = min(within * seconds, reach)  # the gap from which on no link can be within the cost

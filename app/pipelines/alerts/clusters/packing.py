@@ -9,7 +9,7 @@ import msgspec
 
 from app.errors import CloudError
 from app.pipelines.alerts.clusters.affinity import AlertType
-from app.pipelines.alerts.clusters.record import ClusterRecord, Saying, StepRecord
+from app.pipelines.alerts.clusters.record import OpenCluster, Saying, StepRecord
 from app.pipelines.alerts.packed import packed, unpacked
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _fill(state: State, whole: _State) -> None:
         for place, regime, cluster, last, seconds in whole.scenes
     )
     for each in whole.clusters:
-        record = ClusterRecord(each.id, each.start, each.touched)
+        record = OpenCluster(each.id, each.start, each.touched)
         record.alerts, record.told, record.end, record.merged = each.alerts, each.told, each.end, each.merged
         record.srcs, record.dsts = listed(each.srcs), listed(each.dsts)
         record.entities, record.techniques = listed(each.entities), listed(each.techniques)

@@ -44,7 +44,7 @@ class StepRecord(msgspec.Struct, array_like=True, gc=False):
         return Step(self.technique, self.name, self.src, self.dst, self.start, self.end, self.alerts, self.first_id)
 
 
-class ClusterRecord:
+class OpenCluster:
     """An open cluster.
 
     Attributes:
@@ -106,7 +106,7 @@ class ClusterRecord:
             merged=tuple(self.merged),
         )
 
-    def take(self, other: ClusterRecord, most_listed: int, most_steps: int) -> None:
+    def take(self, other: OpenCluster, most_listed: int, most_steps: int) -> None:
         """Makes another cluster part of this one; the smaller id stays, and its lists come first."""
         first, second = (self, other) if self.id < other.id else (other, self)
         merged = [*first.merged, second.id, *second.merged][:most_listed]
@@ -146,7 +146,7 @@ class Saying:
 
     __slots__ = ("cluster", "dst", "entities", "key", "last", "pace", "regime", "src", "step", "touched", "type")
 
-    def __init__(self, kind: AlertType, key: SayingKey, cluster: ClusterRecord) -> None:
+    def __init__(self, kind: AlertType, key: SayingKey, cluster: OpenCluster) -> None:
         """Starts at no time: the rest is set when it is said."""
         self.type, self.key, self.cluster = kind, key, cluster
         _, _, self.src, self.dst, self.entities = key

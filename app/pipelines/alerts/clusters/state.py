@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from app.pipelines.alerts.clusters.record import ClusterRecord, Saying, SayingKey
+from app.pipelines.alerts.clusters.record import OpenCluster, Saying, SayingKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ class State:
         self.next_id = 1
         self.clock = NEVER
         self.ahead = NEVER
-        self.clusters: OrderedDict[int, ClusterRecord] = OrderedDict()
+        self.clusters: OrderedDict[int, OpenCluster] = OrderedDict()
         self.sayings: OrderedDict[SayingKey, Saying] = OrderedDict()
         self.into: dict[int, int] = {}
         self.said_of: dict[str, int] = {}
@@ -61,9 +61,9 @@ class State:
         else:
             self.clock, self.ahead = min(time, self.ahead), NEVER
 
-    def open(self, time: float) -> ClusterRecord:
+    def open(self, time: float) -> OpenCluster:
         """A new cluster, without an alert."""
-        record = self.clusters[self.next_id] = ClusterRecord(self.next_id, time, self.clock)
+        record = self.clusters[self.next_id] = OpenCluster(self.next_id, time, self.clock)
         self.next_id += 1
         return record
 
@@ -74,7 +74,7 @@ class State:
             cluster_id = into[cluster_id]
         return cluster_id if cluster_id in self.clusters else None
 
-    def merge(self, records: Sequence[ClusterRecord], config: ClusterConfig) -> tuple[ClusterRecord, tuple[int, ...]]:
+    def merge(self, records: Sequence[OpenCluster], config: ClusterConfig) -> tuple[OpenCluster, tuple[int, ...]]:
         """Makes some clusters one; gives it, and the ids that ended.
 
         The record with the most sayings takes the others, so that a saying moves seldom; the smallest id stays.
@@ -134,7 +134,7 @@ class State:
             if not said_of[entity]:
                 del said_of[entity]
 
-    def close(self, record: ClusterRecord) -> None:
+    def close(self, record: OpenCluster) -> None:
         """Forgets a cluster, and its sayings with it."""
         del self.clusters[record.id]
         for ended in record.merged:

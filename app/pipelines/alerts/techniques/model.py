@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from app.inference.bundle import Bundle
-    from app.pipelines.alerts.alert import Alert
 
 WEIGHTS, SETTINGS = "weights.npz", "technique.json"
 ARRAYS = {"words", "runs", "scales", "coefficients", "places"}
@@ -83,10 +82,6 @@ class TechniqueModel:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ModelError(f"{SETTINGS}: {error}") from None
         return cls(read_arrays(bundle.read(WEIGHTS), WEIGHTS, ARRAYS), settings)
-
-    def text_of(self, alert: Alert) -> str:
-        """What the model reads of an alert."""
-        return features.text_of(alert)
 
     def predict(self, texts: Sequence[str], threshold: float | None = None) -> list[Prediction]:
         """The techniques of each text; an answer does not depend on the texts beside it.

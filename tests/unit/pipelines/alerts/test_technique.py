@@ -51,7 +51,7 @@ class WordModel:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def predict(self, texts: Sequence[str]) -> Sequence[Told]:
+    def predict(self, texts: Sequence[str], _threshold: float | None = None, /) -> Sequence[Told]:
         self.asked.append([*texts])
         return [Said(("T1003", "T1059"), (0.9, 0.6), 0.9) if "dump" in text else Said((), (), 0.2) for text in texts]
 

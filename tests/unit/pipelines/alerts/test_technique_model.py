@@ -264,7 +264,6 @@ def test_an_alerts_text_is_its_name_alone_when_it_has_nothing_else() -> None:
 def test_an_alerts_text_has_its_description_product_and_command_line() -> None:
     given_ = {COMMAND_LINE: "reg add", PRODUCT: ["windows", "sysmon"], DESCRIPTION: "A tool"}
     assert text_of(alert("Mimikatz", **given_)) == "Mimikatz\nA tool\nwindows sysmon reg add"
-    assert small().text_of(alert("x", **given_)) == text_of(alert("x", **given_))
 
 
 def test_each_of_an_alerts_texts_is_one_line() -> None:
