@@ -8,10 +8,10 @@ import sys
 from typing import Any
 
 from app import telemetry
+from app.domains.bike import api as bike
 from app.errors import MillraceError
 from app.handlers.api.resolver import ApiResolver
 from app.handlers.invocation import process_settings
-from app.pipelines.bike import api as bike
 from app.runtime_client import take_raw_events
 
 MODULES = (bike,)

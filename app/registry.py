@@ -6,18 +6,18 @@ from app.handlers.registry import Registry
 
 HANDLERS = Registry(
     {
-        "bike-predict": "app.pipelines.bike.api.PredictHandler",
-        "create-cluster": "app.pipelines.alerts.files.handlers.CreateClusterHandler",
-        "create-flow": "app.pipelines.alerts.files.handlers.CreateFlowHandler",
-        "enrich-with-technique": "app.pipelines.alerts.files.handlers.EnrichWithTechniqueHandler",
-        "get-json-from-file": "app.handlers.data_sync.operations.GetJSONFromFileHandler",
-        "process-cluster": "app.pipelines.alerts.files.handlers.ProcessClusterHandler",
-        "process-enriched-with-technique": "app.pipelines.alerts.files.handlers.ProcessEnrichedWithTechniqueHandler",
-        "process-flow": "app.pipelines.alerts.files.handlers.ProcessFlowHandler",
-        "put-json-to-file": "app.handlers.data_sync.operations.PutJSONToFileHandler",
+        "bike-predict": "app.domains.bike.api.PredictHandler",
+        "create-cluster": "app.domains.alerts.files.handlers.CreateClusterHandler",
+        "create-flow": "app.domains.alerts.files.handlers.CreateFlowHandler",
+        "enrich-with-technique": "app.domains.alerts.files.handlers.EnrichWithTechniqueHandler",
+        "get-json-from-file": "app.domains.general.handlers.GetJSONFromFileHandler",
+        "process-cluster": "app.domains.alerts.files.handlers.ProcessClusterHandler",
+        "process-enriched-with-technique": "app.domains.alerts.files.handlers.ProcessEnrichedWithTechniqueHandler",
+        "process-flow": "app.domains.alerts.files.handlers.ProcessFlowHandler",
+        "put-json-to-file": "app.domains.general.handlers.PutJSONToFileHandler",
         "router": "app.router_function.RouterHandler",
         "stream": "app.lambda_function.StreamHandler",
-        "update-lookup-table": "app.pipelines.alerts.files.handlers.UpdateLookupTableHandler",
+        "update-lookup-table": "app.domains.alerts.files.handlers.UpdateLookupTableHandler",
     }
 )
 """By short name; each is imported when it is asked for, so that one does not pay for another."""

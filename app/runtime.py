@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from app import telemetry
-from app.pipelines.alerts.roles import ALERT_ROLES, TECHNIQUE_ROLES
+from app.domains.alerts.roles import ALERT_ROLES, TECHNIQUE_ROLES
 from app.settings import DEFAULT_ROLE, Settings, read_settings
 from app.stream.runtime import Measure, Opener, Runtime, check_roles
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 def _open_bike(settings: Settings) -> Pipeline[Any]:
-    from app.pipelines.bike.pipeline import BikePipeline  # noqa: PLC0415 - one pipeline does not pay for another
+    from app.domains.bike.pipeline import BikePipeline  # noqa: PLC0415 - one pipeline does not pay for another
 
     return BikePipeline.open(settings)
 
 
 def _open_model(settings: Settings) -> Pipeline[Any]:
-    from app.pipelines.model.pipeline import ModelPipeline  # noqa: PLC0415 - the same
+    from app.domains.model.pipeline import ModelPipeline  # noqa: PLC0415 - the same
 
     return ModelPipeline.open(settings)
 
 
 def _open_alerts(settings: Settings) -> StatefulPipeline[Any]:
-    from app.pipelines.alerts.pipeline import AlertPipeline  # noqa: PLC0415 - the same
+    from app.domains.alerts.pipeline import AlertPipeline  # noqa: PLC0415 - the same
 
     return AlertPipeline.open(settings)
 
 
 def _open_alerts_technique(settings: Settings) -> Pipeline[Any]:
-    from app.pipelines.alerts.pipeline import TechniquePipeline  # noqa: PLC0415 - the same
+    from app.domains.alerts.pipeline import TechniquePipeline  # noqa: PLC0415 - the same
 
     return TechniquePipeline.open(settings)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.pipelines.alerts.alert import PORT, USER, Alert
+from app.domains.alerts.alert import PORT, USER, Alert
 from app.stream.testing import event_of
 from benchmarks.alerts_contract import DIFFERENT, MIX, SCANNER, TENANT
 from benchmarks.alerts_texts import titles
@@ -107,7 +107,7 @@ def _different() -> Iterator[Alert]:
 
 
 def _recorded(data: Path) -> Iterator[Alert]:
-    from app.pipelines.alerts.ait_ads import read_scenario  # noqa: PLC0415 - only with the data set
+    from app.domains.alerts.ait_ads import read_scenario  # noqa: PLC0415 - only with the data set
 
     number, now = 0, _START_S
     while True:

@@ -14,11 +14,11 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from app.pipelines.alerts import pipeline
-from app.pipelines.alerts.cluster import Clusters
-from app.pipelines.alerts.flow import Flows
-from app.pipelines.alerts.technique import TechniqueResolver
-from app.pipelines.alerts.tenant import Incidents, Tenant
+from app.domains.alerts import pipeline
+from app.domains.alerts.cluster import Clusters
+from app.domains.alerts.flow import Flows
+from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.tenant import Incidents, Tenant
 from app.stream import processor, runtime
 from app.stream.aggregation_rows import Splitter
 from app.stream.placement import Placement

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.pipelines.alerts.techniques.catalogue import TABLE, Rules, shipped_catalogue, title_key
-from app.pipelines.alerts.text import fold
+from app.domains.alerts.techniques.catalogue import TABLE, Rules, shipped_catalogue, title_key
+from app.domains.alerts.text import fold
 from benchmarks.alerts_contract import FOLDED, KNOWN, MOSTLY_KNOWN, NEW, STRANGE
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
+from app.domains.bike.synthetic import synthetic_rows
 from app.inference.bundle import write_bundle
-from app.inference.importing.trees import trees_to_onnx
 from app.inference.manifest import Field, Manifest, Target
-from app.pipelines.bike.synthetic import synthetic_rows
 from app.storage.objects import FolderObjects
 from benchmarks.contract import FEATURES, MODEL_NAME, VERSION
+from model.importing.trees import trees_to_onnx
 
 if TYPE_CHECKING:
     from pathlib import Path

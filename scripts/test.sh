@@ -55,7 +55,7 @@ run_stage() {
     properties) python -m pytest -q tests/properties ;;
     integration) python -m pytest -q tests/integration ;;
     --localstack)
-      if python -m app.cloud.localstack; then # says which version on which Python
+      if python -m devtools.cloud.localstack; then # says which version on which Python
         python -m pytest -q --localstack tests/integration
       else
         skip localstack "it cannot be installed here"

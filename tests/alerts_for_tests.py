@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.pipelines.alerts.pipeline import AlertPipeline, TechniquePipeline
-from app.pipelines.alerts.technique import TechniqueResolver
-from app.pipelines.alerts.techniques.catalogue import shipped_catalogue
-from app.pipelines.alerts.tenant import Incidents
+from app.domains.alerts.pipeline import AlertPipeline, TechniquePipeline
+from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.techniques.catalogue import shipped_catalogue
+from app.domains.alerts.tenant import Incidents
 from app.settings import Settings
 from app.storage.state import MemoryState
 from tests.spine import Spine

@@ -9,7 +9,7 @@ from app.errors import CloudError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from app.pipelines.alerts.lookups.corrections import Correction
+    from app.domains.alerts.lookups.corrections import Correction
 
 NOW = 1_700_000_000.0
 

@@ -10,10 +10,10 @@ import pytest
 from localstack_client.session import Session
 
 from app import aws
-from app.cloud import supervisor
-from app.cloud.process import free_ports
-from app.cloud.state import state_dir
 from app.stream.shards import create_stream
+from devtools.cloud import supervisor
+from devtools.cloud.process import free_ports
+from devtools.cloud.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from app.pipelines.alerts.attack import attack_table
-from app.pipelines.alerts.incidents import ClusterSummary, Step
+from app.domains.alerts.attack import attack_table
+from app.domains.alerts.incidents import ClusterSummary, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

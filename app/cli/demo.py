@@ -23,8 +23,8 @@ from app import aws
 from app.cli.examples import INPUT_STREAM, OUTPUT_STREAM
 from app.cli.feeding import feed_stream
 from app.cli.records import bike_record
+from app.domains.bike.synthetic import synthetic_rows
 from app.errors import SettingsError
-from app.pipelines.bike.synthetic import synthetic_rows
 from app.runtime import open_runtime
 from app.settings import Settings
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
@@ -76,7 +76,7 @@ def demo(data: Data = None, rows: Rows = None, alerts: OfAlerts = False, alerts_
     """
     console = Console(soft_wrap=True)
     if alerts:
-        from app.cli.alerts_demo import show_incidents  # noqa: PLC0415 - the other demo does without it
+        from app.domains.alerts.cli.demo import show_incidents  # noqa: PLC0415 - the other demo does without it
 
         with _own_cloud(console) as (_, folder):
             adds_up = show_incidents(console, alerts_data, rows, folder / "alerts-state")
@@ -148,9 +148,9 @@ def _own_cloud(console: Console) -> Iterator[tuple[str, Path]]:
     Gives its URL, and a folder that goes away with it: the only one a demo has, made before anything is said, so that
     Ctrl-C finds none half made.
     """
-    from app.cloud import supervisor  # noqa: PLC0415 - the image does without the local cloud
-    from app.cloud.process import free_ports  # noqa: PLC0415
-    from app.cloud.state import state_dir  # noqa: PLC0415
+    from devtools.cloud import supervisor  # noqa: PLC0415 - the image does without the local cloud
+    from devtools.cloud.process import free_ports  # noqa: PLC0415
+    from devtools.cloud.state import state_dir  # noqa: PLC0415
 
     [port] = free_ports(1)
     before = dict(os.environ)

@@ -72,7 +72,7 @@ def import_one(
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # importing needs no network but the tracking server's
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        from app.inference.importing.run import Wanted, import_model  # noqa: PLC0415 - heavy, and not everywhere
+        from model.importing.run import Wanted, import_model  # noqa: PLC0415 - heavy, and not everywhere
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"{error.name} is missing: run `./scripts/import_model.sh …`, which installs what importing needs, "

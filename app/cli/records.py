@@ -17,8 +17,8 @@ from rich.progress import Progress
 
 from app.cli.examples import ALERT_PIPELINES, ALERT_STREAM, INPUT_STREAM, OUTPUT_STREAM, RECORD
 from app.cli.feeding import feed_aggregates, feed_stream
+from app.domains.bike.synthetic import synthetic_rows
 from app.errors import EventError, LocationError
-from app.pipelines.bike.synthetic import synthetic_rows
 from app.storage.tables import create_state_table
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.aggregation_writer import AGGREGATE_BYTES
@@ -100,7 +100,7 @@ def feed(
     stream = stream or (ALERT_STREAM if alerts else INPUT_STREAM)
     total: int | None
     if alerts:
-        from app.cli.alerts_feeding import alert_records  # noqa: PLC0415 - no other command pays for its formats
+        from app.domains.alerts.cli.feeding import alert_records  # noqa: PLC0415 - no other command pays for its formats
 
         records, total = alert_records(lines, count, endless=rate is not None, key=key)
     else:

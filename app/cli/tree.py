@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import alerts, bench, demo, doctor, handlers, mapping, model, quarantine, records, run
+from app.cli import bench, demo, doctor, handlers, mapping, model, quarantine, records, run
+from app.domains.alerts.cli import app as alerts
 
 
 def command_tree() -> typer.Typer:
@@ -20,7 +21,7 @@ def command_tree() -> typer.Typer:
     for module in (run, handlers, mapping, records, alerts, quarantine, demo, model, doctor, bench):
         module.register(cli)
     try:
-        from app.cloud.cli import app as cloud  # noqa: PLC0415 - the image does without the local cloud
+        from devtools.cloud.cli import app as cloud  # noqa: PLC0415 - the image does without the local cloud
     except ModuleNotFoundError:
         return cli
     cli.add_typer(cloud, name="cloud")

@@ -8,15 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.pipelines.alerts.alert import EnrichedAlert
-from app.pipelines.alerts.technique import TechniqueResolver
+from app.domains.alerts.alert import EnrichedAlert
+from app.domains.alerts.technique import TechniqueResolver
 from app.settings import read_settings
 from benchmarks.alerts_made import made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.pipelines.alerts.incidents import ClusterChange
+    from app.domains.alerts.incidents import ClusterChange
 
 
 class Adds(Protocol):

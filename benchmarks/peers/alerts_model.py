@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from app.domains.alerts.technique import BUNDLE
+from app.domains.alerts.techniques.model import ARRAYS, WEIGHTS, TechniqueModel
 from app.inference.bundle import find_bundle
 from app.inference.models import read_arrays
-from app.pipelines.alerts.technique import BUNDLE
-from app.pipelines.alerts.techniques.model import ARRAYS, WEIGHTS, TechniqueModel
 from app.settings import read_settings
 from benchmarks.peers.alerts_telling import commands_of
 

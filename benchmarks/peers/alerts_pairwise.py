@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.pipelines.alerts.cluster import ClusterConfig, Clusters
-from app.pipelines.alerts.clusters.links import Kind, Links
-from app.pipelines.alerts.clusters.regimes import Regime, likeness
-from app.pipelines.alerts.tenant import Incidents
+from app.domains.alerts.cluster import ClusterConfig, Clusters
+from app.domains.alerts.clusters.links import Kind, Links
+from app.domains.alerts.clusters.regimes import Regime, likeness
+from app.domains.alerts.tenant import Incidents
 from app.settings import read_settings
 from benchmarks.peers.alerts_clustering import commands_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.pipelines.alerts.clusters.record import OpenCluster, Saying, SayingKey
+    from app.domains.alerts.clusters.record import OpenCluster, Saying, SayingKey
 
 
 class AllPairs(Links):

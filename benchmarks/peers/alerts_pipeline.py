@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.pipelines.alerts.roles import ALERT_ROLES
+from app.domains.alerts.roles import ALERT_ROLES
 from app.runtime import PIPELINES
 from app.settings import read_settings
 from app.storage.state import MemoryState
@@ -30,7 +30,7 @@ from benchmarks.worker import memory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from app.pipelines.alerts.alert import Alert
+    from app.domains.alerts.alert import Alert
 
 
 def open_peer(_folder: Path) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from app.pipelines.alerts.alert import Alert
-from app.pipelines.alerts.technique import TechniqueResolver
+from app.domains.alerts.alert import Alert
+from app.domains.alerts.technique import TechniqueResolver
 from app.settings import read_settings
 from benchmarks.peers.alerts_telling import commands_of
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.pipelines.bike import pipeline
-from app.pipelines.bike.model import BikeModel
+from app.domains.bike import pipeline
+from app.domains.bike.model import BikeModel
 from benchmarks.contract import Context, Peer
 from benchmarks.peers.api_model import Model
 

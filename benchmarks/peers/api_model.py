@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.domains.bike.features import Columns
+from app.domains.bike.model import BikeModel
 from app.inference.bundle import find_bundle
-from app.pipelines.bike.features import Columns
-from app.pipelines.bike.model import BikeModel
 from benchmarks.contract import Peer
 
 if TYPE_CHECKING:

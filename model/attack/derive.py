@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from app.domains.alerts.attack import TABLE, AttackTable, Tactic, Technique
 from app.errors import LocationError, MillraceError
-from app.pipelines.alerts.attack import TABLE, AttackTable, Tactic, Technique
 from app.storage.location import read_location, write_location
 
 NOTICE = (

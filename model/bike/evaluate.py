@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.pipelines.bike.features import DAY_TYPES, WEATHER, Columns, timed_features
+from app.domains.bike.features import DAY_TYPES, WEATHER, Columns, timed_features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from app.domains.bike.model import BikeModel
     from app.inference.models import ColumnModel
-    from app.pipelines.bike.model import BikeModel
     from model.bike.fit import Fitted, Floats
     from model.bike.table import Table
 

@@ -18,8 +18,8 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import PoissonRegressor
 
-from app.pipelines.bike.features import DAY_TYPES, REQUIRED, TERMS, WORKING_DAY_TYPES, Columns, Timed, timed_features
-from app.pipelines.bike.model import LIMITED, Tables, slot
+from app.domains.bike.features import DAY_TYPES, REQUIRED, TERMS, WORKING_DAY_TYPES, Columns, Timed, timed_features
+from app.domains.bike.model import LIMITED, Tables, slot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.domains.bike.features import WEATHER, Columns
 from app.errors import SettingsError
-from app.pipelines.bike.features import WEATHER, Columns
 
 if TYPE_CHECKING:
     from pathlib import Path

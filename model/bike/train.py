@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from app.domains.bike.features import REQUIRED, TREE_FEATURES, WEATHER
+from app.domains.bike.model import FALLBACK, RATIO, TABLES, BikeModel
 from app.errors import CloudError, SettingsError
 from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest
 from app.inference.models import OnnxModel
-from app.pipelines.bike.features import REQUIRED, TREE_FEATURES, WEATHER
-from app.pipelines.bike.model import FALLBACK, RATIO, TABLES, BikeModel
 from app.storage.objects import FolderObjects
 from model.bike.table import Table, read_table
 from model.command import run_command
@@ -109,7 +109,7 @@ def _learn(mlflow: Any, run_id: str, past: Table, future: Table, out: Path) -> N
 
 def _export(fitted: Fitted) -> dict[str, bytes]:
     """The model as data-only files."""
-    from app.inference.importing.trees import trees_to_onnx  # noqa: PLC0415 - imports the training packages
+    from model.importing.trees import trees_to_onnx  # noqa: PLC0415 - imports the training packages
 
     tables = io.BytesIO()
     np.savez(tables, **{name: getattr(fitted.tables, name) for name in fitted.tables.__slots__})

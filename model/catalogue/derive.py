@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from app.domains.alerts.attack import AttackTable, attack_table, parent_of
+from app.domains.alerts.techniques.catalogue import TABLE, Answer, Rule, Rules, Source, key_of_title
 from app.errors import LocationError, MillraceError
-from app.pipelines.alerts.attack import AttackTable, attack_table, parent_of
-from app.pipelines.alerts.techniques.catalogue import TABLE, Answer, Rule, Rules, Source, key_of_title
 from app.storage.location import read_location, write_location
 
 if TYPE_CHECKING:

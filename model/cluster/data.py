@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
-from app.pipelines.alerts.ait_ads import NOISE, SHORT, read_rows
-from app.pipelines.alerts.alert import HOST, Alert, EnrichedAlert, Techniques
+from app.domains.alerts.ait_ads import NOISE, SHORT, read_rows
+from app.domains.alerts.alert import HOST, Alert, EnrichedAlert, Techniques
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

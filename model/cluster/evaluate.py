@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.domains.alerts.cluster import ClusterConfig, Clusters
+from app.domains.alerts.clusters.affinity import Affinity
 from app.inference.bundle import find_bundle
-from app.pipelines.alerts.cluster import ClusterConfig, Clusters
-from app.pipelines.alerts.clusters.affinity import Affinity
 from model.cluster.data import alerts_of, read_runs, units_of
 from model.cluster.measures import Agreement, Rates, agreement, area, instance_rates, mean_rates
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from app.pipelines.alerts.alert import EnrichedAlert
+    from app.domains.alerts.alert import EnrichedAlert
     from model.cluster.data import Columns, Units
     from model.cluster.measures import Ints
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.pipelines.alerts.text import fold
+from app.domains.alerts.text import fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

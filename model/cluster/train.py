@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.domains.alerts.clusters.affinity import Affinity, learned_bytes
 from app.errors import CloudError, LocationError, SettingsError
 from app.inference.bundle import Bundle, write_bundle
 from app.inference.manifest import Field, Manifest
-from app.pipelines.alerts.clusters.affinity import Affinity, learned_bytes
 from app.storage.objects import FolderObjects
 from model.cluster.card import card_text
 from model.cluster.data import TRAINING, VALIDATION, read_scenario

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.attack import AttackTable
+    from app.domains.alerts.attack import AttackTable
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from app.domains.alerts.attack import attack_table
 from app.errors import SettingsError
-from app.pipelines.alerts.attack import attack_table
 from model.flow.corpus import FlowPairs, read_corpus
 from model.flow.train import fit
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from app.pipelines.alerts.attack import AttackTable
+    from app.domains.alerts.attack import AttackTable
 
 CORPUS = "attack_flow_corpus_graphs.json"
 MEAN_GAP_S = 600.0  # between an action and the next

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from app.pipelines.alerts.attack import attack_table, parent_of
-from app.pipelines.alerts.flows.order import ORDER, TechniqueOrder
+from app.domains.alerts.attack import attack_table, parent_of
+from app.domains.alerts.flows.order import ORDER, TechniqueOrder
 from model.flow.corpus import FlowPairs, read_corpus
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from app.pipelines.alerts.attack import AttackTable
+    from app.domains.alerts.attack import AttackTable
 
 NOTICE = (
     "Learned from the Attack Flow corpus of the Center for Threat-Informed Defense, "

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from app.pipelines.alerts.attack import parent_of
-from app.pipelines.alerts.techniques.deciding import Settings
-from app.pipelines.alerts.techniques.model import TechniqueModel
+from app.domains.alerts.attack import parent_of
+from app.domains.alerts.techniques.deciding import Settings
+from app.domains.alerts.techniques.model import TechniqueModel
 from model.technique.data import SIGMA
 from model.technique.fit import fit
 from model.technique.measure import Seen, is_right

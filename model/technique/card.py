@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from app.pipelines.alerts.techniques.features import LONGEST_RUN, SHORTEST_RUN
+from app.domains.alerts.techniques.features import LONGEST_RUN, SHORTEST_RUN
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.techniques.deciding import Settings
+    from app.domains.alerts.techniques.deciding import Settings
     from model.technique.fit import Corpus, Options
     from model.technique.measure import Score
 

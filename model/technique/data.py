@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - read at run time by the command lines that import this
 from typing import Any
 
+from app.domains.alerts.attack import attack_table, parent_of
 from app.errors import SettingsError
-from app.pipelines.alerts.attack import attack_table, parent_of
 
 RULES = "detection_rules.jsonl.gz"
 EXAMPLES = "attack_v18.1_procedure_examples.jsonl.gz"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from app.domains.alerts.techniques.model import TechniqueModel
 from app.inference.bundle import find_bundle
 from app.inference.manifest import MANIFEST
-from app.pipelines.alerts.techniques.model import TechniqueModel
 from model.technique.calibrate import calibrate, served, unseen
 from model.technique.data import SIGMA, read_samples
 from model.technique.export import YEARS
@@ -27,7 +27,7 @@ from model.technique.tram import FOLDS as REPORT_FOLDS
 from model.technique.tram import report_f1
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.techniques.deciding import Settings
+    from app.domains.alerts.techniques.deciding import Settings
 
 FOLDS = 5
 AIMS = {"random": 0.66, "time": 0.50, "tram": 0.72, "precision": 0.80, "texts_a_second": 20_000}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from app.domains.alerts.techniques.model import SETTINGS, WEIGHTS
 from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest
-from app.pipelines.alerts.techniques.model import SETTINGS, WEIGHTS
 from app.storage.objects import FolderObjects
 from model.technique.calibrate import calibrate, served, unseen
 from model.technique.card import ATTRIBUTION, card_text

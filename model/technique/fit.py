@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import linalg, sparse
 
-from app.pipelines.alerts.techniques.features import pairs_of, parts_of, runs_of, views_of, words_of
+from app.domains.alerts.techniques.features import pairs_of, parts_of, runs_of, views_of, words_of
 from model.technique.data import EXAMPLES_SOURCE
 
 if TYPE_CHECKING:

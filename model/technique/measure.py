@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from app.pipelines.alerts.attack import parent_of
-from app.pipelines.alerts.techniques.deciding import Decider
+from app.domains.alerts.attack import parent_of
+from app.domains.alerts.techniques.deciding import Decider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from app.pipelines.alerts.techniques.deciding import Settings
+    from app.domains.alerts.techniques.deciding import Settings
 
 PARENT_CREDIT = 0.75
 SPLITS = ("title", "title description", "full")

@@ -13,7 +13,7 @@ from tests.image.containers import Docker, Function
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from app.cloud import supervisor
+    from devtools.cloud import supervisor
 
 __all__ = ["cloud", "cloud_folder", "new_stream", "running_cloud", "use_localstack"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.cloud.process import free_ports
+from devtools.cloud.process import free_ports
 from scripts.test_docker import invoke
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.image.containers import Docker, Function
 
-GET_JSON = "app.handlers.data_sync.operations.GetJSONFromFileHandler"
+GET_JSON = "app.domains.general.handlers.GetJSONFromFileHandler"
 RIDE = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 123}
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.cloud.process import free_ports
 from app.stream.event import read_event
+from devtools.cloud.process import free_ports
 from scripts.test_docker import EVENT_BYTES, InvokeError, invoke, seed_event
 from tests.image.containers import ROOT
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.cloud.process import free_ports
+from devtools.cloud.process import free_ports
 from tests.image.containers import ROOT, listens, wait_for
 
 if TYPE_CHECKING:

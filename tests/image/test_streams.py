@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import aws
-from app.cloud.process import free_ports
 from app.stream.shards import StartingPosition, read_stream
+from devtools.cloud.process import free_ports
 from scripts.test_docker import invoke, seed_event
 from tests.image.containers import ROOT, wait_for
 

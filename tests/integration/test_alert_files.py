@@ -11,18 +11,18 @@ import msgspec
 import pytest
 
 from app import aws
+from app.domains.alerts.files import handlers, workshop
+from app.domains.alerts.files.bucket import open_bucket
+from app.domains.alerts.files.events import alert_files_handler
+from app.domains.alerts.files.opening import Opening
+from app.domains.alerts.lookups.table import PARTITION_KEY
 from app.errors import CloudError, LocationError, RequestError, SettingsError, UnacknowledgedError
 from app.handlers.invocation import process_settings
-from app.pipelines.alerts.files import handlers, workshop
-from app.pipelines.alerts.files.bucket import open_bucket
-from app.pipelines.alerts.files.events import alert_files_handler
-from app.pipelines.alerts.files.opening import Opening
-from app.pipelines.alerts.lookups.table import PARTITION_KEY
 from tests.handlers_for_tests import LambdaContext
-from tests.unit.pipelines.alerts.files.files_for_tests import SmallResolver, alert, small_jobs
+from tests.unit.domains.alerts.files.files_for_tests import SmallResolver, alert, small_jobs
 
 if TYPE_CHECKING:
-    from app.cloud.supervisor import Cloud
+    from devtools.cloud.supervisor import Cloud
 
 pytestmark = pytest.mark.cloud
 _numbers = itertools.count()

@@ -11,16 +11,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from app import aws
+from app.domains.alerts.alert import Alert, Techniques
+from app.domains.alerts.lookup import REFRESH_S, LookupTable, open_lookup, update, update_from_csv
+from app.domains.alerts.lookups.corrections import Correction, Report
+from app.domains.alerts.lookups.table import COUNTERS, PARTITION_KEY, DynamoDbCorrections, digest
+from app.domains.alerts.technique import TechniqueResolver
 from app.errors import CloudError
-from app.pipelines.alerts.alert import Alert, Techniques
-from app.pipelines.alerts.lookup import REFRESH_S, LookupTable, open_lookup, update, update_from_csv
-from app.pipelines.alerts.lookups.corrections import Correction, Report
-from app.pipelines.alerts.lookups.table import COUNTERS, PARTITION_KEY, DynamoDbCorrections, digest
-from app.pipelines.alerts.technique import TechniqueResolver
 from tests.alerts_lookup_for_tests import NOW, HandClock
 
 if TYPE_CHECKING:
-    from app.cloud.supervisor import Cloud
+    from devtools.cloud.supervisor import Cloud
 
 pytestmark = pytest.mark.cloud
 _numbers = itertools.count()

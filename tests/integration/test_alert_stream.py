@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import aws
-from app.pipelines.alerts.pipeline import AlertPipeline, TechniquePipeline
+from app.domains.alerts.pipeline import AlertPipeline, TechniquePipeline
 from app.settings import Settings
 from app.storage.objects import FolderObjects
 from app.storage.spilling import SpillingState

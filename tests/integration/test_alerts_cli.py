@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from app import aws
-from app.pipelines.alerts.synthetic import SAMPLE_ALERTS, synthetic_alerts
+from app.domains.alerts.synthetic import SAMPLE_ALERTS, synthetic_alerts
 from app.stream.shards import StartingPosition, read_stream
 from tests.integration.test_cli import MILLRACE, ROOT, run, start
 

@@ -140,7 +140,7 @@ def test_invoke_calls_any_handler(tmp_path: Path) -> None:
     assert json.loads(put.stdout) == where
     got = run("invoke", "get-json-from-file", "-e", json.dumps(where)).stdout
     assert got == f'{{\n  "content": {{\n    "b": "ä",\n    "a": {2**70}\n  }}\n}}\n'  # as it is, for a person
-    dotted = "app.handlers.data_sync.operations.GetJSONFromFileHandler"
+    dotted = "app.domains.general.handlers.GetJSONFromFileHandler"
     out = tmp_path / "out.json"
     assert run("invoke", dotted, "-e", json.dumps(where), "-o", str(out)).stdout == ""
     assert out.read_text() == f'{{"content": {{"a": {2**70}, "b": "ä"}}}}'  # as handle-lambda-request writes it

@@ -24,10 +24,10 @@ import pytest
 from botocore.session import get_session
 from localstack_client.session import Session
 
-from app.cloud import node, services, supervisor
-from app.cloud.process import free_ports, spawn
-from app.cloud.state import Process, State, read_state, state_dir, write_state
 from app.errors import CloudError
+from devtools.cloud import node, services, supervisor
+from devtools.cloud.process import free_ports, spawn
+from devtools.cloud.state import Process, State, read_state, state_dir, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -325,7 +325,7 @@ def test_what_cannot_start_leaves_nothing_behind(
         return process
 
     broken = services.Service("aws", other, [sys.executable, "-c", "raise SystemExit('no')"], {}, "/")
-    monkeypatch.setattr("app.cloud.supervisor.spawn", remembered)
+    monkeypatch.setattr("devtools.cloud.supervisor.spawn", remembered)
     monkeypatch.setattr(services, "aws", lambda *_: broken)
     with pytest.raises(CloudError, match=r"^aws ended before it was ready: see .*aws\.log$"):
         up(other)

@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(sys.executable).parent / "handle-lambda-request"
-GET_JSON = "app.handlers.data_sync.operations.GetJSONFromFileHandler"
+GET_JSON = "app.domains.general.handlers.GetJSONFromFileHandler"
 
 # The four examples of the seed document, but for the module's path.
 WITH_JSON = """\
-handle-lambda-request --handler-qualified-name app.handlers.data_sync.operations.GetJSONFromFileHandler --payload \
+handle-lambda-request --handler-qualified-name app.domains.general.handlers.GetJSONFromFileHandler --payload \
 '{"path": "/path/to/file.json"}' --response-location /tmp/response.json
 """
 WITH_A_FILE = """\
-handle-lambda-request --handler-qualified-name app.handlers.data_sync.operations.GetJSONFromFileHandler --payload-file \
+handle-lambda-request --handler-qualified-name app.domains.general.handlers.GetJSONFromFileHandler --payload-file \
 /path/to/payload.json --response-location /tmp/response.json
 """
 WITH_S3 = """\
-handle-lambda-request --handler-qualified-name app.handlers.data_sync.operations.GetJSONFromFileHandler --payload-file \
+handle-lambda-request --handler-qualified-name app.domains.general.handlers.GetJSONFromFileHandler --payload-file \
 s3://bucket/key/payload.json --response-location s3://bucket/key/response.json
 """
 WITH_THE_ENVIRONMENT = """\
 AWS_LAMBDA_EVENT_PAYLOAD='{"path": "/path/to/file.json"}'
 AWS_LAMBDA_EVENT_RESPONSE_LOCATION='/tmp/response.json'
-handle-lambda-request --handler-qualified-name app.handlers.data_sync.operations.GetJSONFromFileHandler
+handle-lambda-request --handler-qualified-name app.domains.general.handlers.GetJSONFromFileHandler
 """
 
 HANDLERS = '''

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from app import aws
 from app.cli.tree import command_tree
+from app.domains.model.pipeline import ModelPipeline
 from app.errors import DigestMismatchError
 from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest, Target
-from app.pipelines.model.pipeline import ModelPipeline
 from app.settings import Settings
 from app.storage.objects import open_objects
 from tests.spine import Spine

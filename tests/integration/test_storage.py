@@ -18,7 +18,7 @@ from tests.handlers_for_tests import Parcel, WeighParcelHandler
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.cloud.supervisor import Cloud
+    from devtools.cloud.supervisor import Cloud
 
 pytestmark = pytest.mark.cloud
 _numbers = itertools.count()

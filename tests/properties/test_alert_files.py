@@ -10,13 +10,13 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.pipelines.alerts.files import enrich, layout
-from app.pipelines.alerts.files.driver import do_step, run_file
-from app.pipelines.alerts.files.encoding import Encoder, code_of, node_columns, node_rows
-from app.pipelines.alerts.files.head import load_head, state_key
-from app.pipelines.alerts.files.scanner import BrokenJsonError, Scanner
+from app.domains.alerts.files import enrich, layout
+from app.domains.alerts.files.driver import do_step, run_file
+from app.domains.alerts.files.encoding import Encoder, code_of, node_columns, node_rows
+from app.domains.alerts.files.head import load_head, state_key
+from app.domains.alerts.files.scanner import BrokenJsonError, Scanner
 from app.storage.state import MemoryState
-from tests.unit.pipelines.alerts.files.files_for_tests import (
+from tests.unit.domains.alerts.files.files_for_tests import (
     Crash,
     Faulty,
     FaultyBucket,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from app.pipelines.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
-from app.pipelines.alerts.formats import (
+from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
+from app.domains.alerts.formats import (
     FORMATS,
     format_of,
     read_alert,
@@ -19,8 +19,8 @@ from app.pipelines.alerts.formats import (
     read_document,
     read_techniques_carried,
 )
-from app.pipelines.alerts.formats.recognise import _LINES, _OBJECTS
-from tests.unit.pipelines.alerts.formats.examples import CEF_LINE, EXAMPLES, SNORT, TIME
+from app.domains.alerts.formats.recognise import _LINES, _OBJECTS
+from tests.unit.domains.alerts.formats.examples import CEF_LINE, EXAMPLES, SNORT, TIME
 
 REASONS = frozenset(
     (

@@ -9,13 +9,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.pipelines.alerts.alert import Alert, EnrichedAlert, Techniques
-from app.pipelines.alerts.cluster import ClusterConfig, Clusters
-from app.pipelines.alerts.clusters.affinity import Affinity
+from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
+from app.domains.alerts.cluster import ClusterConfig, Clusters
+from app.domains.alerts.clusters.affinity import Affinity
 from benchmarks.peers.alerts_pairwise import AllPairs
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.incidents import ClusterChange
+    from app.domains.alerts.incidents import ClusterChange
 
 NAMES = ["port scan", "login failed", "beacon to server", "port scan 10.0.0.1", "new"]
 AFFINITY = Affinity(NAMES[:3], np.array([[1.0, 0.9, 0.1], [0.9, 1.0, 0.0], [0.1, 0.0, 1.0]]), [2_000.0, 30.0, 0.5])

@@ -9,14 +9,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.pipelines.alerts.flow import FlowConfig, Flows, build_flows
-from app.pipelines.alerts.flows.order import technique_order
-from app.pipelines.alerts.flows.stix import bundle_of
-from app.pipelines.alerts.flows.stix_check import check_bundle
+from app.domains.alerts.flow import FlowConfig, Flows, build_flows
+from app.domains.alerts.flows.order import technique_order
+from app.domains.alerts.flows.stix import bundle_of
+from app.domains.alerts.flows.stix_check import check_bundle
 from tests.flows_for_tests import TABLE, clusters_of, histories_of, last_told
 
 if TYPE_CHECKING:
-    from app.pipelines.alerts.incidents import ClusterSummary, Flow
+    from app.domains.alerts.incidents import ClusterSummary, Flow
 
 DAYS_S = 20 * 86_400
 

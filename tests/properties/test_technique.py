@@ -10,22 +10,22 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.pipelines.alerts.alert import RULE_ID, Alert, Techniques
-from app.pipelines.alerts.attack import TECHNIQUE_ID, attack_table
-from app.pipelines.alerts.lookup import LookupTable, update, update_from_csv
-from app.pipelines.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, checked
-from app.pipelines.alerts.lookups.csv_rows import read_corrections, write_corrections
-from app.pipelines.alerts.recent import Recent
-from app.pipelines.alerts.technique import TechniqueResolver
-from app.pipelines.alerts.techniques.catalogue import Catalogue
-from app.pipelines.alerts.text import fold
+from app.domains.alerts.alert import RULE_ID, Alert, Techniques
+from app.domains.alerts.attack import TECHNIQUE_ID, attack_table
+from app.domains.alerts.lookup import LookupTable, update, update_from_csv
+from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, checked
+from app.domains.alerts.lookups.csv_rows import read_corrections, write_corrections
+from app.domains.alerts.recent import Recent
+from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.techniques.catalogue import Catalogue
+from app.domains.alerts.text import fold
 from model.catalogue.derive import Row, derive
 from tests.alerts_lookup_for_tests import NOW, HandClock, MemoryCorrections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.pipelines.alerts.technique import Told
+    from app.domains.alerts.technique import Told
 
 pieces = st.sampled_from(
     [

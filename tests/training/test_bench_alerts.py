@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.pipelines.alerts.techniques.catalogue import shipped_catalogue
-from app.pipelines.alerts.text import fold
+from app.domains.alerts.techniques.catalogue import shipped_catalogue
+from app.domains.alerts.text import fold
 from benchmarks.alerts_contract import (
     CLUSTER,
     DIFFERENT,

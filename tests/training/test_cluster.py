@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from app.domains.alerts.cluster import ClusterConfig
+from app.domains.alerts.clusters.affinity import Affinity, AlertType, learned_bytes
 from app.errors import LocationError, SettingsError
-from app.pipelines.alerts.cluster import ClusterConfig
-from app.pipelines.alerts.clusters.affinity import Affinity, AlertType, learned_bytes
 from model.cluster.data import NO_ATTACK, Columns, combine, read_runs, read_scenario, units_of
 from model.cluster.evaluate import engine_clusters, evaluate, gap_clusters, print_report
 from model.cluster.fit import count_together, fit

@@ -42,11 +42,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 from sklearn.svm import LinearSVC
 
-from app.inference.importing import convert
-from app.inference.importing.run import Wanted, import_model
-from app.inference.importing.trees import trees_to_onnx
+from app.domains.model.pipeline import ModelPipeline
 from app.inference.models import OnnxModel, load_columns
-from app.pipelines.model.pipeline import ModelPipeline
+from model.importing import convert
+from model.importing.run import Wanted, import_model
+from model.importing.trees import trees_to_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -272,7 +272,7 @@ def test_a_source_in_s3_writes_nowhere_else(name: str, tmp_path: Path, monkeypat
         def get(self, _name: str) -> bytes:
             return b"x"
 
-    monkeypatch.setattr("app.inference.importing.source.open_objects", lambda _location: Crafted())
+    monkeypatch.setattr("model.importing.source.open_objects", lambda _location: Crafted())
     with pytest.raises(ModelError, match="leads out of it"):
         bring("s3://bucket/model", tmp_path / "bundles")
     assert not [*tmp_path.iterdir()]

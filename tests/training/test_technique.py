@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.domains.alerts.techniques.features import views_of
+from app.domains.alerts.techniques.model import TechniqueModel
 from app.errors import SettingsError
 from app.inference.bundle import find_bundle
-from app.pipelines.alerts.techniques.features import views_of
-from app.pipelines.alerts.techniques.model import TechniqueModel
 
 for package in ("scipy", "sklearn"):
     pytest.importorskip(package, reason=f"{package}: install requirements/training.txt", exc_type=ImportError)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.domains.bike.features import Columns
+from app.domains.bike.model import BikeModel
+from app.domains.bike.synthetic import synthetic_rows
 from app.inference.bundle import Bundle, find_bundle
 from app.inference.models import OnnxModel
-from app.pipelines.bike.features import Columns
-from app.pipelines.bike.model import BikeModel
-from app.pipelines.bike.synthetic import synthetic_rows
 
 for package in ("sklearn", "onnx", "mlflow", "matplotlib"):
     pytest.importorskip(package, reason=f"{package}: install requirements/training.txt", exc_type=ImportError)
@@ -109,7 +109,7 @@ def test_training_again_gives_the_same_model(trained: Trained, tmp_path: Path) -
 def test_a_split_decides_in_the_graph_as_in_scikit_learn_on_both_sides_of_it() -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 - only where it is installed
 
-    from app.inference.importing.trees import trees_to_onnx  # noqa: PLC0415 - the same
+    from model.importing.trees import trees_to_onnx  # noqa: PLC0415 - the same
 
     random = np.random.default_rng(0)
     features = random.normal(size=(2000, 3)).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "entry_point.sh"
-HANDLER = "app.handlers.data_sync.operations.GetJSONFromFileHandler"
+HANDLER = "app.domains.general.handlers.GetJSONFromFileHandler"
 DEFAULT = "app.lambda_function.lambda_handler"
 
 EMULATOR = "base entry point:"

@@ -179,4 +179,4 @@ def test_listing_the_handlers_imports_none_of_them() -> None:
 
     program = "import sys; import app.registry; list(app.registry.HANDLERS); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not {"numpy", "app.lambda_function", "app.pipelines.bike.api"} & set(done.stdout.split())
+    assert not {"numpy", "app.lambda_function", "app.domains.bike.api"} & set(done.stdout.split())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.handlers.invocation import Invocation
     from app.settings import Settings
 
-GET_JSON = "app.handlers.data_sync.operations.GetJSONFromFileHandler"
+GET_JSON = "app.domains.general.handlers.GetJSONFromFileHandler"
 
 
 class FailHandler(WeighParcelHandler):

@@ -114,7 +114,7 @@ def test_the_worst_finding_is_the_exit_code(location: Path) -> None:
 
 def test_import_without_its_packages_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    monkeypatch.delitem(sys.modules, "app.inference.importing.run", raising=False)
+    monkeypatch.delitem(sys.modules, "model.importing.run", raising=False)
     done = run("import", "runs:/x/model", "--name", "toy")
     assert isinstance(done.exception, SettingsError)
     assert "./scripts/import_model.sh" in str(done.exception)

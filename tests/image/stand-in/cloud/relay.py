@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 
-from app.cloud import services
-from app.cloud.node import install_emulator
+from devtools.cloud import services
+from devtools.cloud.node import install_emulator
 
 PORT = 4566
 BEHIND, BEHIND_TLS = 4567, 4568  # on loopback, as the local cloud always is

@@ -1,0 +1,179 @@
+"""`alerts technique`, `cluster`, `flow`, `run` and `sample`: alerts of any format on files and on standard input.
+
+What they do stands in `commands`, which is imported when it is asked for: no other command pays for it.
+"""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from app.domains.alerts.synthetic import SAMPLE_ALERTS
+
+File = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Alerts of any format, gzip or not; without it, or with -, standard input.", show_default=False
+    ),
+]
+Tenant = Annotated[str, typer.Option(help="Whose the alerts are that do not say; else ALERTS_TENANT.")]
+Format = Annotated[str, typer.Option("--format", help="Read this format alone; else each alert's own is recognised.")]
+NoModel = Annotated[
+    bool, typer.Option("--no-model", help="Techniques from alerts, corrections and the catalogue of rules alone.")
+]
+Texts = Annotated[list[str] | None, typer.Option("--text", help="A text instead of a file; more than once for more.")]
+AsTable = Annotated[bool, typer.Option("--table", help="A table for a person instead of JSON lines.")]
+LeastConfidence = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Confidence below which the model's answer is unknown; 0: it always answers. "
+        "Else TECHNIQUE_LEAST_CONFIDENCE, else the model's own.",
+        show_default=False,
+    ),
+]
+Stix = Annotated[bool, typer.Option("--stix", help="Each flow as an Attack Flow bundle, a line each.")]
+BundlesOut = Annotated[
+    Path | None, typer.Option("--out", help="With --stix: a folder for the bundles, a file each.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Each change of a cluster or flow as a line of JSON, as it is.")]
+ResultsOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="A folder for cluster.json, flow.json, tickets, metrics and bundles.", show_default=False
+    ),
+]
+Count = Annotated[int, typer.Option(min=1, help="How many alerts.")]
+Seed = Annotated[int, typer.Option(help="Other seeds have other alerts.")]
+
+
+class Role(enum.StrEnum):
+    """The stream roles of the pipeline `alerts`."""
+
+    ENRICHED = "enriched"
+    INCIDENTS = "incidents"
+    TICKETS = "tickets"
+
+
+Roles = Annotated[
+    list[Role] | None,
+    typer.Option(
+        "--role", help="With --json: which stream's records; once for each. Else incidents.", show_default=False
+    ),
+]
+
+
+class Given(NamedTuple):
+    """What the commands have in common: the file, whose alerts, the only format, and whether without the model."""
+
+    file: Path | None
+    tenant: str
+    format: str
+    no_model: bool
+
+
+def register(cli: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(
+        no_args_is_help=True, help="Alerts on files and pipes: techniques, clusters and flows, without any stream."
+    )
+    for command in (technique, cluster, flow, run, sample):
+        group.command()(command)
+    cli.add_typer(group, name="alerts")
+
+
+def technique(
+    file: File = None,
+    text: Texts = None,
+    table: AsTable = False,
+    least_confidence: LeastConfidence = None,
+    tenant: Tenant = "",
+    format_: Format = "",
+    no_model: NoModel = False,
+) -> None:
+    """Tell the ATT&CK techniques of alerts, or of plain texts, with a confidence and who says so.
+
+    A line that is of no format is a text of its own. A lower --least-confidence gives more answers, and more
+    wrong ones.
+
+    Examples: millrace alerts technique --text "LSASS memory read by an unknown process";
+    millrace alerts technique eve.json.gz;  grep ET /var/log/snort/alert | millrace alerts technique --table
+    """
+    if text and file is not None:
+        raise typer.BadParameter("it takes the place of a file; give one of the two", param_hint="--text")
+    from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
+
+    given = Given(file, tenant, format_, no_model)
+    commands.technique(given, texts=text or (), table=table, least=least_confidence)
+
+
+def cluster(file: File = None, tenant: Tenant = "", format_: Format = "", no_model: NoModel = False) -> None:
+    """Put each alert into a cluster: its id and the cluster's, and which clusters became one by it.
+
+    Clusters follow from the alerts before, in the order in which they stand. A merged cluster's id is never used again:
+    whoever keeps ids changes them to `cluster_id` where they are in `merged`.
+
+    Examples: millrace alerts cluster alerts.jsonl;  tail -F eve.json | millrace alerts cluster
+    """
+    from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
+
+    commands.cluster(Given(file, tenant, format_, no_model))
+
+
+def flow(
+    file: File = None,
+    stix: Stix = False,
+    out: BundlesOut = None,
+    tenant: Tenant = "",
+    format_: Format = "",
+    no_model: NoModel = False,
+) -> None:
+    """Tell the attack flows that alerts come to: steps in the order of cause, each edge with probability and reason.
+
+    Examples: millrace alerts flow alerts.jsonl;  millrace alerts flow alerts.jsonl --stix --out bundles;
+    zcat day.json.gz | millrace alerts flow --stix
+    """
+    if out is not None and not stix:
+        raise typer.BadParameter("it goes with --stix", param_hint="--out")
+    from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
+
+    commands.flow(Given(file, tenant, format_, no_model), stix=stix, out=out)
+
+
+def run(
+    file: File = None,
+    as_json: AsJson = False,
+    role: Roles = None,
+    out: ResultsOut = None,
+    tenant: Tenant = "",
+    format_: Format = "",
+    no_model: NoModel = False,
+) -> None:
+    """Do all of it: techniques, clusters and flows, shown as a table and as drawn flows.
+
+    With --json each change is a line as it happens, as the stream of that role would have it. With --out the results
+    are files too; the ids of all alerts are in memory then.
+
+    Examples: millrace alerts sample | millrace alerts run;  millrace alerts run alerts.json --out results;
+    tail -F eve.json | millrace alerts run --json
+    """
+    if role and not as_json:
+        raise typer.BadParameter("it goes with --json", param_hint="--role")
+    from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
+
+    given, roles = Given(file, tenant, format_, no_model), role or [Role.INCIDENTS]
+    commands.run(given, roles={each.value for each in roles} if as_json else None, out=out)
+
+
+def sample(count: Count = SAMPLE_ALERTS, seed: Seed = 0) -> None:
+    """Print invented alerts, an attack among everyday ones, as JSON lines: to try the other commands with.
+
+    Example: millrace alerts sample | millrace alerts run
+    """
+    from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
+
+    commands.sample(count, seed)

@@ -1,0 +1,198 @@
+"""What the commands of alerts do: alerts in, techniques, clusters and flows out, as lines or for a person."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from app.domains.alerts.attack import attack_table
+from app.domains.alerts.cli.results import write_bundles, write_results
+from app.domains.alerts.cli.session import Output, Session, flush, quiet_pipe, write_line
+from app.domains.alerts.cli.show import LONGEST_NAME, cluster_table, draw, name_of, plain, technique_name
+from app.domains.alerts.cli.work import Kept, Work, enrich, open_resolver
+from app.domains.alerts.events import outputs_of
+from app.domains.alerts.files.opening import bundle
+from app.domains.alerts.synthetic import synthetic_alerts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
+    from app.domains.alerts.cli.app import Given
+    from app.domains.alerts.cli.reading import Told
+    from app.domains.alerts.tenant import Observed
+
+CLUSTERS_SHOWN = 20
+FLOWS_SHOWN = 5
+ROWS_SHOWN = 1_000  # of a table of techniques: whoever has more reads lines
+_NO_TERMINAL_WIDTH = 160  # columns: where another program reads, a table need not fit a window
+
+
+def technique(given: Given, texts: Sequence[str], *, table: bool, least: float | None) -> None:
+    """Tells techniques, as lines or as a table."""
+    with quiet_pipe():
+        session = Session(given.file, given.tenant, given.format, takes_texts=True, given=texts)
+        settings = session.settings
+        if least is not None:
+            settings = msgspec.structs.replace(settings, technique_least_confidence=least)
+        resolver = open_resolver(settings, model=not given.no_model)
+        rows = Table("alert", "techniques", "tactics", "confidence", "source")
+        for batch in session.batches(shows_progress=table or not sys.stdout.isatty()):
+            for each, found in zip(batch, resolver.resolve(_alerts(batch)), strict=True):
+                if not table:
+                    write_line(_techniques_line(each, found))
+                elif rows.row_count < ROWS_SHOWN:
+                    rows.add_row(*_techniques_row(each, found))
+            flush()
+        if table:
+            _console().print(rows)
+            if session.read > ROWS_SHOWN:
+                session.say(f"{session.read - ROWS_SHOWN} more are not shown; without --table all are")
+
+
+def cluster(given: Given) -> None:
+    """Tells each alert's cluster, a line each."""
+    with quiet_pipe():
+        session = Session(given.file, given.tenant, given.format)
+        work = Work(session.settings)
+        for each, _, observed in _observed(session, given, work, shows_progress=not sys.stdout.isatty()):
+            change, alert = observed.change, each.alert
+            line = {
+                "id": alert.id,
+                "cluster_id": change.cluster_id,
+                "opened": change.opened,
+                "merged": change.merged,
+                "duplicate": change.duplicate,
+            }
+            write_line({"tenant": alert.tenant, **line} if alert.tenant else line)
+
+
+def flow(given: Given, *, stix: bool, out: Path | None) -> None:
+    """Tells flows at the end of the input, as lines, as bundles, or as files of bundles."""
+    with quiet_pipe():
+        session = Session(given.file, given.tenant, given.format)
+        work = Work(session.settings)
+        for _ in _observed(session, given, work, shows_progress=True):
+            pass
+        work.settle()
+        default = session.settings.alerts_tenant
+        for name, kept in work.kept.items():
+            flows = kept.flows()
+            if out is not None:
+                written = write_bundles(out, flows, name, default)
+                session.say(f"{len(written)} bundle{'s' * (len(written) != 1)} written to {out}")
+                continue
+            for each in flows:
+                named = {} if name == default else {"tenant": name}
+                write_line(bundle(each, name) if stix else {**named, **msgspec.to_builtins(each)})
+
+
+def run(given: Given, *, roles: Collection[str] | None, out: Path | None) -> None:
+    """Does all of it: a line for each record of the roles as it comes, or a picture at the end; and files."""
+    with quiet_pipe():
+        session = Session(given.file, given.tenant, given.format)
+        work = Work(session.settings, with_ids=out is not None)
+        shows_progress = roles is None or not sys.stdout.isatty()
+        for each, name, observed in _observed(session, given, work, shows_progress=shows_progress):
+            if roles is not None:
+                for output in outputs_of(each, observed, name, attack_table()):
+                    if output.role in roles:
+                        write_line(output.data)
+        work.settle()
+        if out is not None:
+            written = write_results(out, work.kept, session.settings.alerts_tenant)
+            session.say(f"{len(written)} files written to {out}")
+        if roles is None:
+            _show(work, session)
+
+
+def sample(count: int, seed: int) -> None:
+    """Prints invented alerts."""
+    with quiet_pipe():
+        for each in synthetic_alerts(count, seed):
+            write_line(each)
+
+
+def _alerts(batch: Sequence[Told]) -> list[Alert]:
+    return [each.alert for each in batch if each.alert is not None]
+
+
+def _observed(
+    session: Session, given: Given, work: Work, *, shows_progress: bool
+) -> Iterator[tuple[EnrichedAlert, str, Observed]]:
+    """All alerts in their order, with what each changed."""
+    resolver = open_resolver(session.settings, model=not given.no_model)
+    for batch in session.batches(shows_progress=shows_progress):
+        work.configure(session.source.cluster_config, session.source.config)
+        yield from work.observe(enrich(_alerts(batch), resolver))
+        flush()
+
+
+def _techniques_line(each: Told, found: Techniques) -> dict[str, Any]:
+    alert, table = each.alert, attack_table()
+    assert alert is not None  # noqa: S101 - of a batch of those that were read
+    said: dict[str, Any] = {"text": alert.name} if each.is_text else {"id": alert.id, "name": alert.name}
+    if alert.tenant:
+        said["tenant"] = alert.tenant
+    said["techniques"] = [
+        {"id": key, "name": name_of(key), "tactics": table.tactics_of(key), "confidence": round(confidence, 4)}
+        for key, confidence in zip(found.ids, found.confidences, strict=True)
+    ]
+    said |= {"source": found.source, "confidence": round(found.confidence, 4)}
+    return said | ({"dropped": found.dropped} if found.dropped else {})
+
+
+def _techniques_row(each: Told, found: Techniques) -> tuple[Text, ...]:
+    tactics = dict.fromkeys(tactic for key in found.ids for tactic in attack_table().tactics_of(key))
+    return (
+        Text(plain(each.alert.name if each.alert else "", LONGEST_NAME)),
+        Text("\n".join(map(technique_name, found.ids))),
+        Text("\n".join(tactics)),
+        Text("\n".join(f"{each:.2f}" for each in found.confidences) or f"below, {found.confidence:.2f}"),
+        Text(found.source),
+    )
+
+
+def _show(work: Work, session: Session) -> None:
+    """Clusters as a table, and flows drawn, those with most techniques first."""
+    console = _console()
+    for name, kept in work.kept.items():
+        clusters, flows = kept.clusters(), kept.flows()
+        telling = sorted(clusters, key=lambda each: (-len(each.tactics), -len(each.techniques), -each.alerts))
+        shown = sorted(telling[:CLUSTERS_SHOWN], key=lambda each: (each.start_time, each.cluster_id))
+        of = f"{len(shown)} of {len(clusters)}" if len(shown) < len(clusters) else str(len(shown))
+        title = f"{of} clusters of two alerts or more" + ("" if len(work.kept) == 1 else f", tenant {plain(name)}")
+        if clusters:
+            console.print(cluster_table(shown, title))
+        best = sorted(flows, key=lambda each: (-len({node.tactic for node in each.nodes}), -len(each.nodes)))
+        for each in best[:FLOWS_SHOWN]:
+            console.print()
+            for line in draw(each):
+                console.print(line, soft_wrap=True)
+        if len(flows) > FLOWS_SHOWN:
+            console.print(f"… and {len(flows) - FLOWS_SHOWN} smaller flows; `millrace alerts flow` tells all")
+        console.print()
+    counts = [sum(len(part(kept)) for kept in work.kept.values()) for part in (Kept.clusters, Kept.flows)]
+    forgotten = sum(kept.forgotten for kept in work.kept.values())
+    if forgotten:
+        console.print(f"{forgotten} clusters that were told of longest ago were too many to keep", highlight=False)
+    console.print(
+        f"{_counted(session.read, 'alert')}, {session.bad} that could not be read, "
+        f"{_counted(counts[0], 'cluster')}, {_counted(counts[1], 'flow')}",
+        highlight=False,
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def _console() -> Output:
+    """Standard output: as wide as its window, or wide where there is none."""
+    console = Output(highlight=False)
+    return console if console.is_terminal else Output(highlight=False, width=_NO_TERMINAL_WIDTH)

@@ -1,0 +1,165 @@
+"""Clusters and flows for a person: a table, and each flow drawn from its first step to its last.
+
+What alerts say is shown as plain text: no marks of ours and no control characters of theirs reach the terminal.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from app.domains.alerts.attack import attack_table, parent_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge, FlowNode
+
+LONGEST_NAME = 64  # characters of an alert's name in a line
+LONGEST_HOST = 40
+HOSTS_SHOWN = 4  # of a cluster
+TECHNIQUES_SHOWN = 4
+STEPS_SHOWN = 40  # of a flow
+DEEPEST = 6  # branches within branches that are still indented
+_DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
+
+
+def cluster_table(clusters: Sequence[ClusterSummary], title: str) -> Table:
+    """A row a cluster."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("cluster", "alerts"):
+        table.add_column(name, justify="right")
+    for name in ("first", "lasts", "hosts", "techniques", "tactics"):
+        table.add_column(name, overflow="fold")
+    for each in clusters:
+        table.add_row(
+            str(each.cluster_id),
+            str(each.alerts),
+            clock(each.start_time),
+            lasting(each.end_time - each.start_time),
+            Text(hosts(each)),
+            Text("\n".join(some([technique_name(key) for key in each.techniques], TECHNIQUES_SHOWN))),
+            Text(", ".join(each.tactics)),
+        )
+    return table
+
+
+def draw(flow: Flow, most: int = STEPS_SHOWN) -> Iterator[Text]:
+    """A flow, line by line: each step with its tactic and technique, and below it why it follows from the one before.
+
+    A step stands below the step that it most probably follows from; where several follow from one, each branch but the
+    last is indented.
+    """
+    ids = ", ".join(some([str(each) for each in flow.cluster_ids], 8))
+    yield Text.assemble(
+        (f"flow {flow.flow_id}", "bold"),
+        f"  {len(flow.nodes)} steps of cluster{'s' * (len(flow.cluster_ids) != 1)} {ids}, together with probability ",
+        (f"{flow.cluster_prob:.2f}", "bold"),
+        f", from {moment(flow.start_time)} for {lasting(flow.end_time - flow.start_time)}",
+    )
+    places = {node.id: node for node in flow.nodes}
+    parents: dict[str, FlowEdge] = {}
+    for edge in flow.edges:
+        best = parents.get(edge.target)
+        if edge.source in places and (best is None or edge.probability > best.probability):
+            parents[edge.target] = edge
+    children: dict[str, list[FlowNode]] = {}
+    for node in flow.nodes:
+        parent = parents.get(node.id)
+        children.setdefault(parent.source if parent else "", []).append(node)
+    waiting = [(node, 0) for node in reversed(children.get("", ()))]
+    shown, numbers, before = 0, {}, ""
+    while waiting and shown < most:
+        node, depth = waiting.pop()
+        shown += 1
+        numbers[node.id] = shown
+        follows_by = parents.get(node.id)
+        lead = Text("  " + "│  " * min(depth, DEEPEST), "dim")
+        if follows_by is not None:
+            away = "" if follows_by.source == before else f"from step {numbers.get(follows_by.source)}: "
+            yield lead + Text(f"│    {follows_by.probability:.2f} {away}{plain(follows_by.reason)}", "dim")
+        yield lead + _step(shown, node)
+        before = node.id
+        following = children.get(node.id, [])
+        last = len(following) - 1
+        waiting += [(each, depth + (place != last)) for place, each in reversed(list(enumerate(following)))]
+    left = len(flow.nodes) - shown
+    if left:
+        yield Text(f"  … and {left} more step{'s' * (left != 1)}", "dim")
+
+
+def _step(number: int, node: FlowNode) -> Text:
+    step = node.step
+    where = plain(step.src, LONGEST_HOST)
+    if step.dst != step.src:
+        where += f" → {plain(step.dst, LONGEST_HOST)}"
+    what = technique_name(step.technique) if step.technique else ""
+    return Text.assemble(
+        (f"{number:>2} ", "bold cyan"),
+        f"{clock(step.start_time)}  ",
+        (f"{node.tactic or 'unknown'}", "yellow" if node.tactic else "dim"),
+        *(("  ", (what, "bold")) if what else ()),
+        (f"  {where}", "green"),
+        f"  {plain(step.name, LONGEST_NAME)}",
+        f", {step.alerts} times" if step.alerts > 1 else "",
+    )
+
+
+def technique_name(key: str) -> str:
+    """`T1003.001 OS Credential Dumping: LSASS Memory`; the id alone where ATT&CK has no such technique."""
+    name = name_of(key)
+    return f"{key} {name}" if name else key
+
+
+def name_of(key: str) -> str:
+    """A technique's name; that of a sub-technique behind its parent's."""
+    table = attack_table()
+    found, parent = table.techniques.get(key), table.techniques.get(parent_of(key))
+    if found is None:
+        return ""
+    return found.name if parent is None or parent is found else f"{parent.name}: {found.name}"
+
+
+def hosts(cluster: ClusterSummary) -> str:
+    """Where from and where to, some of each."""
+    srcs, dsts = (
+        ", ".join(some([plain(each, LONGEST_HOST) for each in ends], HOSTS_SHOWN))
+        for ends in (cluster.srcs, cluster.dsts)
+    )
+    return srcs if srcs == dsts else f"{srcs} → {dsts}"
+
+
+def some(values: Sequence[str], most: int) -> list[str]:
+    """The first values, and how many more there are."""
+    return list(values) if len(values) <= most else [*values[:most], f"+{len(values) - most}"]
+
+
+def plain(text: str, longest: int = 200) -> str:
+    """A text on one line, without control characters, cut to a length."""
+    shown = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split()))
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def clock(time: float) -> str:
+    """The time of day, UTC."""
+    return datetime.fromtimestamp(time, UTC).strftime("%H:%M:%S")
+
+
+def moment(time: float) -> str:
+    """Day and time, UTC."""
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def lasting(seconds: float) -> str:
+    """A length of time in its two largest units."""
+    whole = round(seconds)
+    if whole < _MINUTE_S:
+        return f"{whole} s"
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02} s"
+    if whole < _DAY_S:
+        return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S:02} min"
+    return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"

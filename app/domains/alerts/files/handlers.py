@@ -1,0 +1,224 @@
+"""The seven steps as handlers: each takes the object that starts it, from a bucket's event or by hand.
+
+    enrich-with-technique             input/…                                        the file into chunks
+    process-enriched-with-technique   scratch/response/classification_out/…          a chunk's techniques
+    update-lookup-table               lookup/….csv                                   analysts' corrections
+    create-cluster                    scratch/output/classification/…/input.json     a chunk into clusters
+    process-cluster                   scratch/response/cluster_out/…                 … which count from here on
+    create-flow                       scratch/output/cluster/…/input_flow.json       clusters into flows
+    process-flow                      scratch/response/flow_out/…                    results under output/
+
+Each writes the object that starts the next. Behind a bucket: `alert_files_handler(TheHandler)`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from app.domains.alerts.files import clusters, enrich, flows, layout, techniques
+from app.domains.alerts.files.requests import (
+    EnrichRequest,
+    EnrichResponse,
+    FlowResponse,
+    StepRequest,
+    StepResponse,
+    UpdateLookupRequest,
+    UpdateLookupResponse,
+)
+from app.domains.alerts.files.workshop import Workshop
+from app.domains.alerts.lookup import LookupTable, open_lookup, update, update_from_csv
+from app.domains.alerts.lookups.corrections import Correction
+from app.errors import RequestError, SettingsError
+from app.handlers.base import LambdaHandler
+from app.storage.location import read_location
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from app.handlers.invocation import Invocation
+    from app.settings import Settings
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+SHOWN = 100  # names in a response; a file of a million alerts has 50 chunks
+
+
+class StepHandler(LambdaHandler[Request, Response]):
+    """A step that an object starts: all of them but the update of the lookup table."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        """Takes what all steps share."""
+        self._workshop = workshop
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Takes the settings; a model is loaded when the step needs it."""
+        return cls(Workshop(settings))
+
+
+class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
+    """Reads a file of alerts, cuts it into chunks, and asks for their techniques."""
+
+    name = layout.ENRICH
+
+    def handle(self, request: EnrichRequest, invocation: Invocation) -> EnrichResponse:
+        """Does step 1; a file that cannot be read is told in the response and in `output/<run>/error.json`.
+
+        Raises:
+            RequestError: The location is not below `input/` in S3.
+            LocationError: There is no such file.
+            UnacknowledgedError: The time is up, or the file was put anew meanwhile: the event is to come again.
+        """
+        room, name = self._workshop.room(request.location, self.name, invocation)
+        settings = self._workshop.settings
+        chunk_alerts = request.chunk_alerts or settings.alerts_chunk
+        plan = enrich.enrich(room, name, chunk_alerts, request.tenant or settings.alerts_tenant)
+        chunks = len(enrich.responses(room, plan))
+        invocation.metrics.count("alerts", plan.alerts)
+        invocation.metrics.count("skipped_alerts", plan.skipped)
+        invocation.metrics.count("refused_files", int(bool(plan.error)))
+        if plan.error:
+            invocation.logger.warning("a file of alerts cannot be read", extra={"skipped": plan.skipped})
+        return EnrichResponse(list(plan.runs[:SHOWN]), plan.alerts, plan.skipped, chunks, plan.error)
+
+
+class ProcessEnrichedWithTechniqueHandler(StepHandler[StepRequest, StepResponse]):
+    """Takes the techniques that were told of a chunk, and makes its request for clusters."""
+
+    name = layout.PROCESS_ENRICHED
+
+    def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
+        """Does step 2.
+
+        Raises:
+            RequestError: The location is no technique response in S3.
+            LocationError: The response is not of its form, or step 1 has not been there.
+        """
+        room, name = self._workshop.room(request.location, self.name, invocation)
+        unique = layout.uid_of(name, self.name)
+        return StepResponse(_run_of(unique), techniques.process_enriched(room, unique))
+
+
+class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupResponse]):
+    """Takes analysts' corrections of techniques into the lookup table."""
+
+    name = layout.UPDATE_LOOKUP
+
+    def __init__(self, table: LookupTable) -> None:
+        """Takes the table."""
+        self._table = table
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Opens the table that `LOOKUP_TABLE` names.
+
+        Raises:
+            SettingsError: It names none.
+        """
+        table = open_lookup(settings.lookup_table)
+        if table is None:
+            raise SettingsError("LOOKUP_TABLE is not set: name a DynamoDB table, or a local file that ends in .csv")
+        return cls(table)
+
+    def handle(self, request: UpdateLookupRequest, invocation: Invocation) -> UpdateLookupResponse:
+        """Does step 3; what is wrong with one correction harms no other.
+
+        Raises:
+            RequestError: There is neither a CSV nor a correction, or both, or the CSV is not in S3.
+            LocationError: There is no such CSV.
+            CloudError: The table does not answer; the same corrections may come again.
+        """
+        if (request.location is None) == (not request.corrections):
+            raise RequestError("request: give either location or corrections")
+        now = self._table.now() if request.time is None else request.time
+        if request.location is not None:
+            if not request.location.startswith("s3://"):
+                raise RequestError("$.location: give s3://bucket/….csv", "$.location")
+            report = update_from_csv(self._table, read_location(request.location), now, request.author)
+        else:
+            given = [
+                Correction(each.alert, tuple(each.techniques), now, request.author) for each in request.corrections
+            ]
+            report = update(self._table, given)
+        invocation.metrics.count("corrections", report.taken)
+        invocation.metrics.count("rejected_corrections", len(report.rejected) + report.unreported)
+        return UpdateLookupResponse(report.taken, report.outdated, list(report.rejected), report.unreported)
+
+
+class CreateClusterHandler(StepHandler[StepRequest, StepResponse]):
+    """Starts the clustering of a chunk, if those before it are done."""
+
+    name = layout.CREATE_CLUSTER
+
+    def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
+        """Does step 4.
+
+        Raises:
+            RequestError: The location is no request for clusters in S3.
+            SettingsError: `STATE_TABLE` is not set.
+            StateConflictError: Other files of the tenant were always quicker: the event is to come again.
+        """
+        room, name = self._workshop.room(request.location, self.name, invocation)
+        unique = layout.uid_of(name, self.name)
+        return StepResponse(_run_of(unique), clusters.create(room, unique))
+
+
+class ProcessClusterHandler(StepHandler[StepRequest, StepResponse]):
+    """Makes the clustering of a chunk count, and starts the next chunk's, or the flows after the last."""
+
+    name = layout.PROCESS_CLUSTER
+
+    def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
+        """Does step 5.
+
+        Raises:
+            RequestError: The location is no response about clusters in S3.
+            SettingsError: `STATE_TABLE` is not set.
+            LocationError: The response is not of its form.
+            StateConflictError: Other files of the tenant were always quicker: the event is to come again.
+        """
+        room, name = self._workshop.room(request.location, self.name, invocation)
+        unique, version = clusters.chunk_and_version(name)
+        return StepResponse(_run_of(unique), clusters.commit(room, unique, version))
+
+
+class CreateFlowHandler(StepHandler[StepRequest, StepResponse]):
+    """Asks for the attack flows of a run's clusters."""
+
+    name = layout.CREATE_FLOW
+
+    def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
+        """Does step 6.
+
+        Raises:
+            RequestError: The location is no request for flows in S3.
+        """
+        room, name = self._workshop.room(request.location, self.name, invocation)
+        run = layout.uid_of(name, self.name)
+        return StepResponse(run, flows.create_flow(room, run))
+
+
+class ProcessFlowHandler(StepHandler[StepRequest, FlowResponse]):
+    """Writes a run's results under `output/`, the list of them last."""
+
+    name = layout.PROCESS_FLOW
+
+    def handle(self, request: StepRequest, invocation: Invocation) -> FlowResponse:
+        """Does step 7.
+
+        Raises:
+            RequestError: The location is no response about flows in S3.
+            LocationError: The response is not of its form, or a step before was not there.
+        """
+        room, name = self._workshop.room(request.location, self.name, invocation)
+        run = layout.uid_of(name, self.name)
+        manifest = flows.process_flow(room, run)
+        return FlowResponse(run, manifest)
+
+
+def _run_of(unique: str) -> str:
+    try:
+        return layout.split_unique_id(unique)[0]
+    except ValueError:
+        raise RequestError("$.location: no chunk's name is in it", "$.location") from None

@@ -1,0 +1,96 @@
+"""What the seven steps take and give: the types of their events."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from app.domains.alerts.lookups.corrections import RejectedRow  # noqa: TC001 - msgspec reads the field's type
+
+MOST_INLINE = 1000  # corrections in one request; more are a CSV
+
+Location = Annotated[
+    str,
+    msgspec.Meta(min_length=6, max_length=1200, description="the object that starts the step, `s3://bucket/…`"),
+]
+
+
+class EnrichRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which file of alerts to work on."""
+
+    location: Location
+    chunk_alerts: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None,
+        msgspec.Meta(description="alerts in a chunk; without it `ALERTS_CHUNK`"),
+    ] = None
+    tenant: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None,
+        msgspec.Meta(description="whose alerts are that name no tenant; without it `ALERTS_TENANT`"),
+    ] = None
+
+
+class EnrichResponse(msgspec.Struct, frozen=True):
+    """What became of the file."""
+
+    runs: Annotated[list[str], msgspec.Meta(description="one for each tenant: results are under `output/<run>/`")]
+    alerts: Annotated[int, msgspec.Meta(description="that were read")]
+    skipped: Annotated[int, msgspec.Meta(description="that could not be: `skipped_events/<run>/input.json`")]
+    chunks: Annotated[int, msgspec.Meta(description="that they were cut into")]
+    error: Annotated[str, msgspec.Meta(description="why nothing of the file was taken, or empty")] = ""
+
+
+class StepRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which object to go on from."""
+
+    location: Location
+
+
+class StepResponse(msgspec.Struct, frozen=True):
+    """What the step came to."""
+
+    run: Annotated[str, msgspec.Meta(description="the run that the object is of")]
+    next: Annotated[
+        list[str],
+        msgspec.Meta(description="objects that start the next step; none while a chunk before, or a job, is not done"),
+    ]
+
+
+class FlowResponse(msgspec.Struct, frozen=True):
+    """Where the results are."""
+
+    run: Annotated[str, msgspec.Meta(description="the run that the object is of")]
+    manifest: Annotated[
+        str,
+        msgspec.Meta(description="the list of the run's results, which are complete; empty while a job is not done"),
+    ]
+
+
+class GivenCorrection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which techniques alerts of one text have."""
+
+    alert: Annotated[str, msgspec.Meta(description="the alert's text")]
+    techniques: Annotated[list[str], msgspec.Meta(description="ATT&CK ids; none says that it has none")]
+
+
+class UpdateLookupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Corrections: a CSV with `alerts,techniques` somewhere, or some of them here."""
+
+    location: Annotated[Location | None, msgspec.Meta(description="a CSV, `s3://bucket/….csv`")] = None
+    corrections: Annotated[
+        list[GivenCorrection], msgspec.Meta(max_length=MOST_INLINE, description="analysts' feedback")
+    ] = []
+    time: Annotated[
+        Annotated[float, msgspec.Meta(ge=0)] | None,
+        msgspec.Meta(description="when they were made, seconds since 1970; the same again changes nothing"),
+    ] = None
+    author: Annotated[str, msgspec.Meta(max_length=256, description="who made them")] = ""
+
+
+class UpdateLookupResponse(msgspec.Struct, frozen=True):
+    """What became of the corrections."""
+
+    taken: Annotated[int, msgspec.Meta(description="that hold now")]
+    outdated: Annotated[int, msgspec.Meta(description="of whose text the table knew something newer")]
+    rejected: Annotated[list[RejectedRow], msgspec.Meta(description="that were not taken, with the line and why")]
+    unreported: Annotated[int, msgspec.Meta(description="how many more were not taken")]

@@ -1,0 +1,176 @@
+"""CEF whose fields were mapped to JSON on their way, flat and by their long names."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from app.domains.alerts.alert import (
+    COMMAND_LINE,
+    DESCRIPTION,
+    HASH,
+    HOST,
+    LONGEST_NAME,
+    PORT,
+    PRIORITY,
+    PRODUCT,
+    RULE_ID,
+    URL,
+    USER,
+    USER_AGENT,
+    Alert,
+)
+from app.domains.alerts.formats.attributes import attributes
+from app.domains.alerts.formats.format import Format
+from app.domains.alerts.formats.mapping import FieldReader, Table, kept
+from app.domains.alerts.formats.values import stable_id
+
+TABLE = Table(
+    id=("externalId", "id"),
+    time=("time", "timestamp", "startTime", "endTime", "deviceReceiptTime", "_time", "@timestamp"),
+    src=("sourceHostName", "sourceNtHost", "sourceAddress", "sourceTranslatedAddress", "sourceAddressIPv6"),
+    dst=(
+        "destinationTranslatedAddress",
+        "destinationHostName",
+        "destinationAddressIPv6",
+        "destinationAddress",
+        "destinationNtHost",
+    ),
+    either=("ipAddress", "ip", "clientAddress", "assignedIp", "hostAddr", "computerName"),
+    name=("message", "msg", "ruleName", "name", "description"),
+    tags=(
+        *("cs1", "cs2", "cs3", "cs4", "cs5", "cs6"),
+        *(f"deviceCustomString{number}" for number in range(1, 7)),
+        *("cat", "tag"),
+    ),
+    attributes={
+        PORT: ("destinationPort", "destinationTranslatedPort", "destPublicPort"),
+        PRIORITY: ("severityLevel", "severityId", "severity"),
+        URL: ("requestURL", "requestUrl"),
+        USER_AGENT: ("requestClientApplication",),
+        HOST: ("sourceHostName", "sourceAddress", "destinationHostName", "destinationAddress", "computerName"),
+        USER: (
+            "sourceUserName",
+            "destinationUserName",
+            "suser",
+            "duser",
+            "user",
+            "userName",
+            "targetUserName",
+            "subjectUserName",
+        ),
+        HASH: ("fileHash", "hashCodes"),
+        DESCRIPTION: ("description",),
+        COMMAND_LINE: ("processCommandLine", "command"),
+        RULE_ID: ("signatureId", "ruleId", "deviceEventClassId"),
+        PRODUCT: ("deviceProduct", "product"),
+    },
+    keep=("src_port=sourcePort", "src_port=sourceTranslatedPort", "src_port=sourcePublicPort"),
+)
+
+_MARKS = frozenset(
+    (
+        *("deviceVendor", "deviceProduct", "deviceEventClassId", "_sourceType", "_eventType"),
+        *TABLE.src,
+        *TABLE.dst,
+    )
+)
+_NOT_SAID = frozenset(("raw", "_raw", "punct", "content", "body", "sourceContent", "destContent"))
+"""Fields that hold the event's bytes over again: neither a name nor an attribute is made of them."""
+_SPOKEN_FOR = _NOT_SAID.union(TABLE.id, ("time", "_time"))
+_RESERVED_OF = {path: key for key, paths in TABLE.attributes.items() for path in paths}
+"""Which reserved key a field is read for; one that gave nothing, such as a severity in words, is kept by its name."""
+_ENDS_AND_NAME = frozenset(
+    (*TABLE.src, *TABLE.dst, *TABLE.either, *TABLE.name, *(kept(each)[1] for each in TABLE.keep))
+)
+_KINDS = ("eventType", "_eventType", "categoryString", "cat", "sourceType", "_sourceType")
+_WORD = re.compile(r"(?<!\S)[A-Za-z]{2,}(?=[\s.,:;!?]|$)")
+_WORDS = 3  # a field with so many words was written to be read
+
+
+def matches(record: dict[str, Any]) -> bool:
+    """Whether it has fields that only CEF names so."""
+    return not _MARKS.isdisjoint(record)
+
+
+def read_fields(
+    reader: FieldReader,
+    record: dict[str, Any],
+    content: list[Any] | None = None,
+    tenant: str = "",
+    received: float | None = None,
+) -> Alert:
+    """An alert of CEF fields by their long names.
+
+    Args:
+        reader: By the table to use.
+        record: The fields; those that the table does not name are kept under their own names.
+        content: What an id is made of where there is none; all fields where None.
+        tenant: Whose it is.
+        received: When it came, for times without a year.
+
+    Raises:
+        AlertFault: It cannot be one.
+    """
+    whole = dict(record)
+    if not any(record.get(key) for key in TABLE.id):
+        parts = content or [[key, record[key]] for key in sorted(record) if record[key] not in (None, "")]
+        whole[TABLE.id[0]] = stable_id(reader.prefix, parts)
+    if not any(record.get(key) for key in TABLE.name):
+        whole["name"] = _name_of(record)
+    alert = reader.read(whole, tenant, received)
+    said = alert.other_attributes
+    told = (alert.name, alert.src, alert.dst, said.get("src_port"))
+    rest = {
+        key: value
+        for key, value in record.items()
+        if key not in _SPOKEN_FOR
+        and key not in said
+        and _RESERVED_OF.get(key) not in said
+        and not (key in _ENDS_AND_NAME and value in told)
+    }
+    alert.other_attributes = attributes({**said, **rest})
+    return alert
+
+
+def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
+    """A record of mapped fields as an alert."""
+    return read_fields(_READER, record, None, tenant, received)
+
+
+def _name_of(record: dict[str, Any]) -> str:
+    """A name for a record without one: the fields that hold words; else what kind of event it is."""
+    said = [
+        value
+        for key, value in record.items()
+        if isinstance(value, str) and key not in _NOT_SAID and len(_WORD.findall(value[:LONGEST_NAME])) >= _WORDS
+    ]
+    kinds = (value for key in _KINDS if isinstance(value := record.get(key), str) and value)
+    return "; ".join(dict.fromkeys(said))[:LONGEST_NAME] or next(kinds, "")
+
+
+_READER = FieldReader("CEF fields", "cef", TABLE)
+FORMAT = Format(
+    name="cef",
+    title="CEF fields",
+    known_by="a field that only CEF names so, such as `deviceProduct` or `sourceAddress`",
+    matches=matches,
+    read=read,
+    tables=(("", TABLE),),
+    notes=(
+        "Without an id, one is made of all fields.",
+        "Without a name, it is made of the fields that hold three words or more, else of the kind of event.",
+        "`port` is the destination's, always; the source's is `src_port`.",
+        "A severity in words is kept as `severity`.",
+        "All other fields that hold something are kept under their own names, but for copies of the raw event.",
+    ),
+)
+LINES = msgspec.structs.replace(
+    TABLE,
+    time=("deviceReceiptTime", "startTime", "endTime", "syslog_time"),
+    either=(*TABLE.either, "deviceHostName", "deviceAddress"),
+    name=("name", "ruleName", "message", "msg", "description"),
+)
+"""The table for lines: their head has the time of the event, and the name that the product gives it."""

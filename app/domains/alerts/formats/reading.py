@@ -1,0 +1,229 @@
+"""One record into one alert, whatever it comes in: an object, a line, or bytes of either."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
+from app.domains.alerts.formats import snort
+from app.domains.alerts.formats.attributes import with_nodes
+from app.domains.alerts.formats.recognise import contained, recognised
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.domains.alerts.formats.format import Format
+
+MAX_DEPTH = 64  # of JSON: the deepest of the formats stay below 20
+MAX_ENVELOPES = 4  # a hit in an answer in an event; what is wrapped deeper is wrapped to do harm
+NODES = "node_feature"
+"""Key of what the seed's file knows of hosts."""
+
+_NEITHER = "send one alert as a JSON object, or as one line"
+_SEVERAL = "put the file under input/, or feed it with `millrace feed --pipeline alerts`, which splits it"
+
+
+def read_alert(record: Mapping[str, Any] | str, tenant: str = "", *, received: float | None = None) -> Alert:
+    """One record as an alert, of whichever format it is.
+
+    Args:
+        record: An object as JSON gives it, or a line of text (CEF, Snort fast, or JSON).
+        tenant: Whose it is, where the record does not say.
+        received: When it came, seconds since 1970: a time without a year is the latest before it. Now where None.
+
+    Raises:
+        AlertFault: It cannot be read; nothing else is raised for what a record holds.
+    """
+    if isinstance(record, str):
+        return _of_text(record, tenant, received)
+    whole = record if type(record) is dict else dict(record)
+    if size_of(whole) > LARGEST_ALERT_BYTES:
+        raise _too_large()
+    return _of_object(whole, tenant, received)
+
+
+def read_alert_bytes(data: bytes, tenant: str = "", *, received: float | None = None) -> Alert:
+    """The bytes of one record, JSON or a line of text, as an alert.
+
+    Args:
+        data: UTF-8.
+        tenant: Whose it is, where the record does not say.
+        received: When it came, seconds since 1970.
+
+    Raises:
+        AlertFault: It cannot be read; nothing else is raised for what the bytes hold.
+    """
+    if len(data) > LARGEST_ALERT_BYTES:
+        raise _too_large()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise AlertFault("not_utf8", f"byte {error.start} is not UTF-8; send JSON or text in UTF-8") from None
+    return _of_text(text, tenant, received)
+
+
+def read_object(record: object, tenant: str, received: float | None) -> Alert:
+    """A member of a list of alerts, as an alert.
+
+    Raises:
+        AlertFault: It cannot be read.
+    """
+    if isinstance(record, str):
+        return _of_text(record, tenant, received)
+    if type(record) is not dict:
+        raise AlertFault("bad_field", f"the alert is neither an object nor a line; {_NEITHER}")
+    if size_of(record) > LARGEST_ALERT_BYTES:
+        raise _too_large()
+    return _of_object(record, tenant, received)
+
+
+def format_of(record: Mapping[str, Any] | str) -> Format:
+    """The format of a record, told from a few of its keys; of an envelope, that of the first alert in it.
+
+    Raises:
+        AlertFault: `unknown_format`; the message names the formats.
+    """
+    inner: object = record if isinstance(record, str) else dict(record)
+    for _ in range(MAX_ENVELOPES):
+        if isinstance(inner, str) and _is_json(inner.strip()):
+            inner = json_of(inner.strip())
+        alerts = inner if isinstance(inner, list) else contained(inner) if isinstance(inner, dict) else None
+        if not alerts:
+            break
+        inner = alerts[0]
+    return recognised(inner if isinstance(inner, dict | str) else {})
+
+
+def size_of(record: dict[str, Any]) -> int:
+    """How many bytes of JSON a record is; what cannot be written as it is, is counted about, up to too many."""
+    try:
+        return len(msgspec.json.encode(record))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        pass  # half characters, or deeper than an encoder goes
+    size, waiting = 0, [record]
+    while waiting and size <= LARGEST_ALERT_BYTES:
+        value: Any = waiting.pop()
+        if type(value) is str:
+            size += len(value) + 3
+        elif type(value) is dict:
+            size += 2 + 4 * len(value) + sum(map(len, value))
+            waiting.extend(value.values())
+        elif type(value) is list:
+            size += 2 + len(value)
+            waiting.extend(value)
+        else:
+            size += 4
+    return size
+
+
+def json_of(text: str) -> object:
+    """A JSON text's value; half characters (lone surrogates) in it are forgiven.
+
+    Raises:
+        AlertFault: `not_json`.
+    """
+    try:
+        value = msgspec.json.decode(text)
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        if "\\ud" not in text and "\\uD" not in text:
+            raise AlertFault("not_json", f"{error}; send JSON, or a line of CEF or Snort") from None
+        value = _forgiving(text)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+        raise _too_deep()
+    return value
+
+
+def _forgiving(text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise AlertFault("not_json", f"{error}; send JSON, or a line of CEF or Snort") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _of_text(text: str, tenant: str, received: float | None) -> Alert:
+    text = text.removeprefix("\ufeff").strip()
+    if len(text) > LARGEST_ALERT_BYTES:
+        raise _too_large()
+    if _is_json(text):
+        value = json_of(text)
+        return _of_object(value if type(value) is dict else {"input": value}, tenant, received)
+    return _of_line(text, tenant, received)
+
+
+def _is_json(text: str) -> bool:
+    """Whether it begins as an object or a list does; the mark of Snort begins so too."""
+    return text[:1] == "{" or (text[:1] == "[" and not text.startswith(snort.MARK))
+
+
+def _of_line(line: str, tenant: str, received: float | None) -> Alert:
+    if not line:
+        raise AlertFault("not_json", f"the record is empty; {_NEITHER}")
+    if any(each.strip() for each in line.split("\n")[1:]):
+        raise AlertFault("not_one_alert", "the record has several lines; send a record a line")
+    return recognised(line).read(line, tenant, received)
+
+
+def _of_object(record: dict[str, Any], tenant: str, received: float | None) -> Alert:
+    nodes: list[object] = []
+    inner: object = record
+    for _ in range(MAX_ENVELOPES):
+        alerts = contained(inner) if type(inner) is dict else None
+        if alerts is None:
+            break
+        if len(alerts) != 1:
+            raise AlertFault("not_one_alert", f"the record holds {len(alerts)} alerts; {_SEVERAL}")
+        nodes.append(inner.get(NODES) if type(inner) is dict else None)
+        inner = alerts[0]
+    alert = _of_one(inner, tenant, received)
+    for features in nodes:
+        add_nodes(alert, features)
+    return alert
+
+
+def _of_one(record: object, tenant: str, received: float | None) -> Alert:
+    if type(record) is dict:
+        return recognised(record).read(record, tenant, received)
+    if isinstance(record, str):
+        return _of_line(record.strip(), tenant, received)
+    raise AlertFault("bad_field", f"the alert is neither an object nor a line; {_NEITHER}")
+
+
+def add_nodes(alert: Alert, features: object) -> None:
+    """Adds what a file knows of an alert's two hosts to the alert."""
+    if type(features) is dict:
+        ends = {end: features[host] for end, host in (("src", alert.src), ("dst", alert.dst)) if host in features}
+        if ends:
+            with_nodes(alert.other_attributes, ends)
+
+
+def _is_too_deep(value: object) -> bool:
+    layer = [value]
+    for _ in range(MAX_DEPTH):
+        layer = [
+            inner
+            for each in layer
+            if type(each) is list or type(each) is dict
+            for inner in (each.values() if type(each) is dict else each)
+        ]
+        if not layer:
+            return False
+    return any(type(each) in (list, dict) for each in layer)
+
+
+def _too_deep() -> AlertFault:
+    return AlertFault("not_json", f"nested deeper than {MAX_DEPTH}; send the alert without what it wraps")
+
+
+def _too_large() -> AlertFault:
+    return AlertFault("alert_too_large", f"more than {LARGEST_ALERT_BYTES} bytes; send the alert without its raw data")

@@ -1,0 +1,107 @@
+"""Which format a record is of, told from a few of its keys, and the alerts that stand in an envelope."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.domains.alerts.alert import AlertFault
+from app.domains.alerts.formats import (
+    asff,
+    cef,
+    cef_line,
+    ecs,
+    guardduty,
+    ocsf,
+    own,
+    seed,
+    snort,
+    suricata,
+    wazuh,
+)
+
+if TYPE_CHECKING:
+    from app.domains.alerts.formats.format import Format
+
+FORMATS: tuple[Format, ...] = (
+    seed.FORMAT,
+    own.FORMAT,
+    cef_line.FORMAT,
+    cef.FORMAT,
+    ocsf.FORMAT,
+    ecs.FORMAT,
+    suricata.FORMAT,
+    snort.FORMAT,
+    guardduty.FORMAT,
+    asff.FORMAT,
+    wazuh.FORMAT,
+)
+"""All formats, in the order of their page."""
+
+_LINES = (cef_line.FORMAT, snort.FORMAT)
+_OBJECTS = (
+    suricata.FORMAT,
+    ocsf.FORMAT,
+    asff.FORMAT,
+    guardduty.FORMAT,
+    wazuh.FORMAT,
+    own.FORMAT,
+    cef.FORMAT,  # before Elastic: Logstash's CEF has a timestamp of Elastic's
+    ecs.FORMAT,
+    seed.FORMAT,  # last: mapped CEF has an id, a time and a name too
+)
+_LISTS = ("input", "Findings", "findings")
+"""Keys of the list of alerts: in the seed's file, the answers of AWS's services, and the details of their events."""
+
+
+def recognised(record: dict[str, Any] | str) -> Format:
+    """The format of one record that is in no envelope.
+
+    Raises:
+        AlertFault: `unknown_format`; the message names the formats.
+    """
+    if isinstance(record, str):
+        for each in _LINES:
+            if each.matches(record):
+                return each
+        raise AlertFault("unknown_format", f"the line is of no format that is read here: {_titles(_LINES)}, or JSON")
+    if "src" in record and "dst" in record and "id" in record and "time" in record:
+        return own.FORMAT if own.matches(record) else seed.FORMAT
+    if seed.ATTRIBUTES in record:
+        return seed.FORMAT
+    for each in _OBJECTS:
+        if each.matches(record):
+            return each
+    raise AlertFault("unknown_format", f"{_nearly(record)}; the formats that are read here: {_titles(FORMATS)}")
+
+
+def contained(record: dict[str, Any]) -> list[Any] | None:
+    """The alerts that a record is an envelope of; None where it is an alert itself."""
+    for key in _LISTS:
+        if key in record and type(record[key]) is list:
+            return list(record[key])
+    hits = record.get("hits")
+    if type(hits) is dict and type(hits.get("hits")) is list:
+        return list(hits["hits"])
+    detail = record.get("detail")
+    if type(detail) is dict and "detail-type" in record:
+        inner = contained(detail)
+        return [detail] if inner is None else inner
+    if type(record.get(own.ALERT)) is dict and type(record.get(own.TECHNIQUES)) is dict:
+        return [record[own.ALERT]]
+    source = record.get("_source")
+    if type(source) is dict:
+        return [{**source, **{key: record[key] for key in ("_id", "_index") if key in record}}]
+    return None
+
+
+def _titles(formats: tuple[Format, ...]) -> str:
+    return ", ".join(each.title for each in formats)
+
+
+def _nearly(record: dict[str, Any]) -> str:
+    """What it looks like."""
+    if "event_type" in record:
+        return "of Suricata's EVE only lines whose event_type is alert are read"
+    if "class_uid" in record:
+        return "of OCSF only the classes 2004 and 2001 are read"
+    return "the record is of no known format"

@@ -1,0 +1,97 @@
+"""The seed system's own JSON: `id, time, src, dst, name`, `tech` and `other_attributes_dict`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.domains.alerts.alert import Alert, AlertFault
+from app.domains.alerts.formats.attributes import attributes
+from app.domains.alerts.formats.format import Format
+from app.domains.alerts.formats.mapping import Table
+from app.domains.alerts.formats.times import seconds
+from app.domains.alerts.formats.values import (
+    clean,
+    identifier,
+    label,
+    listed_techniques,
+    required_entity,
+    required_name,
+)
+
+REQUIRED = frozenset(("id", "time", "src", "dst", "name"))
+ATTRIBUTES = "other_attributes_dict"
+LONGEST_TENANT = 256  # characters: it is part of keys of tables
+_ENOUGH = 3  # of the required fields: an alert that misses two is told which, and anything else is none
+
+TABLE = Table(
+    id=("id",),
+    time=("time",),
+    src=("src",),
+    dst=("dst",),
+    name=("name",),
+    tech=("tech",),
+    tenant=("tenant",),
+    keep=(f"{ATTRIBUTES}.*",),
+)
+
+
+def matches(record: dict[str, Any]) -> bool:
+    """Whether it has the fields of an alert, or most of them."""
+    return ATTRIBUTES in record or len(REQUIRED & record.keys()) >= _ENOUGH
+
+
+def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
+    """A record as an alert."""
+    return read_plain(record, ATTRIBUTES, tenant, received, aliases=True)
+
+
+def read_plain(
+    record: dict[str, Any], key: str, tenant: str = "", received: float | None = None, *, aliases: bool = False
+) -> Alert:
+    """An alert that has the names of its fields here already: the fast way.
+
+    Args:
+        record: As JSON gives it.
+        key: Where its attributes are.
+        tenant: Whose it is, where the record does not say.
+        received: When it came, for times without a year.
+        aliases: Whether attributes are also read by other systems' names.
+
+    Raises:
+        AlertFault: A field is missing or is not what it must be; the message names it.
+    """
+    get = record.get
+    given = get(key)
+    if given is not None and type(given) is not dict:
+        raise AlertFault("bad_field", f"{key} is not an object; send one, or leave it out")
+    own = get("tenant")
+    return Alert(
+        id=identifier(get("id"), "id"),
+        time=seconds(get("time"), "time", received),
+        src=required_entity(get("src"), "src", "src"),
+        dst=required_entity(get("dst"), "dst", "dst"),
+        name=required_name(get("name"), "name"),
+        tech=listed_techniques(get("tech")),
+        other_attributes=attributes(given, aliases=aliases) if given else {},
+        tenant=clean(own[:LONGEST_TENANT]) if isinstance(own, str) and own else tenant,
+        label=label(get("label")),
+    )
+
+
+FORMAT = Format(
+    name="seed",
+    title="The seed system's JSON",
+    known_by="`other_attributes_dict`, or three of `id`, `time`, `src`, `dst` and `name`",
+    matches=matches,
+    read=read,
+    tables=(("", TABLE),),
+    notes=(
+        "All five of `id`, `time`, `src`, `dst` and `name` must be there; an alert of one host has it in both ends.",
+        (
+            'A file is `{"input": [alerts], "node_feature": {node: features}, "cluster_config": {}, "config": {}}`. '
+            "Features of `src` and `dst` come under `node`; one called user, user id or user name also under `user`."
+        ),
+        "Attributes by Elastic's names (`user.name`, `process.command_line`) also fill the reserved keys.",
+        "`label` is kept, but for -1, which stands for none.",
+    ),
+)

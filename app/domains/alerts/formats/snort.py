@@ -1,0 +1,131 @@
+"""Snort's fast alerts, and Suricata's fast.log: a line an alert."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from app.domains.alerts.alert import PORT, PRIORITY, RULE_ID, Alert, AlertFault
+from app.domains.alerts.formats import times
+from app.domains.alerts.formats.format import Format
+from app.domains.alerts.formats.mapping import FieldReader, Table
+
+MARK = "[**]"
+# Lengths are bounded and lines are cut at the marks, so that no line makes an expression try over and over.
+_STAMP = re.compile(
+    r"(?:<\d{1,3}>)?(?P<time>\d\d/\d\d(?:/\d\d(?:\d\d)?)?-\d\d:\d\d:\d\d(?:\.\d{1,9})?)"
+    r"(?:\s{1,8}\[(?P<action>[A-Za-z]{1,32})\])?"
+)
+_RULE = re.compile(r"\[(?P<gid>\d{1,10}):(?P<sid>\d{1,10}):(?P<rev>\d{1,10})\]")
+_BRACKETS = re.compile(r"\[(Classification|Priority|AppID): ([^\]]{0,256})\]")
+_FLOW = re.compile(r"(?:\{(?P<proto>[^}]{1,32})\}\s{0,8})?(?<!\S)(?P<src>\S{1,256})\s{1,8}->\s{1,8}(?P<dst>\S{1,256})")
+_IPV6_PARTS = 8
+_WITH_PORTS = frozenset(("TCP", "UDP", "SCTP"))
+_OLDEST_YEAR = 12  # two digits: a first part above it is a year (Snort 3), any other a month (Snort 2)
+
+TABLE = Table(
+    digest=("line",),
+    time=("time",),
+    src=("src",),
+    dst=("dst",),
+    name=("msg",),
+    attributes={PORT: ("dst_port",), PRIORITY: ("priority",), RULE_ID: ("sid",)},
+    keep=("src_port", "proto", "classification", "gid", "rev", "action", "app_id"),
+)
+
+
+def matches(line: str) -> bool:
+    """Whether it is a fast alert; not yet whether a whole one."""
+    return MARK in line
+
+
+def fields_of(line: str, received: float | None = None) -> dict[str, Any]:
+    """A line's parts by name.
+
+    Raises:
+        AlertFault: It is no whole line.
+    """
+    before, _, behind = line.partition(MARK)
+    message, mark, rest = behind.partition(MARK)
+    stamp, flow = _STAMP.fullmatch(before.strip()), _FLOW.search(rest)
+    if not stamp or not mark or not flow:
+        raise AlertFault(
+            "bad_field",
+            "Snort fast: the line must read `05/23-12:00:00.000000 [**] [1:1000001:1] message [**] [Priority: 1] "
+            "{TCP} 192.0.2.1:1024 -> 198.51.100.7:80`",
+        )
+    message = message.strip()
+    rule = _RULE.match(message)
+    said = {key.lower(): value for key, value in _BRACKETS.findall(rest)}
+    ports = (flow["proto"] or "TCP").upper() in _WITH_PORTS
+    (src, src_port), (dst, dst_port) = _end(flow["src"], ports), _end(flow["dst"], ports)
+    return {
+        "line": line,
+        "time": _time(stamp["time"], received),
+        "src": src,
+        "src_port": src_port,
+        "dst": dst,
+        "dst_port": dst_port,
+        "msg": message[rule.end() if rule else 0 :].strip(' "'),
+        "proto": flow["proto"],
+        "classification": said.get("classification"),
+        "priority": said.get("priority"),
+        "app_id": said.get("appid"),
+        "action": stamp["action"],
+        **(rule.groupdict() if rule else {}),
+    }
+
+
+def read(line: str, tenant: str = "", received: float | None = None) -> Alert:
+    """A line as an alert."""
+    return _READER.read(fields_of(line.strip(), received), tenant, received)
+
+
+def _time(text: str, received: float | None) -> float | str:
+    """The line's own forms: month/day, month/day/year, year/month/day."""
+    date, _, clock = text.partition("-")
+    parts = date.split("/")
+    if len(parts) == 3:  # noqa: PLR2004 - the third is the year
+        year, month, day = (*parts[:3],) if int(parts[0]) > _OLDEST_YEAR else (parts[2], *parts[:2])
+        return f"{year if len(year) > 2 else '20' + year}-{month}-{day}T{clock}"  # noqa: PLR2004 - two or four digits
+    try:
+        moment = datetime.fromisoformat(f"2000-{parts[0]}-{parts[1]}T{clock}").replace(tzinfo=UTC)
+    except ValueError:
+        return text
+    found = times.with_year(moment, received)
+    return text if found is None else found
+
+
+def _end(text: str, ports: bool) -> tuple[str, str | None]:
+    """An address and its port.
+
+    An address of IPv6 has more colons than one: it is whole before its port, or shortened and of a protocol that has
+    ports. Suricata writes ICMP's type and code where ports stand; they are none.
+    """
+    if text.startswith("["):
+        address, _, behind = text[1:].partition("]")
+        return address, behind.removeprefix(":") or None
+    host, _, port = text.rpartition(":")
+    of_ipv6 = ":" in host
+    whole = host.count(":") == _IPV6_PARTS - 1
+    if not port.isdigit() or not host or (of_ipv6 and not whole and not (ports and "::" in host)):
+        return text, None
+    return host, port if ports else None
+
+
+_READER = FieldReader("Snort fast", "snort", TABLE)
+FORMAT = Format(
+    name="snort",
+    title="Snort fast",
+    known_by="a line with `[**]`",
+    matches=matches,
+    read=read,
+    tables=(("", TABLE),),
+    notes=(
+        "The id is made of the line.",
+        "Times are taken as UTC. A line without a year is of the latest such day before it was received.",
+        "`month/day/year` (Snort 2, Suricata) and `year/month/day` (Snort 3) are told apart by a first part above 12.",
+        "`priority` is Snort's own, where 1 is the worst.",
+    ),
+)

@@ -1,0 +1,87 @@
+"""The bike pipeline: records in, predicted hires out, one model call a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from app.domains.bike.model import BikeModel
+from app.domains.bike.records import BikeRecord, BikeResult, Prediction, columns_of
+from app.inference.bundle import find_bundle
+from app.stream.batch import Batch, EmitColumns, Quarantine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.inference.manifest import Manifest
+    from app.settings import Settings
+
+
+class BikePipeline:
+    """Predicts hires for each record; an unknown weather code is quarantined, since the model never saw one."""
+
+    name = "bike"
+    record_type = BikeRecord
+
+    def __init__(self, model: BikeModel, manifest: Manifest) -> None:
+        """Takes a loaded model and what its bundle says of it."""
+        self._model = model
+        self._kind, self._run_id = manifest.model, manifest.run_id
+        codes = next(field.categories or [] for field in manifest.signature if field.name == "weather_code")
+        self._weather_codes = np.array(codes, np.float64)
+        self._encode = msgspec.json.Encoder().encode
+        any_prediction = Prediction(0, 0)
+        result = self._encode(BikeResult(self._kind, self._run_id, any_prediction))
+        self._head = result.removesuffix(self._encode(any_prediction) + b"}")
+
+    @classmethod
+    def open(cls, settings: Settings) -> BikePipeline:
+        """Loads the bundle that the settings name.
+
+        Raises:
+            ModelError: There is none such, or it is not what its manifest says.
+        """
+        bundle = find_bundle(cls.name, settings.run_id, settings.model_location)
+        return cls(BikeModel.load(bundle), bundle.manifest)
+
+    def process(self, batch: Batch[BikeRecord]) -> EmitColumns:
+        """One output a record, but for the quarantined."""
+        if not len(batch):
+            return EmitColumns([], [])
+        columns = columns_of(batch.records)
+        ids = [record.pred_id for record in batch.records]
+        counts = self._model.predict(columns).tolist()
+        known = np.isin(columns.weather_code, self._weather_codes)
+        return EmitColumns(
+            list(map(str, ids)),
+            self._results(counts, ids),
+            {int(row): self._unknown_weather(columns.weather_code[row]) for row in np.flatnonzero(~known)},
+        )
+
+    def explain(self, record: BikeRecord) -> Mapping[str, object]:
+        """The record's features, the model's intermediate values, and the result."""
+        columns = columns_of([record])
+        given = msgspec.to_builtins(record)
+        if not np.isin(columns.weather_code, self._weather_codes).all():
+            return {
+                "record": given,
+                "quarantined": msgspec.to_builtins(self._unknown_weather(columns.weather_code[0])),
+            }
+        [result] = self._results([int(self._model.predict(columns)[0])], [record.pred_id])
+        return {
+            "record": given,
+            **self._model.steps(columns),
+            "partition key": str(record.pred_id),
+            "result": msgspec.json.decode(result),
+        }
+
+    def _results(self, counts: list[int], ids: list[int | str]) -> list[bytes]:
+        """Results as JSON; what is the same in all is encoded once."""
+        encode, head = self._encode, self._head
+        return [head + encode(prediction) + b"}" for prediction in map(Prediction, counts, ids)]
+
+    def _unknown_weather(self, code: float) -> Quarantine:
+        known = ", ".join(f"{each:g}" for each in self._weather_codes)
+        return Quarantine("unknown_weather_code", f"{code:g} at `$.features.weather_code`; known are {known}")

@@ -1,0 +1,130 @@
+"""What a bike record and a bike result look like, and records as the columns that the model takes.
+
+The seed's record, `{"features": {"t1", "t2", "hum", "weather_code"}, "pred_id"}`, is enough. Whatever else is known
+(`timestamp`, `wind_speed`, `is_holiday`, `is_weekend`, `season`) may stand among the features or beside them, and
+makes the prediction better; the time most of all.
+"""
+
+from __future__ import annotations
+
+import operator
+from datetime import MAXYEAR, MINYEAR, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+
+from app.domains.bike.features import Columns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# Bounds catch a sensor's nonsense, not an unusual day: the world's extremes, and what a percentage can be.
+Celsius = Annotated[float, msgspec.Meta(ge=-90, le=60)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+KilometresPerHour = Annotated[float, msgspec.Meta(ge=0, le=450)]
+Flag = bool | Annotated[int, msgspec.Meta(ge=0, le=1)]
+Season = Annotated[int, msgspec.Meta(ge=0, le=3)]
+PredictionId = (
+    Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+)
+
+
+class _Optional(msgspec.Struct, gc=False, omit_defaults=True):
+    """What a record may hold besides.
+
+    Attributes:
+        timestamp: ISO 8601; without an offset it is London's local time.
+        wind_speed: Kilometres an hour.
+        is_holiday: Whether it is a bank holiday.
+        is_weekend: Whether it is Saturday or Sunday; follows from the timestamp.
+        season: 0 spring, 1 summer, 2 autumn, 3 winter; follows from the timestamp.
+    """
+
+    timestamp: datetime | None = None
+    wind_speed: KilometresPerHour | None = None
+    is_holiday: Flag | None = None
+    is_weekend: Flag | None = None
+    season: Season | None = None
+
+
+class Features(_Optional, kw_only=True, gc=False):
+    """The weather: real and felt temperature, humidity, and the sky's code."""
+
+    t1: Celsius
+    t2: Celsius
+    hum: Percent
+    weather_code: float
+
+
+class BikeRecord(_Optional, kw_only=True, gc=False):
+    """One record of the input stream."""
+
+    features: Features
+    pred_id: PredictionId
+
+
+class Prediction(msgspec.Struct, frozen=True, gc=False):
+    """How many bikes will be hired in the hour."""
+
+    cnt: int
+    pred_id: int | str
+
+
+class BikeResult(msgspec.Struct, frozen=True, gc=False):
+    """One record of the output stream, but for the `id` and `source` that the spine adds."""
+
+    model: str
+    version: str
+    prediction: Prediction
+
+
+def columns_of(records: Sequence[BikeRecord]) -> Columns:
+    """Records as columns; what a record does not hold is NaN (NaT for the timestamp)."""
+    features = [record.features for record in records]
+    return Columns(
+        t1=np.array([each.t1 for each in features]),
+        t2=np.array([each.t2 for each in features]),
+        hum=np.array([each.hum for each in features]),
+        weather_code=np.array([each.weather_code for each in features]),
+        wind_speed=_numbers("wind_speed", records, features),
+        is_holiday=_numbers("is_holiday", records, features),
+        is_weekend=_numbers("is_weekend", records, features),
+        season=_numbers("season", records, features),
+        timestamp=_timestamps(records, features),
+    )
+
+
+def _either(name: str, records: Sequence[BikeRecord], features: Sequence[Features]) -> list[Any] | None:
+    """An optional field, from the features or from beside them; None when no record has it, as is usual."""
+    field = operator.attrgetter(name)
+    values: list[Any] = list(map(field, features))
+    if None in values:
+        values = [field(record) if value is None else value for value, record in zip(values, records, strict=True)]
+    return None if values.count(None) == len(values) else values
+
+
+def _numbers(name: str, records: Sequence[BikeRecord], features: Sequence[Features]) -> NDArray[np.float64]:
+    """An optional numeric field; NaN where a record does not have it."""
+    values = _either(name, records, features)
+    return np.full(len(features), np.nan) if values is None else np.array(values, np.float64)
+
+
+def _timestamps(records: Sequence[BikeRecord], features: Sequence[Features]) -> NDArray[np.datetime64]:
+    """Timestamps in London's local time, to the minute; NaT where a record does not have one."""
+    times = _either("timestamp", records, features)
+    if times is None:
+        return np.full(len(features), np.datetime64("NaT"), "datetime64[m]")
+    return np.array([None if time is None else _local(time) for time in times], "datetime64[m]")
+
+
+def _local(time: datetime) -> datetime:
+    """A time without an offset: London's clock."""
+    if time.tzinfo is None:
+        return time
+    if not MINYEAR < time.year < MAXYEAR:
+        return time.replace(tzinfo=None)  # an hour's difference matters not, and cannot be told at the ends of time
+    return time.astimezone(ZoneInfo("Europe/London")).replace(tzinfo=None)

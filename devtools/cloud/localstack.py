@@ -1,0 +1,187 @@
+"""LocalStack without its container, in an environment of its own: the second choice of local cloud.
+
+It needs no token in these versions. What it lacks without a container or a licence, moto answers in front of it
+(`devtools/cloud/routes.py`).
+
+`python -m devtools.cloud.localstack` installs it, and says which version on which Python.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.errors import CloudError
+from devtools.cloud.routes import BY_LOCALSTACK, LACKING
+from devtools.cloud.services import DELAY, SHARD_LIMIT, Service, inherited
+from devtools.cloud.state import locked, port_dir, state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from devtools.cloud.node import Emulator
+
+INSTALL_WITHIN_S = 900  # 500 MB: about two minutes on two cores, more on a slow line
+ANSWER_WITHIN_S = 10  # an interpreter's start on a cold disk
+VERSIONS = {"3.13": "4.14.0", "3.11": "4.8.1"}  # the last with neither token nor container, by the Python it needs
+_MAIN = """
+import runpy, sys
+from localstack.services.s3 import provider
+provider.DEFAULT_S3_TMP_DIR = sys.argv[1]
+runpy.run_module("localstack.runtime.main", run_name="__main__")
+"""
+"""Starts it: its own command refuses to without a container. It has no setting for where S3 keeps its objects: all
+LocalStacks of a machine would share a folder in /tmp, which none of them removes."""
+_SHIPPED = Path("usr/lib/localstack")  # what its container ships, in its file system
+ADDRESS = "127.0.0.2"
+"""Where LocalStack listens. It calls its own services at `localhost` and its own port, so on the router's port of
+another loopback address these calls pass the router too: a state machine finds moto's DynamoDB tables."""
+
+
+def localstack(port: int, emulator: Emulator, say: Callable[[str], None]) -> Service:
+    """LocalStack behind the router of `port`, with the Kinesis emulator that it starts itself held to loopback.
+
+    Raises:
+        CloudError: No Python fits, or pip could not install.
+    """
+    version, folder = install(say)
+    root = _root(port)
+    _furnish(root, folder, emulator)
+    kept = inherited()
+    environ = kept | {
+        "GATEWAY_LISTEN": f"{ADDRESS}:{port}",
+        "GATEWAY_SERVER": "hypercorn",  # the default server listens on every address, whatever it is told
+        "LOCALSTACK_HOST": f"localhost:{port}",  # what it puts in the URL of a queue
+        "HOME": str(root),  # for its caches
+        "TMPDIR": str(root / "tmp"),
+        **_rooted(root),
+        "DISABLE_EVENTS": "1",
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+        "DNS_ADDRESS": "0",
+        "SQS_ENDPOINT_STRATEGY": "path",
+        "KINESIS_LATENCY": DELAY.removesuffix("ms"),
+        "KINESIS_SHARD_LIMIT": str(SHARD_LIMIT),
+        "KINESIS_ON_DEMAND_STREAM_COUNT_LIMIT": str(SHARD_LIMIT),
+        "KINESIS_MOCK_VERSION": emulator.version,
+        "KINESIS_PERSISTENCE": "0",  # it would write all streams to a file every five seconds
+        "NODE_OPTIONS": f"--require={emulator.loopback}",
+        "PATH": f"{Path(emulator.node).parent}{os.pathsep}{kept.get('PATH', os.defpath)}",  # it runs plain `node`
+    }
+    command = [str(folder / "bin" / "python"), "-c", _MAIN, str(root / "tmp" / "s3")]
+    served = BY_LOCALSTACK - LACKING.get(version, frozenset())
+    return Service("localstack", port, command, environ, "/_localstack/health", served, ADDRESS)
+
+
+def install(say: Callable[[str], None]) -> tuple[str, Path]:
+    """LocalStack's version and its environment, which is made from the committed lock file if it is not there yet.
+
+    It goes to `MILLRACE_CLOUD_LOCALSTACK_DIR`, or the state folder.
+
+    Raises:
+        CloudError: No Python fits, or pip could not install.
+    """
+    minor, base = _find_python()
+    version = VERSIONS[minor]
+    requirements = Path(__file__).parent / f"localstack-py{minor.replace('.', '')}.txt"
+    place = Path(os.environ.get("MILLRACE_CLOUD_LOCALSTACK_DIR") or state_dir()).absolute()
+    folder = place / requirements.stem
+    finished = folder / requirements.name
+    with locked(place):
+        if not (finished.exists() and finished.read_bytes() == requirements.read_bytes()):
+            say(f"installing LocalStack {version} into {folder} (once: about two minutes, 500 MB)")
+            _pip_install(base, requirements, folder)
+            shutil.copyfile(requirements, finished)
+    say(f"LocalStack {version} on Python {minor} ({base})")
+    return version, folder
+
+
+def _find_python() -> tuple[str, str]:
+    """The version and path of the first Python that LocalStack can run on, best version first."""
+    pyenv = Path.home() / ".pyenv" / "versions"
+    for version in VERSIONS:
+        installed = sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)
+        for python in [shutil.which(f"python{version}"), *map(str, installed), sys.executable]:
+            if python and _answers(python, version):
+                return version, python
+    raise CloudError(
+        f"LocalStack needs Python {' or '.join(VERSIONS)} on the PATH or in pyenv: "
+        "install one, or leave out --localstack"
+    )
+
+
+def _answers(python: str, version: str) -> bool:
+    program = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
+    try:
+        told = subprocess.run(
+            [python, "-c", program], capture_output=True, text=True, check=True, timeout=ANSWER_WITHIN_S
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False  # a version manager's shim with nothing behind it
+    return told.strip() == version
+
+
+def _pip_install(base: str, requirements: Path, folder: Path) -> None:
+    log = folder.with_suffix(".log")
+    python = str(folder / "bin" / "python")
+    # -I: what a PYTHONPATH holds would count as installed.
+    pip = [python, "-I", "-m", "pip", "install", "--require-hashes", "--no-deps"]
+    steps = (
+        [base, "-m", "venv", "--clear", str(folder)],
+        [*pip, "-r", str(requirements)],
+        # An index of all of AWS's operations, which its container ships: else the first request takes fourteen seconds.
+        ["mkdir", "-p", str(folder / _SHIPPED)],
+        [python, "-I", "-m", "localstack.aws.spec"],
+    )
+    with log.open("wb") as sink:
+        for step in steps:
+            try:
+                subprocess.run(
+                    step,
+                    env=os.environ | _rooted(folder),
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    timeout=INSTALL_WITHIN_S,
+                    check=True,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise CloudError(f"LocalStack could not be installed ({type(error).__name__}): see {log}") from None
+
+
+def remove_files(port: int) -> None:
+    """Removes what the LocalStack of `port` wrote, once it has ended."""
+    shutil.rmtree(_root(port), ignore_errors=True)
+
+
+def _root(port: int) -> Path:
+    return port_dir(port) / "localstack"
+
+
+def _rooted(root: Path) -> dict[str, str]:
+    """The variables that hold LocalStack's files below `root`, in the folders of its container."""
+    return {
+        "FILESYSTEM_ROOT": str(root),
+        "OVERRIDE_IN_DOCKER": "0",  # a stray /.dockerenv would make it write to the real /var/lib and /etc
+    }
+
+
+def _furnish(root: Path, installed: Path, emulator: Emulator) -> None:
+    """Puts what was installed where LocalStack looks for it: it would run npm at the first Kinesis call."""
+    (root / "tmp").mkdir(parents=True, exist_ok=True)
+    for place, found in (
+        (_SHIPPED, installed / _SHIPPED),
+        (Path("var/lib/localstack/lib/kinesis-local") / emulator.version, emulator.folder),
+    ):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).unlink(missing_ok=True)
+        (root / place).symlink_to(found)
+
+
+if __name__ == "__main__":
+    try:
+        install(print)
+    except CloudError as _error:
+        sys.exit(f"localstack: {_error}")

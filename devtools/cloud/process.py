@@ -1,0 +1,125 @@
+"""Processes that outlive the command that started them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import psutil
+
+from devtools.cloud.state import LOOPBACK, Process, port_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from devtools.cloud.services import Service
+
+SAME_START_WITHIN_S = 5  # a stepped clock moves start times a little; pids take far longer to come round
+TERMINATE_WITHIN_S = 1  # the Kinesis emulator ignores SIGTERM, so every `down` waits this long
+KILL_WITHIN_S = 5  # the kernel's work alone
+MARK = "MILLRACE_CLOUD_PROCESS"  # in the environment of a process and of all that it starts
+
+
+def spawn(service: Service, log: Path) -> Process:
+    """Starts a process that neither Ctrl-C nor the end of its parent reaches, with all it says in `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # Not Popen: it warns when it is forgotten while its process runs, which is what is wanted here.
+    pid = os.posix_spawn(
+        service.command[0],
+        service.command,
+        {**service.environ, MARK: _mark(service.name, service.port)},
+        setsid=True,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )
+    return Process(service.name, pid, psutil.Process(pid).create_time(), service.port, service.host)
+
+
+def is_alive(process: Process) -> bool:
+    """Whether the process still runs: it, and not a later one with its pid."""
+    return _find(process) is not None
+
+
+def memory_bytes(process: Process) -> int:
+    """Resident memory of the process and its children; 0 when it is gone."""
+    found = _find(process)
+    total = 0
+    for member in _family([found] if found else []):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += member.memory_info().rss
+    return total
+
+
+def stop(processes: Iterable[Process]) -> None:
+    """Ends the processes and all that they started, and waits until they are gone."""
+    stopped = list(processes)
+    members = [*{*_family([found for found in map(_find, stopped) if found]), *_marked(stopped)}]
+    for member in members:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, deaf = psutil.wait_procs(members, TERMINATE_WITHIN_S)
+    for member in deaf:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(deaf, KILL_WITHIN_S)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on loopback that nothing listens on now."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def holder_of(port: int) -> str | None:
+    """Who keeps `port` from being listened on: a name and pid, as far as the system tells; None when it is free."""
+    try:
+        socket.create_server((LOOPBACK, port)).close()
+    except OSError as error:
+        with contextlib.suppress(psutil.Error):  # macOS shows other people's sockets to root alone
+            for one in psutil.net_connections("tcp"):
+                if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid:
+                    return f"{psutil.Process(one.pid).name()} (pid {one.pid})"
+        return f"another program ({error.strerror})"
+    return None
+
+
+def _find(process: Process) -> psutil.Process | None:
+    try:
+        found = psutil.Process(process.pid)
+        if abs(found.create_time() - process.started_s) > SAME_START_WITHIN_S:
+            return None
+        if found.status() == psutil.STATUS_ZOMBIE:
+            found.wait(0)  # ours and dead: its parent, this process, has to say that it noticed
+            return None
+    except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+        return None
+    return found
+
+
+def _marked(processes: Iterable[Process]) -> Iterator[psutil.Process]:
+    """What carries the mark of one of the processes: their children still do when they themselves were killed."""
+    marks = {_mark(each.name, each.port) for each in processes}
+    for one in psutil.process_iter() if marks else ():
+        with contextlib.suppress(psutil.Error, OSError):  # another user's, or just gone
+            if one.environ().get(MARK) in marks:
+                yield one
+
+
+def _mark(name: str, port: int) -> str:
+    return f"{port_dir(port)}/{name}"
+
+
+def _family(parents: Iterable[psutil.Process]) -> list[psutil.Process]:
+    members = []
+    for parent in parents:
+        members.append(parent)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            members += parent.children(recursive=True)
+    return members

@@ -1,0 +1,197 @@
+"""Jobs elsewhere: they read the request objects as they stand in S3, and answer in the reference's own lines."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from app.domains.alerts.files.driver import do_step, run_file
+from app.domains.alerts.files.seam import Jobs
+from app.errors import LocationError
+from tests.unit.domains.alerts.files.files_for_tests import MemoryBucket, alert, put_input, small_room
+
+if TYPE_CHECKING:
+    from app.domains.alerts.files.bucket import Bucket
+    from app.domains.alerts.files.seam import ClusterCall
+
+
+class TechniquesElsewhere:
+    """A transform job that answers text by text, with labels and nothing more."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def submit(self, bucket: Bucket, request: str, response: str) -> None:
+        lines = [json.loads(line) for line in (bucket.get(request) or b"").splitlines()]
+        self.lines += lines
+        answers = [
+            {"raw_alert": line["input"], "labels": {"techniques": ["T1046"] if "scan" in line["input"] else []}}
+            for line in lines
+        ]
+        bucket.put(response, "\n".join(map(json.dumps, answers)).encode())
+
+
+class ClustersElsewhere:
+    """A transform job that knows only the request: one cluster a source, in a ZIP archive as the reference has it."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+
+    def submit(self, bucket: Bucket, call: ClusterCall) -> None:
+        [line] = (bucket.get(call.request) or b"").splitlines()
+        request = json.loads(line)
+        self.requests.append(request)
+        known = json.loads(bucket.get(call.state) or b"{}") if call.state else {}
+        rows: dict[int, list[int]] = {}
+        alerts = []
+        for number, each in enumerate(request["input"]):
+            cluster = known.setdefault(each["src"], len(known))
+            rows.setdefault(cluster, []).append(number)
+            alerts.append({"aggalert_id": number, "ids": [each["id"]], "tech": each["tech"], "tac": [], "stage": []})
+        clusters = [{"cluster_id": cluster, "cluster_aggalertids": ids} for cluster, ids in rows.items()]
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.writestr("cluster_output.json", json.dumps(clusters))
+            archive.writestr("alert_output.json", json.dumps(alerts))
+        bucket.put(call.next_state, json.dumps(known).encode())
+        bucket.put(call.response, target.getvalue())
+
+
+class FlowsElsewhere:
+    """A transform job that makes one flow of all clusters."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+
+    def submit(self, bucket: Bucket, request: str, response: str) -> None:
+        self.requests.append(json.loads(bucket.get(request) or b""))
+        ids = [row["cluster_id"] for row in self.requests[-1]["input"]]
+        answer = [{"output": {"flow_output": [{"Flow_id": 7, "cluster_ids": sorted(ids), "cluster_prob": 0.25}]}}]
+        bucket.put(response, json.dumps(answer).encode())
+
+
+class Later:
+    """A job that has been started, and answers when it likes."""
+
+    def submit(self, *_: Any) -> None:
+        pass
+
+
+ALERTS = [
+    alert(0, "h0", "h1", other_attributes_dict={"port": 22, "rule": "x", "url": "http://a"}),
+    alert(1, "h2", "h3", "something new"),
+    alert(2, "h0", "h1"),
+    alert(3, "h0", "h9", tech=["T1059"]),
+    alert(4, "h2", "h2"),
+]
+NODES = {"h0": {"os": "Linux", "group": "HR"}, "h9": {"os": "Linux", "risk": 0}, "elsewhere": {"os": "x"}}
+
+
+def read(bucket: Bucket, name: str) -> Any:
+    return json.loads(bucket.get(name) or b"null")
+
+
+def test_all_three_jobs_elsewhere() -> None:
+    bucket, jobs = MemoryBucket(), Jobs(TechniquesElsewhere(), ClustersElsewhere(), FlowsElsewhere())
+    name = put_input(bucket, ALERTS, node_feature=NODES, cluster_config={"mu": 7}, config={"steps": 3})
+    [run] = run_file(small_room(bucket, jobs=jobs), name, chunk_alerts=3).runs
+
+    assert isinstance(jobs.technique, TechniquesElsewhere)
+    texts = [[line["request_id"], line["input"]] for line in jobs.technique.lines]
+    assert texts == [["1", "port scan"], ["2", "something new"], ["1", "port scan"]]  # each once a chunk; own ids never
+
+    assert isinstance(jobs.cluster, ClustersElsewhere)
+    first, second = jobs.cluster.requests
+    assert set(first) == {"request_id", "input", "user_feedback_weights", "cluster_config", "node_feature"}
+    assert (first["request_id"], first["cluster_config"]) == ("1", {"mu": 7})
+    assert [each["id"] for each in first["input"] + second["input"]] == [0, 1, 2, 3, 4]  # internal, over all chunks
+    attributes = first["input"][0]["other_attributes_dict"]
+    assert (attributes["empty"], attributes["port"], attributes["url"]) == (False, 22, "http://a")
+    assert isinstance(attributes["rule"][0], int)
+    assert first["input"][1]["other_attributes_dict"] == {"empty": True}
+    assert [each["tech"] for each in first["input"]] == [["T1046"], [], ["T1046"]]
+    columns = read(bucket, f"scratch/intermediate/{run}/node_feature_lookup.json")
+    assert columns == {"group": 0, "os": 1, "risk": 2}
+    assert set(first["node_feature"]) == {"h0"}  # those of the chunk
+    linux = first["node_feature"]["h0"][1]
+    assert linux > 0
+    assert second["node_feature"]["h9"][1] == linux  # one code for one value
+    assert second["node_feature"]["h9"][2] > 0  # 0 is a value: what is missing is 0 alone
+    assert second["node_feature"]["h9"][0] == 0
+
+    assert isinstance(jobs.flow, FlowsElsewhere)
+    [flow_request] = jobs.flow.requests
+    assert (flow_request["request_id"], flow_request["config"]) == ("1", {"steps": 3})
+    assert [row["cluster_id"] for row in flow_request["input"]] == [1, 0]  # the newest first
+    row = flow_request["input"][1]
+    assert (row["cluster_starttime"], row["cluster_endtime"]) == (1000.0, 1003.0)
+    assert row["cluster_techs"] == ["T1046", "T1059"]
+    assert (7 in row["cluster_tacs"], min(row["cluster_stages"]) >= 0) == (True, True)  # T1046 is of TA0007
+    assert row["cluster_ips"] == ["h0", "h1", "h9"]
+
+    clusters = read(bucket, f"output/{run}/cluster.json")
+    assert [(each["cluster_id"], each["ids"]) for each in clusters] == [(0, ["a0", "a2", "a3"]), (1, ["a1", "a4"])]
+    [flow] = read(bucket, f"output/{run}/flow.json")
+    assert (flow["flow_id"], flow["cluster_prob"]) == (7, 0.25)
+    assert sorted(flow["ids"]) == ["a0", "a1", "a2", "a3", "a4"]
+
+
+def test_a_run_waits_for_a_job_and_goes_on_when_its_answer_arrives() -> None:
+    bucket = MemoryBucket()
+    name = put_input(bucket, ALERTS)
+    waiting = run_file(small_room(bucket, jobs=Jobs(Later(), Later(), Later())), name)
+    assert waiting.manifests == []
+    assert list(bucket.names("output/")) == []
+    room = small_room(bucket)
+    [request] = [each for each in bucket.names() if each.endswith("/input_classification.json")]
+    response = request.replace("intermediate", "response/classification_out") + ".out"
+    TechniquesElsewhere().submit(bucket, request, response)
+    arrived = [response]
+    while arrived:  # as the bucket's events would have it
+        arrived += do_step(room, arrived.pop(0))
+    assert len([each for each in bucket.names("output/") if each.endswith("manifest.json")]) == 1
+
+
+def test_answers_in_another_order_are_told_by_their_text() -> None:
+    class Backwards(TechniquesElsewhere):
+        def submit(self, bucket: Bucket, request: str, response: str) -> None:
+            super().submit(bucket, request, response)
+            lines = (bucket.get(response) or b"").splitlines()
+            bucket.put(response, b"\n".join(reversed(lines)))
+
+    bucket, jobs = MemoryBucket(), Jobs(Backwards(), ClustersElsewhere(), FlowsElsewhere())
+    run_file(small_room(bucket, jobs=jobs), put_input(bucket, ALERTS))
+    assert isinstance(jobs.cluster, ClustersElsewhere)
+    [request] = jobs.cluster.requests
+    assert [each["tech"] for each in request["input"]] == [["T1046"], [], ["T1046"], ["T1059"], ["T1046"]]
+
+
+@pytest.mark.parametrize(
+    ("step", "answer", "words"),
+    [
+        ("classification_out", b'{"raw_alert": "x"}\n{"raw_alert": 5}', "line 2 is not of the form"),
+        ("classification_out", b"<html>", "line 1 is not of the form"),
+        ("cluster_out", b"<html>", "no ZIP archive"),
+        ("flow_out", b"<html>", "not what this step reads"),
+        ("flow_out", b'[{"output": {}}]', "not what this step reads"),
+    ],
+)
+def test_an_answer_that_is_none_is_one_line_and_counts_for_nothing(step: str, answer: bytes, words: str) -> None:
+    class Broken(MemoryBucket):
+        def put(self, name: str, data: bytes) -> None:
+            super().put(name, answer if f"/{step}/" in name else data)
+
+    bucket = Broken()
+    name, shared = put_input(bucket, ALERTS), bucket.objects
+    room = small_room(bucket)
+    with pytest.raises(LocationError, match=words) as caught:
+        run_file(room, name)
+    assert "\n" not in str(caught.value)
+    assert list(bucket.names("output/")) == []
+    mended = MemoryBucket({each: data for each, data in shared.items() if f"/{step}/" not in each})
+    done = run_file(small_room(mended, room.store), name)
+    assert len(done.manifests) == 1
