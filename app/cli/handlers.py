@@ -12,8 +12,15 @@ from rich.table import Table
 
 from app.cli.examples import example_event
 from app.cli.handler_docs import Described, described, markdown
-from app.cli.lambda_request import Payload, PayloadFile, ResponseLocation  # noqa: TC001 - Typer reads the annotations
-from app.cli.one_request import answer, chosen_source, respond, wrong
+from app.cli.lambda_request import (
+    Payload,
+    PayloadFile,
+    ResponseLocation,
+    answer,
+    chosen_source,
+    respond,
+    wrong,
+)
 from app.registry import HANDLERS
 
 STREAM = "stream"

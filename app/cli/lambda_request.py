@@ -1,28 +1,35 @@
 """`handle-lambda-request`: one request to one handler, answered once; for a shell, a container or a batch job.
 
-A command of its own, beside `millrace invoke`: it starts without the whole command tree, and it takes all that it is
-asked for from the environment where nothing else can be given.
+A command of its own, beside `millrace invoke`: it starts without the whole command tree, and reads from environment
+variables whatever its options do not give.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
 import traceback
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import msgspec
 import typer
 
+from app import telemetry
 from app.cli import INTERRUPTED
-from app.cli.one_request import (
-    REQUEST_ID_VARIABLE,
-    TIMEOUT_VARIABLE,
-    answer,
-    chosen_source,
-    respond,
-    wrong,
-)
-from app.errors import MillraceError
+from app.errors import HandlerFailedError, LocationError, MillraceError, SettingsError
+from app.handlers.base import LambdaFunction
+from app.handlers.invocation import FRAMES_LOGGED, process_settings
+from app.handlers.registry import load
+from app.handlers.request import UNREADABLE, read_source, refused
+from app.registry import HANDLERS
+from app.storage.location import STANDARD, check_location, read_location, write_location
+from app.stream.context import LONGEST_TIMEOUT_S, LocalContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROGRAM = "handle-lambda-request"
 
@@ -31,6 +38,10 @@ HANDLER_VARIABLES = ("AWS_LAMBDA_FUNCTION_HANDLER", "_HANDLER")
 
 PAYLOAD_VARIABLE = "AWS_LAMBDA_EVENT_PAYLOAD"
 LOCATION_VARIABLE = "AWS_LAMBDA_EVENT_RESPONSE_LOCATION"
+TIMEOUT_VARIABLE = "AWS_LAMBDA_FUNCTION_TIMEOUT"
+REQUEST_ID_VARIABLE = "AWS_LAMBDA_REQUEST_ID"
+
+WRONG_COMMAND_LINE = 2  # the shell's custom
 
 EPILOG = f"""
 \b
@@ -130,6 +141,126 @@ def main() -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         sys.stderr.write(f"{PROGRAM}: {type(error).__name__} at {place.filename}:{place.lineno}\n")
         sys.exit(1)
+
+
+def wrong(program: str, line: str) -> NoReturn:
+    """Ends the process for a wrong command line, with one line that says how to mend it."""
+    sys.stderr.write(f"{program}: {line}\n")
+    raise typer.Exit(WRONG_COMMAND_LINE)
+
+
+def chosen_source(
+    program: str, payload: str | None, payload_file: str | None, otherwise: str | None
+) -> Callable[[], bytes] | None:
+    """What reads the request's JSON from where the options say that it is.
+
+    Args:
+        program: Who complains.
+        payload: JSON, or what `read_source` takes besides.
+        payload_file: Never JSON itself: a file may be named as JSON looks.
+        otherwise: As `payload`, where neither is given.
+    """
+    if payload is not None and payload_file is not None:
+        wrong(program, "--payload and --payload-file both name a request: give one of them")
+    if payload_file is not None:
+        return partial(read_location, payload_file)
+    source = otherwise if payload is None else payload
+    return None if source is None else partial(read_source, source)
+
+
+def answer(name: str, payload: Callable[[], bytes], response_location: str | None) -> Any:  # noqa: ANN401 - any JSON
+    """Calls a handler as Lambda would, in this process.
+
+    What can be wrong with the command line is found before the handler runs.
+
+    Args:
+        name: A short name of the registry, or a dotted name.
+        payload: Reads the request's JSON.
+        response_location: Where the response will go; only looked at.
+
+    Returns:
+        What the handler returned, as what JSON is made of.
+
+    Raises:
+        MillraceError: A name, a location or the request is wrong, or the handler raised.
+    """
+    if response_location is not None:
+        check_location(response_location)
+    timeout_s, request_id = _timeout_s(), os.environ.get(REQUEST_ID_VARIABLE, "")
+    function = load(name) if "." in name else HANDLERS.function(name)
+    data = payload()
+    if isinstance(function, LambdaFunction):
+        # A string may name an object in S3, as in an event that Lambda has parsed; the handler decodes all else itself.
+        event = _parsed(data) if data.lstrip().startswith(b'"') else data
+        _told_alike(name, function.open)  # before the clock starts; a wrong setting is no failed invocation
+        return function(event, LocalContext(timeout_s, request_id=request_id))
+    event = _parsed(data)
+    process_settings()
+    context = LocalContext(timeout_s, request_id=request_id)
+    return _told_alike(name, lambda: msgspec.to_builtins(function(event, context), str_keys=True))
+
+
+def respond(response: Any, location: str | None, *, indent: bool = False) -> None:  # noqa: ANN401 - any JSON
+    """Writes a response as JSON, None as `{}`: sorted by key, or indented as it is for a person.
+
+    Raises:
+        LocationError: It cannot be written.
+        CloudError: S3 does not answer, or refuses.
+    """
+    data = _encoded({} if response is None else response, indent=indent)
+    if location is not None and location != STANDARD:
+        write_location(location, data)
+        return
+    try:
+        write_location(STANDARD, data + b"\n")
+    except BrokenPipeError:  # its reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again at the end
+        raise LocationError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def _timeout_s() -> float:
+    text = os.environ.get(TIMEOUT_VARIABLE, "").strip()
+    try:
+        seconds = float(text or LONGEST_TIMEOUT_S)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise SettingsError(f"{TIMEOUT_VARIABLE} is {text!r}: set a number of seconds")
+    return seconds
+
+
+def _parsed(data: bytes) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return msgspec.json.decode(data)
+    except UNREADABLE as error:
+        raise refused(error) from None
+
+
+def _told_alike(name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the work gives
+    """Does what is done outside an invocation of a typed handler, and tells of its failures as one would."""
+    try:
+        return work()
+    except MillraceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a payload
+        frames = [
+            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        extra = {"exception": type(error).__name__, "frames": frames[-FRAMES_LOGGED:], "handler": name}
+        telemetry.logger.error("handler failed", extra=extra)
+        raise HandlerFailedError(f"handler {name} failed with {type(error).__name__}; the log has where") from None
+
+
+def _encoded(response: Any, *, indent: bool) -> bytes:  # noqa: ANN401 - any JSON
+    """JSON by the standard library, since msgspec writes null for NaN."""
+    try:
+        if indent:
+            return json.dumps(response, allow_nan=False, ensure_ascii=False, indent=2).encode()
+        return json.dumps(response, allow_nan=False, ensure_ascii=False, sort_keys=True).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise HandlerFailedError(f"the handler returned what is no JSON ({type(error).__name__})") from None
 
 
 if __name__ == "__main__":

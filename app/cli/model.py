@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -13,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.model_evaluate import evaluate_one
 from app.errors import DigestMismatchError, ModelError, SettingsError, UnknownRunError
 from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles
 from app.runtime import PIPELINES
@@ -36,6 +36,16 @@ OnlyName = Annotated[str, typer.Argument(help="A bundle's name; all without.")]
 RunId = Annotated[str, typer.Argument(help="A run id or its beginning; without it the newest.")]
 AnyRunId = Annotated[str, typer.Argument(help="A run id or its beginning; all without.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
+
+EVALUATED = ("technique", "cluster", "flow")
+"""The models that have an evaluation of their own: `model/<name>/evaluate.py`."""
+Evaluated = Annotated[str, typer.Argument(help=f"Which model: {', '.join(EVALUATED)}.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="ALERTS_DATA", help="The folder with the data sets that the model's README names.", show_default=False
+    ),
+]
 
 _NO_TERMINAL_WIDTH = 200  # columns: where another program reads, an id must not be cut short
 _METRICS_SHOWN = 3  # in the list; `show` has them all
@@ -176,6 +186,34 @@ def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") 
             if each is not worst:
                 _say(str(each))
         raise worst
+
+
+def evaluate_one(name: Evaluated, data: Data = None, as_json: AsJson = False) -> None:
+    """Measure a model: both the kind split and the hard one, beside what was aimed at.
+
+    Run it as scripts/evaluate_model.sh, which makes the environment that it needs.
+    """
+    if name not in EVALUATED:
+        raise SettingsError(f"no evaluation of {name!r}: give one of {', '.join(EVALUATED)}")
+    if data is None:
+        raise SettingsError(f"no data: name the folder with --data or ALERTS_DATA; model/{name}/README.md says which")
+    if not data.is_dir():
+        raise SettingsError(f"{data}: is not a folder")
+    try:
+        module: Any = importlib.import_module(f"model.{name}.evaluate")
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"{error.name} is missing: run `./scripts/evaluate_model.sh {name} …`, which installs what evaluation "
+            f"needs, instead of `millrace model evaluate {name} …`"
+        ) from None
+    try:
+        report = module.evaluate(data)
+    except OSError as error:
+        raise SettingsError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        module.print_report(report)
 
 
 def _predict_one(bundle: Bundle) -> None:

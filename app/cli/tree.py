@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import bench, demo, doctor, handlers, mapping, model, quarantine, records, run
+from app.cli import doctor, handlers, mapping, model, quarantine, records, run
 from app.domains.alerts.cli import app as alerts
 
 
@@ -18,11 +18,14 @@ def command_tree() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    for module in (run, handlers, mapping, records, alerts, quarantine, demo, model, doctor, bench):
+    for module in (run, handlers, mapping, records, alerts, quarantine, model, doctor):
         module.register(cli)
     try:
-        from devtools.cloud.cli import app as cloud  # noqa: PLC0415 - the image does without the local cloud
+        from devtools import bench, demo  # noqa: PLC0415 - the image has no developers' tools
+        from devtools.cloud.cli import app as cloud  # noqa: PLC0415
     except ModuleNotFoundError:
         return cli
+    demo.register(cli)
+    bench.register(cli)
     cli.add_typer(cloud, name="cloud")
     return cli
