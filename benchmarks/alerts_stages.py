@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from app.domains.alerts import pipeline
-from app.domains.alerts.cluster import Clusters
-from app.domains.alerts.flow import Flows
-from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.clusters.clusters import Clusters
+from app.domains.alerts.flows.flows import Flows
+from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents, Tenant
 from app.stream import processor, runtime
 from app.stream.aggregation_rows import Splitter

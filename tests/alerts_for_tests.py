@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.domains.alerts.pipeline import AlertPipeline, TechniquePipeline
-from app.domains.alerts.technique import TechniqueResolver
 from app.domains.alerts.techniques.catalogue import shipped_catalogue
+from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
 from app.settings import Settings
 from app.storage.state import MemoryState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from app.domains.alerts.cluster import Clusters
+from app.domains.alerts.clusters.clusters import Clusters
 from app.domains.alerts.tenant import Incidents
 from app.settings import read_settings
 from benchmarks.peers.alerts_clustering import commands_of

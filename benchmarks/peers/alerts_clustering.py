@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.domains.alerts.alert import EnrichedAlert
-from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.settings import read_settings
 from benchmarks.alerts_made import made
 

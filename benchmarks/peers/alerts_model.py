@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from app.domains.alerts.technique import BUNDLE
 from app.domains.alerts.techniques.model import ARRAYS, WEIGHTS, TechniqueModel
+from app.domains.alerts.techniques.resolver import BUNDLE
 from app.inference.bundle import find_bundle
 from app.inference.models import read_arrays
 from app.settings import read_settings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.domains.alerts.cluster import ClusterConfig, Clusters
+from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.clusters.links import Kind, Links
 from app.domains.alerts.clusters.regimes import Regime, likeness
 from app.domains.alerts.tenant import Incidents

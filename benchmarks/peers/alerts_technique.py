@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from app.domains.alerts.alert import Alert
-from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.settings import read_settings
 from benchmarks.peers.alerts_telling import commands_of
 

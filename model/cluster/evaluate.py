@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.domains.alerts.cluster import ClusterConfig, Clusters
 from app.domains.alerts.clusters.affinity import Affinity
+from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.inference.bundle import find_bundle
 from model.cluster.data import alerts_of, read_runs, units_of
 from model.cluster.measures import Agreement, Rates, agreement, area, instance_rates, mean_rates

@@ -15,7 +15,7 @@ from app.domains.alerts.files import handlers, workshop
 from app.domains.alerts.files.bucket import open_bucket
 from app.domains.alerts.files.events import alert_files_handler
 from app.domains.alerts.files.opening import Opening
-from app.domains.alerts.lookups.table import PARTITION_KEY
+from app.domains.alerts.lookups.dynamodb import PARTITION_KEY
 from app.errors import CloudError, LocationError, RequestError, SettingsError, UnacknowledgedError
 from app.handlers.invocation import process_settings
 from tests.handlers_for_tests import LambdaContext

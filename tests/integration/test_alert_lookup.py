@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError
 
 from app import aws
 from app.domains.alerts.alert import Alert, Techniques
-from app.domains.alerts.lookup import REFRESH_S, LookupTable, open_lookup, update, update_from_csv
 from app.domains.alerts.lookups.corrections import Correction, Report
-from app.domains.alerts.lookups.table import COUNTERS, PARTITION_KEY, DynamoDbCorrections, digest
-from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.lookups.dynamodb import COUNTERS, PARTITION_KEY, DynamoDbCorrections, digest
+from app.domains.alerts.lookups.table import REFRESH_S, LookupTable, open_lookup, update, update_from_csv
+from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.errors import CloudError
 from tests.alerts_lookup_for_tests import NOW, HandClock
 

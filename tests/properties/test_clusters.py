@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
-from app.domains.alerts.cluster import ClusterConfig, Clusters
 from app.domains.alerts.clusters.affinity import Affinity
+from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from benchmarks.peers.alerts_pairwise import AllPairs
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domains.alerts.flow import FlowConfig, Flows, build_flows
+from app.domains.alerts.flows.flows import FlowConfig, Flows, build_flows
 from app.domains.alerts.flows.order import technique_order
 from app.domains.alerts.flows.stix import bundle_of
 from app.domains.alerts.flows.stix_check import check_bundle

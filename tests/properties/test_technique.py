@@ -10,14 +10,14 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.cache import RecentCache
 from app.domains.alerts.alert import RULE_ID, Alert, Techniques
 from app.domains.alerts.attack import TECHNIQUE_ID, attack_table
-from app.domains.alerts.lookup import LookupTable, update, update_from_csv
 from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, checked
 from app.domains.alerts.lookups.csv_rows import read_corrections, write_corrections
-from app.domains.alerts.recent import Recent
-from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.lookups.table import LookupTable, update, update_from_csv
 from app.domains.alerts.techniques.catalogue import Catalogue
+from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.text import fold
 from model.catalogue.derive import Row, derive
 from tests.alerts_lookup_for_tests import NOW, HandClock, MemoryCorrections
@@ -25,7 +25,7 @@ from tests.alerts_lookup_for_tests import NOW, HandClock, MemoryCorrections
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.domains.alerts.technique import Told
+    from app.domains.alerts.techniques.resolver import Told
 
 pieces = st.sampled_from(
     [
@@ -230,7 +230,7 @@ def test_it_does_not_matter_how_alerts_are_cut_into_batches(given_ones: list[Ale
 def test_the_last_keys_are_remembered_and_never_more_than_twice_as_many(
     uses: list[tuple[bool, int]], size: int
 ) -> None:
-    recent: Recent[int, str] = Recent(size)
+    recent: RecentCache[int, str] = RecentCache(size)
     used: list[int] = []
     for is_put, key in uses:
         if is_put:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from app.domains.alerts.cluster import ClusterConfig
 from app.domains.alerts.clusters.affinity import Affinity, AlertType, learned_bytes
+from app.domains.alerts.clusters.clusters import ClusterConfig
 from app.errors import LocationError, SettingsError
 from model.cluster.data import NO_ATTACK, Columns, combine, read_runs, read_scenario, units_of
 from model.cluster.evaluate import engine_clusters, evaluate, gap_clusters, print_report

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.alert import EnrichedAlert
     from app.domains.alerts.attack import AttackTable
-    from app.domains.alerts.flow import FlowChange
+    from app.domains.alerts.flows.flows import FlowChange
     from app.domains.alerts.incidents import ClusterChange, ClusterSummary
     from app.domains.alerts.records import Change
     from app.domains.alerts.tenant import Observed

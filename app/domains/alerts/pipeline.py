@@ -21,7 +21,7 @@ from app.domains.alerts.attack import attack_table
 from app.domains.alerts.events import outputs_of
 from app.domains.alerts.records import EnrichedRecord, TextDecoder, encoded, key_of, read_record
 from app.domains.alerts.roles import ALERT_ROLES, ENRICHED, TECHNIQUE_ROLES
-from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
 from app.domains.alerts.tickets import tactics_of
 from app.errors import CloudError

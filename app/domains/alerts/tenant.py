@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.domains.alerts.attack import AttackTable, attack_table
-from app.domains.alerts.cluster import ClusterConfig, Clusters
 from app.domains.alerts.clusters.affinity import Affinity
-from app.domains.alerts.flow import FlowChange, FlowConfig, Flows
+from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
+from app.domains.alerts.flows.flows import FlowChange, FlowConfig, Flows
 from app.errors import CloudError
 from app.inference.bundle import find_bundle
 

@@ -15,9 +15,9 @@ from app.domains.alerts.alert import EnrichedAlert
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.flows.config import FlowConfig
-from app.domains.alerts.lookup import open_lookup
-from app.domains.alerts.technique import TechniqueResolver
+from app.domains.alerts.lookups.table import open_lookup
 from app.domains.alerts.techniques.catalogue import shipped_catalogue
+from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
 from app.domains.alerts.tickets import TICKET_EVENTS, event_row
 

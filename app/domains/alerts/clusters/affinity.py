@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 import numpy as np
 
+from app.cache import RecentCache
 from app.domains.alerts.attack import attack_table, parent_of
-from app.domains.alerts.recent import Recent
 from app.errors import ModelError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Affinity:
         self._rates = [float(rate) for rate in rates]
         self._most = max(self._rates, default=1.0)
         self._pieces = [_pieces(name) for name in names]
-        self._cut: Recent[str, frozenset[str]] = Recent(_CUT)
+        self._cut: RecentCache[str, frozenset[str]] = RecentCache(_CUT)
         self._borrowed: dict[str, tuple[int, float]] = {}
         self._weights = {name: self._weight(rate) for name, rate in zip(names, self._rates, strict=True)}
         self._unseen_weight = self._weight(UNSEEN_RATE)

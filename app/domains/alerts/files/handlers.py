@@ -26,8 +26,8 @@ from app.domains.alerts.files.requests import (
     UpdateLookupResponse,
 )
 from app.domains.alerts.files.workshop import Workshop
-from app.domains.alerts.lookup import LookupTable, open_lookup, update, update_from_csv
 from app.domains.alerts.lookups.corrections import Correction
+from app.domains.alerts.lookups.table import LookupTable, open_lookup, update, update_from_csv
 from app.errors import RequestError, SettingsError
 from app.handlers.base import LambdaHandler
 from app.storage.location import read_location

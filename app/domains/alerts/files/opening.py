@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.domains.alerts.alert import Alert, Techniques
     from app.domains.alerts.clusters.affinity import Affinity
     from app.domains.alerts.incidents import ClusterSummary, Flow
-    from app.domains.alerts.technique import TechniqueResolver
+    from app.domains.alerts.techniques.resolver import TechniqueResolver
     from app.settings import Settings
 
 
@@ -45,9 +45,9 @@ class Opening:
         Raises:
             SettingsError: `LOOKUP_TABLE` names no table.
         """
-        from app.domains.alerts.lookup import open_lookup  # noqa: PLC0415
-        from app.domains.alerts.technique import TechniqueResolver  # noqa: PLC0415
+        from app.domains.alerts.lookups.table import open_lookup  # noqa: PLC0415
         from app.domains.alerts.techniques.catalogue import shipped_catalogue  # noqa: PLC0415 - see above
+        from app.domains.alerts.techniques.resolver import TechniqueResolver  # noqa: PLC0415
 
         return TechniqueResolver(open_lookup(self._settings.lookup_table), shipped_catalogue(), None)
 
@@ -58,7 +58,7 @@ class Opening:
         Raises:
             ModelError: There is no such model.
         """
-        from app.domains.alerts.technique import TechniqueResolver  # noqa: PLC0415 - see above
+        from app.domains.alerts.techniques.resolver import TechniqueResolver  # noqa: PLC0415 - see above
 
         return TechniqueResolver.open(self._settings)
 
@@ -69,7 +69,7 @@ class Opening:
             ModelError: There is nothing learned of the name.
             CloudError: The dump is not one that this version gave.
         """
-        from app.domains.alerts.cluster import ClusterConfig, Clusters  # noqa: PLC0415 - see above
+        from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters  # noqa: PLC0415 - see above
 
         cut = ClusterConfig.from_request(config)
         clusters = Clusters(self._affinity, cut) if dump is None else Clusters.load(dump, self._affinity, cut)
@@ -110,6 +110,6 @@ def bundle(flow: Flow, tenant: str) -> bytes:
 
 def flows(summaries: Sequence[ClusterSummary], config: Mapping[str, Any]) -> Iterable[Flow]:
     """The flows of clusters, cut as a file asks for."""
-    from app.domains.alerts.flow import FlowConfig, build_flows  # noqa: PLC0415 - see above
+    from app.domains.alerts.flows.flows import FlowConfig, build_flows  # noqa: PLC0415 - see above
 
     return build_flows(summaries, attack_table(), FlowConfig.from_request(dict(config)))

@@ -8,8 +8,8 @@ import pytest
 
 from app.domains.alerts.ait_ads import seed_alert
 from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
-from app.domains.alerts.cluster import ClusterConfig, Clusters
 from app.domains.alerts.clusters.affinity import Affinity, AlertType, learned_bytes, techniques_alike
+from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.clusters.entities import Entities
 from app.domains.alerts.clusters.scenes import Scenes, scene_of
 from app.errors import CloudError, ModelError

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.domains.alerts.flow import FlowConfig, Flows, build_flows
+from app.domains.alerts.flows.flows import FlowConfig, Flows, build_flows
 from app.domains.alerts.flows.order import before, technique_order
 from app.domains.alerts.incidents import Flow, FlowEdge
 from app.errors import CloudError

@@ -9,15 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.lookup import (
-    OLDEST_S,
-    REFRESH_S,
-    REPORTED_ROWS,
-    LookupTable,
-    open_lookup,
-    update,
-    update_from_csv,
-)
 from app.domains.alerts.lookups.corrections import (
     LOOKUP_ROWS,
     MOST_TECHNIQUES,
@@ -29,6 +20,15 @@ from app.domains.alerts.lookups.corrections import (
 )
 from app.domains.alerts.lookups.csv_rows import LARGEST_ROW_BYTES, MOST_LINES, read_corrections, write_corrections
 from app.domains.alerts.lookups.file import FileCorrections
+from app.domains.alerts.lookups.table import (
+    OLDEST_S,
+    REFRESH_S,
+    REPORTED_ROWS,
+    LookupTable,
+    open_lookup,
+    update,
+    update_from_csv,
+)
 from app.errors import CloudError, LocationError, SettingsError
 from tests.alerts_lookup_for_tests import NOW, HandClock, MemoryCorrections
 

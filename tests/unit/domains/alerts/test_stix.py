@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from app.domains.alerts.flow import build_flows
+from app.domains.alerts.flows.flows import build_flows
 from app.domains.alerts.flows.stix import EXTENSION_ID, TACTIC_REFS, bundle_of, timestamp
 from app.domains.alerts.flows.stix_check import check_bundle
 from app.domains.alerts.incidents import Flow, FlowEdge, FlowNode

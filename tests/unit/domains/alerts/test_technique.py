@@ -9,9 +9,10 @@ import pytest
 
 from app.domains.alerts.alert import COMMAND_LINE, RULE_ID, Alert, Techniques
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.lookup import REFRESH_S, LookupTable, update
 from app.domains.alerts.lookups.corrections import Correction
-from app.domains.alerts.technique import (
+from app.domains.alerts.lookups.table import REFRESH_S, LookupTable, update
+from app.domains.alerts.techniques.catalogue import RULE_CONFIDENCE, TITLE_CONFIDENCE, Catalogue
+from app.domains.alerts.techniques.resolver import (
     LONGEST_DROPPED,
     LONGEST_REMEMBERED,
     MOST_DROPPED,
@@ -19,7 +20,6 @@ from app.domains.alerts.technique import (
     UNKNOWN,
     TechniqueResolver,
 )
-from app.domains.alerts.techniques.catalogue import RULE_CONFIDENCE, TITLE_CONFIDENCE, Catalogue
 from app.errors import CloudError, SettingsError, UnknownRunError
 from app.settings import Settings
 from model.catalogue.derive import Row, derive
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from app.domains.alerts.technique import Told
+    from app.domains.alerts.techniques.resolver import Told
 
 RULES = [
     Row("sigma", "Curl Download", ["T1105"], "Rule-1", "Ann"),

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
-from app.domains.alerts.flow import build_flows
+from app.domains.alerts.flows.flows import build_flows
 from app.domains.alerts.metrics import spread
 from app.domains.alerts.tickets import (
     QUERY_IDS,

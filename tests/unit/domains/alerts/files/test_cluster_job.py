@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.cluster import ClusterConfig, Clusters
 from app.domains.alerts.clusters.affinity import Affinity
+from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.files import cluster_job
 from app.domains.alerts.files.cluster_job import ClustersJob, Opened
 from app.domains.alerts.files.driver import run_file

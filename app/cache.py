@@ -8,7 +8,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Key, Value]):
+class RecentCache(Generic[Key, Value]):
     """Remembers at least the last `size` keys that were asked for or put, and never more than twice as many.
 
     Two dictionaries, a young and an old one: when the young one is full, it becomes the old one, and what was in that

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from app.cache import RecentCache
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.clusters.affinity import Affinity, AlertType
 from app.domains.alerts.clusters.config import ClusterConfig
@@ -23,7 +24,6 @@ from app.domains.alerts.clusters.regimes import Regimes
 from app.domains.alerts.clusters.scenes import Scenes, scene_of
 from app.domains.alerts.clusters.state import State
 from app.domains.alerts.incidents import ClusterChange, ClusterSummary
-from app.domains.alerts.recent import Recent
 from app.domains.alerts.text import fold
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Clusters:
             Scenes(config.recall_s, config.recall_least_s, config.most_places),
         )
         self._links = Links(affinity, config, self._state)
-        self._kinds: Recent[tuple[str, str], Kind] = Recent(_NAMES_REMEMBERED)
+        self._kinds: RecentCache[tuple[str, str], Kind] = RecentCache(_NAMES_REMEMBERED)
 
     def add(self, alerts: Sequence[EnrichedAlert]) -> list[ClusterChange]:
         """Adds alerts in their order; gives what each did."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
+from app.cache import RecentCache
 from app.domains.alerts.alert import LONGEST_NAME, RULE_ID, Alert, Techniques
 from app.domains.alerts.attack import AttackTable, attack_table
-from app.domains.alerts.lookup import LookupTable, open_lookup
-from app.domains.alerts.recent import Recent
+from app.domains.alerts.lookups.table import LookupTable, open_lookup
 from app.domains.alerts.techniques.catalogue import Catalogue, shipped_catalogue
 from app.domains.alerts.techniques.features import text_of
 from app.domains.alerts.text import fold
@@ -86,9 +86,9 @@ class TechniqueResolver:
         """
         self._lookup, self._catalogue, self._model = lookup, catalogue, model
         self._table = attack_table() if table is None else table
-        self._carried: Recent[tuple[str, ...], Techniques] = Recent(REMEMBERED)
-        self._names: Recent[str, Techniques] = Recent(REMEMBERED)
-        self._texts: Recent[str, Techniques] = Recent(REMEMBERED)
+        self._carried: RecentCache[tuple[str, ...], Techniques] = RecentCache(REMEMBERED)
+        self._names: RecentCache[str, Techniques] = RecentCache(REMEMBERED)
+        self._texts: RecentCache[str, Techniques] = RecentCache(REMEMBERED)
         self._generation = -1
         self._least_confidence = least_confidence
 
