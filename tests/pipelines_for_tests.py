@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.stream.batch import Batch, Emit, Outcome, Output, Retry, Skip
+from app.stream.pipeline import Pipeline, StatefulPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ class Order(msgspec.Struct):
     do: str = "emit"
 
 
-class EchoPipeline:
+class EchoPipeline(Pipeline[Order]):
     """Emits each record's number; skips, retries or raises where the record says so."""
 
     name = "echo"
@@ -54,7 +55,7 @@ class Counts:
         return {key: str(count).encode() for key, count in self.steps[:rows]}
 
 
-class CountingPipeline:
+class CountingPipeline(StatefulPipeline[Order]):
     """Emits how many records of a partition key there have been; its state key is the partition key."""
 
     name = "count"

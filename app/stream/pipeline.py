@@ -1,77 +1,112 @@
-"""What a pipeline is to the spine, and how the record at fault is found when one raises."""
+"""The two kinds of pipeline, and how the record at fault is found when one raises."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from app.errors import MillraceError
+from app.settings import DEFAULT_ROLE
 from app.stream.batch import Batch, Outcomes, Quarantine, Retry, listed
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Self
+
+    from app.settings import Settings
+    from app.stream.payload import Decoder
 
 T = TypeVar("T")
 
 
-class Pipeline(Protocol[T]):
-    """What happens to the records of a stream.
+class BasePipeline(ABC, Generic[T]):
+    """The attributes that every pipeline declares; write a subclass of `Pipeline` or `StatefulPipeline`.
 
     Attributes:
-        name: As `PIPELINE` names it; also the stage in the ids of its outputs.
-        record_type: The type that a record's JSON must have; the spine decodes and checks it. Records that do not fit
-            are quarantined and never reach the pipeline.
-
-    It may also have, each with a default:
-        decoder: What makes a record of a text (`app.stream.payload.Decoder`), where that is not JSON of `record_type`.
-        roles: The stream roles that it emits to; by default the default role alone. Each must have a stream at start.
-        unordered_roles: Those of them whose outputs say all by themselves: the order of a partition key is not kept
-            there, so that many outputs of one key travel in one call.
+        name: The name that `PIPELINE` selects. It is also the stage in the ids of outputs, so it never changes.
+        record_type: The type that a record's JSON must have. The spine decodes and checks each record; one that does
+            not fit is quarantined and never reaches the pipeline. It may be set per instance where it depends on a
+            model.
+        decoder: Turns a record's text into a value where that is not JSON of `record_type`; None means it is.
+        roles: The stream roles that the pipeline emits to. Each must have a stream when the process starts.
+        unordered_roles: The roles whose outputs need no order: many outputs of one partition key travel in one call.
     """
 
     name: str
     record_type: type[Any]
+    decoder: Decoder[Any] | None = None
+    roles: ClassVar[Sequence[str]] = (DEFAULT_ROLE,)
+    unordered_roles: ClassVar[frozenset[str]] = frozenset()
 
+    @classmethod
+    def open(cls, settings: Settings) -> Self:  # noqa: ARG003 - for those that load something
+        """Return the pipeline, ready for records; load models and tables here.
+
+        Args:
+            settings: What the environment says.
+
+        Raises:
+            MillraceError: Something that it needs is missing; the message says how to mend it.
+        """
+        return cls()
+
+    def explain(self, record: T) -> Mapping[str, object]:
+        """Return the steps from a record to its result, named and in order, for a person to read."""
+        return {"record": msgspec.to_builtins(record)}
+
+
+class Pipeline(BasePipeline[T]):
+    """A pipeline whose outcomes depend on nothing but the records."""
+
+    @abstractmethod
     def process(self, batch: Batch[T]) -> Outcomes:
-        """One outcome a record, in the batch's order; in columns where each record gives one output, as most do.
+        """Return one outcome for each record, in the batch's order.
 
         It must give the same outcomes for the same records however they are cut into batches. If it raises, it is
         called again with halves of the batch until the record at fault stands alone; that one is quarantined.
         A `MillraceError` is not a record's fault and ends the batch.
         """
 
-    def explain(self, record: T) -> Mapping[str, object]:
-        """The steps from a record to its prediction, named and in order, for a person to read."""
-
 
 class Staged(Protocol):
-    """What a stateful pipeline made of a batch: outcomes, and state that can be cut at any record."""
+    """The outcomes of a batch, and its state after any of its records."""
 
-    outcomes: Outcomes
+    @property
+    def outcomes(self) -> Outcomes:
+        """Return one outcome for each record."""
 
     def at(self, rows: int) -> Mapping[str, bytes]:
-        """The state, after the first `rows` records, of each key that they touched."""
+        """Return the state, after the first `rows` records, of each key that they touched."""
 
 
-class StatefulPipeline(Protocol[T]):
-    """A pipeline whose outcomes depend on what came before.
+class StatefulPipeline(BasePipeline[T]):
+    """A pipeline whose outcomes depend on earlier records; it needs `STATE_TABLE`.
 
     A record's state key must follow from its partition key (a stream keyed by tenant, say): batches of one shard
     may run side by side, and only the records of one partition key are sure to come in order.
     """
 
-    name: str
-    record_type: type[Any]
-
+    @abstractmethod
     def state_keys(self, batch: Batch[T]) -> list[str]:
-        """The state key of each record."""
+        """Return the state key of each record."""
 
+    @abstractmethod
     def process_with(self, batch: Batch[T], state: Mapping[str, bytes]) -> Staged:
-        """Outcomes and staged state; it changes nothing, so that it may be called again for any part."""
+        """Return outcomes and staged state.
 
-    def explain(self, record: T) -> Mapping[str, object]:
-        """As a pipeline without state."""
+        It changes nothing, so that it may be called again for any part of the batch; else as `Pipeline.process`.
+
+        Args:
+            batch: Records that were not applied before.
+            state: The state of each key of the batch that has one.
+        """
+
+
+AnyPipeline: TypeAlias = Pipeline[Any] | StatefulPipeline[Any]
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from app.errors import MillraceError, SettingsError
 from app.stream.batch import Batch, EmitColumns, Outcomes, Quarantine, Retry, listed
 from app.stream.payload import decode_column, json_decoder
+from app.stream.pipeline import StatefulPipeline
 from app.stream.placement import Placement
 from app.stream.staging import BatchState, NoState
 from app.telemetry import logger
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from app.stream.deadline import Deadline
     from app.stream.emit import Writer
     from app.stream.payload import Decoder
-    from app.stream.pipeline import Pipeline, StatefulPipeline
+    from app.stream.pipeline import AnyPipeline
     from app.stream.quarantine import QuarantineDestination, QuarantinedRecord
 
 CHUNK_ROWS = 2000  # four full PutRecords calls: they travel while the next chunk is computed
@@ -75,7 +76,7 @@ class Processor:
 
     def __init__(
         self,
-        pipeline: Pipeline[Any] | StatefulPipeline[Any],
+        pipeline: AnyPipeline,
         writer: Writer,
         quarantine: QuarantineDestination,
         settings: Settings,
@@ -84,7 +85,7 @@ class Processor:
         """Takes the parts that the entry point has built; calls nothing.
 
         Args:
-            pipeline: With `state_keys` it is a stateful one, and `store` must be given.
+            pipeline: For a stateful one `store` must be given.
             writer: Puts outputs on streams.
             quarantine: Where records go that can never succeed.
             settings: Stream roles, `TEST_RUN`, `RESPONSE_RESULTS`.
@@ -92,16 +93,16 @@ class Processor:
         """
         self.pipeline = pipeline
         self.writer, self.quarantine, self.settings, self.store = writer, quarantine, settings, store
-        self.decoder: Decoder[Any] = getattr(pipeline, "decoder", None) or json_decoder(pipeline.record_type)
-        if hasattr(pipeline, "state_keys") and store is None:
+        self.decoder: Decoder[Any] = pipeline.decoder or json_decoder(pipeline.record_type)
+        if isinstance(pipeline, StatefulPipeline) and store is None:
             raise SettingsError(f"pipeline {pipeline.name} keeps state: set STATE_TABLE to a DynamoDB table")
         self.row_s: float | None = None  # the pipeline's pace, from earlier chunks
 
     def begin_state(self) -> NoState | BatchState:
         """How the pipeline is run over one batch."""
-        if hasattr(self.pipeline, "state_keys") and self.store is not None:
-            return BatchState(cast("StatefulPipeline[Any]", self.pipeline), self.store)
-        return NoState(cast("Pipeline[Any]", self.pipeline))
+        if isinstance(self.pipeline, StatefulPipeline):
+            return BatchState(self.pipeline, cast("StateStore", self.store))
+        return NoState(self.pipeline)
 
     def process(self, batch: Batch[None], faults: Mapping[int, Quarantine], deadline: Deadline) -> Result:
         """Takes a batch as far as it gets before the deadline.
@@ -133,7 +134,7 @@ class _Run:
         self._placement = Placement(
             batch,
             processor.pipeline.name,
-            unordered=getattr(processor.pipeline, "unordered_roles", frozenset()),
+            unordered=processor.pipeline.unordered_roles,
             settings=processor.settings,
             writer=processor.writer,
             quarantine=processor.quarantine,

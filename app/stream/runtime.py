@@ -17,6 +17,7 @@ from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Context, Deadline
 from app.stream.emit import CONCURRENT_CALLS, Writer
 from app.stream.event import read_event
+from app.stream.pipeline import StatefulPipeline
 from app.stream.processor import Processor, Result
 from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, check_stream
 from app.stream.quarantine import QuarantineDestination
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.storage.state import StateStore
     from app.stream.batch import Batch
-    from app.stream.pipeline import Pipeline, StatefulPipeline
+    from app.stream.pipeline import AnyPipeline
 
 Measure: TypeAlias = "Callable[[str, Mapping[str, str], Mapping[str, float], Mapping[str, float]], None]"
-Opener: TypeAlias = "Callable[[Settings], Pipeline[Any] | StatefulPipeline[Any]]"
+Opener: TypeAlias = "Callable[[Settings], AnyPipeline]"
 
 
 class BatchItemFailure(TypedDict):
@@ -84,19 +85,19 @@ class Runtime:
         store = _open_state(settings)
         opened = {name: pipelines[name](settings) for name in names}
         for name, pipeline in opened.items():
-            check_roles(name, getattr(pipeline, "roles", (DEFAULT_ROLE,)), settings)
+            check_roles(name, pipeline.roles, settings)
         self._processors = {
             name: Processor(pipeline, self.writer, quarantine, settings, store) for name, pipeline in opened.items()
         }
         self._splitters = {name: Splitter(self.foreign_policy(pipeline)) for name, pipeline in sorted(opened.items())}
 
-    def foreign_policy(self, pipeline: Pipeline[Any] | StatefulPipeline[Any]) -> str:
+    def foreign_policy(self, pipeline: AnyPipeline) -> str:
         """What becomes of another shard's records in aggregates: with state they are never kept.
 
         Such a record's position is another shard's: to its key it may look applied before, and be lost.
         """
         policy = self.settings.foreign_records
-        return QUARANTINE if policy == KEEP and hasattr(pipeline, "state_keys") else policy
+        return QUARANTINE if policy == KEEP and isinstance(pipeline, StatefulPipeline) else policy
 
     def processor_for(self, stream: str) -> Processor:
         """The processor of a stream's records."""

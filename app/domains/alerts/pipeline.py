@@ -26,6 +26,7 @@ from app.domains.alerts.tenant import Incidents
 from app.domains.alerts.tickets import tactics_of
 from app.errors import CloudError
 from app.stream.batch import Batch, Emit, EmitColumns, NoOutput, Outcome, Outcomes, Quarantine
+from app.stream.pipeline import Pipeline, StatefulPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 
-class TechniquePipeline:
+class TechniquePipeline(Pipeline[bytes]):
     """Tells each alert's techniques."""
 
     name = "alerts-technique"
-    record_type: type[bytes] = bytes
+    record_type = bytes
     decoder = TextDecoder()
     roles = TECHNIQUE_ROLES
     unordered_roles = frozenset(TECHNIQUE_ROLES)
@@ -78,11 +79,11 @@ class TechniquePipeline:
         return explained(record, self._resolver)
 
 
-class AlertPipeline:
+class AlertPipeline(StatefulPipeline[bytes]):
     """Tells techniques, and follows each tenant's clusters and flows."""
 
     name = "alerts"
-    record_type: type[bytes] = bytes
+    record_type = bytes
     decoder = TextDecoder()
     roles = ALERT_ROLES
     unordered_roles = frozenset({ENRICHED})

@@ -11,6 +11,7 @@ from app.domains.bike.model import BikeModel
 from app.domains.bike.records import BikeRecord, BikeResult, Prediction, columns_of
 from app.inference.bundle import find_bundle
 from app.stream.batch import Batch, EmitColumns, Quarantine
+from app.stream.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 
-class BikePipeline:
+class BikePipeline(Pipeline[BikeRecord]):
     """Predicts hires for each record; an unknown weather code is quarantined, since the model never saw one."""
 
     name = "bike"

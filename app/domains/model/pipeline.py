@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from app.domains.model.records import matrix_of, prediction_type, record_type
+from app.domains.model.records import ModelRecord, matrix_of, prediction_type, record_type
 from app.errors import ModelError, SettingsError
 from app.inference.bundle import find_bundle
 from app.inference.models import load_columns
 from app.stream.batch import EmitColumns, Quarantine
+from app.stream.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from app.domains.model.records import ModelRecord
     from app.inference.bundle import Bundle
     from app.settings import Settings
     from app.stream.batch import Batch, Retry, Skip
@@ -27,7 +27,7 @@ MODEL_FILES = ("model.npz", "model.onnx")
 _WHOLE_LIMIT = 2.0**63  # beyond it a rounded prediction is no 64-bit integer
 
 
-class ModelPipeline:
+class ModelPipeline(Pipeline[ModelRecord]):
     """Predicts for each record; a prediction that is no finite number is quarantined."""
 
     name = "model"

@@ -37,6 +37,7 @@ from app.handlers.sources.batch import described_failure
 from app.handlers.sources.responses import goes_whole, output_of
 from app.settings import DEFAULT_ROLE
 from app.stream.batch import Emit, Output, Quarantine, Retry, Skip
+from app.stream.pipeline import Pipeline
 from app.stream.processor import COMPUTE_SHARE
 from app.stream.runtime import Runtime
 
@@ -81,7 +82,7 @@ class KinesisRecord(msgspec.Struct, frozen=True, kw_only=True):
     arrived_s: float
 
 
-class HandlerPipeline:
+class HandlerPipeline(Pipeline[Any]):
     """A handler as the spine's pipeline: no record's handler is called twice within an invocation.
 
     Attributes:

@@ -16,6 +16,7 @@ from app.errors import CloudError
 from app.storage.objects import FolderObjects
 from app.stream.batch import Batch, Emit, EmitColumns, Output, Quarantine
 from app.stream.payload import decode_column, decode_payload
+from app.stream.pipeline import Pipeline
 from app.stream.testing import FakeStreams
 from tests.pipelines_for_tests import EchoPipeline, Order
 from tests.spine import Spine, orders
@@ -59,14 +60,17 @@ def test_brackets_in_strings_do_not_hide_how_deep_a_record_nests(depth: int) -> 
         assert found.reason == "too_deep"
 
 
-class Given:
+class Given(Pipeline[Order]):
     """A pipeline that is one function."""
 
     name = "given"
     record_type = Order
 
     def __init__(self, process: Callable[[Batch[Order]], Any]) -> None:
-        self.process = process
+        self._process = process
+
+    def process(self, batch: Batch[Order]) -> Any:
+        return self._process(batch)
 
     def explain(self, record: Order) -> Mapping[str, object]:
         return {"n": record.n}
