@@ -27,7 +27,7 @@ from app.domains.alerts.incidents import ClusterChange, ClusterSummary
 from app.domains.alerts.text import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.domains.alerts.alert import EnrichedAlert
     from app.domains.alerts.clusters.record import OpenCluster, SayingKey
@@ -66,6 +66,10 @@ class Clusters:
     def current(self, cluster_id: int) -> int | None:
         """The cluster that this one is or has become part of; None if it never was, or has expired."""
         return self._state.current(cluster_id)
+
+    def on_close(self, see: Callable[[ClusterSummary], object]) -> None:
+        """Call `see` with the last summary of each cluster that is closed from here on."""
+        self._state.on_close = lambda record: see(record.summary(attack_table()))
 
     def dump(self) -> bytes:
         """All that is remembered; the same bytes for the same alerts, however they were cut."""

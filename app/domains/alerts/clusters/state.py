@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app.domains.alerts.clusters.record import OpenCluster, Saying, SayingKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.domains.alerts.clusters.config import ClusterConfig
     from app.domains.alerts.clusters.entities import Entities
@@ -46,6 +46,7 @@ class State:
         self.into: dict[int, int] = {}
         self.said_of: dict[str, int] = {}
         self.leaps = 0
+        self.on_close: Callable[[OpenCluster], object] | None = None  # not part of the dump
 
     def advance(self, time: float, config: ClusterConfig) -> None:
         """Moves the clock to an alert's time; a time far ahead of it counts when a second alert is there too.
@@ -136,6 +137,8 @@ class State:
 
     def close(self, record: OpenCluster) -> None:
         """Forgets a cluster, and its sayings with it."""
+        if self.on_close is not None:
+            self.on_close(record)
         del self.clusters[record.id]
         for ended in record.merged:
             self.into.pop(ended, None)

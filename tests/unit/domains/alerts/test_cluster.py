@@ -3,6 +3,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from app.errors import CloudError, ModelError
 from app.inference.bundle import find_bundle
 
 if TYPE_CHECKING:
-    from app.domains.alerts.incidents import ClusterChange
+    from app.domains.alerts.incidents import ClusterChange, ClusterSummary
 
 SCAN, LOGIN, BEACON = "port scan", "login failed", "beacon to server"
 AFFINITY = Affinity(
@@ -338,3 +339,12 @@ def test_a_row_of_ait_ads_is_an_alert_with_its_host_as_target() -> None:
         "other_attributes_dict": {"host": "mail", "short": "N"},
     }
     assert seed_alert({**row, "event_label": "dirb"}, 7)["label"] == "dirb"
+
+
+def test_the_last_summary_of_a_closed_cluster_is_handed_over() -> None:
+    clusters = Clusters(AFFINITY, msgspec.structs.replace(PLAIN, expiry_s=60.0))
+    closed: list[ClusterSummary] = []
+    clusters.on_close(closed.append)
+    [first, _, last] = clusters.add((alert(0), alert(1), alert(3600)))
+    assert [(each.cluster_id, each.alerts, each.end_time) for each in closed] == [(first.cluster_id, 2, START + 1)]
+    assert clusters.summary(last.cluster_id) is not None
