@@ -1,7 +1,8 @@
-"""botocore sessions, clients and endpoints, and AWS's errors in Millrace's words.
+"""AWS sessions, clients and endpoints, and AWS's errors as Millrace's.
 
-botocore alone, not boto3: the import is the largest part of a function's start. Endpoints come from
-`AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>` as in every AWS SDK.
+PutRecords takes botocore's session alone. Every other call is made through a boto3 client, and boto3 is imported with
+the first: a function that only publishes starts without it. Endpoints come from `AWS_ENDPOINT_URL` and
+`AWS_ENDPOINT_URL_<SERVICE>`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,7 +23,7 @@ from botocore.session import Session, get_session
 from app.errors import CloudError, CredentialsError, MillraceError, MissingStreamError, SettingsError
 
 if TYPE_CHECKING:
-    from botocore.client import BaseClient
+    from collections.abc import Iterator
 
 CONNECT_TIMEOUT_S = 2  # a regional endpoint answers within milliseconds; longer is an outage
 READ_TIMEOUT_S = 5  # the slowest healthy calls (10 MiB bodies) take about two seconds
@@ -100,11 +102,19 @@ def endpoint(service: str) -> str:
 _MAKING = threading.Lock()  # botocore's session cannot make two clients at once
 
 
+@lru_cache(maxsize=1)
+def _boto3_session() -> Any:  # noqa: ANN401 - boto3 is shipped without types
+    """Return boto3's session over `session`: made once, since each one registers its extensions there."""
+    import boto3  # noqa: PLC0415 - 60 modules that a function without state or S3 never uses
+
+    return boto3.Session(botocore_session=session())
+
+
 @cache
-def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
-    """A generated client, made once: for everything but the PutRecords hot path."""
+def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+    """Return the process's one boto3 client of a service, for everything but the PutRecords hot path."""
     with _MAKING:
-        made: BaseClient = session().create_client(
+        return _boto3_session().client(
             service,
             region_name=region(),
             config=Config(
@@ -114,12 +124,12 @@ def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients at
                 s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
             ),
         )
-    return made
 
 
 def forget() -> None:
-    """Drops the cached session and clients, so that a changed environment is read again."""
+    """Drop the cached sessions and clients, so that a changed environment is read again."""
     session.cache_clear()
+    _boto3_session.cache_clear()
     client.cache_clear()
 
 
@@ -143,6 +153,15 @@ def explained(error: Exception, what: str) -> MillraceError:
             return CloudError(f"{what}: AWS does not answer: is there a network?{LOCAL_HINT}")
         return CloudError(f"{what}: {where} does not answer: is it up? (scripts/cloud.sh status)")
     return CloudError(f"{what}: {' '.join(str(error).split())}")
+
+
+@contextmanager
+def explaining(what: str) -> Iterator[None]:
+    """Raise what botocore raises in the block as one line of ours; see `explained`."""
+    try:
+        yield
+    except (exceptions.BotoCoreError, exceptions.ClientError) as error:
+        raise explained(error, what) from error
 
 
 def refusal(code: str, message: str, what: str) -> MillraceError:

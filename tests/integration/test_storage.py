@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,7 @@ from app import aws
 from app.errors import CloudError, LocationError, RequestError, SettingsError, StateConflictError
 from app.handlers.request import read_source
 from app.storage.location import read_location, write_location
-from app.storage.objects import Objects, open_objects
+from app.storage.objects import BLOCK_BYTES, Objects, open_objects
 from app.storage.state import DynamoDbState, MemoryState, Position, StateStore, Stored
 from tests.handlers_for_tests import Parcel, WeighParcelHandler
 
@@ -47,10 +49,42 @@ def test_objects_are_put_found_and_replaced(objects: Objects) -> None:
     assert list(objects.names("a/")) == ["a/a.jsonl", "a/b.jsonl"]
 
 
+def test_an_object_is_asked_for_without_reading_it(objects: Objects) -> None:
+    assert not objects.exists("a/b.jsonl")
+    objects.put("a/b.jsonl", b"")
+    assert objects.exists("a/b.jsonl")
+    assert not objects.exists("a")
+    objects.delete("a/b.jsonl")
+    objects.delete("a/b.jsonl")
+    assert not objects.exists("a/b.jsonl")
+
+
+def test_a_large_object_comes_back_whole_and_in_blocks(objects: Objects) -> None:
+    data = random.Random(1).randbytes(20 * 1024 * 1024 + 1)  # S3 takes it in three parts, and gives it in three ranges
+    objects.put("large", data)
+    assert objects.get("large") == data
+    blocks = list(objects.blocks("large"))
+    assert b"".join(blocks) == data
+    assert all(0 < len(block) <= BLOCK_BYTES for block in blocks)
+    assert list(objects.names()) == ["large"]
+
+
+def test_blocks_of_no_object_are_a_clear_error(objects: Objects) -> None:
+    objects.put("empty", b"")
+    assert list(objects.blocks("empty")) == []
+    with pytest.raises(LocationError, match=f"^{re.escape(objects.root)}/none: there is no such object$"):
+        next(objects.blocks("none"))
+
+
 @pytest.mark.usefixtures("cloud")
 def test_a_bucket_that_is_not_there_is_one_clear_error() -> None:
     objects = open_objects("s3://no-such-bucket/x")
-    for call in (objects.check, lambda: objects.put("a", b""), lambda: list(objects.names())):
+    for call in (
+        objects.check,
+        lambda: objects.put("a", b""),
+        lambda: list(objects.names()),
+        lambda: next(objects.blocks("a")),
+    ):
         with pytest.raises(CloudError, match="s3://no-such-bucket/x"):
             call()
 

@@ -17,7 +17,7 @@ from app.errors import ModelError, SettingsError
 from app.inference.bundle import Bundle, write_bundle
 from app.inference.manifest import Field, Manifest, Target
 from app.settings import Settings
-from app.storage.objects import FolderObjects
+from app.storage.objects import FolderObjects, MemoryObjects
 from app.stream.batch import Batch
 from tests.spine import Spine
 
@@ -270,30 +270,6 @@ def test_every_result_is_json_that_gives_the_number_back(
 def in_memory(target: Target, arrays: bytes) -> ModelPipeline:
     manifest = Manifest("toy", RUN_ID, "toy", "2026-01-01T00:00:00+00:00", FIELDS, {}, "", "", {}, target)
     return ModelPipeline(write_bundle(MemoryObjects(), manifest, {"model.npz": arrays}))
-
-
-class MemoryObjects:
-    """Objects in a dictionary: a folder for each example would be slow."""
-
-    root = "memory"
-
-    def __init__(self) -> None:
-        self._found: dict[str, bytes] = {}
-
-    def check(self) -> None:
-        """Always there."""
-
-    def put(self, name: str, data: bytes) -> None:
-        self._found[name] = data
-
-    def get(self, name: str) -> bytes | None:
-        return self._found.get(name)
-
-    def delete(self, name: str) -> None:
-        self._found.pop(name, None)
-
-    def names(self, prefix: str = "") -> Any:
-        return iter(sorted(name for name in self._found if name.startswith(prefix)))
 
 
 def batch_of(pipeline: ModelPipeline, payloads: list[bytes]) -> Any:

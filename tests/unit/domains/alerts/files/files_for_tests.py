@@ -15,7 +15,7 @@ from app.domains.alerts.files.membership import summary_of
 from app.domains.alerts.files.room import Room
 from app.domains.alerts.files.seam import Jobs
 from app.domains.alerts.incidents import ClusterChange, ClusterSummary, Flow
-from app.errors import LocationError
+from app.storage.objects import MemoryObjects
 from app.storage.state import MemoryState
 
 if TYPE_CHECKING:
@@ -178,33 +178,7 @@ class Faulty:
         return result
 
 
-class MemoryBucket:
-    """Objects in a dictionary."""
-
-    root = "memory"
-
-    def __init__(self, objects: dict[str, bytes] | None = None) -> None:
-        self.objects = {} if objects is None else objects
-
-    def check(self) -> None:
-        """It is there."""
-
-    def put(self, name: str, data: bytes) -> None:
-        self.objects[name] = bytes(data)
-
-    def get(self, name: str) -> bytes | None:
-        return self.objects.get(name)
-
-    def names(self, prefix: str = "") -> Iterator[str]:
-        return iter(sorted(name for name in self.objects if name.startswith(prefix)))
-
-    def blocks(self, name: str) -> Iterator[bytes]:
-        if name not in self.objects:
-            raise LocationError(f"{name}: there is no such object")
-        return iter([self.objects[name]])
-
-    def delete(self, name: str) -> None:
-        self.objects.pop(name, None)
+MemoryBucket = MemoryObjects
 
 
 class FaultyBucket(MemoryBucket):
