@@ -8,14 +8,11 @@ import sys
 from typing import Any
 
 from app import telemetry
-from app.domains.bike import api as bike
 from app.errors import MillraceError
 from app.handlers.api.resolver import ApiResolver
 from app.handlers.invocation import process_settings
+from app.registry import HANDLERS
 from app.runtime_client import take_raw_events
-
-MODULES = (bike,)
-"""Whose `ApiLambdaHandler` classes are answered; a module that is added here is all that an API needs."""
 
 
 class ApiFunction:
@@ -32,7 +29,7 @@ class ApiFunction:
             MillraceError: A setting, a route or a model cannot be what it is.
         """
         if self._resolver is None:
-            self._resolver = ApiResolver.discover(*MODULES, settings=process_settings())
+            self._resolver = ApiResolver(HANDLERS.http_handlers(), process_settings())
         return self._resolver
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:  # noqa: ANN401 - JSON either way

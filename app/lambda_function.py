@@ -12,7 +12,7 @@ import msgspec
 from app import telemetry
 from app.errors import MillraceError
 from app.handlers.base import LambdaHandler
-from app.runtime import open_runtime
+from app.registry import open_runtime
 from app.runtime_client import take_raw_events
 from app.stream.event import KinesisEvent
 from app.stream.runtime import Answer

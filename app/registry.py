@@ -1,23 +1,113 @@
-"""Every handler by its name: what `millrace handlers` lists, `millrace invoke` calls, and the router may call."""
+"""The domains of Millrace, and all that follows from them: pipelines, handlers and the stream's runtime.
+
+A new domain is a folder below `app/domains` and a line in `DOMAINS`. A pipeline of your own needs neither: `PIPELINE`
+takes `package.module:Class`, or the name of an entry point in the group `millrace.pipelines`.
+"""
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
+from app.domain import Domain, HandlerSpec, PipelineSpec, import_named, quoted
+from app.domains import alerts, bike, general, model
+from app.errors import UnknownPipelineError
 from app.handlers.registry import Registry
+from app.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.stream.pipeline import AnyPipeline
+    from app.stream.runtime import Measure, Runtime
+
+DOMAINS: tuple[Domain, ...] = (
+    alerts.DOMAIN,
+    bike.DOMAIN,
+    general.DOMAIN,
+    model.DOMAIN,
+)
+"""Every domain; a line adds one."""
+
+ENTRY_POINTS = "millrace.pipelines"
+"""The group of entry points in which an installed package announces its pipelines."""
 
 HANDLERS = Registry(
-    {
-        "bike-predict": "app.domains.bike.api.PredictHandler",
-        "create-cluster": "app.domains.alerts.files.handlers.CreateClusterHandler",
-        "create-flow": "app.domains.alerts.files.handlers.CreateFlowHandler",
-        "enrich-with-technique": "app.domains.alerts.files.handlers.EnrichWithTechniqueHandler",
-        "get-json-from-file": "app.domains.general.handlers.GetJSONFromFileHandler",
-        "process-cluster": "app.domains.alerts.files.handlers.ProcessClusterHandler",
-        "process-enriched-with-technique": "app.domains.alerts.files.handlers.ProcessEnrichedWithTechniqueHandler",
-        "process-flow": "app.domains.alerts.files.handlers.ProcessFlowHandler",
-        "put-json-to-file": "app.domains.general.handlers.PutJSONToFileHandler",
-        "router": "app.router_function.RouterHandler",
-        "stream": "app.lambda_function.StreamHandler",
-        "update-lookup-table": "app.domains.alerts.files.handlers.UpdateLookupTableHandler",
-    }
+    (
+        HandlerSpec(
+            name="router",
+            class_name="app.router_function.RouterHandler",
+            variables={"ROUTER_HANDLERS": "get-json-from-file"},
+            example={"handler": "get-json-from-file", "event": {"path": general.EXAMPLE_PATH}},
+        ),
+        HandlerSpec(name="stream", class_name="app.lambda_function.StreamHandler", variables={"TEST_RUN": "True"}),
+        *(handler for domain in DOMAINS for handler in domain.handlers),
+    )
 )
-"""By short name; each is imported when it is asked for, so that one does not pay for another."""
+"""Every handler by its short name: for `millrace handlers`, `millrace invoke` and the router."""
+
+PIPELINES: Mapping[str, PipelineSpec] = {pipeline.name: pipeline for domain in DOMAINS for pipeline in domain.pipelines}
+"""The domains' pipelines by name."""
+
+
+def pipeline_class(name: str) -> type[AnyPipeline]:
+    """Import the pipeline class that `PIPELINE` names.
+
+    Args:
+        name: A domain's pipeline, an entry point of `millrace.pipelines`, or `package.module:Class`.
+
+    Raises:
+        UnknownPipelineError: There is no such pipeline, or it is no `Pipeline`; the line says what is missing.
+    """
+    from app.stream.pipeline import Pipeline, StatefulPipeline  # noqa: PLC0415 - listing handlers does not need it
+
+    if name in PIPELINES:
+        name = PIPELINES[name].class_name
+    elif ":" not in name:
+        name = _entry_point(name)
+    module, _, class_name = name.partition(":")
+    if not module or not class_name:
+        raise UnknownPipelineError(f"no pipeline {quoted(name)}: write PIPELINE=package.module:Class")
+    found = import_named(module, class_name, UnknownPipelineError, "pipeline", "class")
+    if not isinstance(found, type) or not issubclass(found, (Pipeline, StatefulPipeline)):
+        raise UnknownPipelineError(
+            f"{quoted(name)} is no pipeline: name a class that extends Pipeline or StatefulPipeline"
+        )
+    missing = sorted(getattr(found, "__abstractmethods__", ())) + ["name"] * (not hasattr(found, "name"))
+    if missing:
+        raise UnknownPipelineError(f"pipeline {quoted(name)} cannot be made: it has no {' and no '.join(missing)}")
+    return found
+
+
+def open_runtime(settings: Settings | None = None, measure: Measure | None = None) -> Runtime:
+    """Open the pipelines that the settings name, ready for events.
+
+    Args:
+        settings: The settings; by default the environment's.
+        measure: Receives each batch's metrics; by default each is a line in CloudWatch's embedded format.
+
+    Raises:
+        MillraceError: A setting, a pipeline or a model cannot be used.
+    """
+    from app import telemetry  # noqa: PLC0415 - listing handlers does not pay for the stream
+    from app.stream.runtime import Runtime, check_roles  # noqa: PLC0415 - the same
+
+    settings = settings or read_settings(os.environ)
+    classes = {name: pipeline_class(name) for name in sorted(settings.pipeline_names())}
+    for name, each in classes.items():
+        check_roles(name, each.roles, settings)  # before a model is loaded for nothing
+    openers = {name: each.open for name, each in classes.items()}
+    return Runtime(settings, openers, measure=measure or telemetry.emit_metrics)
+
+
+def _entry_point(name: str) -> str:
+    """Return the class name behind an entry point that an installed package announces."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - the pipelines of Millrace do not pay for it
+
+    found = {each.name: each.value for each in entry_points(group=ENTRY_POINTS)}
+    if name not in found:
+        names = ", ".join(sorted({*PIPELINES, *found}))
+        raise UnknownPipelineError(
+            f"no pipeline {quoted(name)}: set PIPELINE to one of {names}, or to package.module:Class"
+        )
+    return found[name]

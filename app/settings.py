@@ -103,6 +103,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The name of the pipeline that reads `stream`."""
         return self.pipelines.get(stream, self.pipeline)
 
+    def pipeline_names(self) -> set[str]:
+        """Return the names of all pipelines that `PIPELINE` and `PIPELINES` have."""
+        return {self.pipeline, *self.pipelines.values()}
+
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Reads the settings from an environment; an empty variable counts as unset.

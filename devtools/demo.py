@@ -25,7 +25,7 @@ from app.cli.feeding import feed_stream
 from app.cli.records import bike_record
 from app.domains.bike.synthetic import synthetic_rows
 from app.errors import SettingsError
-from app.runtime import open_runtime
+from app.registry import open_runtime
 from app.settings import Settings
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.shards import StartingPosition, create_stream, read_stream

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from app import telemetry
+from app.domain import HandlerSpec
 from app.handlers.base import LambdaHandler
+from app.handlers.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pytest
 
     from app.handlers.invocation import Invocation
+
+
+def registry_of(class_names: Mapping[str, str]) -> Registry:
+    """A registry of classes by their short names."""
+    return Registry(HandlerSpec(name=name, class_name=class_name) for name, class_name in class_names.items())
 
 
 class Parcel(msgspec.Struct):

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from app.errors import SettingsError
-from app.runtime import open_runtime
+from app.registry import open_runtime
 from app.settings import read_settings
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
+from app.domains.bike import RECORD
 from app.stream.mapping.event import build_event
 
 INPUT_STREAM = "passenger_events"
@@ -14,8 +14,6 @@ OUTPUT_STREAM = "bike-predictions"
 ALERT_STREAM = "alerts"
 ALERT_PIPELINES = ("alerts",)
 """How the names of the pipelines begin that read alerts."""
-
-RECORD: dict[str, Any] = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 123}
 
 
 def example_event() -> bytes:

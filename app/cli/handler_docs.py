@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from app import errors
-from app.cli.examples import RECORD
 from app.cli.schema_tables import Schema, fields_of, objects_of, shape_of, summary_of, table
 from app.errors import MillraceError, UnknownHandlerError
 from app.handlers.base import LambdaFunction
-from app.handlers.registry import load
 from app.registry import HANDLERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-RIDES = "/tmp/rides.json"  # noqa: S108 - a reader's example
-
-STATE = "STATE_TABLE=alerts-state "
-RUN = "day-0123456789abcdef"  # how a run is named, and below it its chunks
-EXAMPLES: dict[str, tuple[str, Any]] = {
-    "bike-predict": ("", RECORD),
-    "create-cluster": (
-        STATE,
-        {"location": f"s3://alerts/scratch/output/classification/{RUN}.00000/input.json"},
-    ),
-    "create-flow": ("", {"location": f"s3://alerts/scratch/output/cluster/{RUN}/input_flow.json"}),
-    "enrich-with-technique": ("", {"location": "s3://alerts/input/day.json"}),
-    "get-json-from-file": ("", {"path": RIDES}),
-    "process-cluster": (
-        STATE,
-        {"location": f"s3://alerts/scratch/response/cluster_out/{RUN}.00000/1/input.zip.out"},
-    ),
-    "process-enriched-with-technique": (
-        "",
-        {"location": f"s3://alerts/scratch/response/classification_out/{RUN}.00000/input_classification.json.out"},
-    ),
-    "process-flow": (
-        "",
-        {"location": f"s3://alerts/scratch/response/flow_out/{RUN}/input_flow.json.out"},
-    ),
-    "put-json-to-file": ("", {"content": {"rides": [1, 2]}, "path": RIDES}),
-    "router": ("ROUTER_HANDLERS=get-json-from-file ", {"handler": "get-json-from-file", "event": {"path": RIDES}}),
-    "stream": ("TEST_RUN=True ", None),
-    "update-lookup-table": (
-        "LOOKUP_TABLE=/tmp/lookup.csv ",
-        {"corrections": [{"alert": "Web shell written to disk", "techniques": ["T1505.003"]}], "author": "ann"},
-    ),
-}
-"""Of each handler the variables and the payload of an example; the stream's entry brings its own event."""
 
 INTRODUCTION = """\
 # Handlers
@@ -158,7 +121,7 @@ def described(name: str) -> Described:
     Raises:
         UnknownHandlerError: There is none such, or it is a plain function, which has no types.
     """
-    function = load(name) if "." in name else HANDLERS.function(name)
+    function = HANDLERS.find(name)
     if not isinstance(function, LambdaFunction):
         raise UnknownHandlerError(f"{name} is no typed handler: it has no schemas to show")
     handler = function.handler_class
@@ -216,8 +179,9 @@ def _handler(handler: Described) -> Iterator[str]:
 
 def example(name: str) -> str:
     """A command that calls a handler of the registry."""
-    variables, payload = EXAMPLES[name]
-    option = "" if payload is None else f" --payload '{json.dumps(payload)}'"
+    spec = HANDLERS[name]
+    variables = "".join(f"{variable}={value} " for variable, value in spec.variables.items())
+    option = "" if spec.example is None else f" --payload '{json.dumps(spec.example)}'"
     return f"{variables}millrace invoke {name}{option}"
 
 

@@ -22,7 +22,6 @@ from app.cli import INTERRUPTED
 from app.errors import HandlerFailedError, LocationError, MillraceError, SettingsError
 from app.handlers.base import LambdaFunction
 from app.handlers.invocation import FRAMES_LOGGED, process_settings
-from app.handlers.registry import load
 from app.handlers.request import UNREADABLE, read_source, refused
 from app.registry import HANDLERS
 from app.storage.location import STANDARD, check_location, read_location, write_location
@@ -187,7 +186,7 @@ def answer(name: str, payload: Callable[[], bytes], response_location: str | Non
     if response_location is not None:
         check_location(response_location)
     timeout_s, request_id = _timeout_s(), os.environ.get(REQUEST_ID_VARIABLE, "")
-    function = load(name) if "." in name else HANDLERS.function(name)
+    function = HANDLERS.find(name)
     data = payload()
     if isinstance(function, LambdaFunction):
         # A string may name an object in S3, as in an event that Lambda has parsed; the handler decodes all else itself.

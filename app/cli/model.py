@@ -16,7 +16,7 @@ from rich.table import Table
 
 from app.errors import DigestMismatchError, ModelError, SettingsError, UnknownRunError
 from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles
-from app.runtime import PIPELINES
+from app.registry import PIPELINES, pipeline_class
 from app.settings import Settings, read_settings
 
 Source = Annotated[
@@ -223,7 +223,7 @@ def _predict_one(bundle: Bundle) -> None:
     if pipeline not in PIPELINES:
         raise ModelError(f"{bundle.objects.root}: no pipeline runs it: it has no target, and none is named {pipeline}")
     settings = Settings(model_name=manifest.name, run_id=manifest.run_id, model_location=bundle.objects.root)
-    opened: Any = PIPELINES[pipeline](settings)
+    opened: Any = pipeline_class(pipeline).open(settings)
     features: dict[str, Any] = {
         field.name: field.categories[0] if field.categories else 1 for field in manifest.signature if field.required
     }

@@ -15,8 +15,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from app.cli.examples import ALERT_PIPELINES, ALERT_STREAM, INPUT_STREAM, OUTPUT_STREAM, RECORD
+from app.cli.examples import ALERT_PIPELINES, ALERT_STREAM, INPUT_STREAM, OUTPUT_STREAM
 from app.cli.feeding import feed_aggregates, feed_stream
+from app.domains.bike import RECORD
 from app.domains.bike.synthetic import synthetic_rows
 from app.errors import EventError, LocationError
 from app.storage.tables import create_state_table

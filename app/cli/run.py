@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 
 from app.cli.driving import drive, open_here
-from app.cli.examples import INPUT_STREAM, RECORD
+from app.cli.examples import INPUT_STREAM
+from app.domains.bike import RECORD
 from app.errors import EventError
-from app.runtime import open_runtime
+from app.registry import open_runtime
 from app.settings import read_settings
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.batch import Quarantine

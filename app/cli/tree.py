@@ -1,11 +1,13 @@
-"""Every command in its place."""
+"""The tree of all commands, with those of each domain."""
 
 from __future__ import annotations
+
+import importlib
 
 import typer
 
 from app.cli import doctor, handlers, mapping, model, quarantine, records, run
-from app.domains.alerts.cli import app as alerts
+from app.registry import DOMAINS
 
 
 def command_tree() -> typer.Typer:
@@ -18,8 +20,11 @@ def command_tree() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    for module in (run, handlers, mapping, records, alerts, quarantine, model, doctor):
+    for module in (run, handlers, mapping, records, quarantine, model, doctor):
         module.register(cli)
+    for domain in DOMAINS:
+        if domain.commands:
+            importlib.import_module(domain.commands).register(cli)
     try:
         from devtools import bench, demo  # noqa: PLC0415 - the image has no developers' tools
         from devtools.cloud.cli import app as cloud  # noqa: PLC0415

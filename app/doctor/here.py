@@ -15,8 +15,8 @@ from app import aws
 from app.doctor.finding import Finding, Severity
 from app.doctor.settings import examine_settings
 from app.doctor.streams import Streams
-from app.errors import CredentialsError, MillraceError, SettingsError
-from app.runtime import PIPELINES, open_runtime
+from app.errors import CredentialsError, MillraceError, SettingsError, UnknownPipelineError
+from app.registry import open_runtime
 from app.settings import read_settings
 from app.storage.objects import open_objects
 from app.stream.batch import Quarantine
@@ -100,7 +100,7 @@ def examine_account() -> Iterator[str | Finding]:
 
 def examine_models(settings: Settings, example: bytes) -> Iterator[str | Finding]:
     """Whether each pipeline's model is found, is what its manifest says, loads, and predicts."""
-    for name in sorted({settings.pipeline, *settings.pipelines.values()} & set(PIPELINES)):
+    for name in sorted(settings.pipeline_names()):
         where = f"pipeline {name}"
         alone = msgspec.structs.replace(settings, pipeline=name, pipelines={}, test_run=True, state_table="")
         try:
@@ -110,6 +110,8 @@ def examine_models(settings: Settings, example: bytes) -> Iterator[str | Finding
                 yield f"{where}: its model is found, its digests are right, it loads"
                 continue
             steps = processor.pipeline.explain(decoded)
+        except UnknownPipelineError:
+            continue  # examine_settings has said so
         except MillraceError as error:
             yield Finding(
                 Severity.ERROR,

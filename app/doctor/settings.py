@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.doctor.finding import Finding, Severity
-from app.runtime import PIPELINES, ROLES, STATEFUL
-from app.settings import DEFAULT_ROLE
+from app.errors import UnknownPipelineError
+from app.registry import pipeline_class
+from app.settings import DEFAULT_ROLE, Settings
+from app.stream.pipeline import StatefulPipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Protocol
 
-    from app.settings import Settings
+    from app.stream.pipeline import AnyPipeline
 
     class Setter(Protocol):
         """Gives the command that sets variables where the settings are from."""
@@ -30,14 +32,13 @@ def examine_settings(settings: Settings, source: str, where: str, change: Setter
         where: Where the settings are from, for the findings.
         change: Gives the command that sets variables there.
     """
-    for name in sorted({settings.pipeline, *settings.pipelines.values()} - set(PIPELINES)):
-        yield Finding(
-            Severity.ERROR,
-            where,
-            f"there is no pipeline {name!r}",
-            f"nothing starts; there are {', '.join(sorted(PIPELINES))}",
-            change(PIPELINE=settings.pipeline if settings.pipeline in PIPELINES else "bike"),
-        )
+    classes: dict[str, type[AnyPipeline]] = {}
+    for name in sorted(settings.pipeline_names()):
+        try:
+            classes[name] = pipeline_class(name)
+        except UnknownPipelineError as error:
+            mend = _without(settings, name, change)
+            yield Finding(Severity.ERROR, where, str(error), "nothing starts", mend)
     if settings.test_run:
         yield Finding(
             Severity.ERROR,
@@ -47,7 +48,7 @@ def examine_settings(settings: Settings, source: str, where: str, change: Setter
             change(TEST_RUN="False"),
         )
     else:
-        yield from _destinations(settings, where, change)
+        yield from _destinations(settings, classes, where, change)
     if not (settings.quarantine_stream or settings.quarantine_location):
         yield Finding(
             Severity.WARNING,
@@ -59,10 +60,19 @@ def examine_settings(settings: Settings, source: str, where: str, change: Setter
     yield from _loops(settings, source, where, change)
 
 
-def _destinations(settings: Settings, where: str, change: Setter) -> Iterator[Finding]:
-    """Roles without a stream, and state without a table."""
-    names = {settings.pipeline, *settings.pipelines.values()}
-    roles = {role for name in names for role in ROLES.get(name, (DEFAULT_ROLE,))}
+def _without(settings: Settings, name: str, change: Setter) -> str:
+    """Return the command that sets the variable which names a pipeline without that pipeline."""
+    if name == settings.pipeline:
+        return change(PIPELINE=Settings().pipeline)
+    return change(PIPELINES=",".join(f"{stream}:{each}" for stream, each in settings.pipelines.items() if each != name))
+
+
+def _destinations(
+    settings: Settings, classes: Mapping[str, type[AnyPipeline]], where: str, change: Setter
+) -> Iterator[Finding]:
+    """Find roles without a stream, and state without a table."""
+    roles = {role for each in classes.values() for role in each.roles}
+    stateful = [name for name, each in classes.items() if issubclass(each, StatefulPipeline)]
     missing = sorted(role for role in roles if not settings.stream_for(role))
     if DEFAULT_ROLE in missing:
         yield Finding(
@@ -81,11 +91,11 @@ def _destinations(settings: Settings, where: str, change: Setter) -> Iterator[Fi
             "results would have nowhere to go, so nothing starts",
             change(OUTPUT_STREAMS=",".join(f"{role}:{stream}" for role, stream in pairs.items())),
         )
-    if names & STATEFUL and not settings.state_table:
+    if stateful and not settings.state_table:
         yield Finding(
             Severity.ERROR,
             where,
-            f"STATE_TABLE is not set, and {', '.join(sorted(names & STATEFUL))} keeps state",
+            f"STATE_TABLE is not set, and {', '.join(stateful)} keeps state",
             "nothing starts",
             change(STATE_TABLE="NAME"),
         )

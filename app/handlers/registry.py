@@ -7,12 +7,15 @@ import inspect
 import pkgutil
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.errors import HandlerNotAllowedError, MillraceError, UnknownHandlerError
+from app.domain import import_named, quoted
+from app.errors import HandlerNotAllowedError, UnknownHandlerError
 from app.handlers.base import LambdaFunction, LambdaHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
+
+    from app.domain import HandlerSpec
 
 Kind = TypeVar("Kind", bound=LambdaHandler[Any, Any])
 
@@ -39,7 +42,7 @@ def discover(*modules: ModuleType, kind: type[Kind]) -> list[type[Kind]]:
 
 
 def load(qualified_name: str) -> Callable[[Any, Any], Any]:
-    """The function behind a dotted name: a handler class's, or a plain function `(event, context)`.
+    """Return the function behind a dotted name: a handler class's, or a plain function `(event, context)`.
 
     The name is imported, so it is to come from whoever runs this process, never from an event.
 
@@ -47,33 +50,20 @@ def load(qualified_name: str) -> Callable[[Any, Any], Any]:
         UnknownHandlerError: There is no such module, or nothing in it that can be called this way.
         MillraceError: The module cannot start; its one line says why.
     """
-    path, _, name = qualified_name.rpartition(".")
-    if not path or not name:
+    module, _, name = qualified_name.rpartition(".")
+    if not module or not name:
         raise UnknownHandlerError(
-            f"no handler {_shown(qualified_name)}: give package.module.Class or package.module.function"
+            f"no handler {quoted(qualified_name)}: give package.module.Class or package.module.function"
         )
-    try:
-        found: Any = getattr(importlib.import_module(path), name, None)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise UnknownHandlerError(
-                f"handler {_shown(qualified_name)} needs {error.name}, which is not installed"
-            ) from None
-        raise UnknownHandlerError(
-            f"no handler {_shown(qualified_name)}: no module {_shown(error.name)}; is its folder on PYTHONPATH?"
-        ) from None
-    except MillraceError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a module may raise anything when it is imported
-        raise UnknownHandlerError(
-            f"handler {_shown(qualified_name)} cannot be imported: {type(error).__name__}"
-        ) from None
+    found: Any = import_named(module, name, UnknownHandlerError, "handler", "function")
     if inspect.isclass(found):
         if not issubclass(found, LambdaHandler) or inspect.isabstract(found):
-            raise UnknownHandlerError(f"{_shown(qualified_name)} is a class, but no handler that can be made")
+            raise UnknownHandlerError(f"{quoted(qualified_name)} is a class, but no handler that can be made")
         return found.get_handler()
     if not callable(found):
-        raise UnknownHandlerError(f"no handler {_shown(qualified_name)}: there is no function {_shown(name)} in {path}")
+        raise UnknownHandlerError(
+            f"no handler {quoted(qualified_name)}: there is no function {quoted(name)} in {module}"
+        )
     function: Callable[[Any, Any], Any] = found
     return function
 
@@ -81,20 +71,40 @@ def load(qualified_name: str) -> Callable[[Any, Any], Any]:
 class Registry:
     """Handlers by short name, each imported when it is asked for."""
 
-    def __init__(self, qualified_names: Mapping[str, str]) -> None:
-        """Takes the dotted name of each class by its short name; imports nothing."""
-        self._qualified_names = dict(qualified_names)
+    def __init__(self, specs: Iterable[HandlerSpec]) -> None:
+        """Take the handlers' descriptions; import nothing."""
+        self._specs = {spec.name: spec for spec in sorted(specs, key=lambda spec: spec.name)}
+        self._short_names = {
+            each: spec.name
+            for spec in self._specs.values()
+            for each in (spec.name, spec.class_name, *spec.former_names)
+        }
         self._functions: dict[str, LambdaFunction[Any]] = {}
 
     def __iter__(self) -> Iterator[str]:
-        """The short names, sorted."""
-        return iter(sorted(self._qualified_names))
+        """Iterate over the short names, sorted."""
+        return iter(self._specs)
+
+    def __getitem__(self, name: str) -> HandlerSpec:
+        """Return a handler's description by its short name."""
+        return self._specs[name]
+
+    def find(self, name: str) -> Callable[[Any, Any], Any]:
+        """Return the function of a handler here, by any of its names, or of one elsewhere, by its dotted name.
+
+        The name may be imported, so it is to come from whoever runs this process, never from an event.
+
+        Raises:
+            UnknownHandlerError: There is none of this name.
+            MillraceError: Its module cannot start.
+        """
+        return load(name) if "." in name and name not in self._short_names else self.function(name)
 
     def function(self, name: str, allowed: Iterable[str] | None = None) -> LambdaFunction[Any]:
-        """A handler's function, the same one each time, so that what it has opened stays.
+        """Return the function of a handler here, the same one each time, so that a loaded model stays loaded.
 
         Args:
-            name: Short, or dotted; also a dotted name must be of the registry.
+            name: Short, dotted, or a former dotted name.
             allowed: The short names that may be asked for; None means all.
 
         Raises:
@@ -105,41 +115,40 @@ class Registry:
         if allowed is not None and short not in allowed:
             raise HandlerNotAllowedError(f"handler {short} may not be called here: ROUTER_HANDLERS does not name it")
         if short not in self._functions:
-            path, _, attribute = self._qualified_names[short].rpartition(".")
-            self._functions[short] = getattr(importlib.import_module(path), attribute).get_handler()
+            module, _, attribute = self._specs[short].class_name.rpartition(".")
+            self._functions[short] = getattr(importlib.import_module(module), attribute).get_handler()
         return self._functions[short]
 
     def short_name(self, name: str, allowed: Iterable[str] | None = None) -> str:
-        """The short name of a handler that is given by that or by its dotted one.
+        """Return the short name of a handler by any of its names.
 
         Args:
-            name: Short, or dotted.
-            allowed: The short names that are told to whoever asks for another; None means all.
+            name: Short, dotted, or a former dotted name.
+            allowed: The short names that the error's line lists; None means all.
 
         Raises:
             UnknownHandlerError: The registry has none of this name.
         """
-        short = next((key for key, dotted in self._qualified_names.items() if name in {key, dotted}), None)
+        short = self._short_names.get(name)
         if short is None:
             names = ", ".join(self if allowed is None else sorted(set(self) & set(allowed)))
-            raise UnknownHandlerError(f"no handler {_shown(name)}: there are {names or 'none'}")
+            raise UnknownHandlerError(f"no handler {quoted(name)}: there are {names or 'none'}")
         return short
 
     def handler_class(self, name: str) -> type[LambdaHandler[Any, Any]]:
-        """A handler's class.
+        """Return a handler's class.
 
         Raises:
             UnknownHandlerError: The registry has none of this name.
         """
         return self.function(name).handler_class
 
+    def http_handlers(self) -> list[type[Any]]:
+        """Import the `ApiLambdaHandler` classes."""
+        return [self.handler_class(name) for name, spec in self._specs.items() if spec.answers_http]
+
 
 def _with_all_below(module: ModuleType) -> Iterator[ModuleType]:
     yield module
     for found in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{module.__name__}."):
         yield importlib.import_module(found.name)
-
-
-def _shown(name: object) -> str:
-    """A name that somebody has sent, as one short line."""
-    return repr(str(name)[:100])

@@ -8,17 +8,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.domains.alerts.roles import ALERT_ROLES
-from app.runtime import PIPELINES
-from app.settings import read_settings
+from app.registry import open_runtime
 from app.storage.state import MemoryState
-from app.stream.runtime import Runtime
 from benchmarks.alerts_contract import STAGES, TENANT, stream_of
 from benchmarks.alerts_made import STREAM, event, made
 from benchmarks.alerts_stages import Stages
@@ -31,11 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from app.domains.alerts.alert import Alert
+    from app.stream.runtime import Runtime
 
 
 def open_peer(_folder: Path) -> dict[str, Any]:
     """What INIT makes."""
-    streaming = _Streaming(Runtime(read_settings(os.environ), PIPELINES, measure=lambda *_: None))
+    streaming = _Streaming(open_runtime(measure=lambda *_: None))
     return {"begin": streaming.begin, "feed": streaming.feed, "stages": streaming.stages, "told": streaming.told}
 
 

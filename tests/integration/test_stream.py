@@ -12,7 +12,7 @@ import pytest
 
 from app import aws
 from app.errors import MissingStreamError
-from app.runtime import open_runtime
+from app.registry import open_runtime
 from app.settings import Settings
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.runtime import Runtime

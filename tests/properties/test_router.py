@@ -9,17 +9,16 @@ from hypothesis import strategies as st
 
 from app.errors import HandlerFailedError, HandlerNotAllowedError, MillraceError, UnknownHandlerError
 from app.handlers.base import LambdaFunction
-from app.handlers.registry import Registry
 from app.handlers.router import Router, RouterRequest
 from app.router_function import RouterHandler
-from tests.handlers_for_tests import WeighParcelHandler
+from tests.handlers_for_tests import WeighParcelHandler, registry_of
 
 if TYPE_CHECKING:
     from app.handlers.invocation import Invocation
     from tests.handlers_for_tests import Parcel, Postage
 
 WEIGH = "tests.handlers_for_tests.WeighParcelHandler"
-REGISTRY = Registry({"weigh": WEIGH, "closed": "tests.nowhere.Closed"})
+REGISTRY = registry_of({"weigh": WEIGH, "closed": "tests.nowhere.Closed"})
 
 names = st.sampled_from(["weigh", "closed", WEIGH, "tests.nowhere.Closed", "router", "os.system"]) | st.text()
 json_like = st.recursive(
@@ -65,7 +64,7 @@ def test_only_what_is_allowed_is_ever_called(name: str) -> None:
             called.append(invocation.handler)
             return super().handle(request, invocation)
 
-    registry = Registry({"weigh": WEIGH, "closed": "tests.nowhere.Closed"})
+    registry = registry_of({"weigh": WEIGH, "closed": "tests.nowhere.Closed"})
     registry._functions["weigh"] = Weigh.get_handler()
     try:
         Router(registry, "weigh", "router").call(RouterRequest(name, {"grams": 1}), None)

@@ -1,6 +1,6 @@
 """The API: handlers behind HTTP events, as one Lambda function.
 
-    resolver = ApiResolver.discover(app.domains.bike.api, settings=settings)
+    resolver = ApiResolver.discover(app.domains.bike.handlers, settings=settings)
     resolver(event, context)
 
 Powertools matches paths, knows each source's stages and base paths, and puts answers into the form that each source

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.cli.examples import RECORD
 from app.doctor.finding import Finding, report_of
 from app.doctor.here import examine_models, examine_python
+from app.domains.bike import RECORD
 from app.inference.bundle import OWN_BUNDLES
 from app.settings import Settings
 

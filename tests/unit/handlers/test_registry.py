@@ -12,10 +12,10 @@ import pytest
 
 from app.errors import HandlerNotAllowedError, SettingsError, UnknownHandlerError
 from app.handlers.base import LambdaFunction, LambdaHandler
-from app.handlers.registry import Registry, discover, load
+from app.handlers.registry import discover, load
 from app.registry import HANDLERS
 from tests import handlers_for_tests
-from tests.handlers_for_tests import WeighParcelHandler
+from tests.handlers_for_tests import WeighParcelHandler, registry_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +140,7 @@ class TestLoad:
 
 
 class TestRegistry:
-    registry = Registry({"weigh": WEIGH, "van": "tests.nowhere.Van"})
+    registry = registry_of({"weigh": WEIGH, "van": "tests.nowhere.Van"})
 
     def test_lists_short_names_and_imports_nothing(self) -> None:
         assert list(self.registry) == ["van", "weigh"]
@@ -179,4 +179,4 @@ def test_listing_the_handlers_imports_none_of_them() -> None:
 
     program = "import sys; import app.registry; list(app.registry.HANDLERS); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not {"numpy", "app.lambda_function", "app.domains.bike.api"} & set(done.stdout.split())
+    assert not {"numpy", "app.lambda_function", "app.domains.bike.handlers"} & set(done.stdout.split())

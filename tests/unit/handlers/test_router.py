@@ -17,10 +17,9 @@ from app.errors import (
     UnknownHandlerError,
 )
 from app.handlers.invocation import process_settings
-from app.handlers.registry import Registry
 from app.handlers.router import Router, RouterRequest
 from app.router_function import RouterHandler, lambda_handler
-from tests.handlers_for_tests import LambdaContext, WeighParcelHandler, log_everything, written
+from tests.handlers_for_tests import LambdaContext, WeighParcelHandler, log_everything, registry_of, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,7 +147,7 @@ def test_the_handlers_logs_and_metrics_are_its_own(
 
 
 def test_what_a_handler_should_not_raise_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    registry = Registry({"fail": f"{FailHandler.__module__}.FailHandler"})
+    registry = registry_of({"fail": f"{FailHandler.__module__}.FailHandler"})
     registry._functions["fail"] = FailHandler.get_handler()  # a test's module is imported by its path
     router = Router(registry, "fail", "router")
     with pytest.raises(HandlerFailedError, match=r"^handler fail failed with ZeroDivisionError"):
@@ -165,7 +164,7 @@ def test_a_handler_is_opened_once(router: Callable[[str], Any], monkeypatch: pyt
             opened.append(settings)
             return cls()
 
-    registry = Registry({"once": "nowhere.Once"})
+    registry = registry_of({"once": "nowhere.Once"})
     registry._functions["once"] = Once.get_handler()
     monkeypatch.setattr("app.router_function.HANDLERS", registry)
     function = router("once")

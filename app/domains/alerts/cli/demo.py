@@ -17,7 +17,7 @@ from app.domains.alerts.cli.feeding import alert_records
 from app.domains.alerts.cli.show import draw
 from app.domains.alerts.roles import ALERT_ROLES, ENRICHED, INCIDENTS
 from app.errors import CloudError, LocationError
-from app.runtime import open_runtime
+from app.registry import open_runtime
 from app.settings import Settings
 from app.storage.tables import create_state_table
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings

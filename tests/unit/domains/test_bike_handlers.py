@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domains.bike import api as bike_api
-from app.domains.bike.api import MAX_RECORDS, PredictHandler, Predictions
+from app.domains.bike import handlers as bike_api
+from app.domains.bike.handlers import MAX_RECORDS, PredictHandler, Predictions
 from app.domains.bike.pipeline import BikePipeline
 from app.errors import RequestError, TooLargeError, UnprocessableError
 from app.handlers.api.resolver import ApiResolver
