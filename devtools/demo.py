@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 QUARANTINE_STREAM = "bike-quarantine"
 SHARDS = 2  # more than one, so that the demo shows what a stream is
 SHOWN_HOURS = 24  # a whole day in the table
+MADE_UP_START = datetime(2016, 6, 6)  # noqa: DTZ001 - a Monday in summer, London's local time: a picture of commuting
 BAR = 28  # characters of the longest bar
+BESIDE_BAR = 49  # characters that the other columns take
 UNSEEN_SHARE = 0.2  # the last part of the table, which the model was not trained on
 
 # Three records that can never succeed, so that a newcomer sees where they go.
@@ -102,7 +104,7 @@ def _show_bikes(console: Console, data: Path | None, rows: int) -> bool:
         acknowledged = _process(console, fed)
         results = [msgspec.json.decode(each) for each in read_stream(OUTPUT_STREAM, StartingPosition())]
         aside = [msgspec.json.decode(each) for each in read_stream(QUARANTINE_STREAM, StartingPosition())]
-    _report(console, table, results)
+    _report(console, table, results, "made up" if data is None else "true")
     reasons = Counter(record["reason"] for record in aside)
     console.print(
         f"[bold]{fed}[/] records in, [bold]{acknowledged}[/] acknowledged, [bold]{len(results)}[/] predictions out, "
@@ -132,13 +134,6 @@ def _process(console: Console, total: int) -> int:
             lambda report: progress.update(task, advance=report.done),
         )
         return mapping.run(drain=True)
-
-
-@contextlib.contextmanager
-def _metrics_aside() -> Iterator[None]:
-    """Keeps the metric lines out of the picture: here they go nowhere, in Lambda to CloudWatch."""
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
-        yield
 
 
 @contextlib.contextmanager
@@ -172,7 +167,8 @@ def _own_cloud(console: Console) -> Iterator[tuple[str, Path]]:
 def _rows(data: Path | None, count: int) -> tuple[list[dict[str, Any]], str]:
     """Rows to feed, and what they are: the end of a real table, which the model has not seen, or made-up ones."""
     if data is None:
-        return list(synthetic_rows(count)), "synthetic rows (made up by this project; --data takes the real table)"
+        made_up = list(synthetic_rows(count, start=MADE_UP_START))
+        return made_up, "made-up bike hire (it follows London's averages; --data takes the real table)"
     try:
         with data.open(newline="", encoding="utf-8") as file:
             table = [_typed(row) for row in csv.DictReader(file)]
@@ -195,8 +191,8 @@ def _typed(row: dict[str, str]) -> dict[str, Any]:
     return {"timestamp": time_.isoformat(), **floats, **whole}
 
 
-def _report(console: Console, table: list[dict[str, Any]], results: list[dict[str, Any]]) -> None:
-    """A day of predictions beside the true counts, and the error over all."""
+def _report(console: Console, table: list[dict[str, Any]], results: list[dict[str, Any]], true: str) -> None:
+    """Show a day of predictions beside the counts that they should meet, and the error over all rows."""
     predicted = {result["prediction"]["pred_id"]: result["prediction"]["cnt"] for result in results}
     pairs = [(row, predicted[number]) for number, row in enumerate(table) if number in predicted]
     if not pairs:
@@ -204,13 +200,14 @@ def _report(console: Console, table: list[dict[str, Any]], results: list[dict[st
     start = next((place for place, (row, _) in enumerate(pairs) if row["timestamp"][11:13] == "00"), 0)
     day = pairs[start : start + SHOWN_HOURS]
     most = max(max(row["cnt"], count) for row, count in day) or 1
-    shown = Table(title=f"bikes hired on {day[0][0]['timestamp'][:10]}: predicted █, true ▏", title_justify="left")
-    for name in ("hour", "°C", "predicted", "true", "error"):
+    longest = max(0, min(BAR, console.width - BESIDE_BAR))
+    shown = Table(title=f"bikes hired on {day[0][0]['timestamp'][:10]}: predicted █, {true} ▏", title_justify="left")
+    for name in ("hour", "°C", "predicted", true, "error"):
         shown.add_column(name, justify="right")
     shown.add_column("")
     for row, count in day:
-        bar = list("█" * round(BAR * count / most) + " " * (BAR + 1))[: BAR + 1]
-        bar[round(BAR * row["cnt"] / most)] = "▏"
+        bar = list("█" * round(longest * count / most) + " " * (longest + 1))[: longest + 1]
+        bar[round(longest * row["cnt"] / most)] = "▏"
         error = count - row["cnt"]
         shown.add_row(
             row["timestamp"][11:16],
@@ -223,4 +220,8 @@ def _report(console: Console, table: list[dict[str, Any]], results: list[dict[st
     console.print(shown)
     rmse = math.sqrt(sum((count - row["cnt"]) ** 2 for row, count in pairs) / len(pairs))
     mean = sum(row["cnt"] for row, _ in pairs) / len(pairs)
-    console.print(f"over all {len(pairs)} rows: RMSE {rmse:.0f} at a mean of {mean:.0f} hires", highlight=False)
+    console.print(
+        f"over all {len(pairs)} rows: RMSE {rmse:.0f} at a mean of {mean:.0f} hires an hour "
+        "(RMSE: the usual distance between prediction and count)",
+        highlight=False,
+    )
