@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 
 from app.stream.batch import Quarantine
+from app.stream.hints import hint_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +117,7 @@ def plain(payload: bytes) -> bytes | Quarantine:
     if len(payload) > MAX_JSON_BYTES:
         return Quarantine("too_large", f"{len(payload)} bytes; the cap is {MAX_JSON_BYTES}")
     if not _is_utf8(payload):
-        return Quarantine("not_utf8", f"byte {_first_not_utf8(payload)} is not UTF-8")
+        return Quarantine("not_utf8", _with_hint(f"byte {_first_not_utf8(payload)} is not UTF-8", payload))
     if payload.count(b"[") + payload.count(b"{") > MAX_JSON_DEPTH and _is_too_deep(payload):
         return Quarantine("too_deep", f"nested deeper than {MAX_JSON_DEPTH}")
     return payload
@@ -209,11 +210,17 @@ def _diagnose(text: bytes, error: Exception) -> Quarantine:
         if message.startswith("Number out of range"):
             return Quarantine("not_finite", message)
         bounded = message.startswith(("Expected", "Invalid enum", "Integer")) and " got " not in message
-        return Quarantine("out_of_range" if bounded else "mistyped_field", message)
+        return Quarantine("out_of_range" if bounded else "mistyped_field", _with_hint(message, text))
     constant = _NOT_FINITE.search(_outside_strings(text))
     if constant:
         return Quarantine("not_finite", f"{constant[1].decode()} is not a JSON number")
-    return Quarantine("not_json", message)
+    return Quarantine("not_json", _with_hint(message, text))
+
+
+def _with_hint(message: str, payload: bytes) -> str:
+    """Add what the payload seems to be instead, where its first bytes show that."""
+    hint = hint_of(payload)
+    return f"{message}; {hint}" if hint else message
 
 
 def json_decoder(record_type: type[T]) -> msgspec.json.Decoder[T]:

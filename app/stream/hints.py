@@ -1,0 +1,83 @@
+"""Guess from its first bytes what a payload is that cannot be read as JSON, and say how to mend it.
+
+A hint is one of a few fixed sentences: it quotes nothing of the payload, so that it may stand in a log.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+LOOKED_AT_BYTES = 512  # a first look is enough, however long the payload is
+MAX_NAME_BYTES = 255  # no file's name is longer on the usual file systems
+LEAST_BASE64_BYTES = 8  # shorter texts are base64 by chance too often
+ZEROS_OF_UTF16 = 0.3  # share of zero bytes: UTF-16 of ASCII text has half of them, no other text has any
+
+UTF16 = "it looks like UTF-16: write it as UTF-8"
+BYTE_ORDER_MARK = "it begins with a byte order mark: write UTF-8 without one"
+BASE64 = "it looks like base64: send the bytes themselves, since an AWS client encodes them"
+BASE64_TWICE = "it looks like base64 of base64: send the bytes themselves, since an AWS client encodes them"
+JSON_IN_STRING = "it is JSON within a JSON string: encode it once"
+PYTHON = "it looks like Python's way to print a dict: write JSON, with double quotes"
+FILE_NAME = "it looks like the name of a file: send what is in the file"
+MARKUP = "it looks like XML or HTML: send JSON"
+_COMPRESSED = {
+    b"\x1f\x8b": "it looks like gzip: send it uncompressed",
+    b"\x78\x01": "it looks like zlib: send it uncompressed",
+    b"\x78\x9c": "it looks like zlib: send it uncompressed",
+    b"\x78\xda": "it looks like zlib: send it uncompressed",
+    b"BZh": "it looks like bzip2: send it uncompressed, or as gzip",
+    b"\x28\xb5\x2f\xfd": "it looks like Zstandard: send it uncompressed, or as gzip",
+    b"PK\x03\x04": "it looks like a zip archive: send what is in it",
+    b"PAR1": "it looks like Parquet: send JSON",
+}
+"""Magic numbers, each from its format's specification."""
+
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF8_MARK = b"\xef\xbb\xbf"
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}\s*")
+_FILE_NAME = re.compile(rb"@?[^{}\[\]<>\"\r\n]+\.(json|jsonl|ndjson|csv|txt|log|gz|parquet)|(file|s3|https?)://\S+")
+
+
+def hint_of(payload: bytes) -> str:
+    """Return a sentence on what a payload seems to be instead of JSON in UTF-8, and how to mend it; empty if unsure.
+
+    Args:
+        payload: The bytes that could not be read; compressed bytes count as unreadable, where nothing inflates them.
+    """
+    start = payload[:LOOKED_AT_BYTES]
+    for magic, hint in _COMPRESSED.items():
+        if start.startswith(magic):
+            return hint
+    if start.startswith(_UTF16_MARKS) or start.count(0) > ZEROS_OF_UTF16 * len(start):
+        return UTF16
+    if start.startswith(_UTF8_MARK):
+        return BYTE_ORDER_MARK
+    return _hint_of_text(start.lstrip(), len(payload))
+
+
+def _hint_of_text(start: bytes, size: int) -> str:
+    """See `hint_of`; for text in UTF-8."""
+    if start.startswith((b'"{', b'"[')):
+        return JSON_IN_STRING
+    if start.startswith((b"{'", b"[{'", b"b'{", b'b"{')):
+        return PYTHON
+    if start.startswith(b"<"):
+        return MARKUP
+    if size <= MAX_NAME_BYTES and _FILE_NAME.fullmatch(start.rstrip()):
+        return FILE_NAME
+    inner = _from_base64(start)
+    if inner.lstrip().startswith((b"{", b"[", *_COMPRESSED)):
+        return BASE64
+    return BASE64_TWICE if _from_base64(inner).lstrip().startswith((b"{", b"[", *_COMPRESSED)) else ""
+
+
+def _from_base64(start: bytes) -> bytes:
+    """Decode the beginning of what may be base64; empty if it is not."""
+    if len(start) < LEAST_BASE64_BYTES or not _BASE64.fullmatch(start):
+        return b""
+    try:
+        return base64.b64decode(start[: len(start) // 4 * 4])
+    except binascii.Error:
+        return b""
