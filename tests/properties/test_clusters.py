@@ -42,17 +42,17 @@ configs = st.builds(
     merge=st.sampled_from([0.0, 0.1, 1.0]),
     patience=st.sampled_from([0.0, 0.5]),
     outsider=st.sampled_from([1.0, 3.0]),
-    regime_least=st.sampled_from([1, 2, 4]),
+    recurrence_least=st.sampled_from([1, 2, 4]),
     recall_s=st.sampled_from([0.0, 300.0]),
     recall_least_s=st.sampled_from([1, 3]),
     expiry_s=st.sampled_from([30.0, 14_400.0]),
     reach_s=st.sampled_from([10.0, 3_600.0]),
     jump_s=st.sampled_from([50.0, 86_400.0]),
     candidates=st.sampled_from([1, 3, 128]),
-    most_sayings=st.sampled_from([1, 4, 2_000]),
+    most_signatures=st.sampled_from([1, 4, 2_000]),
     most_clusters=st.sampled_from([1, 3, 1_000]),
     most_entities=st.sampled_from([1, 2_000]),
-    most_places=st.sampled_from([1, 500]),
+    most_targets=st.sampled_from([1, 500]),
     most_steps=st.sampled_from([1, 64]),
     most_listed=st.sampled_from([1, 64]),
     most_merged=st.sampled_from([1, 2_000]),
@@ -69,11 +69,11 @@ def test_any_cut_gives_the_same_changes_and_the_same_bytes(
 
     cut = Clusters(AFFINITY, config)
     found: list[ClusterChange] = []
-    for place, dumped in sorted(cuts):
-        found += cut.add(given_alerts[len(found) : max(place, len(found))])
+    for index, dumped in sorted(cuts):
+        found += cut.add(given_alerts[len(found) : max(index, len(found))])
         if dumped:
             cut = Clusters.load(cut.dump(), AFFINITY, config)
-        for cluster in range(1, 5):  # to look changes nothing
+        for cluster in range(1, 5):  # reading changes nothing
             cut.summary(cluster)
             cut.current(cluster)
     found += cut.add(given_alerts[len(found) :])
@@ -93,7 +93,7 @@ def test_the_search_ends_early_and_misses_nothing(given_alerts: list[EnrichedAle
 
 @given(alerts, configs)
 @settings(max_examples=150, deadline=None)
-def test_bounds_hold_and_every_open_cluster_can_be_told(
+def test_bounds_hold_and_every_open_cluster_can_be_shown(
     given_alerts: list[EnrichedAlert], config: ClusterConfig
 ) -> None:
     clusters = Clusters(AFFINITY, config)
@@ -105,9 +105,9 @@ def test_bounds_hold_and_every_open_cluster_can_be_told(
         assert not (change.duplicate and (change.opened or change.merged))
         assert all(merged in seen and clusters.summary(merged) is None for merged in change.merged)
         seen.add(change.cluster_id)
-        told = [summary for each in seen if (summary := clusters.summary(each))]
-        assert len(told) <= config.most_clusters
-        for summary in told:
+        open_now = [summary for each in seen if (summary := clusters.summary(each))]
+        assert len(open_now) <= config.most_clusters
+        for summary in open_now:
             assert summary.start_time <= summary.end_time
             assert len(summary.steps) <= config.most_steps
             assert max(map(len, (summary.entities, summary.srcs, summary.dsts))) <= config.most_listed

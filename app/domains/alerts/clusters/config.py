@@ -1,143 +1,80 @@
-"""How clusters are cut and bounded."""
+"""Settings of the clustering: the costs of a link, and how much is remembered."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import Annotated, ClassVar
 
-import msgspec
+from msgspec import Meta
 
-from app.telemetry import logger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from app.domains.alerts.limits import LimitedConfig
 
 _HOUR_S, _DAY_S = 3_600.0, 86_400.0
-_TOLD = 8  # unknown keys in a log line; more would hide it
+_WEEK_S = 7 * _DAY_S
 
 
-class ClusterConfig(msgspec.Struct, frozen=True):
-    """What the clusters of a tenant depend on beside its alerts and what was learned.
+class ClusterConfig(LimitedConfig, frozen=True):
+    """Settings of a tenant's clusters; the package's docstring has the rule that they belong to.
 
-    An alert is compared with the last one of each saying. The cost of a link, in seconds, is their gap in time, shorter
-    for rare types (`patience`) and for one type at one place (`own`); plus `theta_s` times what their types lack in
-    affinity; plus `regime_s` times how much what goes on at the place has changed; less `entity_s` times the rarity of
-    the rarest entity that they share. The alert joins the cluster of the cheapest link that costs less than `delta_s`;
-    links below `merge` of that make one cluster of all that they lead to. An alert without a link, of a type that goes
-    on at its target, joins the cluster that the same regime there was before (`recall_s`).
+    The defaults were chosen on AIT-ADS (`model/cluster/README.md`). Costs are in seconds.
 
     Attributes:
-        delta_s: A link must cost less.
-        theta_s: What no affinity costs.
-        regime_s: What an entirely different regime at the same place costs.
-        entity_s: What an entity that hardly anyone has is worth.
-        merge: The share of `delta_s` below which a link merges clusters.
-        own: What a second between two alerts of one type at one place counts.
-        outsider: Where something goes on at a target, so many times `theta_s` is what no affinity costs for a type that
-            is no part of it.
-        patience: From 0, a second counts alike for all types, to 1, it counts in proportion to how often the rarer of
-            two types comes; types that come every minute or more are not rare.
-        regime_window_s: Seconds over which a type is watched at a place, up to 32.
-        regime_least: Of these, in how many it must have come to belong to the regime.
-        recall_s: How long ago the same regime may have been; 0 for none.
-        recall_least_s: In how many seconds it must have been one cluster by then.
-        reach_s: The longest gap of any link.
-        expiry_s: A cluster is closed when the clock of the alerts is so far past its last one.
-        jump_s: A time so far ahead of the clock moves it only when a second alert is there too.
-        half_life_s: Each time it passes, what was counted of an entity weighs half.
-        candidates: Sayings, the latest first, that an alert is compared with.
-        most_sayings: Different sayings (type, ends, entities) that are remembered.
+        delta_s: Cost below which a link counts.
+        theta_s: Cost of two alert types with affinity 0.
+        recurrence_s: Cost of entirely different recurring types at the same target.
+        entity_s: Discount for sharing an entity that hardly any other alert has.
+        merge: Share of `delta_s` below which a link is certain and merges clusters.
+        own: Factor on the time between two alerts of the same type at the same target.
+        outsider: Factor on `theta_s` for an alert type that is not among the recurring types of its target.
+        patience: How far rare types may be apart: 0 counts time alike for all types, 1 in proportion to how often the
+            rarer type occurs. Types that occur every minute or more often are not rare.
+        recurrence_window_s: Last seconds in which a type is looked for to call it recurring, at most 32.
+        recurrence_least: Seconds of this window in which a recurring type must have occurred.
+        recall_s: Seconds after which a recurring pattern is no longer recalled; 0 recalls none.
+        recall_least_s: Seconds that a pattern must have lasted in one cluster to be recalled.
+        reach_s: Longest gap of any link.
+        expiry_s: Seconds without an alert after which a cluster is closed, on the clock of the alerts.
+        jump_s: A time further ahead of the clock than this moves it only once a second alert confirms it.
+        half_life_s: Seconds after which the counted occurrences of an entity weigh half.
+        candidates: Most recent signatures that an alert is compared with.
+        most_signatures: Signatures (type, source, target, entities) that are remembered.
         most_clusters: Clusters that are open.
-        most_entities: Entities whose frequency is counted.
-        most_places: Places whose regime is followed, and regimes that are recalled.
-        most_steps: Steps of a cluster that are listed; the others are counted.
-        most_listed: Sources, targets, entities, techniques and merged ids of a cluster that are listed, of each.
-        most_merged: Merged ids that are remembered, over all clusters.
+        most_entities: Entities whose occurrences are counted.
+        most_targets: Targets whose recurring types are tracked, and patterns that can be recalled.
+        most_steps: Steps of a cluster that are listed; further ones are only counted.
+        most_listed: Sources, targets, entities, techniques and merged ids of a cluster that are listed, each.
+        most_merged: Ids of merged clusters that are remembered, over all clusters.
     """
 
-    delta_s: float = 5.5
-    theta_s: float = 8.25
-    regime_s: float = 1_000.0
-    entity_s: float = 2.0
-    merge: float = 0.1
-    own: float = 0.2
-    outsider: float = 3.0
-    patience: float = 0.0
-    regime_window_s: int = 6
-    regime_least: int = 4
-    recall_s: float = 300.0
-    recall_least_s: int = 20
-    reach_s: float = _HOUR_S
-    expiry_s: float = 4 * _HOUR_S
-    jump_s: float = _DAY_S
-    half_life_s: float = _DAY_S
-    candidates: int = 128
-    most_sayings: int = 2_000
-    most_clusters: int = 1_000
-    most_entities: int = 2_000
-    most_places: int = 500
-    most_steps: int = 64
-    most_listed: int = 64
-    most_merged: int = 2_000
+    REQUEST_KEY: ClassVar[str] = "cluster_config"
+    FORMER_NAMES: ClassVar[dict[str, str]] = {
+        "regime_s": "recurrence_s",
+        "regime_window_s": "recurrence_window_s",
+        "regime_least": "recurrence_least",
+        "most_sayings": "most_signatures",
+        "most_places": "most_targets",
+    }
 
-    def __post_init__(self) -> None:
-        """Holds each value in its bounds, so that no request can make the state grow without end."""
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ValueError(f"{name} is {value}; it must be between {least:g} and {most:g}")
-
-    @classmethod
-    def from_request(cls, request: Mapping[str, Any]) -> Self:
-        """The defaults, and what a file's `cluster_config` says beyond them.
-
-        What is not known here, or is no number in its bounds, is passed over and logged: the seed system has keys of a
-        model that is not ours.
-        """
-        known: dict[str, float | int] = {}
-        for field in msgspec.structs.fields(cls):
-            value = request.get(field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                continue
-            least, most = LIMITS[field.name]
-            if least <= value <= most:
-                known[field.name] = type(field.default)(value)
-        passed = unknown_keys(request, known)
-        if passed:
-            logger.info("cluster_config: keys passed over", extra={"keys": passed[:_TOLD], "count": len(passed)})
-        return msgspec.convert(known, cls)
-
-
-LIMITS: Mapping[str, tuple[float, float]] = {
-    "delta_s": (0, 7 * _DAY_S),
-    "theta_s": (0, 7 * _DAY_S),
-    "regime_s": (0, 7 * _DAY_S),
-    "entity_s": (0, 7 * _DAY_S),
-    "merge": (0, 1),
-    "own": (0, 1),
-    "outsider": (1, 1_000),
-    "patience": (0, 1),
-    "regime_window_s": (1, 32),
-    "regime_least": (1, 32),
-    "recall_s": (0, 7 * _DAY_S),
-    "recall_least_s": (1, 86_400),
-    "reach_s": (1, 7 * _DAY_S),
-    "expiry_s": (1, 30 * _DAY_S),
-    "jump_s": (1, 3_650 * _DAY_S),
-    "half_life_s": (1, 365 * _DAY_S),
-    "candidates": (1, 1_000),
-    "most_sayings": (1, 20_000),
-    "most_clusters": (1, 20_000),
-    "most_entities": (1, 50_000),
-    "most_places": (1, 20_000),
-    "most_steps": (1, 1_000),
-    "most_listed": (1, 1_000),
-    "most_merged": (1, 50_000),
-}
-"""The least and the most of each value."""
-
-
-def unknown_keys(request: Mapping[str, Any], known: Iterable[str]) -> list[str]:
-    """Keys of a request that changed nothing, in order."""
-    taken = set(known)
-    return sorted(key for key in map(str, request) if key not in taken)
+    delta_s: Annotated[float, Meta(ge=0, le=_WEEK_S)] = 5.5
+    theta_s: Annotated[float, Meta(ge=0, le=_WEEK_S)] = 8.25
+    recurrence_s: Annotated[float, Meta(ge=0, le=_WEEK_S)] = 1_000.0
+    entity_s: Annotated[float, Meta(ge=0, le=_WEEK_S)] = 2.0
+    merge: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    own: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    outsider: Annotated[float, Meta(ge=1, le=1_000)] = 3.0
+    patience: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    recurrence_window_s: Annotated[int, Meta(ge=1, le=32)] = 6
+    recurrence_least: Annotated[int, Meta(ge=1, le=32)] = 4
+    recall_s: Annotated[float, Meta(ge=0, le=_WEEK_S)] = 300.0
+    recall_least_s: Annotated[int, Meta(ge=1, le=86_400)] = 20
+    reach_s: Annotated[float, Meta(ge=1, le=_WEEK_S)] = _HOUR_S
+    expiry_s: Annotated[float, Meta(ge=1, le=30 * _DAY_S)] = 4 * _HOUR_S
+    jump_s: Annotated[float, Meta(ge=1, le=3_650 * _DAY_S)] = _DAY_S
+    half_life_s: Annotated[float, Meta(ge=1, le=365 * _DAY_S)] = _DAY_S
+    candidates: Annotated[int, Meta(ge=1, le=1_000)] = 128
+    most_signatures: Annotated[int, Meta(ge=1, le=20_000)] = 2_000
+    most_clusters: Annotated[int, Meta(ge=1, le=20_000)] = 1_000
+    most_entities: Annotated[int, Meta(ge=1, le=50_000)] = 2_000
+    most_targets: Annotated[int, Meta(ge=1, le=20_000)] = 500
+    most_steps: Annotated[int, Meta(ge=1, le=1_000)] = 64
+    most_listed: Annotated[int, Meta(ge=1, le=1_000)] = 64
+    most_merged: Annotated[int, Meta(ge=1, le=50_000)] = 2_000

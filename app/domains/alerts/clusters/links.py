@@ -1,7 +1,7 @@
-"""Which clusters an alert links to, among what was said last.
+"""Find the clusters that an alert links to, among the latest signatures.
 
-The rule is that of `ClusterConfig`. What makes it quick: costs only grow with the gap in time, and sayings are looked
-through from the latest back, so the search ends where no earlier one can cost less than the best that was found.
+The cost of a link is in the package's docstring. Costs only grow with the gap in time, and signatures are searched from
+the latest back, so the search ends where no earlier signature can be cheaper than the best link so far.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.domains.alerts.clusters.regimes import Regime, likeness
+from app.domains.alerts.clusters.recurrence import RecurringTypes, similarity
 
 if TYPE_CHECKING:
     from app.domains.alerts.clusters.affinity import Affinity, AlertType
     from app.domains.alerts.clusters.config import ClusterConfig
-    from app.domains.alerts.clusters.record import OpenCluster, Saying, SayingKey
-    from app.domains.alerts.clusters.state import State
+    from app.domains.alerts.clusters.state import AlertSignature, OpenCluster, SignatureKey, State
 
 _NOTHING: list[tuple[float, str]] = []
-_SPARE = 1.0 + 1e-9  # of a bound, so that rounding leaves out no link: each that is within it is worked out in full
+_SLACK = 1.0 + 1e-9  # on bounds, so that rounding excludes no link; a link within the slack is computed in full
 
 
-class Kind(msgspec.Struct, frozen=True):
-    """A type, with what follows from it alone.
+class PacedType(msgspec.Struct, frozen=True):
+    """An alert type with its pace.
 
     Attributes:
         type: The type.
-        pace: What a second counts for it: 1 for one that comes often, less for a rare one.
+        pace: What a second counts: 1 for a frequent type, less for a rare one.
     """
 
     type: AlertType
@@ -37,70 +36,70 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class Links:
-    """Finds links by what was learned and what was set, among what a state remembers."""
+    """Finds the links of alerts."""
 
     def __init__(self, affinity: Affinity, config: ClusterConfig, state: State) -> None:
-        """Takes all three."""
+        """Search `state`, which changes between calls."""
         self._affinity, self._config, self._state = affinity, config, state
 
-    def find(  # noqa: C901, PLR0912, PLR0915 - the innermost loop: a call for each saying would take as long as it does
-        self, kind: Kind, key: SayingKey, own: Saying | None, time: float, regime: Regime
+    def find(  # noqa: C901, PLR0912, PLR0915 - the innermost loop: a call for each signature would double its time
+        self, kind: PacedType, key: SignatureKey, own: AlertSignature | None, time: float, recurring: RecurringTypes
     ) -> list[OpenCluster]:
-        """The clusters that an alert links to, each once: all that it is sure of, or the best, or none.
+        """Return the clusters that an alert links to, each once: all certain ones, else the best, else none.
 
         Args:
-            kind: The alert's.
-            key: What it says.
-            own: The saying of that, where it was said before.
-            time: Its time; the clock of the state is there already.
-            regime: What goes on at its target.
+            kind: The alert's type.
+            key: The alert's signature.
+            own: The record of this signature, if an earlier alert had it.
+            time: The alert's time; the clock of the state has been moved already.
+            recurring: Recurring types of the alert's target.
         """
         state, config, pace = self._state, self._config, kind.pace
         text, _, _, dst, entities = key
         theta, half, certain = config.theta_s, config.own, config.delta_s * config.merge
         known_pairs, between, weight = self._affinity.row(kind.type), self._affinity.between, self._affinity.weight
-        if regime and text not in regime:
+        if recurring and text not in recurring:
             theta *= config.outsider
         bonus = config.entity_s
-        shared = state.entities.rarest(entities, state.said_of) if bonus else _NOTHING
-        most = bonus * shared[0][0] if shared else 0.0  # that a link can be worth beside its cost
-        least = pace * half if dst in state.said_of else pace  # what a second counts at the least
-        reach, seconds = config.reach_s, _SPARE / least if least else math.inf
-        in_order = not state.leaps
+        shared = state.entities.rarest(entities, state.signature_counts) if bonus else _NOTHING
+        most = bonus * shared[0][0] if shared else 0.0  # the largest discount that a link can have
+        least = pace * half if dst in state.signature_counts else pace  # the least that a second can cost
+        reach, seconds = config.reach_s, _SLACK / least if least else math.inf
+        in_order = not state.ahead_signatures
         sure: dict[int, OpenCluster] = {}
         latest_sure: OpenCluster | None = None
         best: OpenCluster | None = None
         best_cost = config.delta_s
-        within = (best_cost + most) * _SPARE
-        far = min(within * seconds, reach)  # the gap from which on no link can be within the cost
-        said = itertools.chain((own,) if own else (), reversed(state.sayings.values()))
-        for saying in itertools.islice(said, config.candidates):
-            gap = time - saying.last
+        within = (best_cost + most) * _SLACK
+        far = min(within * seconds, reach)  # the gap from which on every link costs too much
+        latest_first = itertools.chain((own,) if own else (), reversed(state.signatures.values()))
+        for signature in itertools.islice(latest_first, config.candidates):
+            gap = time - signature.last_time
             if gap < 0.0:
                 gap = -gap
             if gap >= far:
-                if in_order and saying is not own and time - saying.touched >= far:
-                    break  # what stands behind it was said earlier still
+                if in_order and signature is not own and time - signature.last_clock >= far:
+                    break  # all further signatures are older still
                 continue
-            cluster = saying.cluster
-            if cluster is latest_sure:  # in a scan, that is nearly all of them
+            cluster = signature.cluster
+            if cluster is latest_sure:  # in a scan, nearly all of them
                 continue
             cost = gap * pace
-            if saying.pace > pace:
-                cost = gap * saying.pace
-            here = saying.dst == dst
-            if here and saying.type.text == text:
+            if signature.pace > pace:
+                cost = gap * signature.pace
+            here = signature.dst == dst
+            if here and signature.type.text == text:
                 cost *= half
             if cost >= within:
                 continue
-            alike = known_pairs.get(saying.type)
-            cost += theta * (1.0 - (between(kind.type, saying.type) if alike is None else alike))
+            alike = known_pairs.get(signature.type)
+            cost += theta * (1.0 - (between(kind.type, signature.type) if alike is None else alike))
             if cost >= within or cluster.id in sure:
                 continue
-            if here and regime != saying.regime:
-                cost += config.regime_s * (1.0 - likeness(regime, saying.regime, weight))
+            if here and recurring != signature.recurring:
+                cost += config.recurrence_s * (1.0 - similarity(recurring, signature.recurring, weight))
             for rarity, entity in shared:
-                if entity in saying.entities:
+                if entity in signature.entities:
                     cost -= bonus * rarity
                     break
             if cost < certain:
@@ -110,6 +109,6 @@ class Links:
                 best, best_cost, bound = cluster, cost, cost
             else:
                 continue
-            within = (bound + most) * _SPARE
+            within = (bound + most) * _SLACK
             far = min(within * seconds, reach)
         return list(sure.values()) if sure else [best] if best else []

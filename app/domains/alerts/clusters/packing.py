@@ -1,4 +1,4 @@
-"""The clusters of a tenant as bytes, and back: each text once, packed."""
+"""The clustering state of one tenant as bytes, and back. Each text is stored once; elsewhere stands its index."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.domains.alerts.clusters.affinity import AlertType
-from app.domains.alerts.clusters.record import OpenCluster, Saying, StepRecord
-from app.domains.alerts.packed import packed, unpacked
+from app.domains.alerts.clusters.state import AlertSignature, OpenCluster, StepRecord
+from app.domains.alerts.state_bytes import pack_state, unpack_state
 from app.errors import CloudError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.clusters.state import State
 
-VERSION = 2  # of the form of the bytes
+VERSION = 2  # of the format; to be raised with any change of the structs below
 WHAT = "state of clusters"
 
 
@@ -36,10 +36,10 @@ class _Step(msgspec.Struct, array_like=True, gc=False):
 class _Cluster(msgspec.Struct, array_like=True, gc=False):
     id: int
     alerts: int
-    told: int
+    last_notified_count: int
     start: float
     end: float
-    touched: float
+    last_clock: float
     srcs: list[int]
     dsts: list[int]
     entities: list[int]
@@ -48,16 +48,16 @@ class _Cluster(msgspec.Struct, array_like=True, gc=False):
     merged: list[int]
 
 
-class _Saying(msgspec.Struct, array_like=True, gc=False):
+class _Signature(msgspec.Struct, array_like=True, gc=False):
     text: int
     technique: int
     src: int
     dst: int
     entities: list[int]
-    last: float
-    touched: float
+    last_time: float
+    last_clock: float
     pace: float
-    regime: list[int]
+    recurring: list[int]
     cluster: int
 
 
@@ -70,37 +70,37 @@ class _State(msgspec.Struct, array_like=True):
     counts: list[tuple[int, int, int]]
     total: tuple[int, int]
     clusters: list[_Cluster]
-    sayings: list[_Saying]
-    into: list[tuple[int, int]]
-    places: list[tuple[int, list[tuple[int, int, int]]]]
-    scenes: list[tuple[int, list[int], int, float, int]]
+    signatures: list[_Signature]
+    merged_into: list[tuple[int, int]]
+    targets: list[tuple[int, list[tuple[int, int, int]]]]
+    patterns: list[tuple[int, list[int], int, float, int]]
 
 
 def pack(state: State) -> bytes:
-    """A state as bytes: the same for the same state."""
+    """Return a state as bytes; equal states give equal bytes."""
     texts: dict[str, int] = {}
 
-    def at(text: str) -> int:
+    def index(text: str) -> int:
         return texts.setdefault(text, len(texts))
 
-    def all_at(each: Iterable[str]) -> list[int]:
-        return [at(text) for text in each]
+    def indexes(many: Iterable[str]) -> list[int]:
+        return [index(text) for text in many]
 
-    whole = _State(
+    packed = _State(
         VERSION,
         state.next_id,
         state.clock,
         state.ahead,
         [],
-        [(at(entity), *count) for entity, count in state.entities.counts.items()],
+        [(index(entity), *count) for entity, count in state.entities.counts.items()],
         state.entities.total,
         [
             _Cluster(
-                each.id, each.alerts, each.told, each.start, each.end, each.touched,
-                all_at(each.srcs), all_at(each.dsts), all_at(each.entities), all_at(each.techniques),
+                each.id, each.alerts, each.last_notified_count, each.start, each.end, each.last_clock,
+                indexes(each.srcs), indexes(each.dsts), indexes(each.entities), indexes(each.techniques),
                 [
                     _Step(
-                        at(step.technique), at(key[0]), at(step.name), at(step.src), at(step.dst),
+                        index(step.technique), index(key[0]), index(step.name), index(step.src), index(step.dst),
                         step.start, step.end, step.alerts, step.first_id,
                     )
                     for key, step in each.steps.items()
@@ -110,71 +110,73 @@ def pack(state: State) -> bytes:
             for each in state.clusters.values()
         ],
         [
-            _Saying(
-                at(key[0]), at(key[1]), at(key[2]), at(key[3]), all_at(key[4]),
-                each.last, each.touched, each.pace, all_at(each.regime), each.cluster.id,
+            _Signature(
+                index(key[0]), index(key[1]), index(key[2]), index(key[3]), indexes(key[4]),
+                each.last_time, each.last_clock, each.pace, indexes(each.recurring), each.cluster.id,
             )
-            for key, each in state.sayings.items()
+            for key, each in state.signatures.items()
         ],
-        list(state.into.items()),
+        list(state.merged_into.items()),
         [
-            (at(place), [(at(text), *seen) for text, seen in types.items()])
-            for place, types in state.regimes.places.items()
+            (index(target), [(index(text), *seen) for text, seen in types.items()])
+            for target, types in state.recurrence.targets.items()
         ],
-        [(at(place), all_at(regime), *found) for (place, regime), found in state.scenes.seen.items()],
+        [(index(target), indexes(types), *found) for (target, types), found in state.patterns.seen.items()],
     )  # fmt: skip
-    whole.texts = list(texts)
-    return packed(whole)
+    packed.texts = list(texts)
+    return pack_state(packed)
 
 
 def unpack(data: bytes, state: State) -> None:
-    """Fills a new state with what was packed.
+    """Fill a new state from bytes.
 
     Raises:
-        CloudError: The bytes are not what `pack` of this version gave.
+        CloudError: The bytes were not written by `pack` of this version.
     """
-    found = unpacked(data, _State, VERSION, WHAT)
+    packed = unpack_state(data, _State, VERSION, WHAT)
     try:
-        _fill(state, found)
+        _fill(state, packed)
     except (IndexError, KeyError) as error:
         raise CloudError(f"{WHAT}: is not what was written ({error}); restore or delete it") from None
 
 
-def _fill(state: State, whole: _State) -> None:
-    texts = whole.texts
+def _fill(state: State, packed: _State) -> None:
+    texts = packed.texts
 
-    def listed(places: Iterable[int]) -> dict[str, None]:
-        return dict.fromkeys(texts[place] for place in places)
+    def as_set(indexes: Iterable[int]) -> dict[str, None]:
+        return dict.fromkeys(texts[index] for index in indexes)
 
-    state.next_id, state.clock, state.ahead = whole.next_id, whole.clock, whole.ahead
-    state.entities.counts = OrderedDict((texts[place], (count, period)) for place, count, period in whole.counts)
-    state.entities.total = whole.total
-    state.into = dict(whole.into)
-    state.regimes.places = OrderedDict(
-        (texts[place], {texts[text]: (last, mask) for text, last, mask in types}) for place, types in whole.places
+    state.next_id, state.clock, state.ahead = packed.next_id, packed.clock, packed.ahead
+    state.entities.counts = OrderedDict((texts[index], (count, period)) for index, count, period in packed.counts)
+    state.entities.total = packed.total
+    state.merged_into = dict(packed.merged_into)
+    state.recurrence.targets = OrderedDict(
+        (texts[target], {texts[text]: (latest, bits) for text, latest, bits in types})
+        for target, types in packed.targets
     )
-    state.scenes.seen = OrderedDict(
-        ((texts[place], tuple(texts[text] for text in regime)), (cluster, last, seconds))
-        for place, regime, cluster, last, seconds in whole.scenes
+    state.patterns.seen = OrderedDict(
+        ((texts[target], tuple(texts[text] for text in types)), (cluster, latest, seconds))
+        for target, types, cluster, latest, seconds in packed.patterns
     )
-    for each in whole.clusters:
-        record = OpenCluster(each.id, each.start, each.touched)
-        record.alerts, record.told, record.end, record.merged = each.alerts, each.told, each.end, each.merged
-        record.srcs, record.dsts = listed(each.srcs), listed(each.dsts)
-        record.entities, record.techniques = listed(each.entities), listed(each.techniques)
-        for s in each.steps:
+    for row in packed.clusters:
+        cluster = OpenCluster(row.id, row.start, row.last_clock)
+        cluster.alerts, cluster.last_notified_count = row.alerts, row.last_notified_count
+        cluster.end, cluster.merged = row.end, row.merged
+        cluster.srcs, cluster.dsts = as_set(row.srcs), as_set(row.dsts)
+        cluster.entities, cluster.techniques = as_set(row.entities), as_set(row.techniques)
+        for s in row.steps:
             src, dst = texts[s.src], texts[s.dst]
             step = StepRecord(texts[s.technique], texts[s.name], src, dst, s.start, s.end, s.alerts, s.first_id)
-            record.steps[texts[s.kind], src, dst] = step
-        state.clusters[record.id] = record
-    for said in whole.sayings:
-        record = state.clusters[said.cluster]
-        kind = AlertType(texts[said.text], texts[said.technique])
-        entities = tuple(texts[place] for place in said.entities)
-        key = (kind.text, kind.technique, texts[said.src], texts[said.dst], entities)
-        saying = Saying(kind, key, record)
-        saying.last, saying.touched, saying.pace = said.last, said.touched, said.pace
-        saying.regime = tuple(texts[place] for place in said.regime)
-        state.remember(saying)
-        state.leaps += saying.last > saying.touched
-        record.sayings[saying] = None
+            cluster.steps[texts[s.kind], src, dst] = step
+        state.clusters[cluster.id] = cluster
+    for each in packed.signatures:
+        cluster = state.clusters[each.cluster]
+        kind = AlertType(texts[each.text], texts[each.technique])
+        entities = tuple(texts[index] for index in each.entities)
+        key = (kind.text, kind.technique, texts[each.src], texts[each.dst], entities)
+        signature = AlertSignature(kind, key, cluster)
+        signature.last_time, signature.last_clock, signature.pace = each.last_time, each.last_clock, each.pace
+        signature.recurring = tuple(texts[index] for index in each.recurring)
+        state.add_signature(signature)
+        state.ahead_signatures += signature.last_time > signature.last_clock
+        cluster.signatures[signature] = None

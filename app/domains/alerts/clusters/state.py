@@ -1,57 +1,219 @@
-"""What the clusters of a tenant remember, and its bounds."""
+"""Records that the clustering of one tenant keeps in memory, and their limits."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from app.domains.alerts.clusters.record import OpenCluster, Saying, SayingKey
+import msgspec
+
+from app.domains.alerts.clusters.entities import EntityCounts
+from app.domains.alerts.clusters.recurrence import PatternMemory, RecurrenceTracker
+from app.domains.alerts.incidents import ClusterSummary, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from app.domains.alerts.attack import AttackTable
+    from app.domains.alerts.clusters.affinity import AlertType
     from app.domains.alerts.clusters.config import ClusterConfig
-    from app.domains.alerts.clusters.entities import Entities
-    from app.domains.alerts.clusters.regimes import Regimes
-    from app.domains.alerts.clusters.scenes import Scenes
 
+SignatureKey: TypeAlias = tuple[str, str, str, str, tuple[str, ...]]
+"""Text and technique of a type, source, target, and all entities."""
 NEVER = float("-inf")  # a time before any
 
 
-class State:
-    """What is remembered of one tenant.
+class StepRecord(msgspec.Struct, array_like=True, gc=False):
+    """A `Step` that grows."""
+
+    technique: str
+    name: str
+    src: str
+    dst: str
+    start: float
+    end: float
+    alerts: int
+    first_id: int | str
+
+    def count(self, time: float) -> None:
+        """Count one more alert."""
+        self.alerts += 1
+        if time > self.end:
+            self.end = time
+        elif time < self.start:
+            self.start = time
+
+    def joined(self, other: StepRecord) -> StepRecord:
+        """Return both steps as one, with the name and first id of the earlier."""
+        first = self if self.start <= other.start else other
+        return StepRecord(
+            first.technique, first.name, first.src, first.dst,
+            min(self.start, other.start), max(self.end, other.end), self.alerts + other.alerts, first.first_id,
+        )  # fmt: skip
+
+    def step(self) -> Step:
+        """Return the step as it stands."""
+        return Step(self.technique, self.name, self.src, self.dst, self.start, self.end, self.alerts, self.first_id)
+
+
+class OpenCluster:
+    """A cluster that alerts can still join.
 
     Attributes:
-        entities: How often each was seen.
-        regimes: What goes on at each target.
-        scenes: Which cluster was what went on.
-        next_id: Of the next cluster.
-        clock: The latest time that two alerts have reached, or one without a jump; `NEVER` before the first.
-        ahead: A time that the last alert reached by a jump; `NEVER` if it did not jump.
-        clusters: By id, what changed last at the end.
-        sayings: By what is said, what was said last at the end.
-        into: What a merged cluster became part of.
-        said_of: In how many sayings each entity is; it follows from them.
-        leaps: How many sayings came at a time that is ahead of the clock by a jump; it follows from them too.
+        id: Smallest id of the clusters that were merged into it.
+        alerts: Number of alerts.
+        start: Time of the earliest alert.
+        end: Time of the latest alert.
+        last_clock: Clock at its latest change.
+        last_notified_count: Number of alerts at its latest notable change.
+        srcs: Sources in order; a dictionary serves as an ordered set, here and below.
+        dsts: Targets.
+        entities: All entities.
+        techniques: Technique ids.
+        steps: By technique (or type, where the technique is unknown), source and target.
+        merged: Ids of clusters that became part of it.
+        signatures: Signatures that alerts are still compared with.
     """
 
-    def __init__(self, entities: Entities, regimes: Regimes, scenes: Scenes) -> None:
-        """Starts without an alert."""
-        self.entities, self.regimes, self.scenes = entities, regimes, scenes
+    __slots__ = (
+        "alerts", "dsts", "end", "entities", "id", "last_clock", "last_notified_count", "merged", "signatures", "srcs",
+        "start", "steps", "techniques",
+    )  # fmt: skip
+
+    def __init__(self, cluster_id: int, time: float, clock: float) -> None:
+        """Start without an alert."""
+        self.id, self.alerts, self.last_notified_count = cluster_id, 0, 1
+        self.start, self.end, self.last_clock = time, time, clock
+        self.srcs: dict[str, None] = {}
+        self.dsts: dict[str, None] = {}
+        self.entities: dict[str, None] = {}
+        self.techniques: dict[str, None] = {}
+        self.steps: dict[tuple[str, str, str], StepRecord] = {}
+        self.merged: list[int] = []
+        self.signatures: dict[AlertSignature, None] = {}
+
+    def count(self, time: float) -> None:
+        """Count one more alert."""
+        self.alerts += 1
+        if time > self.end:
+            self.end = time
+        elif time < self.start:
+            self.start = time
+
+    def notify_if(self, news: bool) -> bool:
+        """Return whether a change is notable: for its news, or because the count has doubled since the last one."""
+        notable = news or self.alerts >= 2 * self.last_notified_count
+        if notable:
+            self.last_notified_count = self.alerts
+        return notable
+
+    def summary(self, table: AttackTable) -> ClusterSummary:
+        """Return the cluster as it stands."""
+        tactics = dict.fromkeys(tactic for each in self.techniques for tactic in table.tactics_of(each))
+        steps = sorted(self.steps.values(), key=lambda step: (step.start, step.end))
+        return ClusterSummary(
+            cluster_id=self.id,
+            alerts=self.alerts,
+            start_time=self.start,
+            end_time=self.end,
+            srcs=tuple(self.srcs),
+            dsts=tuple(self.dsts),
+            entities=tuple(self.entities),
+            techniques=tuple(self.techniques),
+            tactics=tuple(tactics),
+            steps=tuple(step.step() for step in steps),
+            merged=tuple(self.merged),
+        )
+
+    def absorb(self, other: OpenCluster, most_listed: int, most_steps: int) -> None:
+        """Merge another cluster into this one; the smaller id stays, and its lists come first."""
+        first, second = (self, other) if self.id < other.id else (other, self)
+        merged = [*first.merged, second.id, *second.merged][:most_listed]
+        for name in ("srcs", "dsts", "entities", "techniques"):
+            setattr(self, name, _first(most_listed, (*getattr(first, name), *getattr(second, name))))
+        steps = dict(first.steps)
+        for key, step in second.steps.items():
+            mine = steps.get(key)
+            if mine is not None:
+                steps[key] = mine.joined(step)
+            elif len(steps) < most_steps:
+                steps[key] = step
+        self.steps, self.merged = steps, merged
+        self.id, self.alerts = first.id, self.alerts + other.alerts
+        self.start, self.end = min(self.start, other.start), max(self.end, other.end)
+        for signature in other.signatures:
+            signature.cluster = self
+        self.signatures.update(other.signatures)
+
+
+class AlertSignature:
+    """The latest alert of one type between the same entities: what new alerts are compared with.
+
+    Attributes:
+        type: Its alert type.
+        key: The signature as a key.
+        src: Source.
+        dst: Target.
+        entities: All entities.
+        step: Key of its step in the cluster.
+        last_time: Time of the latest alert.
+        last_clock: Clock when that alert came.
+        recurring: Recurring types of the target when it came.
+        pace: What a second counts for its type.
+        cluster: The cluster that it is in.
+    """
+
+    __slots__ = (
+        "cluster", "dst", "entities", "key", "last_clock", "last_time", "pace", "recurring", "src", "step", "type",
+    )  # fmt: skip
+
+    def __init__(self, kind: AlertType, key: SignatureKey, cluster: OpenCluster) -> None:
+        """Start without an alert; `State.mark_latest` sets the times."""
+        self.type, self.key, self.cluster = kind, key, cluster
+        _, _, self.src, self.dst, self.entities = key
+        self.step = (kind.technique or kind.text, self.src, self.dst)
+        self.last_time = self.last_clock = 0.0
+        self.recurring: tuple[str, ...] = ()
+        self.pace = 1.0
+
+
+class State:
+    """Memory of one tenant's clustering.
+
+    Attributes:
+        entities: Occurrences of each entity.
+        recurrence: Recurring types of each target.
+        patterns: Cluster of each recurring pattern.
+        next_id: Id of the next cluster.
+        clock: Latest time that two alerts confirm, or that one reached without a jump; `NEVER` before the first.
+        ahead: Time that the last alert reached by a jump; `NEVER` if it did not jump.
+        clusters: By id, the one that changed last at the end.
+        signatures: By key, the one with the latest alert at the end.
+        merged_into: Cluster that each merged cluster became part of.
+        signature_counts: In how many signatures each entity is; derived from `signatures`.
+        ahead_signatures: How many signatures have a time ahead of the clock; derived from `signatures`.
+        on_close: Called with each cluster that is closed; not part of the stored state.
+    """
+
+    def __init__(self, config: ClusterConfig) -> None:
+        """Start without an alert."""
+        self.entities = EntityCounts(config.half_life_s, config.most_entities)
+        self.recurrence = RecurrenceTracker(config.recurrence_window_s, config.recurrence_least, config.most_targets)
+        self.patterns = PatternMemory(config.recall_s, config.recall_least_s, config.most_targets)
         self.next_id = 1
         self.clock = NEVER
         self.ahead = NEVER
         self.clusters: OrderedDict[int, OpenCluster] = OrderedDict()
-        self.sayings: OrderedDict[SayingKey, Saying] = OrderedDict()
-        self.into: dict[int, int] = {}
-        self.said_of: dict[str, int] = {}
-        self.leaps = 0
-        self.on_close: Callable[[OpenCluster], object] | None = None  # not part of the dump
+        self.signatures: OrderedDict[SignatureKey, AlertSignature] = OrderedDict()
+        self.merged_into: dict[int, int] = {}
+        self.signature_counts: dict[str, int] = {}
+        self.ahead_signatures = 0
+        self.on_close: Callable[[OpenCluster], object] | None = None
 
     def advance(self, time: float, config: ClusterConfig) -> None:
-        """Moves the clock to an alert's time; a time far ahead of it counts when a second alert is there too.
+        """Move the clock to an alert's time; a jump ahead needs a second alert that confirms it.
 
-        So one alert with a wrong date cannot close every cluster.
+        So one alert with a wrong date does not close every cluster.
         """
         if time <= self.clock:
             self.ahead = NEVER
@@ -63,84 +225,90 @@ class State:
             self.clock, self.ahead = min(time, self.ahead), NEVER
 
     def open(self, time: float) -> OpenCluster:
-        """A new cluster, without an alert."""
-        record = self.clusters[self.next_id] = OpenCluster(self.next_id, time, self.clock)
+        """Return a new cluster without an alert."""
+        cluster = self.clusters[self.next_id] = OpenCluster(self.next_id, time, self.clock)
         self.next_id += 1
-        return record
+        return cluster
 
     def current(self, cluster_id: int) -> int | None:
-        """The cluster that this one is or has become part of; None if it never was, or is forgotten."""
-        into = self.into
-        while cluster_id in into:
-            cluster_id = into[cluster_id]
+        """Return the id of the open cluster that this one is or has become part of; None if there is none."""
+        merged_into = self.merged_into
+        while cluster_id in merged_into:
+            cluster_id = merged_into[cluster_id]
         return cluster_id if cluster_id in self.clusters else None
 
-    def merge(self, records: Sequence[OpenCluster], config: ClusterConfig) -> tuple[OpenCluster, tuple[int, ...]]:
-        """Makes some clusters one; gives it, and the ids that ended.
+    def merge(self, clusters: Sequence[OpenCluster], config: ClusterConfig) -> tuple[OpenCluster, tuple[int, ...]]:
+        """Make clusters one; return it, and the ids that ended.
 
-        The record with the most sayings takes the others, so that a saying moves seldom; the smallest id stays.
+        The cluster with the most signatures absorbs the others, so that few signatures move; the smallest id stays.
         """
-        if len(records) == 1:
-            return records[0], ()
-        ids = [each.id for each in records]
-        kept = max(records, key=lambda each: (len(each.sayings), -each.id))
-        for each in sorted(records, key=lambda each: each.id):
+        if len(clusters) == 1:
+            return clusters[0], ()
+        ids = [each.id for each in clusters]
+        kept = max(clusters, key=lambda each: (len(each.signatures), -each.id))
+        for each in sorted(clusters, key=lambda each: each.id):
             if each is not kept:
-                kept.take(each, config.most_listed, config.most_steps)
+                kept.absorb(each, config.most_listed, config.most_steps)
         for ended in ids:
             del self.clusters[ended]
         self.clusters[kept.id] = kept
         merged = tuple(sorted(ended for ended in ids if ended != kept.id))
         for ended in merged:
-            self.into[ended] = kept.id
+            self.merged_into[ended] = kept.id
         return kept, merged
 
-    def bound(self, config: ClusterConfig) -> None:
-        """Forgets what is long past, and what is too much: what changed longest ago goes first."""
-        clusters, sayings, clock = self.clusters, self.sayings, self.clock
-        while sayings:
-            saying = next(iter(sayings.values()))
-            if len(sayings) <= config.most_sayings and clock - saying.touched <= config.reach_s:
+    def enforce_limits(self, config: ClusterConfig) -> None:
+        """Forget what has expired and what exceeds a limit, the least recently changed first."""
+        clusters, signatures, clock = self.clusters, self.signatures, self.clock
+        while signatures:
+            signature = next(iter(signatures.values()))
+            if len(signatures) <= config.most_signatures and clock - signature.last_clock <= config.reach_s:
                 break
-            self.forget(saying)
-            saying.cluster.sayings.pop(saying, None)
+            self.remove_signature(signature)
+            signature.cluster.signatures.pop(signature, None)
         while clusters:
-            record = next(iter(clusters.values()))
-            if len(clusters) <= config.most_clusters and clock - record.touched <= config.expiry_s:
+            cluster = next(iter(clusters.values()))
+            if len(clusters) <= config.most_clusters and clock - cluster.last_clock <= config.expiry_s:
                 break
-            self.close(record)
-        while len(self.into) > config.most_merged:
-            del self.into[next(iter(self.into))]
+            self.close(cluster)
+        while len(self.merged_into) > config.most_merged:
+            del self.merged_into[next(iter(self.merged_into))]
 
-    def remember(self, saying: Saying) -> None:
-        """Has a saying that is new compared with what follows."""
-        self.sayings[saying.key] = saying
-        said_of = self.said_of
-        for entity in saying.entities:
-            said_of[entity] = said_of.get(entity, 0) + 1
+    def add_signature(self, signature: AlertSignature) -> None:
+        """Add a new signature to those that alerts are compared with."""
+        self.signatures[signature.key] = signature
+        counts = self.signature_counts
+        for entity in signature.entities:
+            counts[entity] = counts.get(entity, 0) + 1
 
-    def say(self, saying: Saying, time: float) -> None:
-        """Has a saying as the one that was said last."""
-        self.sayings.move_to_end(saying.key)
-        self.leaps += (time > self.clock) - (saying.last > saying.touched)
-        saying.last, saying.touched = time, self.clock
+    def mark_latest(self, signature: AlertSignature, time: float) -> None:
+        """Set the time of a signature's latest alert, and move it to the end."""
+        self.signatures.move_to_end(signature.key)
+        self.ahead_signatures += (time > self.clock) - (signature.last_time > signature.last_clock)
+        signature.last_time, signature.last_clock = time, self.clock
 
-    def forget(self, saying: Saying) -> None:
-        """Compares nothing with a saying any more; its cluster has yet to be told."""
-        del self.sayings[saying.key]
-        self.leaps -= saying.last > saying.touched
-        said_of = self.said_of
-        for entity in saying.entities:
-            said_of[entity] -= 1
-            if not said_of[entity]:
-                del said_of[entity]
+    def remove_signature(self, signature: AlertSignature) -> None:
+        """Remove a signature; the caller removes it from its cluster."""
+        del self.signatures[signature.key]
+        self.ahead_signatures -= signature.last_time > signature.last_clock
+        counts = self.signature_counts
+        for entity in signature.entities:
+            counts[entity] -= 1
+            if not counts[entity]:
+                del counts[entity]
 
-    def close(self, record: OpenCluster) -> None:
-        """Forgets a cluster, and its sayings with it."""
+    def close(self, cluster: OpenCluster) -> None:
+        """Forget a cluster and its signatures."""
         if self.on_close is not None:
-            self.on_close(record)
-        del self.clusters[record.id]
-        for ended in record.merged:
-            self.into.pop(ended, None)
-        for saying in record.sayings:
-            self.forget(saying)
+            self.on_close(cluster)
+        del self.clusters[cluster.id]
+        for ended in cluster.merged:
+            self.merged_into.pop(ended, None)
+        for signature in cluster.signatures:
+            self.remove_signature(signature)
+
+
+def _first(most: int, values: Iterable[str]) -> dict[str, None]:
+    """Return the first values, each once."""
+    found = dict.fromkeys(values)
+    return found if len(found) <= most else dict.fromkeys(list(found)[:most])

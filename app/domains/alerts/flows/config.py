@@ -1,90 +1,44 @@
-"""How attack flows are cut and bounded."""
+"""Settings of attack flows: when clusters are linked, and how much is remembered and drawn."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import Annotated, ClassVar
 
-import msgspec
+from msgspec import Meta
 
-from app.telemetry import logger
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from app.domains.alerts.limits import LimitedConfig
 
 _HOUR_S, _DAY_S = 3_600.0, 86_400.0
-_TOLD = 8  # keys in a log line; more would hide it
 
 
-class FlowConfig(msgspec.Struct, frozen=True):
-    """What the flows of a tenant depend on beside its clusters.
+class FlowConfig(LimitedConfig, frozen=True):
+    """Settings of a tenant's flows.
 
     Attributes:
-        window_s: Steps further apart than this are never linked, and a flow that had nothing new for so long is
-            forgotten.
-        half_life_s: Each time it passes between two steps, what they share says half as much.
-        link_threshold: Two clusters are of one flow when it is at least so probable that one follows from the other.
-        tactic_weight: How far the usual order of techniques moves an edge's probability: 0 not at all, 1 as far as if
-            it were independent evidence.
-        parents: Earlier steps that a step is drawn to follow from.
-        common_clusters: An entity that more clusters than this have links none of them; it is a gateway, say.
-        most_clusters: Clusters that are remembered; the flows that had nothing new for longest go first.
-        most_flow_clusters: Clusters of one flow; of more, the weakest links are cut.
-        most_nodes: Steps of one flow that are drawn: the first ones and the last ones, a half each.
-        most_steps: Steps of one cluster that are looked at, the first ones.
-        most_entities: Entities of one cluster that are looked at, the first ones.
+        window_s: Longest gap between linked steps, and the time without news after which a flow is forgotten.
+        half_life_s: Gap between two steps at which a shared entity is half as strong evidence.
+        link_threshold: Probability from which on two clusters belong to the same flow.
+        tactic_weight: How far the usual order of techniques moves the probability of an edge: 0 not at all, 1 as far
+            as independent evidence would.
+        parents: Incoming edges of a step that are drawn.
+        common_clusters: An entity in more clusters than this links none of them; it may be a gateway.
+        most_clusters: Clusters that are remembered; flows without news for longest are forgotten first.
+        most_flow_clusters: Clusters of one flow; larger flows are cut at their weakest links.
+        most_nodes: Steps of one flow that are drawn: the first half and the last half.
+        most_steps: Steps of one cluster that are considered, the first ones.
+        most_entities: Entities of one cluster that are considered, the first ones.
     """
 
-    window_s: float = 2 * _DAY_S
-    half_life_s: float = 12 * _HOUR_S
-    link_threshold: float = 0.4
-    tactic_weight: float = 0.5
-    parents: int = 3
-    common_clusters: int = 16
-    most_clusters: int = 2_000
-    most_flow_clusters: int = 64
-    most_nodes: int = 128
-    most_steps: int = 32
-    most_entities: int = 32
+    REQUEST_KEY: ClassVar[str] = "config of flows"
 
-    def __post_init__(self) -> None:
-        """Holds each value in its bounds, so that no request can make the state grow without end."""
-        for name, (least, most) in _BOUNDS.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ValueError(f"{name} is {value}; it must be between {least:g} and {most:g}")
-
-    @classmethod
-    def from_request(cls, request: Mapping[str, Any]) -> Self:
-        """The defaults, and what a file's `config` says beyond them.
-
-        What is not known here, or is no number in its bounds, is passed over and logged: other systems' files carry
-        keys of other models.
-        """
-        known: dict[str, float | int] = {}
-        for name, (least, most) in _BOUNDS.items():
-            value = request.get(name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                continue
-            if least <= value <= most:
-                known[name] = int(value) if isinstance(getattr(_DEFAULTS, name), int) else float(value)
-        passed = [str(key)[:64] for key in request if key not in known]
-        if passed:
-            logger.info("config of flows: keys passed over", extra={"keys": passed[:_TOLD], "count": len(passed)})
-        return cls(**known)  # type: ignore[arg-type]  # names and types were just matched
-
-
-_BOUNDS: Mapping[str, tuple[float, float]] = {
-    "window_s": (1, 30 * _DAY_S),
-    "half_life_s": (1, 365 * _DAY_S),
-    "link_threshold": (0.01, 1),
-    "tactic_weight": (0, 1),
-    "parents": (1, 16),
-    "common_clusters": (1, 256),
-    "most_clusters": (1, 20_000),
-    "most_flow_clusters": (1, 1_000),
-    "most_nodes": (2, 5_000),
-    "most_steps": (1, 256),
-    "most_entities": (1, 256),
-}
-_DEFAULTS = FlowConfig()
+    window_s: Annotated[float, Meta(ge=1, le=30 * _DAY_S)] = 2 * _DAY_S
+    half_life_s: Annotated[float, Meta(ge=1, le=365 * _DAY_S)] = 12 * _HOUR_S
+    link_threshold: Annotated[float, Meta(ge=0.01, le=1)] = 0.4
+    tactic_weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    parents: Annotated[int, Meta(ge=1, le=16)] = 3
+    common_clusters: Annotated[int, Meta(ge=1, le=256)] = 16
+    most_clusters: Annotated[int, Meta(ge=1, le=20_000)] = 2_000
+    most_flow_clusters: Annotated[int, Meta(ge=1, le=1_000)] = 64
+    most_nodes: Annotated[int, Meta(ge=2, le=5_000)] = 128
+    most_steps: Annotated[int, Meta(ge=1, le=256)] = 32
+    most_entities: Annotated[int, Meta(ge=1, le=256)] = 32

@@ -8,7 +8,7 @@ import msgspec
 
 from app.domains.alerts.flows.entry import Entry
 from app.domains.alerts.incidents import Step
-from app.domains.alerts.packed import packed, unpacked
+from app.domains.alerts.state_bytes import pack_state, unpack_state
 from app.errors import CloudError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def dump_state(clock: Clock, entries: Mapping[int, Entry]) -> bytes:
         for _, entry in sorted(entries.items())
     ]  # fmt: skip
     state = _State(VERSION, clock.now, clock.ahead, clock.horizon, list(numbers), clusters)
-    return packed(state)
+    return pack_state(state)
 
 
 def load_state(data: bytes, clock: Clock) -> list[Entry]:
@@ -118,7 +118,7 @@ def load_state(data: bytes, clock: Clock) -> list[Entry]:
     Raises:
         CloudError: The bytes are not a state that this version wrote.
     """
-    state = unpacked(data, _State, VERSION, WHAT)
+    state = unpack_state(data, _State, VERSION, WHAT)
     try:
         entries = [_entry(cluster, state.texts) for cluster in state.clusters]
     except IndexError as error:

@@ -11,8 +11,8 @@ from app.domains.alerts.ait_ads import seed_alert
 from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.domains.alerts.clusters.affinity import Affinity, AlertType, learned_bytes, techniques_alike
 from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
-from app.domains.alerts.clusters.entities import Entities
-from app.domains.alerts.clusters.scenes import Scenes, scene_of
+from app.domains.alerts.clusters.entities import EntityCounts
+from app.domains.alerts.clusters.recurrence import PatternMemory, pattern_of
 from app.errors import CloudError, ModelError
 from app.inference.bundle import find_bundle
 
@@ -26,15 +26,18 @@ AFFINITY = Affinity(
     [1_440.0, 1_440.0, 1_440.0],
 )
 PLAIN = ClusterConfig(delta_s=10, theta_s=20, own=1, patience=0, entity_s=0)
+RECURRING: dict[str, Any] = {
+    "delta_s": 10, "theta_s": 0, "own": 1, "patience": 0, "entity_s": 0, "recurrence_window_s": 4, "recurrence_least": 3
+}  # fmt: skip
 START = 1_700_000_000.0
 
 
 def alert(
     after: float, name: str = SCAN, src: str = "a", dst: str = "b", *techniques: str, **others: object
 ) -> EnrichedAlert:
-    told = Techniques(techniques, Techniques.ALERT if techniques else Techniques.UNKNOWN, 1.0)
+    found = Techniques(techniques, Techniques.ALERT if techniques else Techniques.UNKNOWN, 1.0)
     return EnrichedAlert(
-        Alert(id=int(after), time=START + after, src=src, dst=dst, name=name, other_attributes=others), told
+        Alert(id=int(after), time=START + after, src=src, dst=dst, name=name, other_attributes=others), found
     )
 
 
@@ -85,15 +88,17 @@ def test_a_rare_entity_that_is_shared_makes_a_link_and_one_that_all_share_does_n
     assert by_gateway[0].cluster_id != by_gateway[1].cluster_id
 
 
-def test_when_what_goes_on_at_a_target_changes_the_same_type_starts_a_new_cluster() -> None:
-    config = ClusterConfig(delta_s=10, theta_s=0, own=1, patience=0, entity_s=0, regime_window_s=4, regime_least=3)
+def test_when_the_recurring_types_of_a_target_change_the_same_type_starts_a_new_cluster() -> None:
+    config = ClusterConfig(
+        delta_s=10, theta_s=0, own=1, patience=0, entity_s=0, recurrence_window_s=4, recurrence_least=3
+    )
     first = [alert(second, name) for second in range(10) for name in (SCAN, LOGIN)]
     second = [alert(10 + more) for more in range(8)]
     _, changes = clusters_of(*first, *second, config=config)
     assert {change.cluster_id for change in changes[:20]} == {1}
     assert changes[-1].cluster_id == 2
     _, without = clusters_of(
-        *first, *second, config=ClusterConfig(delta_s=10, theta_s=0, own=1, patience=0, regime_s=0)
+        *first, *second, config=ClusterConfig(delta_s=10, theta_s=0, own=1, patience=0, recurrence_s=0)
     )
     assert {change.cluster_id for change in without} == {1}
 
@@ -115,40 +120,40 @@ DISTURBED = [*scan(0, 12, SCAN, LOGIN), *scan(12, 24, SCAN, LOGIN, BEACON), *sca
     ],
 )
 def test_a_scan_goes_on_in_its_cluster_after_what_disturbed_it(recalled: dict[str, Any], last: int) -> None:
-    config = ClusterConfig(
-        delta_s=10, theta_s=0, own=1, patience=0, entity_s=0, regime_window_s=4, regime_least=3, **recalled
-    )
+    config = ClusterConfig(**{**RECURRING, **recalled})
     _, changes = clusters_of(*DISTURBED, config=config)
-    assert [changes[place].cluster_id for place in (0, 23, 59, -1)] == [1, 1, 2, last]
+    assert [changes[index].cluster_id for index in (0, 23, 59, -1)] == [1, 1, 2, last]
     assert [change.opened for change in changes].count(True) == max(2, last)
 
 
 def test_a_scan_whose_cluster_became_part_of_another_goes_on_in_that() -> None:
-    scenes = Scenes(recall_s=60, least=2, most=2)
-    scan_at_b = scene_of("b", (SCAN, LOGIN))
-    scenes.note(scan_at_b, 7, None, 10)
-    scenes.note(scan_at_b, 3, 3, 11)  # 7 has become part of 3
-    assert scenes.find(scene_of("b", (LOGIN, SCAN)), 12) == 3
-    scenes.note(scan_at_b, 4, 3, 12)  # and now it is another one: that has lasted a second
-    assert scenes.find(scan_at_b, 13) is None
-    scenes.note(scene_of("c", (SCAN,)), 5, None, 14)
-    scenes.note(scan_at_b, 4, 4, 15)
-    scenes.note(scene_of("d", (SCAN,)), 5, None, 16)
-    assert [place for place, _ in scenes.seen] == ["b", "d"]
+    patterns = PatternMemory(recall_s=60, least=2, most=2)
+    scan_at_b = pattern_of("b", (SCAN, LOGIN))
+    patterns.note(scan_at_b, 7, None, 10)
+    patterns.note(scan_at_b, 3, 3, 11)  # 7 has become part of 3
+    assert patterns.recall(pattern_of("b", (LOGIN, SCAN)), 12) == 3
+    patterns.note(scan_at_b, 4, 3, 12)  # and now it is another one: that has lasted a second
+    assert patterns.recall(scan_at_b, 13) is None
+    patterns.note(pattern_of("c", (SCAN,)), 5, None, 14)
+    patterns.note(scan_at_b, 4, 4, 15)
+    patterns.note(pattern_of("d", (SCAN,)), 5, None, 16)
+    assert [target for target, _ in patterns.seen] == ["b", "d"]
 
 
-def test_what_is_no_part_of_a_scan_needs_a_closer_link() -> None:
+def test_a_type_that_is_no_part_of_a_scan_needs_a_closer_link() -> None:
     alike = Affinity([SCAN, LOGIN, BEACON], np.array([[1, 0.9, 0.5], [0.9, 1, 0.5], [0.5, 0.5, 1]]), [1_440.0] * 3)
     for outsider, expected in ((1, 1), (3, 2)):
         config = ClusterConfig(delta_s=10, theta_s=16, own=1, entity_s=0, outsider=outsider)
         changes = Clusters(alike, config).add([*scan(0, 12, SCAN, LOGIN), alert(11, BEACON)])
         assert changes[-1].cluster_id == expected
-        before = Clusters(alike, config).add([alert(0), alert(0, BEACON)])  # nothing goes on yet
+        before = Clusters(alike, config).add([alert(0), alert(0, BEACON)])  # nothing recurs yet
         assert [change.cluster_id for change in before] == [1, 1]
 
 
-def test_what_goes_on_is_part_of_the_state() -> None:
-    config = ClusterConfig(delta_s=10, theta_s=0, own=1, patience=0, entity_s=0, regime_window_s=4, regime_least=3)
+def test_recurring_types_are_part_of_the_state() -> None:
+    config = ClusterConfig(
+        delta_s=10, theta_s=0, own=1, patience=0, entity_s=0, recurrence_window_s=4, recurrence_least=3
+    )
     first = [alert(second, name) for second in range(10) for name in (SCAN, LOGIN)]
     alerts = [*first, *(alert(10 + more) for more in range(8)), *DISTURBED]
     whole, expected = clusters_of(*alerts, config=config)
@@ -168,7 +173,7 @@ def test_rare_types_wait_longer_for_each_other() -> None:
         assert [change.cluster_id for change in changes] == expected
 
 
-def test_what_says_the_same_in_the_same_second_is_a_duplicate_and_is_counted() -> None:
+def test_an_alert_with_the_signature_and_second_of_another_is_a_duplicate_and_is_counted() -> None:
     clusters, changes = clusters_of(alert(0), alert(0.4), alert(0.9), alert(1), alert(1, src="c"))
     assert [change.duplicate for change in changes] == [False, True, True, False, False]
     summary = clusters.summary(1)
@@ -180,7 +185,7 @@ def test_a_cluster_is_notable_with_its_second_alert_news_and_doublings() -> None
     _, changes = clusters_of(
         *(alert(second) for second in range(9)), alert(9, src="c"), alert(10, SCAN, "a", "b", "T1046")
     )
-    assert [place for place, change in enumerate(changes, 1) if change.notable] == [2, 4, 8, 10, 11]
+    assert [number for number, change in enumerate(changes, 1) if change.notable] == [2, 4, 8, 10, 11]
 
 
 def test_a_sure_link_to_two_clusters_merges_them_and_the_smallest_id_stays() -> None:
@@ -238,7 +243,7 @@ def test_a_late_alert_links_to_what_was_around_it() -> None:
     assert changes[2].cluster_id == 1
 
 
-def test_an_old_saying_of_the_same_hides_no_later_one_of_another() -> None:
+def test_an_old_alert_of_the_same_signature_hides_no_later_one_of_another() -> None:
     _, changes = clusters_of(alert(0), alert(99, LOGIN, "c"), alert(100))
     assert [change.cluster_id for change in changes] == [1, 2, 2]
 
@@ -251,7 +256,13 @@ def test_what_came_ahead_of_the_clock_is_found_behind_what_came_in_time() -> Non
 
 def test_the_state_stays_small_however_many_there_are() -> None:
     config = ClusterConfig(
-        most_sayings=50, most_clusters=20, most_entities=30, most_places=10, most_steps=5, most_listed=6, most_merged=7
+        most_signatures=50,
+        most_clusters=20,
+        most_entities=30,
+        most_targets=10,
+        most_steps=5,
+        most_listed=6,
+        most_merged=7,
     )
     clusters = Clusters(AFFINITY, config)
     sizes = []
@@ -291,6 +302,9 @@ def test_a_request_overrides_what_is_known_and_leaves_the_rest() -> None:
     config = ClusterConfig.from_request({"delta_s": 7, "candidates": 5.0, "eps_ds": 45, "theta_s": "x", "own": True})
     assert config == ClusterConfig(delta_s=7.0, candidates=5)
     assert ClusterConfig.from_request({"most_clusters": 10**9, "delta_s": float("nan")}) == ClusterConfig()
+    assert ClusterConfig.from_request({"most_sayings": 9, "regime_s": 3}) == ClusterConfig(
+        most_signatures=9, recurrence_s=3.0
+    )
     with pytest.raises(ValueError, match="most_clusters"):
         ClusterConfig(most_clusters=0)
 
@@ -313,17 +327,17 @@ def test_the_shipped_bundle_knows_what_scans_raise_together() -> None:
 
 
 def test_entities_are_rare_until_all_have_them_and_are_forgotten() -> None:
-    entities = Entities(half_life_s=100, most=3)
+    entities = EntityCounts(half_life_s=100, most=3)
     for _ in range(8):
-        entities.see(("gateway", "rare"), 0)
-        entities.see(("gateway",), 0)
+        entities.add(("gateway", "rare"), 0)
+        entities.add(("gateway",), 0)
     names = ("gateway", "never", "rare")
     (first, never), (second, rare), (third, gateway) = entities.rarest(names, names)
     assert (never, rare, gateway) == ("never", "rare", "gateway")
     assert 1 == first > second > third == 0
     assert [each for _, each in entities.rarest(names, {"gateway", "rare"})] == ["rare", "gateway"]
-    entities.see(("x", "y"), 10_000)
-    entities.see(("z",), 10_000)
+    entities.add(("x", "y"), 10_000)
+    entities.add(("z",), 10_000)
     assert set(entities.counts) == {"x", "y", "z"}
 
 

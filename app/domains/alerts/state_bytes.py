@@ -1,4 +1,4 @@
-"""State as bytes: a struct whose first field is the version of its form, packed with zlib."""
+"""State as bytes: a struct, whose first field is the version of its format, as MessagePack compressed with zlib."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ import msgspec
 from app.errors import CloudError
 
 _LEVEL = 1  # of zlib: a third of the time of its default, for 3 to 9 % more bytes
-_LARGEST_BYTES = 256 * 1024 * 1024  # unpacked: above what the default bounds can come to, and no bomb beyond
+_LARGEST_BYTES = 256 * 1024 * 1024  # uncompressed: above what the default limits can come to; stops zip bombs
 
 
 class Versioned(Protocol):
-    """A form of state; `VERSION` of its module is what this release writes."""
+    """A format of state."""
 
     version: int
 
 
-Form = TypeVar("Form", bound=Versioned)
+Format = TypeVar("Format", bound=Versioned)
 
 
 class _Any(msgspec.Struct, array_like=True):
-    """The beginning of a state of any version."""
+    """The common beginning of all versions of a format."""
 
     version: int
 
 
-def packed(state: Versioned) -> bytes:
-    """A state as bytes: the same for the same state."""
+def pack_state(state: Versioned) -> bytes:
+    """Return a state as bytes; equal states give equal bytes."""
     return zlib.compress(msgspec.msgpack.encode(state), _LEVEL)
 
 
-def unpacked(data: bytes, form: type[Form], version: int, what: str) -> Form:
-    """The state in bytes.
+def unpack_state(data: bytes, form: type[Format], version: int, what: str) -> Format:
+    """Return the state in bytes.
 
     Args:
-        data: What `packed` gave.
-        form: The state's type.
-        version: The one that this release writes; another is refused, never guessed at.
-        what: Whose state it is, for the message.
+        data: Bytes that `pack_state` gave.
+        form: Type of the state.
+        version: Version that this release writes; any other is refused, since its fields may mean something else.
+        what: Name of the state for error messages, such as "state of clusters".
 
     Raises:
-        CloudError: The bytes are not what this version wrote.
+        CloudError: The bytes were not written by this version.
     """
     try:
         unpacker = zlib.decompressobj()
@@ -54,5 +54,5 @@ def unpacked(data: bytes, form: type[Form], version: int, what: str) -> Form:
         if found != version:
             raise CloudError(f"{what}: has version {found}, not {version}; run the release that wrote it")
         return msgspec.msgpack.decode(plain, type=form)
-    except (zlib.error, msgspec.MsgspecError, ValueError) as error:  # the last: a text that is not UTF-8
+    except (zlib.error, msgspec.MsgspecError, ValueError) as error:  # ValueError: a text that is not UTF-8
         raise CloudError(f"{what}: is not what was written ({error}); restore or delete it") from None

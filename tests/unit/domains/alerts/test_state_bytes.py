@@ -7,7 +7,7 @@ import zlib
 import msgspec
 import pytest
 
-from app.domains.alerts.packed import packed, unpacked
+from app.domains.alerts.state_bytes import pack_state, unpack_state
 from app.errors import CloudError
 
 
@@ -26,14 +26,14 @@ SHELF = Shelf(2, ["a", "b"], lamp=True)
 
 
 def test_what_was_packed_comes_back() -> None:
-    assert unpacked(packed(SHELF), Shelf, 2, "shelf") == SHELF
-    assert packed(SHELF) == packed(Shelf(2, ["a", "b"], lamp=True))
+    assert unpack_state(pack_state(SHELF), Shelf, 2, "shelf") == SHELF
+    assert pack_state(SHELF) == pack_state(Shelf(2, ["a", "b"], lamp=True))
 
 
 @pytest.mark.parametrize("other", [OlderShelf(1, 7), Shelf(3, [], lamp=False)], ids=["other fields", "the same"])
 def test_another_version_is_told_as_such_whatever_its_fields_are(other: OlderShelf | Shelf) -> None:
     with pytest.raises(CloudError, match=rf"shelf: has version {other.version}, not 2; run the release that wrote it"):
-        unpacked(packed(other), Shelf, 2, "shelf")
+        unpack_state(pack_state(other), Shelf, 2, "shelf")
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_another_version_is_told_as_such_whatever_its_fields_are(other: OlderShe
     [
         b"",
         b"no zlib",
-        packed(SHELF)[:-1],
-        packed(SHELF) + b"x",
+        pack_state(SHELF)[:-1],
+        pack_state(SHELF) + b"x",
         zlib.compress(b""),
         zlib.compress(msgspec.msgpack.encode([2, ["a"]])),
         zlib.compress(msgspec.msgpack.encode(SHELF).replace(b"\xa1a", b"\xa1\xff")),
@@ -50,4 +50,4 @@ def test_another_version_is_told_as_such_whatever_its_fields_are(other: OlderShe
 )
 def test_what_was_not_packed_is_refused_in_one_line(data: bytes) -> None:
     with pytest.raises(CloudError, match=r"^shelf: is .*; restore or delete it$"):
-        unpacked(data, Shelf, 2, "shelf")
+        unpack_state(data, Shelf, 2, "shelf")
