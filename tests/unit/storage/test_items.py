@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from app import aws
 from app.errors import CloudError
 from app.storage import items
-from app.storage.items import get_items
+from app.storage.items import from_attributes, get_items, to_attributes
 from app.storage.state import DynamoDbState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
-
-KEYS = [{"state_key": {"S": f"t{number}"}} for number in range(250)]
+KEYS = [{"state_key": f"t{number}"} for number in range(250)]
 
 
 class Table:
@@ -48,9 +49,23 @@ def all_items() -> list[dict[str, Any]]:
     return list(get_items("states", KEYS, "state table states"))
 
 
+def test_values_are_python_s_own_both_ways() -> None:
+    values = {"text": "a", "count": 5, "time": Decimal("1769860800.123"), "data": b"\x00", "there": True, "none": None}
+    item = to_attributes(values)
+    assert item["count"] == {"N": "5"}
+    assert item["data"] == {"B": b"\x00"}
+    assert from_attributes(item) == values
+    assert type(from_attributes(item)["data"]) is bytes
+
+
+def test_a_float_is_no_number_of_dynamodb_s() -> None:
+    with pytest.raises(TypeError, match="Decimal"):
+        to_attributes({"time": 0.1})
+
+
 def test_large_items_that_do_not_fit_one_answer_are_no_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
     found, pauses = asked(Table(answered=20), monkeypatch, all_items)  # states of 400 KB: an answer has 16 MB at most
-    assert sorted(each["state_key"]["S"] for each in found) == sorted(each["state_key"]["S"] for each in KEYS)
+    assert sorted(each["state_key"] for each in found) == sorted(each["state_key"] for each in KEYS)
     assert pauses == []
 
 

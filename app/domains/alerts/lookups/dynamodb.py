@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from app import aws
 from app.domains.alerts.lookups.corrections import LOOKUP_ROWS, Correction
 from app.errors import CloudError
-from app.storage.items import get_items, pause
+from app.storage.items import from_attributes, get_items, pause, to_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -60,8 +61,8 @@ class DynamoDbCorrections:
         Raises:
             CloudError: DynamoDB does not answer, or there is no such table.
         """
-        for item in get_items(self._table, [{PARTITION_KEY: {"S": COUNTERS}}], self._what):
-            return str(item["version"]["N"]) if "version" in item else "0"
+        for item in get_items(self._table, [{PARTITION_KEY: COUNTERS}], self._what):
+            return str(item.get("version", 0))
         return "0"
 
     def load(self, texts: Iterable[str]) -> Mapping[str, Correction]:
@@ -70,7 +71,7 @@ class DynamoDbCorrections:
         Raises:
             CloudError: DynamoDB does not answer, or an item is not one of these.
         """
-        keys = [{PARTITION_KEY: {"S": digest(text)}} for text in dict.fromkeys(texts)]
+        keys = [{PARTITION_KEY: digest(text)} for text in dict.fromkeys(texts)]
         found = [_correction(item, self._what) for item in get_items(self._table, keys, self._what)]
         return {each.text: each for each in found}
 
@@ -90,85 +91,86 @@ class DynamoDbCorrections:
         """
         if not corrections:
             return frozenset()
-        rows = int(self._count("ADD #rows :some", {":some": {"N": str(len(corrections))}})["rows"]["N"])
+        rows = int(self._count("ADD #rows :some", len(corrections))["rows"])
         with ThreadPoolExecutor(_PUTS_SIDE_BY_SIDE) as pool:
             written = list(pool.map(self._put, corrections))
         if rows > self.most:
             self._forget_oldest(rows)
-        self._count("ADD version :some", {":some": {"N": "1"}})
+        self._count("ADD version :some", 1)
         return frozenset(each.text for each, is_written in zip(corrections, written, strict=True) if not is_written)
 
     def _put(self, correction: Correction) -> bool:
-        values = {":time": {"N": repr(correction.time)}, ":techniques": {"S": correction.written()}}
+        time, techniques = Decimal(repr(correction.time)), correction.written()
         item = {
-            PARTITION_KEY: {"S": digest(correction.text)},
-            "text": {"S": correction.text},
-            "techniques": values[":techniques"],
-            "time": values[":time"],
-            "author": {"S": correction.author},
-            "confidence": {"N": repr(correction.confidence)},
+            PARTITION_KEY: digest(correction.text),
+            "text": correction.text,
+            "techniques": techniques,
+            "time": time,
+            "author": correction.author,
+            "confidence": Decimal(repr(correction.confidence)),
         }
         return self._under_condition(
-            "put_item", Item=item, ConditionExpression=_NEWER, ExpressionAttributeValues=values
+            "put_item", _NEWER, {":time": time, ":techniques": techniques}, Item=to_attributes(item)
         )
 
     def _forget_oldest(self, rows: int) -> None:
-        ages = sorted((float(item["time"]["N"]), item[PARTITION_KEY]["S"], item["time"]["N"]) for item in self._scan())
+        ages = sorted((item["time"], item[PARTITION_KEY]) for item in self._scan())
         surplus = ages[: max(0, len(ages) - self.most)]
         with ThreadPoolExecutor(_PUTS_SIDE_BY_SIDE) as pool:
             list(pool.map(self._delete, surplus))
         # Another update may have added to the estimate meanwhile: then it stays too large, and that one looks again.
         self._under_condition(
             "update_item",
-            Key={PARTITION_KEY: {"S": COUNTERS}},
+            "#rows = :then",
+            {":now": len(ages) - len(surplus), ":then": rows},
+            Key=to_attributes({PARTITION_KEY: COUNTERS}),
             UpdateExpression="SET #rows = :now",
-            ConditionExpression="#rows = :then",
-            ExpressionAttributeValues={":now": {"N": str(len(ages) - len(surplus))}, ":then": {"N": str(rows)}},
         )
 
-    def _delete(self, age: tuple[float, str, str]) -> None:
+    def _delete(self, age: tuple[Decimal, str]) -> None:
         """Deletes a row, unless it was corrected since its time was read."""
-        self._under_condition(
-            "delete_item",
-            Key={PARTITION_KEY: {"S": age[1]}},
-            ConditionExpression="#time = :time",
-            ExpressionAttributeValues={":time": {"N": age[2]}},
-        )
+        time, key = age
+        self._under_condition("delete_item", "#time = :time", {":time": time}, Key=to_attributes({PARTITION_KEY: key}))
 
     def _scan(self) -> Iterator[dict[str, Any]]:
         names = {"#time": "time", "#alert": PARTITION_KEY}
-        try:
+        with aws.explaining(self._what):
             pages = aws.client("dynamodb").get_paginator("scan")
             for page in pages.paginate(
                 TableName=self._table,
                 ProjectionExpression="#alert, #time",
                 FilterExpression="attribute_type(#time, :number)",
-                ExpressionAttributeValues={":number": {"S": "N"}},
+                ExpressionAttributeValues=to_attributes({":number": "N"}),
                 ExpressionAttributeNames=names,
                 ConsistentRead=True,
             ):
-                yield from page["Items"]
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, self._what) from error
+                yield from map(from_attributes, page["Items"])
 
-    def _count(self, expression: str, values: dict[str, Any]) -> dict[str, Any]:
+    def _count(self, expression: str, some: int) -> dict[str, Any]:
+        values = to_attributes({":some": some})
         request: dict[str, Any] = {"UpdateExpression": expression, "ExpressionAttributeValues": values}
         if "#rows" in expression:
             request["ExpressionAttributeNames"] = {"#rows": "rows"}
-        try:
+        key = to_attributes({PARTITION_KEY: COUNTERS})
+        with aws.explaining(self._what):
             answer = aws.client("dynamodb").update_item(
-                TableName=self._table, Key={PARTITION_KEY: {"S": COUNTERS}}, ReturnValues="UPDATED_NEW", **request
+                TableName=self._table, Key=key, ReturnValues="UPDATED_NEW", **request
             )
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, self._what) from error
-        counted: dict[str, Any] = answer["Attributes"]
-        return counted
+        return from_attributes(answer["Attributes"])
 
-    def _under_condition(self, call: str, **request: Any) -> bool:  # noqa: ANN401 - botocore's own request
+    def _under_condition(
+        self,
+        call: str,
+        condition: str,
+        values: Mapping[str, Any],
+        **request: Any,  # noqa: ANN401 - botocore's own request
+    ) -> bool:
         """Calls, again after a pause while it is throttled, and says whether the condition held."""
-        expressions = request["ConditionExpression"] + request.get("UpdateExpression", "")
-        request["ExpressionAttributeNames"] = {
-            f"#{name}": name for name in ("time", "rows") if f"#{name}" in expressions
+        expressions = condition + request.get("UpdateExpression", "")
+        request |= {
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": to_attributes(values),
+            "ExpressionAttributeNames": {f"#{name}": name for name in ("time", "rows") if f"#{name}" in expressions},
         }
         for throttled in count(1):
             try:
@@ -190,12 +192,12 @@ class DynamoDbCorrections:
 def _correction(item: dict[str, Any], what: str) -> Correction:
     try:
         return Correction(
-            item["text"]["S"],
-            _TECHNIQUES.decode(item["techniques"]["S"]),
-            float(item["time"]["N"]),
-            item["author"]["S"],
-            float(item["confidence"]["N"]),
+            item["text"],
+            _TECHNIQUES.decode(item["techniques"]),
+            float(item["time"]),
+            item["author"],
+            float(item["confidence"]),
         )
-    except (KeyError, ValueError, msgspec.DecodeError) as error:
-        key = item.get(PARTITION_KEY, {}).get("S")
+    except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
+        key = item.get(PARTITION_KEY)
         raise CloudError(f"{what}: item {key} is no correction ({type(error).__name__}): delete it") from None
