@@ -20,7 +20,7 @@ from app.cli.feeding import feed_aggregates, feed_stream
 from app.domains.bike import RECORD
 from app.domains.bike.synthetic import synthetic_rows
 from app.errors import EventError, LocationError
-from app.storage.tables import create_state_table
+from app.storage.state import create_state_table
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.aggregation_writer import AGGREGATE_BYTES
 from app.stream.putrecords import SignedPutRecords, check_stream

@@ -1,1 +1,1 @@
-"""Objects (a folder or S3) and tables (DynamoDB): what outlives an invocation."""
+"""Objects (a folder or S3), and state by key (DynamoDB)."""

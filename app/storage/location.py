@@ -13,10 +13,10 @@ LONGEST = 1100  # characters: S3's keys have up to 1,024 bytes, its buckets' nam
 
 
 def read_location(location: str) -> bytes:
-    """All bytes of a file, an S3 object or standard input.
+    """Return all bytes of a file, an S3 object or standard input.
 
     Raises:
-        LocationError: There is none such, or it cannot be read.
+        LocationError: It does not exist, or cannot be read.
         CloudError: S3 does not answer, or refuses.
     """
     if location == STANDARD:
@@ -37,7 +37,7 @@ def read_location(location: str) -> bytes:
 
 
 def write_location(location: str, data: bytes) -> None:
-    """Writes a file or an object whole or not at all, or writes to standard output.
+    """Write a file or an object whole or not at all, or write to standard output.
 
     Raises:
         LocationError: It cannot be written.
@@ -66,10 +66,10 @@ def write_location(location: str, data: bytes) -> None:
 
 
 def check_location(location: str) -> None:
-    """Refuses what can be no location at all, before work is done whose result should go there.
+    """Refuse a malformed location before the work whose result it should take.
 
     Raises:
-        LocationError: Its scheme is unknown, or a part of it is missing.
+        LocationError: The scheme is unknown, or a part is missing.
     """
     if location.startswith("s3://"):
         _bucket_and_key(location)
@@ -87,7 +87,7 @@ def _bucket_and_key(location: str) -> tuple[str, str]:
 
 
 def _path(location: str) -> Path:
-    """The path of a local location."""
+    """Return the path of a local location."""
     scheme, separator, _ = location.partition("://")
     if separator and scheme != "file":
         raise LocationError(f"{_shown(location)}: give a path, file://… or s3://bucket/key")
@@ -118,7 +118,7 @@ def _why(error: OSError | ValueError) -> str:
 
 
 def _shown(location: str) -> str:
-    """A location on one line, and in full unless no location is as long: an event may give anything for one."""
+    """Return a location on one line, cut if it is longer than any location: an event may name anything."""
     if location.isprintable() and len(location) <= LONGEST:
         return location
     return repr(location[:100])

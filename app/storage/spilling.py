@@ -1,16 +1,16 @@
-"""State that is too large for a DynamoDB item: the value as an object, and in the item where it lies.
+"""State too large for a DynamoDB item: the value is an object, and the item holds the object's name and digest.
 
-The condition stays the table's. What happens when a step fails:
+The table still decides who writes. What happens when a step fails:
 
 1. The object is not written: nothing was committed.
-2. The process dies before the item is written: the object belongs to nobody and is never read.
-3. Another writer commits first: its item names its own object; ours is deleted, once the item was read again, for a
-   commit may have arrived whose answer was lost.
-4. The process dies before the former object is deleted: it belongs to nobody.
-5. A reader still holds the former item: it finds no object and is told of the conflict, so its batch comes again.
-   Where the item still names the object, it was lost, and a person has to know.
+2. The process dies before the item is written: no item names the object, and it is never read.
+3. Another writer commits first: its item names its own object. Ours is deleted, but only after the item was read again,
+   since our commit may have succeeded although its answer was lost.
+4. The process dies before the former object is deleted: no item names it.
+5. A reader still holds the former item: it finds no object and raises a conflict, so its batch comes again. If the item
+   still names the object, the object was lost, and the error says so.
 
-Without a location only small values can be written, and a large one that is there is told of: it is not lost.
+Without a location only small values can be written, and a large one that exists is an error, never a loss.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ _MARK = b"\x00millrace-state-object\x00"  # no JSON, msgpack map, zlib or gzip v
 
 
 class _Pointer(msgspec.Struct, frozen=True):
-    """Where a value lies, and its digest."""
+    """The name and digest of the object that holds a value."""
 
     name: str
     sha256: bytes
 
 
 class SpillingState:
-    """A state store that puts large values below a location and keeps the small ones in its table."""
+    """A state store that keeps small values in its table and writes large ones as objects."""
 
     def __init__(
         self, table: StateStore, objects: Objects | None, largest_inline_bytes: int = LARGEST_VALUE_BYTES
     ) -> None:
-        """Takes the table, the location if there is one, and how large a value may be that stays in the table."""
+        """Take the table, the objects (None: small values only), and the largest value that stays in the table."""
         self._table, self._objects, self._largest = table, objects, largest_inline_bytes
         self._named: dict[str, str] = {}  # the object of each key, as this process last saw it
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
-        """The stored state of those keys that have one, with the objects that hold it.
+        """Return the stored state of those keys that have one, read from objects where they hold it.
 
         Raises:
             StateConflictError: An object was replaced while its item was read.
-            CloudError: An object is not what was written, is lost, or there is no location to read it from.
+            CloudError: An object is not the one that was written, is lost, or there is no location to read it from.
         """
         found = dict(self._table.load(keys))
         for key, stored in found.items():
@@ -66,31 +66,33 @@ class SpillingState:
         return found
 
     def _read(self, key: str, stored: Stored) -> bytes:
-        """The object that an item names."""
+        """Read the object that an item names, and check its digest."""
         try:
             pointer = msgspec.msgpack.decode(stored.value[len(_MARK) :], type=_Pointer)
         except (msgspec.MsgspecError, ValueError):
-            raise CloudError(f"state of {key!r}: its item names no object; restore the item or delete it") from None
+            raise CloudError(f"state of {key!r}: its item is damaged; restore the item or delete it") from None
         if self._objects is None:
-            raise CloudError(f"state of {key!r}: is an object: set STATE_LOCATION to where it was when it was written")
+            raise CloudError(f"state of {key!r} is an object: set STATE_LOCATION to the location it was written to")
         value = self._objects.get(pointer.name)
         if value is None:
             if self._table.load([key]).get(key) != stored:
                 raise StateConflictError(f"state of {key!r}: another writer was first")
             raise CloudError(
                 f"{self._objects.root}/{pointer.name}: the state of {key!r} is not there: restore it, or set "
-                "STATE_LOCATION to where it is; to start anew delete its item"
+                "STATE_LOCATION to its location; to start anew delete its item"
             )
         if hashlib.sha256(value).digest() != pointer.sha256:
-            raise CloudError(f"{self._objects.root}/{pointer.name}: is not the state that was written; restore it")
+            raise CloudError(
+                f"{self._objects.root}/{pointer.name}: is not the state of {key!r} that was written: restore it"
+            )
         self._named[key] = pointer.name
         return value
 
     def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
-        """Writes a key's state under the table's condition, its object first where it is large.
+        """Write a key's state under the table's condition; of a large one first the object.
 
         Raises:
-            StateConflictError: Another writer was first; nothing of ours is left.
+            StateConflictError: Another writer was first; nothing of ours remains.
         """
         objects, former = self._objects, self._named.pop(key, None)
         if objects is None or (len(staged.value) <= self._largest and not staged.value.startswith(_MARK)):
@@ -113,7 +115,7 @@ class SpillingState:
 
 
 def _discard(objects: Objects, name: str) -> None:
-    """Deletes an object that no item names; that it is left is no reason to fail."""
+    """Delete an object that no item names; a failure leaves it there and is only logged."""
     try:
         objects.delete(name)
     except CloudError as error:
