@@ -1,6 +1,6 @@
 """How often the order of two actions is told rightly: `millrace model evaluate flow`.
 
-Every flow is judged by places that were learned from the other flows. Times are invented, as the corpus has almost
+Every flow is judged by positions that were learned from the other flows. Times are invented, as the corpus has almost
 none: an action starts after what leads to it, with exponential gaps, and its alert comes late by a normal error.
 """
 
@@ -29,9 +29,9 @@ LATE_S = (0.0, 60.0, 600.0, 3_600.0)
 ROUNDED_S = 3_600.0  # times known to the hour: many ties for tactics to break
 
 
-def accuracy(pairs: Sequence[tuple[str, str]], place: Callable[[str], tuple[float, ...]]) -> float:
-    """Share of pairs whose first one has the smaller place; a tie is half right."""
-    found = [1.0 if place(a) < place(b) else 0.5 if place(a) == place(b) else 0.0 for a, b in pairs]
+def accuracy(pairs: Sequence[tuple[str, str]], position: Callable[[str], tuple[float, ...]]) -> float:
+    """Share of pairs whose first one has the smaller position; a tie is half right."""
+    found = [1.0 if position(a) < position(b) else 0.5 if position(a) == position(b) else 0.0 for a, b in pairs]
     return float(np.mean(found)) if found else float("nan")
 
 
@@ -56,34 +56,34 @@ def times(flow: FlowPairs, late_s: float, seed: int) -> dict[str, float]:
 
 def report(flows: Sequence[FlowPairs], table: AttackTable) -> list[tuple[str, float, float]]:
     """Ways of telling the order, each with the share of direct and of reachable pairs that it tells rightly."""
-    places: dict[str, list[dict[str, tuple[float, ...]]]] = {}
+    positions: dict[str, list[dict[str, tuple[float, ...]]]] = {}
     for number, flow in enumerate(flows):
         order = fit([other for other in flows if other is not flow], table)
         stage = kill_chain(flow, table)
-        learned = {key: order.place(technique, table) for key, technique in flow.techniques.items()}
-        places.setdefault("kill chain alone", []).append({key: (value,) for key, value in stage.items()})
-        places.setdefault("learned order alone", []).append({key: (value,) for key, value in learned.items()})
+        learned = {key: order.position(technique, table) for key, technique in flow.techniques.items()}
+        positions.setdefault("kill chain alone", []).append({key: (value,) for key, value in stage.items()})
+        positions.setdefault("learned order alone", []).append({key: (value,) for key, value in learned.items()})
         for late in LATE_S:
             time = times(flow, late, number)
             name = f"time, alerts late by {late:.0f} s"
-            places.setdefault(name, []).append({key: (value,) for key, value in time.items()})
+            positions.setdefault(name, []).append({key: (value,) for key, value in time.items()})
         hour = {key: value // ROUNDED_S for key, value in times(flow, 0.0, number).items()}
-        places.setdefault("time to the hour", []).append({key: (value,) for key, value in hour.items()})
-        places.setdefault("time to the hour, ties by the kill chain", []).append(
+        positions.setdefault("time to the hour", []).append({key: (value,) for key, value in hour.items()})
+        positions.setdefault("time to the hour, ties by the kill chain", []).append(
             {key: (value, stage[key]) for key, value in hour.items()}
         )
-        places.setdefault("time to the hour, ties by the learned order", []).append(
+        positions.setdefault("time to the hour, ties by the learned order", []).append(
             {key: (value, learned[key]) for key, value in hour.items()}
         )
-    return [(name, _share(flows, of, "direct"), _share(flows, of, "reachable")) for name, of in places.items()]
+    return [(name, _share(flows, of, "direct"), _share(flows, of, "reachable")) for name, of in positions.items()]
 
 
-def _share(flows: Sequence[FlowPairs], places: Sequence[dict[str, tuple[float, ...]]], which: str) -> float:
+def _share(flows: Sequence[FlowPairs], positions: Sequence[dict[str, tuple[float, ...]]], which: str) -> float:
     right = count = 0.0
-    for flow, place in zip(flows, places, strict=True):
+    for flow, position in zip(flows, positions, strict=True):
         pairs = getattr(flow, which)
         if pairs:
-            right += accuracy(pairs, place.__getitem__) * len(pairs)
+            right += accuracy(pairs, position.__getitem__) * len(pairs)
             count += len(pairs)
     return right / count
 

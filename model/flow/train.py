@@ -1,8 +1,8 @@
 """Learns where in an attack techniques usually stand: `python -m model.flow.train attack_flow_corpus_graphs.json`.
 
-A place is learned for each tactic and each technique such that, of two techniques, the one with the smaller place
+A position is learned for each tactic and each technique such that, of two techniques, the one with the smaller position
 comes first as often as possible: a logistic regression on the difference. What is learned is how far a tactic or a
-technique stands from its place in the kill chain, held small by a ridge, since there are few flows and many techniques.
+technique is from its position in the kill chain, held small by a ridge: there are few flows and many techniques.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from app.domains.alerts.attack import attack_table, parent_of
-from app.domains.alerts.flows.order import ORDER, TechniqueOrder
+from app.domains.alerts.flows.causality import ORDER, TechniqueOrder
 from model.flow.corpus import FlowPairs, read_corpus
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ NOTICE = (
     "Learned from the Attack Flow corpus of the Center for Threat-Informed Defense, "
     "© MITRE, Apache License 2.0; only these numbers are derived from it."
 )
-STAGE = "stage"  # the column of the place in the kill chain, from 0 to 1
+STAGE = "stage"  # the column of the position in the kill chain, from 0 to 1
 STAGE_RIDGE, TACTIC_RIDGE, TECHNIQUE_RIDGE = 0.01, 4.0, 4.0
 STEPS = 60  # of Newton's method; it needs about eight
 
 
 def fit(flows: Sequence[FlowPairs], table: AttackTable) -> TechniqueOrder:
-    """The places that tell the reachable pairs of flows best; each flow weighs the same."""
+    """The positions that tell the reachable pairs of flows best; each flow weighs the same."""
     tactics = [tactic.short_name for tactic in table.tactics]
     names = sorted({parent_of(technique) for flow in flows for technique in flow.techniques.values()})
-    columns = {name: place for place, name in enumerate((STAGE, *tactics, *names))}
+    columns = {name: index for index, name in enumerate((STAGE, *tactics, *names))}
     rows, weights = [], []
     for flow in flows:
         for source, target in flow.reachable:
@@ -47,14 +47,14 @@ def fit(flows: Sequence[FlowPairs], table: AttackTable) -> TechniqueOrder:
             )
             weights.append(1.0 / len(flow.reachable))
     ridge = np.concatenate([[STAGE_RIDGE], np.full(len(tactics), TACTIC_RIDGE), np.full(len(names), TECHNIQUE_RIDGE)])
-    places = _logistic(np.array(rows), np.array(weights) * len(rows) / len(flows), ridge * _pairs_a_feature(rows))
-    of_chain = places[0] * (np.arange(len(tactics)) / len(tactics))
-    of_tactics = (of_chain - of_chain.mean() + places[1 : 1 + len(tactics)]).round(3)
-    of_techniques = places[1 + len(tactics) :].round(3)
+    positions = _logistic(np.array(rows), np.array(weights) * len(rows) / len(flows), ridge * _pairs_a_feature(rows))
+    of_chain = positions[0] * (np.arange(len(tactics)) / len(tactics))
+    of_tactics = (of_chain - of_chain.mean() + positions[1 : 1 + len(tactics)]).round(3)
+    of_techniques = positions[1 + len(tactics) :].round(3)
     return TechniqueOrder(
         NOTICE,
-        {name: float(place) for name, place in zip(tactics, of_tactics, strict=True)},
-        {name: float(place) for name, place in zip(names, of_techniques, strict=True) if place},
+        {name: float(position) for name, position in zip(tactics, of_tactics, strict=True)},
+        {name: float(position) for name, position in zip(names, of_techniques, strict=True) if position},
     )
 
 
@@ -75,16 +75,16 @@ def _pairs_a_feature(rows: Sequence[NDArray[np.float64]]) -> float:
 
 def _logistic(X: NDArray[np.float64], weights: NDArray[np.float64], ridge: NDArray[np.float64]) -> NDArray[np.float64]:
     """Newton's method for a logistic regression in which every row's truth is 1."""
-    places = np.zeros(X.shape[1])
+    positions = np.zeros(X.shape[1])
     for _ in range(STEPS):
-        chance = 1.0 / (1.0 + np.exp(-X @ places))
-        gradient = X.T @ (weights * (1.0 - chance)) - ridge * places
+        chance = 1.0 / (1.0 + np.exp(-X @ positions))
+        gradient = X.T @ (weights * (1.0 - chance)) - ridge * positions
         curvature = (X.T * (weights * chance * (1.0 - chance))) @ X + np.diag(ridge)
         step = np.linalg.solve(curvature, gradient)
-        places += step
+        positions += step
         if float(np.abs(step).max()) < 1e-9:  # noqa: PLR2004 - far below the three decimals that are kept
             break
-    return places
+    return positions
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domains.alerts.flows.causality import technique_order
 from app.domains.alerts.flows.flows import FlowConfig, Flows, build_flows
-from app.domains.alerts.flows.order import technique_order
 from app.domains.alerts.flows.stix import bundle_of
 from app.domains.alerts.flows.stix_check import check_bundle
 from tests.flows_for_tests import TABLE, clusters_of, histories_of, last_told
@@ -166,7 +166,7 @@ def test_steps_of_one_time_stand_in_the_usual_order_however_they_came(
     order = technique_order()
     one, other = (
         [
-            [(node.step.start_time, order.place(node.step.technique, TABLE)) for node in flow.nodes]
+            [(node.step.start_time, order.position(node.step.technique, TABLE)) for node in flow.nodes]
             for flow in updated(each).flows()
         ]
         for each in (clusters, shuffled)

@@ -1,18 +1,30 @@
-"""How much it says that a later step touches an entity which an earlier one touched, and in what words.
+"""Evidence that one step led to a later one: its strength, its wording, and the usual order of techniques.
 
-The strengths are judgement, not learned: there is no labelled data that says which alert caused which. They are
-ordered by what an analyst would accept: first that a target became a source, then the same host, source, target.
+The strengths are judgement, not learned: there is no labelled data on which alert caused which. They are ordered by
+what an analyst would accept: first a target that became a source, then the same host, source, target.
+
+The usual order of techniques is learned from published attack flows. It is a weak prior: it tells the direction of
+about two pairs in three (`model/flow/README.md`).
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from app.domains.alerts.flows.order import before
+import msgspec
+
+from app.domains.alerts.attack import parent_of
+
+if TYPE_CHECKING:
+    from app.domains.alerts.attack import AttackTable
+
+ORDER = Path(__file__).parents[1] / "data" / "attack_order.json"
 
 MENTIONED, SOURCE, TARGET, ITSELF = 0, 1, 2, 3
-"""How a step touches an entity: not as an end (a user, a hash), as its source, its target, or both ends at once."""
+"""Role of an entity in a step: neither end (a user, a hash), its source, its target, or both ends at once."""
 
 _SHARED = (0.55, "same user or file {entity}")
 _EVIDENCE = {
@@ -26,31 +38,73 @@ _EVIDENCE = {
     (SOURCE, ITSELF): (0.5, "on the earlier source {entity}"),
     (SOURCE, TARGET): (0.35, "back to the earlier source {entity}"),
 }
-SAME_CLUSTER = 0.3  # how probable an edge between neighbouring steps of one cluster is when they share no entity
+"""Strength and wording by the entity's role in the earlier and in the later step."""
+SAME_CLUSTER = 0.3  # strength between neighbouring steps of one cluster that share no entity
 _RARITIES = (1.0, 1.0, 0.85, 0.65, 0.45, 0.25)
-"""What an entity counts by how many clusters have it: 1, 2, up to 4, 8, 16, more. In steps, so that one more cluster
-seldom changes what others have been given."""
+"""Weight of an entity that 1, 2, up to 4, 8, 16 or more clusters have. In steps, so that one more cluster seldom
+changes the links between others."""
 NOWHERE = frozenset({"", "-", "unknown", "none", "null", "n/a", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 - nothing is bound
-"""Entities that say nothing of who it was."""
+"""Entities that identify nobody."""
 
-_LEAST, _MOST = 0.01, 0.99  # no edge is certain, and none that is drawn is impossible
+_LEAST, _MOST = 0.01, 0.99  # no edge is certain, and no drawn edge is impossible
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
 
-class Touch(NamedTuple):
-    """A step touches an entity.
+class TechniqueOrder(msgspec.Struct, frozen=True, dict=True):
+    """Usual positions of techniques in an attack.
 
     Attributes:
-        start: Of the step.
-        place: Where its technique usually stands in an attack: breaks ties of time.
-        cluster: The step's cluster.
-        step: The step's place in the cluster.
-        end: Of the step.
+        notice: The source that it was learned from.
+        tactics: Position of each tactic by its short name: smaller is earlier; 0 is the middle.
+        techniques: What a technique (never a sub-technique) adds to the mean position of its tactics.
+    """
+
+    notice: str
+    tactics: dict[str, float]
+    techniques: dict[str, float]
+
+    def position(self, technique: str, table: AttackTable) -> float:
+        """Return the usual position of a technique; 0, the middle, for an unknown one."""
+        found = self._positions.get(technique)
+        if found is None:
+            tactics = [self.tactics.get(each, 0.0) for each in table.tactics_of(technique)]
+            found = (math.fsum(tactics) / len(tactics) if tactics else 0.0) + (
+                self.techniques.get(parent_of(technique), 0.0) if tactics else 0.0
+            )
+            if technique in table.techniques:  # only those, so that the cache is no larger than the table
+                self._positions[technique] = found
+        return found
+
+    @functools.cached_property
+    def _positions(self) -> dict[str, float]:
+        return {}
+
+
+def before(first: float, second: float) -> float:
+    """Return the probability that a technique at the first position precedes one at the second (Bradley-Terry)."""
+    return 1.0 / (1.0 + math.exp(first - second))
+
+
+@functools.cache
+def technique_order() -> TechniqueOrder:
+    """Return the order that Millrace ships, read once a process."""
+    return msgspec.json.decode(ORDER.read_bytes(), type=TechniqueOrder)
+
+
+class Touch(NamedTuple):
+    """An entity's part in a step; touches sort by time, then by the usual order of techniques.
+
+    Attributes:
+        start: Start of the step.
+        position: Usual position of its technique, which breaks ties of time.
+        cluster: Id of the step's cluster.
+        step: Index of the step in the cluster.
+        end: End of the step.
         role: One of `MENTIONED`, `SOURCE`, `TARGET`, `ITSELF`.
     """
 
     start: float
-    place: float
+    position: float
     cluster: int
     step: int
     end: float
@@ -58,13 +112,13 @@ class Touch(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """That one step led to another, by one entity.
+    """Evidence by one entity that one step led to another.
 
     Attributes:
         strength: 0 to 1, before the entity's rarity is considered.
         source: The earlier step.
         target: The later step.
-        entity: What they share; empty when they only share the cluster.
+        entity: The shared entity; empty when they only share the cluster.
     """
 
     strength: float
@@ -74,12 +128,12 @@ class Evidence(NamedTuple):
 
 
 def rarity(clusters: int) -> float:
-    """What an entity counts that so many clusters have."""
+    """Return the weight of an entity that this many clusters have."""
     return _RARITIES[min((clusters - 1).bit_length(), len(_RARITIES) - 1)]
 
 
 def strength(source: Touch, target: Touch, window_s: float, half_life_s: float) -> float:
-    """How much one shared entity says, fading with the time between; 0 outside the window."""
+    """Return the strength of one shared entity, halved every `half_life_s` of the gap; 0 outside the window."""
     gap = target.start - source.end
     found = _EVIDENCE.get((source.role, target.role), _SHARED)[0]
     if gap <= 0.0:
@@ -88,20 +142,20 @@ def strength(source: Touch, target: Touch, window_s: float, half_life_s: float) 
 
 
 def nudged(probability: float, source: Touch, target: Touch, tactic_weight: float) -> float:
-    """A probability moved by the usual order of the two techniques, and kept off certainty."""
+    """Return a probability moved by the usual order of the two techniques in log-odds, and kept off certainty."""
     probability = min(max(probability, _LEAST), _MOST)
-    if tactic_weight and source.place != target.place:
-        usual = before(source.place, target.place)
+    if tactic_weight and source.position != target.position:
+        usual = before(source.position, target.position)
         odds = math.log(probability / (1.0 - probability)) + tactic_weight * math.log(usual / (1.0 - usual))
         probability = min(max(1.0 / (1.0 + math.exp(-odds)), _LEAST), _MOST)
     return round(probability, 4)
 
 
 def reason(evidence: Evidence) -> str:
-    """Why, in words: `12 s later on the same host web1`."""
+    """Return the evidence in words: `12 s later on the same host web1`."""
     source, target = evidence.source, evidence.target
     if target.start == source.start:
-        when = "at the same time" if source.place == target.place else "at the same time, in the order of tactics"
+        when = "at the same time" if source.position == target.position else "at the same time, in the order of tactics"
     elif target.start <= source.end:
         when = "while it went on"
     else:

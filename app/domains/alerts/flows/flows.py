@@ -1,11 +1,4 @@
-"""Attack flows: the clusters of a tenant in the order of cause, kept up to date a cluster at a time.
-
-Time order and shared entities carry causality. The usual order of tactics breaks ties between steps of the same time
-and nudges probabilities, no more: alone, it tells two pairs in three (`model/flow/README.md`).
-
-Flows follow from the clusters that are remembered and from nothing else: not from the order in which they came, nor
-from how often each was told of. What is forgotten, and when, follows from the sequence of updates.
-"""
+"""The attack flows of one tenant, updated one cluster at a time; the package's docstring explains them."""
 
 from __future__ import annotations
 
@@ -14,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.domains.alerts.flows.causality import TechniqueOrder, technique_order
 from app.domains.alerts.flows.config import FlowConfig
-from app.domains.alerts.flows.entry import Entry
+from app.domains.alerts.flows.entry import Entry, pack_flows, unpack_flows
 from app.domains.alerts.flows.graph import Graph
-from app.domains.alerts.flows.order import TechniqueOrder, technique_order
-from app.domains.alerts.flows.state import Clock, dump_state, load_state
 from app.domains.alerts.flows.view import draw
 from app.domains.alerts.incidents import Flow  # noqa: TC001 - msgspec reads the type of a field
 
@@ -31,19 +23,19 @@ if TYPE_CHECKING:
 __all__ = ["FlowChange", "FlowConfig", "Flows", "build_flows"]
 
 _DEFAULT = FlowConfig()
-
-_KEPT_SHARE = 15 / 16  # of the clusters that are allowed, after too many made the oldest go: so that it is rare
-_DIGITS = 3  # binary ones of a count that must differ to be told of: it grew by an eighth to a quarter
-_FEW = 1 << _DIGITS  # of fewer each is told of
+_KEPT_SHARE = 15 / 16  # of `most_clusters`, once it is exceeded: forgetting several at once makes it rare
+_DIGITS = 3  # leading binary digits of a count that must change to be news: growth by an eighth to a quarter
+_SMALL = 1 << _DIGITS  # below it, every change of a count is news
+_TICKS_PER_WINDOW = 16  # how often old clusters are forgotten
 
 
 class FlowChange(msgspec.Struct, frozen=True):
-    """What an update did to one flow that a person who watches it would want to know.
+    """A change of one flow that an analyst wants to see.
 
     Attributes:
-        flow: As it stands.
+        flow: The flow as it stands.
         opened: Whether there was no flow of this id before.
-        merged: Flows that became part of it; their ids are used again only if it falls apart.
+        merged: Flows that became part of it; an id is used again only if the flow falls apart.
     """
 
     flow: Flow
@@ -53,12 +45,12 @@ class FlowChange(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Clusters that belong together, by id.
+    """Linked clusters.
 
     Attributes:
         clusters: Their ids, sorted.
-        steps: How many steps they have.
-        techniques: Of their steps.
+        steps: Number of their steps.
+        techniques: Techniques of their steps.
     """
 
     clusters: tuple[int, ...]
@@ -67,49 +59,85 @@ class _Group:
 
     @property
     def is_flow(self) -> bool:
-        """Whether there is anything to put in order."""
+        """Return whether there are at least two steps to put in order."""
         return len(self.clusters) > 1 or self.steps > 1
 
-    def told(self) -> tuple[object, ...]:
-        """What makes it worth telling of again when it is another: a flow of n steps is told of some log(n) times."""
+    def notified_size(self) -> tuple[object, ...]:
+        """Return the sizes whose change is news: so a flow of n steps is news about log(n) times."""
         clusters = len(self.clusters)
         return (
-            self.clusters if clusters < _FEW else _rounded(clusters),
+            self.clusters if clusters < _SMALL else _rounded(clusters),
             _rounded(self.steps),
             _rounded(len(self.techniques)),
         )
 
 
+class Clock:
+    """The latest end of a cluster, by which old clusters are forgotten.
+
+    An end further ahead than the window counts only when a second cluster confirms it, so that one wrong clock does
+    not make everything else old.
+
+    Attributes:
+        now: The latest end that counts.
+        ahead: Id and end of a cluster that is too far ahead to count yet.
+        horizon: Clusters that ended before it are forgotten; it moves in ticks.
+    """
+
+    def __init__(self, window_s: float) -> None:
+        """Start before every time."""
+        self._window_s = window_s
+        self.now = float("-inf")
+        self.ahead: tuple[int, float] | None = None
+        self.horizon = float("-inf")
+
+    def move(self, cluster: int, end: float) -> bool:
+        """Note the end of a cluster; return whether the horizon moved."""
+        limit = self.now + self._window_s
+        if self.now != float("-inf") and end > limit:
+            if self.ahead is None or self.ahead[0] == cluster or self.ahead[1] <= limit:
+                self.ahead = (cluster, end)
+                return False
+            end, self.ahead = min(end, self.ahead[1]), None
+        if end <= self.now:
+            return False
+        self.now = end
+        tick = self._window_s / _TICKS_PER_WINDOW
+        horizon = end // tick * tick - self._window_s
+        moved, self.horizon = horizon > self.horizon, max(horizon, self.horizon)
+        return moved
+
+
 class Flows:
-    """A tenant's flows. A cluster of one step that is linked to no other is none."""
+    """A tenant's flows. A single cluster of one step is no flow."""
 
     def __init__(self, table: AttackTable, config: FlowConfig = _DEFAULT, order: TechniqueOrder | None = None) -> None:
-        """Starts without a cluster."""
+        """Start without a cluster."""
         self._table, self._config, self._order = table, config, order or technique_order()
         self._graph = Graph(config)
-        self._groups: dict[int, _Group] = {}
+        self._groups: dict[int, _Group] = {}  # by their smallest cluster id, which is the flow's id
         self._group_of: dict[int, int] = {}
         self._clock = Clock(config.window_s)
 
     def __len__(self) -> int:
-        """How many clusters are remembered."""
+        """Return the number of remembered clusters."""
         return len(self._graph.entries)
 
     def update(self, cluster: ClusterSummary) -> list[FlowChange]:
-        """A cluster as it stands now: a new one, one that grew, or one that others became part of.
+        """Update the flows with a cluster as it stands: a new one, one that grew, or one that absorbed others.
 
         Returns:
-            The flows of which there is news, by id: those that opened, took in another flow, or have more clusters,
-            steps or techniques: each of the first eight is news, and then some more, at most a quarter. None for a
-            cluster that says what is known, or that ended before the window. What changes in others because old
-            clusters are forgotten shows with their next update. A flow that falls apart, because what joined it has
-            become common, is told of as far as its parts are flows.
+            Changed flows in order of id: those that opened, took in another flow, or have more clusters, steps or
+            techniques. Each of the first eight of these is news, then an increase by at most a quarter. A cluster that
+            is unchanged, or that ended before the window, changes nothing. Changes of other flows because old clusters
+            are forgotten show with their next update. Of a flow that falls apart, because the entity that joined it has
+            become common, the parts that are flows are returned.
         """
         graph = self._graph
         entry = Entry.of(cluster, self._config)
         old = graph.entries.get(entry.id)
         gone = [each for each in cluster.merged if each in graph.entries and each != entry.id]
-        if not gone and _says_the_same(old, entry):
+        if not gone and old is not None and old.is_same(entry):
             return []
         stale = self._clock.move(entry.id, entry.end)
         if not entry.steps or entry.end < self._clock.horizon:
@@ -118,44 +146,53 @@ class Flows:
         if old is not None:
             gone.append(old.id)
         before = {self._group_of[each] for each in gone}
-        changes = self._settle(before, graph.change(gone, entry), gone, entry.id)
+        changes = self._regroup(before, graph.change(gone, entry), gone, entry.id)
         if stale:
             self._forget(group for group in self._groups.values() if self._end(group) < self._clock.horizon)
-        self._bound()
+        self._enforce_limit()
         return changes
 
     def flows(self) -> list[Flow]:
-        """All flows, by id."""
+        """Return all flows in order of id."""
         return [self._draw(group) for _, group in sorted(self._groups.items()) if group.is_flow]
 
     def flow(self, flow_id: int) -> Flow | None:
-        """One flow, or None where there is none of this id."""
+        """Return one flow, or None if there is none of this id."""
         group = self._groups.get(flow_id)
         return self._draw(group) if group is not None and group.is_flow else None
 
     def dump(self) -> bytes:
-        """The state as bytes: the same for the same clusters."""
-        return dump_state(self._clock, self._graph.entries)
+        """Return the state as bytes; equal for the same clusters."""
+        return pack_flows(self._clock.now, self._clock.ahead, self._clock.horizon, self._graph.entries)
 
     @classmethod
     def load(cls, data: bytes, table: AttackTable, config: FlowConfig = _DEFAULT) -> Flows:
-        """The state as it was dumped.
+        """Return flows as they were dumped.
 
         Raises:
-            CloudError: The bytes are not a state that this version wrote.
+            CloudError: The bytes were not written by `dump` of this version.
         """
         flows = cls(table, config)
-        entries = load_state(data, flows._clock)
+        stored, entries = unpack_flows(data)
+        clock = flows._clock
+        clock.now, clock.ahead, clock.horizon = stored.now, stored.ahead, stored.horizon
         for entry in entries:
             entry.prepare(table, flows._order, config)
         flows._graph.build(entries)
-        flows._settle(set(), set(flows._graph.entries), (), None)
+        flows._regroup(set(), set(flows._graph.entries), (), None)
         return flows
 
-    def _settle(
+    def _regroup(
         self, before: set[int], touched: set[int], gone: Iterable[int], updated: int | None
     ) -> list[FlowChange]:
-        """Works out the groups of clusters whose links changed, and what that means for flows."""
+        """Group the clusters with changed links anew.
+
+        Args:
+            before: Groups that lose a cluster.
+            touched: Clusters with changed links.
+            gone: Clusters that were removed.
+            updated: The cluster that was added in their place; None to return no changes.
+        """
         groups = self._graph.groups(touched)
         before |= {self._group_of[each] for group in groups for each in group if each in self._group_of}
         was = {group: self._groups.pop(group) for group in before}
@@ -181,7 +218,7 @@ class Flows:
                 )
             )
             opened = old is None or not old.is_flow
-            if opened or merged or (old is not None and old.told() != group.told()):
+            if opened or merged or (old is not None and old.notified_size() != group.notified_size()):
                 changes.append(FlowChange(self._draw(group), opened, merged))
         return changes
 
@@ -197,10 +234,10 @@ class Flows:
         gone = [cluster for group in groups for cluster in group.clusters]
         if gone:
             before = {self._group_of[each] for each in gone}
-            self._settle(before, self._graph.change(gone), gone, None)
+            self._regroup(before, self._graph.change(gone), gone, None)
 
-    def _bound(self) -> None:
-        """Forgets the groups that had nothing new for longest when there are too many clusters."""
+    def _enforce_limit(self) -> None:
+        """Forget the groups without news for longest when there are too many clusters."""
         most = self._config.most_clusters
         left = len(self._graph.entries)
         if left > most:
@@ -221,7 +258,7 @@ class Flows:
 
 
 def build_flows(clusters: Sequence[ClusterSummary], table: AttackTable, config: FlowConfig = _DEFAULT) -> list[Flow]:
-    """The flows of clusters: what updating with one after the other, by their end, comes to."""
+    """Return the flows of clusters: the result of an update with each of them, in order of their ends."""
     flows = Flows(table, config)
     for cluster in sorted(clusters, key=lambda each: (each.end_time, each.cluster_id)):
         flows.update(cluster)
@@ -229,15 +266,6 @@ def build_flows(clusters: Sequence[ClusterSummary], table: AttackTable, config: 
 
 
 def _rounded(count: int) -> int:
-    """A count by its leading binary digits: 1 to 8 each, then 10, 12, 14, 16, 20, 24 and so on."""
+    """Return a count cut to its leading binary digits: 1 to 8, then 10, 12, 14, 16, 20, 24 and so on."""
     small = max(count.bit_length() - _DIGITS, 0)
     return count >> small << small
-
-
-def _says_the_same(old: Entry | None, new: Entry) -> bool:
-    return old is not None and (old.start, old.end, old.steps, old.mentioned) == (
-        new.start,
-        new.end,
-        new.steps,
-        new.mentioned,
-    )

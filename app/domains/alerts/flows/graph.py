@@ -1,8 +1,9 @@
-"""Clusters that are linked by what they share, and the groups that come of it: a function of the clusters alone.
+"""Links between clusters that share entities, and the groups of linked clusters.
 
-Whatever order clusters come in, the same ones give the same links: an entity's weight follows from how many clusters
-have it now, and links are weighed again when it changes. It does so in steps, so that a cluster more seldom costs
-more than its own links. An entity links a cluster only to the nearest ones in time that have it too.
+The links depend only on the clusters that are present, not on the order in which they came. An entity's weight follows
+from the number of clusters that have it now, and links are weighed again when it changes; since it changes in steps,
+one more cluster seldom costs more than its own links. An entity links a cluster only to its neighbours in time among
+the clusters that have the entity.
 """
 
 from __future__ import annotations
@@ -11,37 +12,37 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from app.domains.alerts.flows.causality import Evidence, rarity
-from app.domains.alerts.flows.entry import Entry, between
+from app.domains.alerts.flows.entry import Entry, best_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.domains.alerts.flows.config import FlowConfig
 
-MATES = 4  # clusters before, and as many after, to which an entity links a cluster; behind them it says nothing more
-_DIGITS = 6  # of a link's probability: far more than it is worth, and no trace of the order of multiplication
+NEIGHBOURS = 4  # clusters before, and as many after, to which an entity links a cluster; further ones add nothing
+_DIGITS = 6  # of a link's probability: more than is meaningful, fewer than depend on the order of multiplication
 
 
 class Link:
-    """Two clusters that share something.
+    """Evidence between two clusters.
 
     Attributes:
         one: The smaller id.
         other: The larger id.
-        evidence: By entity, the best of it.
-        probability: That the two are of one flow: by at least one of the entities.
+        evidence: By entity, the strongest.
+        probability: That at least one piece of evidence holds: 1 - product(1 - rarity * strength).
     """
 
     __slots__ = ("evidence", "one", "other", "probability")
 
     def __init__(self, one: int, other: int) -> None:
-        """Starts without evidence."""
+        """Start without evidence."""
         self.one, self.other = one, other
         self.evidence: dict[str, Evidence] = {}
         self.probability = 0.0
 
     def rank(self) -> tuple[float, int, int]:
-        """The more probable link first; of equals, that of the smaller ids."""
+        """Return a sort key: the more probable link first, among equals the one of the smaller ids."""
         return -self.probability, self.one, self.other
 
 
@@ -50,77 +51,77 @@ class Graph:
 
     Attributes:
         entries: Clusters by id.
-        links: By cluster, by neighbour: whatever they share, however little.
-        strong: By cluster, the neighbours that are of one flow with it.
+        links: By cluster, by neighbour: every link, however weak.
+        strong: By cluster, the neighbours in the same flow.
     """
 
     def __init__(self, config: FlowConfig) -> None:
-        """Starts empty."""
+        """Start empty."""
         self._config = config
         self.entries: dict[int, Entry] = {}
         self.links: dict[int, dict[int, Link]] = {}
         self.strong: dict[int, set[int]] = {}
-        self._having: dict[str, list[tuple[float, int]]] = {}  # the line of an entity: its clusters by their start
+        self._timelines: dict[str, list[tuple[float, int]]] = {}  # by entity, (start, id) of its clusters, sorted
         self._weights: dict[str, float] = {}
         self._stale: dict[tuple[int, int], Link] = {}
 
     def rarity(self, entity: str) -> float:
-        """What an entity counts now; nothing when it is too common."""
+        """Return the present weight of an entity; 0 when it is too common."""
         return self._weights[entity]
 
     def build(self, entries: Iterable[Entry]) -> None:
-        """Takes many clusters into an empty graph at once."""
+        """Add many clusters to an empty graph at once."""
         for entry in entries:
-            self._enter(entry)
+            self._add_node(entry)
             for entity in entry.touches:
-                self._having.setdefault(entity, []).append((entry.start, entry.id))
-        for entity, having in self._having.items():
-            having.sort()
-            self._weights[entity] = self._weight(len(having))
-            if len(having) <= self._config.common_clusters:
-                self._find(entity)
-        self._settle(set())
+                self._timelines.setdefault(entity, []).append((entry.start, entry.id))
+        for entity, timeline in self._timelines.items():
+            timeline.sort()
+            self._weights[entity] = self._weight(len(timeline))
+            if len(timeline) <= self._config.common_clusters:
+                self._link_all(entity)
+        self._weigh_links(set())
 
     def change(self, removed: Iterable[int], added: Entry | None = None) -> set[int]:
-        """Takes clusters out and puts one in, which may have the id of one of them.
+        """Remove clusters and add one, which may have the id of a removed one.
 
         Returns:
-            Clusters that are there and have other strong neighbours than before, and the one that was added.
+            Present clusters with other strong neighbours than before, and the added one.
         """
         touched: set[int] = set()
-        kept: set[str] = set()  # entities in whose line the cluster stays where it is
+        kept: set[str] = set()  # entities in whose timelines the cluster stays where it is
         for cluster in removed:
             entry = self.entries.pop(cluster)
             if added is not None and cluster == added.id and entry.start == added.start:
                 kept = entry.touches.keys() & added.touches.keys()
-            self._leave(entry, kept if added is not None and cluster == added.id else set(), touched)
+            self._remove_node(entry, kept if added is not None and cluster == added.id else set(), touched)
         if added is not None:
             touched.add(added.id)
-            self._enter(added)
+            self._add_node(added)
             for entity in added.touches:
                 if entity not in kept:
-                    self._line_up(entity, added)
-                elif len(self._having[entity]) <= self._config.common_clusters:
-                    self._join_around(entity, added)
-        self._settle(touched)
+                    self._insert(entity, added)
+                elif len(self._timelines[entity]) <= self._config.common_clusters:
+                    self._link_neighbours(entity, added)
+        self._weigh_links(touched)
         return {cluster for cluster in touched if cluster in self.entries}
 
     def groups(self, clusters: Iterable[int]) -> list[tuple[int, ...]]:
-        """The groups of everything that is linked to the given clusters, each by id; none is larger than allowed."""
+        """Return the groups of all that is strongly linked to some clusters: sorted ids, within the largest size."""
         found: list[tuple[int, ...]] = []
         seen: set[int] = set()
         for cluster in sorted(clusters):
             if cluster not in seen:
-                members = self._linked(cluster)
+                members = self._connected(cluster)
                 seen |= members
                 if len(members) <= self._config.most_flow_clusters:
                     found.append(tuple(sorted(members)))
                 else:
-                    found.extend(self._cut(members))
+                    found.extend(self._split(members))
         return found
 
     def inside(self, group: Iterable[int]) -> list[Link]:
-        """The links within a group that hold it together, the strongest first."""
+        """Return the strong links within a group, the most probable first."""
         members = set(group)
         found = [
             self.links[cluster][neighbour]
@@ -131,7 +132,7 @@ class Graph:
         found.sort(key=Link.rank)
         return found
 
-    def _linked(self, start: int) -> set[int]:
+    def _connected(self, start: int) -> set[int]:
         seen = {start}
         waiting = [start]
         while waiting:
@@ -140,8 +141,8 @@ class Graph:
             waiting += new
         return seen
 
-    def _cut(self, members: set[int]) -> list[tuple[int, ...]]:
-        """Joins by the strongest links first, unless a group would become too large."""
+    def _split(self, members: set[int]) -> list[tuple[int, ...]]:
+        """Group clusters by their strongest links first, as long as no group becomes too large."""
         group_of = {cluster: [cluster] for cluster in members}
         for link in self.inside(members):
             one, other = group_of[link.one], group_of[link.other]
@@ -151,10 +152,10 @@ class Graph:
                     group_of[cluster] = one
         return sorted(tuple(sorted(group)) for group in {id(each): each for each in group_of.values()}.values())
 
-    def _enter(self, entry: Entry) -> None:
+    def _add_node(self, entry: Entry) -> None:
         self.entries[entry.id], self.links[entry.id], self.strong[entry.id] = entry, {}, set()
 
-    def _leave(self, entry: Entry, kept: set[str], touched: set[int]) -> None:
+    def _remove_node(self, entry: Entry, kept: set[str], touched: set[int]) -> None:
         cluster = entry.id
         for neighbour in self.links.pop(cluster):
             del self.links[neighbour][cluster]
@@ -164,45 +165,51 @@ class Graph:
         for entity in entry.touches:
             if entity in kept:
                 continue
-            having = self._having[entity]
-            place = bisect_left(having, (entry.start, cluster))
-            del having[place]
-            if not having:
-                del self._having[entity], self._weights[entity]
-            elif self._counted(entity, len(having) + 1):
-                for first in range(max(place - MATES, 0), place):
-                    if first + MATES < len(having):  # these have moved up to be mates
-                        self._join(entity, having[first][1], having[first + MATES][1])
+            timeline = self._timelines[entity]
+            index = bisect_left(timeline, (entry.start, cluster))
+            del timeline[index]
+            if not timeline:
+                del self._timelines[entity], self._weights[entity]
+            elif self._weigh_entity(entity, len(timeline) + 1):
+                for first in range(max(index - NEIGHBOURS, 0), index):
+                    if first + NEIGHBOURS < len(timeline):  # these have moved up to be neighbours
+                        self._link(entity, timeline[first][1], timeline[first + NEIGHBOURS][1])
 
-    def _line_up(self, entity: str, entry: Entry) -> None:
-        having = self._having.setdefault(entity, [])
-        place = bisect_left(having, (entry.start, entry.id))
-        having.insert(place, (entry.start, entry.id))
-        if self._counted(entity, len(having) - 1):
-            for first in range(max(place - MATES, 0), place):
-                if first + MATES + 1 < len(having):  # these are mates no longer
-                    self._part(entity, having[first][1], having[first + MATES + 1][1])
-            self._join_around(entity, entry)
+    def _insert(self, entity: str, entry: Entry) -> None:
+        """Insert a cluster into an entity's timeline."""
+        timeline = self._timelines.setdefault(entity, [])
+        index = bisect_left(timeline, (entry.start, entry.id))
+        timeline.insert(index, (entry.start, entry.id))
+        if self._weigh_entity(entity, len(timeline) - 1):
+            for first in range(max(index - NEIGHBOURS, 0), index):
+                if first + NEIGHBOURS + 1 < len(timeline):  # these are no longer neighbours
+                    self._unlink(entity, timeline[first][1], timeline[first + NEIGHBOURS + 1][1])
+            self._link_neighbours(entity, entry)
 
-    def _join_around(self, entity: str, entry: Entry) -> None:
-        having = self._having[entity]
-        place = bisect_left(having, (entry.start, entry.id))
-        for _, mate in having[max(place - MATES, 0) : place + MATES + 1]:
-            if mate != entry.id:
-                self._join(entity, entry.id, mate)
+    def _link_neighbours(self, entity: str, entry: Entry) -> None:
+        timeline = self._timelines[entity]
+        index = bisect_left(timeline, (entry.start, entry.id))
+        for _, neighbour in timeline[max(index - NEIGHBOURS, 0) : index + NEIGHBOURS + 1]:
+            if neighbour != entry.id:
+                self._link(entity, entry.id, neighbour)
 
-    def _counted(self, entity: str, before: int) -> bool:
-        """Weighs an entity by how many have it now; whether its line is to be looked at cluster by cluster."""
-        now, common = len(self._having[entity]), self._config.common_clusters
+    def _weigh_entity(self, entity: str, before: int) -> bool:
+        """Set an entity's weight by its number of clusters, which was `before`.
+
+        Returns:
+            Whether its links are to be updated one by one: it neither became nor ceased to be too common, for which
+            all its links are updated here.
+        """
+        now, common = len(self._timelines[entity]), self._config.common_clusters
         was = self._weights.get(entity)
         weight = self._weights[entity] = self._weight(now)
         if before <= common < now:
-            for one, other in self._pairs(entity, before_last=True):
-                self._part(entity, one, other)
+            for one, other in self._pairs(entity, NEIGHBOURS + 1):
+                self._unlink(entity, one, other)
         elif now <= common < before:
-            self._find(entity)
+            self._link_all(entity)
         elif was is not None and was != weight:
-            for one, other in self._pairs(entity, before_last=True):
+            for one, other in self._pairs(entity, NEIGHBOURS + 1):
                 link = self.links.get(one, {}).get(other)
                 if link is not None and entity in link.evidence:
                     self._stale[link.one, link.other] = link
@@ -211,43 +218,44 @@ class Graph:
     def _weight(self, clusters: int) -> float:
         return 0.0 if clusters > self._config.common_clusters else rarity(clusters)
 
-    def _pairs(self, entity: str, *, before_last: bool = False) -> list[tuple[int, int]]:
-        """Mates in an entity's line; also those one further apart, which were mates before one came between."""
-        line = [cluster for _, cluster in self._having[entity]]
-        reach = MATES + 1 if before_last else MATES
-        return [(one, other) for place, one in enumerate(line) for other in line[place + 1 : place + 1 + reach]]
+    def _pairs(self, entity: str, reach: int) -> list[tuple[int, int]]:
+        """Return the pairs of clusters at most `reach` apart in an entity's timeline.
 
-    def _find(self, entity: str) -> None:
-        """Links by an entity that is not too common, or no longer."""
-        for one, other in self._pairs(entity):
-            self._join(entity, one, other)
+        A reach of `NEIGHBOURS` + 1 includes the pairs that were neighbours before one cluster came between them.
+        """
+        ids = [cluster for _, cluster in self._timelines[entity]]
+        return [(one, other) for index, one in enumerate(ids) for other in ids[index + 1 : index + 1 + reach]]
 
-    def _join(self, entity: str, one: int, other: int) -> None:
-        """Finds what one entity says of two clusters that have it."""
+    def _link_all(self, entity: str) -> None:
+        for one, other in self._pairs(entity, NEIGHBOURS):
+            self._link(entity, one, other)
+
+    def _link(self, entity: str, one: int, other: int) -> None:
+        """Set the evidence by one entity between two clusters that have it."""
         first, second = self.entries.get(one), self.entries.get(other)
-        if first is None or second is None:  # one of several that leave at once
+        if first is None or second is None:  # one of several that are removed at once
             return
-        evidence = between(first.touches[entity], second.touches[entity], entity, self._config)
+        evidence = best_evidence(first.touches[entity], second.touches[entity], entity, self._config)
         link = self.links[one].get(other)
         if evidence is None:
-            self._part(entity, one, other)
+            self._unlink(entity, one, other)
             return
         if link is None:
             link = self.links[one][other] = self.links[other][one] = Link(min(one, other), max(one, other))
         link.evidence[entity] = evidence
         self._stale[link.one, link.other] = link
 
-    def _part(self, entity: str, one: int, other: int) -> None:
-        """Drops what one entity says of two clusters."""
+    def _unlink(self, entity: str, one: int, other: int) -> None:
+        """Drop the evidence by one entity between two clusters."""
         link = self.links.get(one, {}).get(other)
         if link is not None and link.evidence.pop(entity, None) is not None:
             self._stale[link.one, link.other] = link
 
-    def _settle(self, touched: set[int]) -> None:
-        """Works out the probability of links that changed; notes both ends when that makes or breaks a belonging."""
+    def _weigh_links(self, touched: set[int]) -> None:
+        """Set the probability of changed links; add both clusters to `touched` where a link becomes strong or weak."""
         weights = self._weights
         for (one, other), link in self._stale.items():
-            if self.links.get(one, {}).get(other) is not link:  # a cluster of it has left
+            if self.links.get(one, {}).get(other) is not link:  # one of its clusters was removed
                 continue
             unlikely = 1.0
             for entity in sorted(link.evidence) if len(link.evidence) > 1 else link.evidence:

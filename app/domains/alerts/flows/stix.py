@@ -1,11 +1,11 @@
-"""An attack flow as a STIX 2.1 bundle of the Attack Flow 2 extension, which other tools draw and exchange.
+"""Write an attack flow as a STIX 2.1 bundle of the Attack Flow 2 extension, which other tools draw and exchange.
 
-    flow          attack-flow, scope incident, starting at the steps that follow from none
-    step          attack-action: technique, tactic, time, how sure it is that it follows, why in its description
-    edge          effect_refs; where several steps lead to one, an attack-operator OR stands between
-    host, user    attack-asset, with an address object where it is an address
+    flow          attack-flow, scope incident, starting at the steps without an incoming edge
+    step          attack-action: technique, tactic, time, probability as confidence, reasons in the description
+    edge          effect_refs; with an attack-operator OR in between where several steps lead to one
+    host, user    attack-asset, with an observable if it is an IP address
 
-Ids are made from the tenant, the flow and the step, so the same flow gives the same ids; `modified` tells its versions.
+Ids are derived from the tenant, the flow and the step, so one flow always has the same ids; `modified` is its version.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from app.domains.alerts.incidents import Flow, FlowEdge, FlowNode
 
 EXTENSION_ID = "extension-definition--fb9c968a-745b-4ade-9b25-c324172197f4"
-"""The Attack Flow extension, as its authors have defined it."""
+"""Id of the Attack Flow extension (https://center-for-threat-informed-defense.github.io/attack-flow)."""
 EXTENSION_AUTHOR_ID = "identity--d673f8cb-c168-42da-8ed4-0cb26725f86c"
 _EXTENSION_TIME = "2022-08-02T19:34:35.143Z"
 
-NAMESPACE = uuid.UUID("1b3f5a1e-6e1c-5d0a-9b57-3d2c1f0a7e64")  # drawn once; another would change every id
-_OBSERVABLES = uuid.UUID("00abedb4-aa42-466c-9c01-fed23315a9b7")  # STIX's own, for ids of observables
-_LATEST_S = 253_402_300_799.0  # 9999-12-31T23:59:59Z: the last second that a timestamp can write
-_LONGEST_TEXT = 1_000  # characters of a name or description that a sender chose
+NAMESPACE = uuid.UUID("1b3f5a1e-6e1c-5d0a-9b57-3d2c1f0a7e64")  # chosen once at random; another would change every id
+_OBSERVABLES = uuid.UUID("00abedb4-aa42-466c-9c01-fed23315a9b7")  # from STIX 2.1, section 2.9, for ids of observables
+_LATEST_S = 253_402_300_799.0  # 9999-12-31T23:59:59Z: the latest STIX timestamp
+_LONGEST_TEXT = 1_000  # characters of a text from an alert
 _MOST_REASONS = 8
 
 TACTIC_REFS = {
@@ -53,7 +53,7 @@ TACTIC_REFS = {
     "TA0010": "x-mitre-tactic--9a4e74ab-5008-408c-84bf-a10dfbc53462",
     "TA0040": "x-mitre-tactic--5569339b-94c2-49ee-afb3-2222936582c8",
 }
-"""ATT&CK's STIX ids of tactics. The one of TA0112, new in v19, is not known here: its actions go without it."""
+"""STIX ids of ATT&CK's tactics; without TA0112, new in v19, whose actions carry no tactic_ref."""
 
 
 def bundle_of(
@@ -65,33 +65,33 @@ def bundle_of(
     tenant: str = "",
     identity: str = "Millrace",
 ) -> dict[str, Any]:
-    """A flow as a complete bundle.
+    """Return a flow as a complete bundle.
 
     Args:
         flow: The flow; it has at least one node.
         table: ATT&CK.
-        created: When the flow was first told of, seconds since 1970; when left out, its first alert's time.
-        modified: When this version came to be; when left out, its last alert's time.
-        tenant: Whose it is: two tenants' flows never share an id.
-        identity: Name of who made the bundle.
+        created: When the flow was first reported, seconds since 1970; by default its first alert's time.
+        modified: When it changed last, seconds since 1970; by default its last alert's time.
+        tenant: The flow's tenant: flows of two tenants never share an id.
+        identity: Name of the bundle's author.
 
     Raises:
-        ValueError: The flow has no node, or an edge to a node that it does not have.
+        ValueError: The flow has no node, or an edge to a missing node.
     """
     first = flow.start_time if created is None else created
     last = flow.end_time if modified is None else modified
-    return _Bundle(flow, table, (timestamp(first), timestamp(max(first, last))), tenant, identity).made()
+    return _Bundle(flow, table, (timestamp(first), timestamp(max(first, last))), tenant, identity).build()
 
 
 def timestamp(seconds: float) -> str:
-    """Seconds since 1970 as STIX writes them, to the millisecond, within what it can write."""
+    """Return seconds since 1970 as a STIX timestamp in milliseconds, moved into the range that STIX can express."""
     inside = min(max(seconds, 0.0), _LATEST_S) if not math.isnan(seconds) else 0.0
     whole = math.floor(inside * 1000) / 1000
     return datetime.fromtimestamp(whole, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _Bundle:
-    """A bundle while it is made."""
+    """Builder of a bundle."""
 
     def __init__(self, flow: Flow, table: AttackTable, times: tuple[str, str], tenant: str, identity: str) -> None:
         self._flow, self._table, self._tenant = flow, table, tenant
@@ -107,10 +107,10 @@ class _Bundle:
             self._incoming.setdefault(edge.target, []).append(edge)
             self._outgoing.setdefault(edge.source, []).append(edge)
 
-    def made(self) -> dict[str, Any]:
-        """The bundle."""
+    def build(self) -> dict[str, Any]:
+        """Return the bundle."""
         flow = self._flow
-        objects = [*_extension(), self._who(), self._whole()]
+        objects = [*_extension(), self._identity_object(), self._flow_object()]
         observables: dict[str, dict[str, Any]] = {}
         objects += [self._action(node) for node in flow.nodes]
         objects += [
@@ -137,7 +137,7 @@ class _Bundle:
             "objects": [*objects, *observables.values()],
         }
 
-    def _whole(self) -> dict[str, Any]:
+    def _flow_object(self) -> dict[str, Any]:
         flow = self._flow
         span = f"{timestamp(flow.start_time)} to {timestamp(flow.end_time)}"
         alerts = sum(node.step.alerts for node in flow.nodes)
@@ -193,7 +193,7 @@ class _Bundle:
             return table.tactic(node.tactic).name
         return _text(node.step.name) or "Unknown"
 
-    def _who(self) -> dict[str, Any]:
+    def _identity_object(self) -> dict[str, Any]:
         return {
             "type": "identity",
             "spec_version": "2.1",
@@ -217,7 +217,7 @@ class _Bundle:
         }
 
     def _id(self, type_: str, *parts: str) -> str:
-        """An id from the tenant, the flow and what it is of; as JSON, so that no two lists of parts read the same."""
+        """Return an id of the tenant, the flow and parts; hashed as JSON, so that no two lists of parts are equal."""
         return f"{type_}--{uuid.uuid5(NAMESPACE, json.dumps([self._tenant, self._flow.flow_id, *parts]))}"
 
     def _operator(self, target: str) -> str:
@@ -228,7 +228,7 @@ class _Bundle:
 
 
 def _extension() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The extension's definition and its author, as every bundle must carry them."""
+    """Return the extension's definition and its author, which every bundle must carry."""
     home = "https://center-for-threat-informed-defense.github.io/attack-flow"
     common = {"spec_version": "2.1", "created": _EXTENSION_TIME, "modified": _EXTENSION_TIME}
     definition = {
@@ -270,7 +270,7 @@ def _ends(node: FlowNode) -> list[str]:
 
 
 def _address(entity: str) -> dict[str, Any] | None:
-    """The observable of an address, with the id that STIX derives from its value; None where it is none."""
+    """Return the observable of an IP address, with the id that STIX derives from its value; None for other entities."""
     try:
         address = ipaddress.ip_address(entity)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The rules of an Attack Flow bundle that Millrace relies on, checked without the published schema.
+"""Check the rules of an Attack Flow bundle that Millrace relies on, without the published schema.
 
-They are stricter than the schema where tools need it: every reference leads somewhere, no step leads back to itself,
-and every step can be reached from a start.
+They are stricter than the schema where tools need it: every reference resolves, there is no cycle, and every step can
+be reached from a start.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _OBSERVABLES = ("ipv4-addr", "ipv6-addr")
 
 
 def check_bundle(bundle: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a bundle, a line each; nothing when it may be written."""
+    """Return the faults of a bundle, a line each; an empty list for a valid one."""
     objects = bundle.get("objects")
     if bundle.get("type") != "bundle" or not _is_id(bundle.get("id"), "bundle"):
         return ["bundle: type or id is not a bundle's"]
@@ -66,7 +66,7 @@ def check_bundle(bundle: Mapping[str, Any]) -> list[str]:
         return found
     for each in by_id.values():
         found += [f"{each['id']}: {fault}" for fault in _faults(each, by_id)]
-    return [*found, *_parts(by_id), *(_course(by_id) if not found else ())]
+    return [*found, *_parts(by_id), *(_order_faults(by_id) if not found else ())]
 
 
 def _faults(each: Mapping[str, Any], by_id: Mapping[str, Any]) -> Iterator[str]:
@@ -78,7 +78,7 @@ def _faults(each: Mapping[str, Any], by_id: Mapping[str, Any]) -> Iterator[str]:
             yield "value is missing"
         return
     if type_ not in _REQUIRED:
-        yield "is of a type that no flow needs"
+        yield "is of an unknown type"
         return
     yield from (f"{name} is missing" for name in _REQUIRED[type_] if not each.get(name))
     yield from (f"{name} is no text" for name in ("name", "description") if not isinstance(each.get(name, ""), str))
@@ -105,7 +105,7 @@ def _times(each: Mapping[str, Any]) -> Iterator[str]:
 
 def _values(each: Mapping[str, Any]) -> Iterator[str]:
     if each["type"] == "attack-flow" and each.get("scope") not in _SCOPES:
-        yield "scope is none of those that there are"
+        yield "scope is unknown"
     if each["type"] == "attack-operator" and each.get("operator") not in {"AND", "OR"}:
         yield "operator is neither AND nor OR"
     for name, form in (("technique_id", _TECHNIQUE), ("tactic_id", _TACTIC)):
@@ -146,8 +146,8 @@ def _parts(by_id: Mapping[str, Any]) -> Iterator[str]:
         yield f"{EXTENSION_ID}: is not version 2.0.0 of new-sdo"
 
 
-def _course(by_id: Mapping[str, Any]) -> Iterator[str]:
-    """That the steps have no cycle, and can all be reached from the starts."""
+def _order_faults(by_id: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the faults of the order of steps: cycles, and steps that no start reaches."""
     leads = {id_: [ref for name in _LEADS for ref in each.get(name, ())] for id_, each in by_id.items()}
     entering = dict.fromkeys(by_id, 0)
     for refs in leads.values():

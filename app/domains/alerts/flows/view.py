@@ -1,4 +1,4 @@
-"""A group of clusters drawn as an attack flow: steps, edges, and how probable it is that they belong together."""
+"""Draw a group of clusters as a `Flow`: nodes, edges, and the probability that the clusters belong together."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _DIGITS = 4
 
 
 class _Parent:
-    """What says that one step led to another."""
+    """An earlier step, with the evidence that it led to a later one."""
 
-    __slots__ = ("best", "place", "probability", "unlikely")
+    __slots__ = ("best", "index", "probability", "unlikely")
 
-    def __init__(self, place: int) -> None:
-        self.place, self.unlikely, self.probability = place, 1.0, 0.0
+    def __init__(self, index: int) -> None:
+        self.index, self.unlikely, self.probability = index, 1.0, 0.0
         self.best: Evidence | None = None
 
     def add(self, evidence: Evidence, weight: float) -> None:
-        says = evidence.strength * weight
-        self.unlikely *= 1.0 - says
-        if self.best is None or says > self.probability:
-            self.best, self.probability = evidence, says
+        probability = evidence.strength * weight
+        self.unlikely *= 1.0 - probability
+        if self.best is None or probability > self.probability:
+            self.best, self.probability = evidence, probability
 
 
 def draw(group: Sequence[int], graph: Graph, table: AttackTable, config: FlowConfig) -> Flow:
-    """The flow of a group.
+    """Return the flow of a group.
 
-    An edge always goes from the earlier to the later step, by (start, usual place of its technique, cluster, place in
-    the cluster): so there is no cycle.
+    Every edge goes from the earlier to the later step by (start, usual position of its technique, cluster, index in the
+    cluster), so there is no cycle.
     """
     entries = sorted((graph.entries[cluster] for cluster in group), key=lambda entry: (entry.start, entry.id))
     links = graph.inside(group)
@@ -47,21 +47,21 @@ def draw(group: Sequence[int], graph: Graph, table: AttackTable, config: FlowCon
     if len(marks) > config.most_nodes:
         last = config.most_nodes // 2
         marks = marks[: config.most_nodes - last] + marks[-last:]
-    place_of = {(mark.cluster, mark.step): place for place, mark in enumerate(marks)}
-    parents = _parents(marks, place_of, graph, links)
+    index_of = {(mark.cluster, mark.step): index for index, mark in enumerate(marks)}
+    parents = _parents(marks, index_of, graph, links)
     kept = _pruned(marks, parents, config)
     ids = [f"{mark.cluster}-{mark.step}" for mark in marks]
     stages: list[int] = []
     nodes = []
-    for place, mark in enumerate(marks):
+    for index, mark in enumerate(marks):
         step = graph.entries[mark.cluster].steps[mark.step]
-        reached = max((stages[parent.place] for parent, _ in kept[place]), default=-1)
+        reached = max((stages[parent.index] for parent, _ in kept[index]), default=-1)
         tactic, stage = _tactic(step.technique, reached, table)
         stages.append(stage)
-        nodes.append(FlowNode(ids[place], mark.cluster, tactic, step))
+        nodes.append(FlowNode(ids[index], mark.cluster, tactic, step))
     edges = tuple(
-        FlowEdge(ids[parent.place], ids[place], probability, reason(parent.best))
-        for place, found in enumerate(kept)
+        FlowEdge(ids[parent.index], ids[index], probability, reason(parent.best))
+        for index, found in enumerate(kept)
         for parent, probability in found
         if parent.best is not None
     )
@@ -77,7 +77,7 @@ def draw(group: Sequence[int], graph: Graph, table: AttackTable, config: FlowCon
 
 
 def together(group: Sequence[int], links: Sequence[Link]) -> float:
-    """The geometric mean of the links of the strongest tree that joins a group's clusters; 1 for one cluster."""
+    """Return the geometric mean of the links in the maximum spanning tree of a group; 1 for one cluster."""
     part = {cluster: cluster for cluster in group}
     taken = []
     for link in links:
@@ -95,13 +95,13 @@ def _root(part: dict[int, int], cluster: int) -> int:
 
 
 def _parents(
-    marks: Sequence[Touch], place_of: dict[tuple[int, int], int], graph: Graph, links: Sequence[Link]
+    marks: Sequence[Touch], index_of: dict[tuple[int, int], int], graph: Graph, links: Sequence[Link]
 ) -> list[dict[int, _Parent]]:
     found: list[dict[int, _Parent]] = [{} for _ in marks]
 
     def take(evidence: Evidence, weight: float) -> None:
-        source = place_of.get((evidence.source.cluster, evidence.source.step))
-        target = place_of.get((evidence.target.cluster, evidence.target.step))
+        source = index_of.get((evidence.source.cluster, evidence.source.step))
+        target = index_of.get((evidence.target.cluster, evidence.target.step))
         if source is not None and target is not None and weight:
             of_target = found[target]
             parent = of_target.get(source)
@@ -121,29 +121,29 @@ def _parents(
 def _pruned(
     marks: Sequence[Touch], parents: Sequence[dict[int, _Parent]], config: FlowConfig
 ) -> list[list[tuple[_Parent, float]]]:
-    """The best parents of each step; one that leads to another of them is left out, unless it is the best."""
-    earlier: list[int] = []  # for each step, a bit for each step that leads to it
+    """Return the best parents of each step, without those that already lead to a better one."""
+    ancestors: list[int] = []  # for each step, a bit for each step that leads to it
     kept = []
-    for place, found in enumerate(parents):
+    for index, found in enumerate(parents):
         rated = [
-            (parent, nudged(1.0 - parent.unlikely, marks[parent.place], marks[place], config.tactic_weight))
+            (parent, nudged(1.0 - parent.unlikely, marks[parent.index], marks[index], config.tactic_weight))
             for parent in found.values()
         ]
-        rated.sort(key=lambda each: (-each[1], -each[0].place))
+        rated.sort(key=lambda each: (-each[1], -each[0].index))
         rated = rated[: config.parents]
         reached = 0
         for parent, _ in rated:
-            reached |= earlier[parent.place]
-        mine = [each for rank, each in enumerate(rated) if not rank or not reached >> each[0].place & 1]
+            reached |= ancestors[parent.index]
+        mine = [each for rank, each in enumerate(rated) if not rank or not reached >> each[0].index & 1]
         for parent, _ in mine:
-            reached |= 1 << parent.place
-        earlier.append(reached)
+            reached |= 1 << parent.index
+        ancestors.append(reached)
         kept.append(mine)
     return kept
 
 
 def _tactic(technique: str, reached: int, table: AttackTable) -> tuple[str, int]:
-    """Of a technique's tactics, the first that is no step back in the kill chain; else the last one."""
+    """Return a technique's first tactic that is no step back in the kill chain, else its last, and its stage."""
     options = sorted((table.stage_of(tactic), tactic) for tactic in table.tactics_of(technique))
     if not options:
         return "", reached

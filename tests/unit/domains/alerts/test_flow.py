@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from app.domains.alerts.flows.causality import before, technique_order
 from app.domains.alerts.flows.flows import FlowConfig, Flows, build_flows
-from app.domains.alerts.flows.order import before, technique_order
 from app.domains.alerts.incidents import Flow, FlowEdge
 from app.errors import CloudError
 from model.flow.corpus import read_corpus
@@ -297,11 +297,11 @@ def test_a_file_may_change_how_flows_are_cut() -> None:
 
 def test_the_learned_order_knows_the_ends_of_an_attack() -> None:
     order = technique_order()
-    places = [order.place(each, TABLE) for each in ("T1190", "T1059", "T1021.001", "T1486")]
-    assert places == sorted(places)
-    assert before(places[0], places[-1]) > 0.9
-    assert order.place("T1059.001", TABLE) == order.place("T1059", TABLE)
-    assert order.place("", TABLE) == order.place("T9999", TABLE) == 0
+    positions = [order.position(each, TABLE) for each in ("T1190", "T1059", "T1021.001", "T1486")]
+    assert positions == sorted(positions)
+    assert before(positions[0], positions[-1]) > 0.9
+    assert order.position("T1059.001", TABLE) == order.position("T1059", TABLE)
+    assert order.position("", TABLE) == order.position("T9999", TABLE) == 0
 
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="attack_flow_corpus_graphs.json is not here")

@@ -205,7 +205,7 @@ STRANGE_ID = "attack-action--00000000-0000-5000-8000-000000000000"
 MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "no name of the flow": (_without("attack-flow", "name"), "name is missing"),
     "no scope": (_without("attack-flow", "scope"), "scope is missing"),
-    "an unknown scope": (_set("attack-flow", "scope", "everything"), "scope is none"),
+    "an unknown scope": (_set("attack-flow", "scope", "everything"), "scope is unknown"),
     "no starts": (_without("attack-flow", "start_refs"), "start_refs is missing"),
     "empty starts": (_set("attack-flow", "start_refs", []), "start_refs is"),
     "a start that is not there": (_set("attack-flow", "start_refs", [STRANGE_ID]), "leads to nothing"),
