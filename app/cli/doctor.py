@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.examples import INPUT_STREAM
+from app.cli.terminal import print_json
 from app.doctor.finding import Finding, Report, Severity, report_of
 from app.doctor.function import examine_function
 from app.doctor.here import examine_account, examine_here
@@ -58,7 +58,7 @@ def doctor(
     """
     report = report_of(_examine(function, mapping, logical_id, stream, record_bytes))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+        print_json(report)
     else:
         _show(report)
     if report.has_errors:

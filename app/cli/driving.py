@@ -1,4 +1,4 @@
-"""What `run` and `mapping` share: the handler in this process, and a mapping that runs until Ctrl-C."""
+"""Run a mapping from the command line: the pipeline in this process, a loop until Ctrl-C, a line a batch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from app.cli.terminal import Watched, configure_logs, counted, note
 from app.errors import SettingsError
 from app.registry import open_runtime
 from app.settings import read_settings
@@ -13,21 +14,18 @@ from app.settings import read_settings
 if TYPE_CHECKING:
     from types import FrameType
 
-    from rich.console import Console
-
-    from app.stream.mapping import Mapping, MappingSettings
-    from app.stream.runtime import Measure, Runtime
+    from app.stream.mapping import BatchReport, Mapping, MappingSettings
+    from app.stream.runtime import Runtime
 
 
-def open_here(settings: MappingSettings, measure: Measure) -> Runtime:
-    """The pipeline that the environment names, in this process, with its destinations asked for.
+def open_here(settings: MappingSettings) -> Runtime:
+    """Open the pipeline that the environment names, in this process, and check the streams that it writes to.
 
     Args:
         settings: The mapping's: whether it honours partial responses, and how long an invocation may take.
-        measure: Takes each batch's metrics.
 
     Raises:
-        SettingsError: The deadline's margin leaves no time, or a setting cannot be what it is.
+        SettingsError: The deadline's margin leaves no time, or a setting has a wrong value.
         CloudError: A stream that is written to cannot be used.
     """
     given = read_settings({"PARTIAL_RESPONSES": str(settings.reports_failures), **os.environ})
@@ -35,17 +33,18 @@ def open_here(settings: MappingSettings, measure: Measure) -> Runtime:
         raise SettingsError(
             f"DEADLINE_MARGIN_MS is {given.deadline_margin_ms}: set less than --timeout, {settings.timeout:g} s"
         )
-    runtime = open_runtime(given, measure)
+    configure_logs(given.log_level)
+    runtime = open_runtime(given)
     if not given.test_run:
         runtime.check_destinations()
     return runtime
 
 
-def drive(mapping: Mapping, console: Console, *, drain: bool) -> None:
-    """Runs a mapping; Ctrl-C ends it after the batch in hand, a second one at once."""
+def drive(mapping: Mapping, *, drain: bool) -> None:
+    """Run a mapping; Ctrl-C ends it after the batch in hand, a second one at once."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        console.print("stopping after the batch in hand; again to stop at once", highlight=False)
+        note("stopping after the batch in hand; again to stop at once")
         mapping.stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -53,8 +52,28 @@ def drive(mapping: Mapping, console: Console, *, drain: bool) -> None:
     signal.signal(signal.SIGTERM, stop)
     acknowledged = mapping.run(drain=drain)
     more = [
-        f"{count} {what}"
-        for count, what in ((mapping.filtered, "filtered out"), (mapping.discarded, "discarded"))
+        f"{count} {outcome}"
+        for count, outcome in ((mapping.filtered, "filtered out"), (mapping.discarded, "discarded"))
         if count
     ]
-    console.print(", ".join([f"{acknowledged} records acknowledged", *more]), highlight=False)
+    note(", ".join([f"{acknowledged} records acknowledged", *more]))
+
+
+def show_batch(report: BatchReport, watched: Watched | None = None) -> None:
+    """Tell a person in one line what came of a batch.
+
+    Args:
+        report: What the mapping knows of it.
+        watched: The handler that was called, if it is in this process: it knows results, reasons and lag.
+    """
+    records = counted(report.records, "record") if report.records else "a window's final invocation"
+    fault = report.answer.fault if report.answer else None
+    if watched and not fault:
+        parts = [f"{report.shard_id}: {watched.line}"]
+    else:
+        done = f"{report.done} done" if report.done < report.records else "done"
+        parts = [f"{report.shard_id}: {records}", f"{report.event_bytes} bytes", fault or done]
+        parts.append(f"{report.seconds * 1000:.0f} ms")
+    if report.discarded:
+        parts.append(f"{report.records - report.done} given up: {report.discarded}")
+    note(", ".join(parts))

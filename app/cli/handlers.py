@@ -21,10 +21,10 @@ from app.cli.lambda_request import (
     respond,
     wrong,
 )
+from app.cli.terminal import Watched, configure_logs, is_watched, note, print_json, print_table
 from app.registry import HANDLERS
 
 STREAM = "stream"
-PLAIN_WIDTH = 260  # columns, where another program reads: a qualified name is there to be copied
 
 Name = Annotated[str | None, typer.Argument(help="A name of the list, or a dotted one; all of them without.")]
 ToInvoke = Annotated[str, typer.Argument(help="A name that `millrace handlers` lists, or package.module.Class.")]
@@ -54,13 +54,13 @@ def handlers(name: Name = None, as_json: AsJson = False, as_markdown: AsMarkdown
         return
     found = [described(each) for each in HANDLERS]
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     table = Table("name", "what it does", "route", box=None, pad_edge=False)
     table.add_column("qualified name", overflow="fold")
     for each in found:
         table.add_row(each.name, each.summary, each.route or "", each.qualified_name)
-    Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
+    print_table(table)
 
 
 def invoke(
@@ -71,15 +71,22 @@ def invoke(
 ) -> None:
     """Give a handler one request in this process, and print what it returns as JSON.
 
-    Without a payload, `stream` gets the seed's example event. It publishes like the function itself: set TEST_RUN=True
-    to compute only. `handle-lambda-request` does the same for scripts and containers.
+    Without a payload, `stream` gets an event with one example record. It publishes like the function itself: set
+    TEST_RUN=True to compute only. `handle-lambda-request` does the same for scripts and containers.
     """
+    configure_logs()
     payload_of = chosen_source("millrace invoke", payload, payload_file, None)
     if payload_of is None:
         if name != STREAM:
             wrong("millrace invoke", f"no payload: give --payload JSON; `millrace handlers {name}` shows its schema")
         payload_of = example_event
-    respond(answer(name, payload_of, response_location), response_location, indent=response_location is None)
+    call = Watched(answer) if is_watched() else answer
+    try:
+        response = call(name, payload_of, response_location)
+    finally:
+        if isinstance(call, Watched):
+            note(call.line)
+    respond(response, response_location, indent=response_location is None)
 
 
 def serve(host: Host = "127.0.0.1", port: Port = 8000, any_host: AnyHost = False) -> None:
@@ -101,7 +108,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, any_host: AnyHost = False
 
 def _show(handler: Described, *, as_json: bool) -> None:
     if as_json:
-        _print_json(handler)
+        print_json(handler)
         return
     console = Console(highlight=False, soft_wrap=True)  # lines whole, since a schema is there to be copied
     console.print(f"[bold]{handler.name}[/]  {handler.summary}")
@@ -111,7 +118,3 @@ def _show(handler: Described, *, as_json: bool) -> None:
     for kind, schema in (("request", handler.request), ("response", handler.response)):
         console.print(f"\n[bold]{kind}[/]")
         console.print(msgspec.json.format(msgspec.json.encode(schema), indent=2).decode(), markup=False)
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

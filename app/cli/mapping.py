@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.text import Text
 from typer.core import TyperCommand
 
-from app.cli.driving import drive, open_here
+from app.cli.driving import drive, open_here, show_batch
 from app.cli.examples import INPUT_STREAM
+from app.cli.terminal import Watched, configure_logs, is_watched, note
 from app.errors import SettingsError
-from app.stream.mapping import Mapping, MappingSettings, Report
+from app.stream.mapping import Mapping, MappingSettings
 from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.mapping.emulator import EMULATOR_TIMEOUT_S, Emulator
 from app.stream.mapping.settings import settings_of
 from app.stream.mapping.template import load_mapping
-from app.telemetry import configure, emit_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as ReadMapping
@@ -112,8 +113,7 @@ def mapping(
     Settings have the names, bounds and defaults of AWS's API, and may come from a file; what is given here goes over
     it. Standard error tells what was settled on, and a line a batch.
     """
-    configure(os.environ.get("LOG_LEVEL", "INFO"))
-    console = Console(stderr=True, soft_wrap=True)
+    configure_logs()
     options: dict[str, Any] = {
         "StreamName": stream_name,
         "EventSourceArn": event_source_arn,
@@ -145,24 +145,21 @@ def mapping(
     if not {"StreamName", "EventSourceArn"} & set(values):
         values["StreamName"] = os.environ.get("KINESIS_STREAM_INPUT") or INPUT_STREAM
     settings = settings_of(values)
-    function = _function(settings, function_url or [], timeout, console)
     kept = CheckpointFile(checkpoint) if checkpoint else None
-    driven = Mapping(settings, function, lambda report: _show(console, report), checkpoint=kept)
-    _show_settings(console, settings, function_url or [])
+    function: Handler | list[Target]
+    watched = None
+    if function_url:
+        function = [Emulator(url, timeout or EMULATOR_TIMEOUT_S) for url in function_url]
+    else:
+        function = open_here(settings).handle
+        if is_watched():
+            function = watched = Watched(function)
+    driven = Mapping(settings, function, lambda report: show_batch(report, watched), checkpoint=kept)
+    _show_settings(settings, function_url or [])
     if not settings.enabled:
-        console.print("Enabled is false: nothing is polled; --enabled goes over it", highlight=False)
+        note("Enabled is false: nothing is polled; --enabled goes over it")
         return
-    drive(driven, console, drain=drain)
-
-
-def _function(
-    settings: MappingSettings, urls: Sequence[str], timeout_s: float | None, console: Console
-) -> Handler | list[Target]:
-    """What is to be invoked: emulators, or the pipeline in this process."""
-    if urls:
-        return [Emulator(url, timeout_s or EMULATOR_TIMEOUT_S) for url in urls]
-    # On a terminal the line a batch says enough.
-    return open_here(settings, (lambda *_metrics: None) if console.is_terminal else emit_metrics).handle
+    drive(driven, drain=drain)
 
 
 def _destination(text: str | None) -> Any:  # noqa: ANN401 - checked with the other settings
@@ -195,27 +192,13 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _show_settings(console: Console, settings: MappingSettings, urls: Sequence[str]) -> None:
-    """What was settled on, under AWS's names."""
-    shown: ReadMapping[str, Any] = msgspec.to_builtins(settings)
-    console.print(
-        f"{settings.stream} → {', '.join(urls) or 'the pipeline in this process'}; Ctrl-C stops", highlight=False
-    )
-    left_out = {"StreamName", "EventSourceArn", "UUID"} | ({"Timeout"} if urls else set())  # over HTTP it is not told
-    for name, value in shown.items():
+def _show_settings(settings: MappingSettings, urls: Sequence[str]) -> None:
+    """Tell the person every setting with its value, under AWS's names."""
+    values: ReadMapping[str, Any] = msgspec.to_builtins(settings)
+    note(f"{settings.stream} → {', '.join(urls) or 'the pipeline in this process'}; Ctrl-C stops")
+    left_out = {"StreamName", "EventSourceArn", "UUID"} | ({"Timeout"} if urls else set())  # over HTTP it has no effect
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for name, value in values.items():
         if name not in left_out and value is not None:
             text = value if isinstance(value, (str, int, float)) else msgspec.json.encode(value).decode()
-            console.print(f"  [dim]{name}[/] {text}", highlight=False)
-
-
-def _show(console: Console, report: Report) -> None:
-    """One line a batch."""
-    what = f"{report.records} records" if report.records else "a window's final invocation"
-    came = f"{report.done} done" if report.done < report.records else "done"
-    fault = report.answer.fault if report.answer else None
-    told = [
-        f"{report.shard_id}: {what}", f"{report.event_bytes} bytes", fault or came, f"{report.seconds * 1000:.0f} ms"
-    ]  # fmt: skip
-    if report.discarded:
-        told.append(f"{report.records - report.done} given up: {report.discarded}")
-    console.print(", ".join(told), highlight=False, markup=False)
+            console.print(Text.assemble("  ", (name, "dim"), f" {text}"))

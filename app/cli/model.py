@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from app.cli.terminal import note, print_json, print_json_lines, print_table
 from app.errors import DigestMismatchError, ModelError, SettingsError, UnknownRunError
 from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles
 from app.registry import PIPELINES, pipeline_class
@@ -47,7 +47,6 @@ Data = Annotated[
     ),
 ]
 
-_NO_TERMINAL_WIDTH = 200  # columns: where another program reads, an id must not be cut short
 _METRICS_SHOWN = 3  # in the list; `show` has them all
 
 
@@ -101,8 +100,8 @@ def import_one(
         attribution=attribution,
         allow_pickle=allow_pickle,
     )
-    bundle = import_model(source, wanted, _say)
-    _say(f"bundle: {bundle.objects.root}")
+    bundle = import_model(source, wanted, note)
+    note(f"bundle: {bundle.objects.root}")
     sys.stdout.write(f"MODEL_NAME={name} RUN_ID={bundle.manifest.run_id}\n")
 
 
@@ -111,8 +110,7 @@ def list_all(location: Location = "", as_json: AsJson = False) -> None:
     found = list_bundles(_location(location))
     bundles = [each for each in found if isinstance(each, Bundle)]
     if as_json:
-        for bundle in bundles:
-            sys.stdout.write(msgspec.json.encode(bundle.manifest).decode() + "\n")
+        print_json_lines(bundle.manifest for bundle in bundles)
     else:
         table = Table("name", title=f"{len(bundles)} bundle{'s' * (len(bundles) != 1)}")
         for column in ("run id", "created"):
@@ -123,10 +121,10 @@ def list_all(location: Location = "", as_json: AsJson = False) -> None:
             metrics = ", ".join(f"{name} {value:.6g}" for name, value in [*manifest.metrics.items()][:_METRICS_SHOWN])
             metrics += ", …" * (len(manifest.metrics) > _METRICS_SHOWN)
             table.add_row(manifest.name, manifest.run_id, manifest.created, metrics)
-        _print(table)
+        print_table(table)
     for fault in found:
         if isinstance(fault, ModelError):
-            _say(f"not a bundle: {fault}")
+            note(f"not a bundle: {fault}")
 
 
 def show_one(name: OnlyName, run_id: RunId = "", location: Location = "", as_json: AsJson = False) -> None:
@@ -134,7 +132,7 @@ def show_one(name: OnlyName, run_id: RunId = "", location: Location = "", as_jso
     bundle = _chosen(name, run_id, location)[0]
     manifest = bundle.manifest
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n")
+        print_json(manifest)
         return
     facts = Table(show_header=False, title=f"{manifest.name} at {bundle.objects.root}")
     told: dict[str, Any] = {
@@ -148,20 +146,20 @@ def show_one(name: OnlyName, run_id: RunId = "", location: Location = "", as_jso
     for fact, value in told.items():
         if value:
             facts.add_row(fact, str(value))
-    _print(facts)
+    print_table(facts)
     inputs = Table("input", "type", "required", "categories")
     for field in manifest.signature:
         categories = ", ".join(map(str, field.categories or []))
         inputs.add_row(field.name, field.type, "yes" if field.required else "no", categories)
-    _print(inputs)
+    print_table(inputs)
     metrics = Table("metric", "value")
     for metric, number in manifest.metrics.items():
         metrics.add_row(metric, f"{number:.6g}")
-    _print(metrics)
+    print_table(metrics)
     files = Table("file", "bytes", "sha256")
     for file, each in manifest.files.items():
         files.add_row(file, f"{each.size_bytes:,}", each.sha256)
-    _print(files)
+    print_table(files)
 
 
 def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") -> None:
@@ -179,12 +177,12 @@ def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") 
             finding = "[green]right[/]"
         manifest = bundle.manifest
         table.add_row(manifest.name, manifest.run_id, str(len(manifest.files)), finding)
-    _print(table)
+    print_table(table)
     if faults:
         worst = max(faults, key=lambda each: each.exit_code)
         for each in faults:
             if each is not worst:
-                _say(str(each))
+                note(str(each))
         raise worst
 
 
@@ -264,11 +262,3 @@ def _predicts(bundle: Bundle) -> str:
 
 def _location(given: str) -> str:
     return given or read_settings(os.environ).model_location or str(OWN_BUNDLES)
-
-
-def _print(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else _NO_TERMINAL_WIDTH).print(table)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")

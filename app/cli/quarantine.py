@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from app.cli.feeding import feed_stream
+from app.cli.terminal import print_json, print_json_lines, print_table
 from app.errors import QuarantineError
 from app.settings import read_settings
 from app.stream.replay import find_quarantined, read_quarantined
@@ -43,16 +43,13 @@ def show_all(reason: Reason = None, as_json: AsJson = False) -> None:
     """List quarantined records (from QUARANTINE_STREAM and QUARANTINE_LOCATION)."""
     found = _chosen(reason, None)
     if as_json:
-        for record in found:
-            sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+        print_json_lines(found)
         return
     table = Table("time", "reason", "bytes", title=f"{len(found)} quarantined")
     table.add_column("id", overflow="fold")
     for record in found:
         table.add_row(record.time, record.reason, str(len(record.data or b"")), record.id)
-    console = Console()
-    # Not cut short where another program reads: an id is what `show` and `replay` take.
-    console.print(table, width=None if console.is_terminal else 250)
+    print_table(table)
 
 
 def show_one(record_id: RecordId) -> None:
@@ -63,7 +60,7 @@ def show_one(record_id: RecordId) -> None:
         shown["text"] = (record.data or b"").decode()
     except UnicodeDecodeError:
         shown["text"] = None
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode() + "\n")
+    print_json(shown)
 
 
 def replay(reason: Reason = None, only: Only = None, to: To = None, dry_run: DryRun = False) -> None:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from app.cli.driving import drive, open_here
+from app.cli.driving import drive, open_here, show_batch
 from app.cli.examples import INPUT_STREAM
+from app.cli.terminal import Watched, is_watched, note, print_json
 from app.domains.bike import RECORD
 from app.errors import EventError
 from app.registry import open_runtime
 from app.settings import read_settings
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.batch import Quarantine
+from app.stream.hints import FILE_NAME, hint_of
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.payload import decode_payload
-from app.telemetry import emit_metrics
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping as ReadMapping
-
-    Dimensions = ReadMapping[str, str]
-    Numbers = ReadMapping[str, float]
 
 Stream = Annotated[str, typer.Option(envvar="KINESIS_STREAM_INPUT", help="The stream to read.")]
 BatchSize = Annotated[int, typer.Option(help="Records an invocation, 1 to 10000.")]
@@ -37,11 +32,13 @@ Start = Annotated[str, typer.Option(help="TRIM_HORIZON, LATEST or AT_TIMESTAMP."
 StartTime = Annotated[float | None, typer.Option(help="Seconds since 1970, for AT_TIMESTAMP.")]
 Timeout = Annotated[float, typer.Option(min=1, max=900, help="Seconds an invocation may take.")]
 Drain = Annotated[bool, typer.Option("--drain", help="Stop once all that is in the stream has been processed.")]
-RecordText = Annotated[str | None, typer.Argument(help="JSON, @FILE, or - for standard input.")]
+RecordText = Annotated[
+    str | None, typer.Argument(help="JSON, a file (of JSON lines the first), or - for standard input.")
+]
 
 
 def register(cli: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     cli.command()(run)
     cli.command()(explain)
 
@@ -57,10 +54,9 @@ def run(
 ) -> None:
     """Read a stream and process it until Ctrl-C, as Lambda's event source mapping would.
 
-    The environment says the rest: OUTPUT_STREAM, QUARANTINE_STREAM, PIPELINE, RUN_ID (README). Standard error shows a
-    line a batch: for a person on a terminal, elsewhere as CloudWatch would get it.
+    Environment variables set the rest: OUTPUT_STREAM, QUARANTINE_STREAM, PIPELINE, RUN_ID. At a terminal, standard
+    error shows a line a batch; elsewhere its metrics as CloudWatch gets them.
     """
-    console = Console(stderr=True)
     settings = MappingSettings(
         stream_name=stream,
         batch_size=batch_size,
@@ -70,34 +66,28 @@ def run(
         function_response_types=(REPORT_FAILURES,),
         timeout=timeout,
     )
-    measure = partial(_show_batch, console) if console.is_terminal else emit_metrics
-    runtime = open_here(settings, measure)
-    mapping = Mapping(settings, runtime.handle)
+    runtime = open_here(settings)
+    if is_watched():
+        watched = Watched(runtime.handle)
+        mapping = Mapping(settings, watched, lambda report: show_batch(report, watched))
+    else:
+        mapping = Mapping(settings, runtime.handle)
     streams = dict.fromkeys((runtime.settings.output_stream, *runtime.settings.output_streams.values()))
     names = ", ".join(filter(None, streams)) if not runtime.settings.test_run else ""
-    console.print(f"{stream} → {names or 'nowhere (TEST_RUN)'}; Ctrl-C stops", highlight=False)
-    drive(mapping, console, drain=drain)
-
-
-def _show_batch(
-    console: Console, _namespace: str, _dimensions: Dimensions, counts: Numbers, milliseconds: Numbers
-) -> None:
-    """One line a batch for a person."""
-    told = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in counts.items() if value)
-    spent = ", ".join(f"{name} {milliseconds[name]:.0f} ms" for name in ("decode", "predict", "emit"))
-    console.print(f"{told} [dim]({spent})[/]", highlight=False)
+    note(f"{stream} → {names or 'nowhere (TEST_RUN)'}; Ctrl-C stops")
+    drive(mapping, drain=drain)
 
 
 def explain(record: RecordText = None) -> None:
-    """Show one record's way: bytes, decoded value, features, prediction, id. Nothing is published.
+    """Show each step of one record: bytes, decoded value, features, prediction, id. Nothing is published.
 
-    A record that would be quarantined is explained too: with which reason, and what is wrong. Of an aggregated record
-    the first one in it is explained.
+    A record that would be quarantined is explained too: the reason, and what is wrong. Of an aggregated record the
+    first one in it is explained.
+
+    Examples: millrace explain;  millrace explain record.json;  millrace drain --stream in | millrace explain -
     """
-    payload = msgspec.json.encode(RECORD)
-    if record is not None:
-        payload = _read(record.removeprefix("@")) if record == "-" or record.startswith("@") else os.fsencode(record)
-    # A pipeline that keeps state wants to know where, also when nothing is processed.
+    payload = msgspec.json.encode(RECORD) if record is None else _payload_of(record)
+    # A pipeline with state does not open without a table, although nothing is processed here.
     settings = msgspec.structs.replace(read_settings(os.environ), test_run=True, state_table="never-read")
     processor = open_runtime(settings).processor_for(INPUT_STREAM)
     steps: dict[str, Any] = {"pipeline": processor.pipeline.name}
@@ -116,21 +106,38 @@ def explain(record: RecordText = None) -> None:
     if sys.stdout.isatty():
         console = Console()
         for name, value in steps.items():
-            shown = value if isinstance(value, (str, int, float)) else msgspec.json.encode(value, enc_hook=str).decode()
-            console.print(f"[bold]{name:>16}[/bold]  {shown}", highlight=True)
+            shown = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
+            console.print(Text.assemble((f"{name:>16}", "bold"), "  ", shown), soft_wrap=True)
     else:
-        _print_json(steps)
+        print_json(steps)
 
 
-def _read(source: str) -> bytes:
-    """A file's bytes, or standard input's."""
-    if source == "-":
-        return sys.stdin.buffer.read()
+def _payload_of(record: str) -> bytes:
+    """Return a record's bytes: the given text itself, or what is in the file that it names; of JSON lines the first.
+
+    Raises:
+        EventError: The file cannot be read, or there is none of this name.
+    """
+    if record == "-":
+        return _first_record(sys.stdin.buffer.read())
+    name = record.removeprefix("@")  # curl's sign for a file
     try:
-        return Path(source).read_bytes()
+        if record.startswith("@") or Path(name).is_file():
+            return _first_record(Path(name).read_bytes())
     except OSError as error:
-        raise EventError(f"{source}: cannot be read: {error.strerror}") from None
+        if record.startswith("@"):
+            raise EventError(f"{name}: cannot be read: {error.strerror}") from None
+    payload = os.fsencode(record)
+    if hint_of(payload) == FILE_NAME:
+        raise EventError(f"{record}: there is no such file, and it is no JSON")
+    return payload
 
 
-def _print_json(value: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+def _first_record(data: bytes) -> bytes:
+    """Return the first line where each line of a file is a record, else all of it."""
+    first = next((line for line in data.splitlines() if line.strip()), b"")
+    try:
+        msgspec.json.decode(first)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return data
+    return first

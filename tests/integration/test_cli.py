@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import urllib.request
 from pathlib import Path
@@ -67,6 +71,78 @@ def start(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def at_terminal(*arguments: str, columns: int = 80, **variables: str) -> str:
+    """Runs `millrace` with a pseudo-terminal for all three streams; gives what a person would see."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(
+        [*MILLRACE, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TERM": "xterm", **variables},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while part := os.read(ours, 65_536):
+                shown += part
+        os.close(ours)
+    assert process.returncode == 0, shown.decode()
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "")
+
+
+@pytest.fixture
+def mixed_stream(new_stream: Callable[..., str], tmp_path: Path) -> tuple[str, str, str]:
+    """A stream with three good records and two bad ones, and streams for results and for what is set aside."""
+    source, output, aside = new_stream("in"), new_stream("out"), new_stream("aside")
+    record = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}}
+    rides = tmp_path / "rides.jsonl"
+    rides.write_text(
+        "\n".join([*(json.dumps({**record, "pred_id": n}) for n in range(3)), "not JSON", '{"pred_id": 1}'])
+    )
+    run("feed", str(rides), "--stream", source)
+    return source, output, aside
+
+
+@pytest.mark.parametrize("command", [["run", "--stream"], ["mapping", "--stream-name"]])
+def test_a_person_at_a_terminal_sees_a_line_a_batch(command: list[str], mixed_stream: tuple[str, str, str]) -> None:
+    source, output, aside = mixed_stream
+    shown = at_terminal(*command, source, "--drain", OUTPUT_STREAM=output, QUARANTINE_STREAM=aside)
+    assert "5 records → 3 results, 2 set aside (" in shown
+    assert "1 not_json" in shown
+    assert "1 missing_field" in shown
+    assert re.search(r"\d ms, lag \d+\.\d s\n", shown)
+    assert "{" not in shown.replace('{"Filters":[]}', "").replace('{"OnFailure":{"Destination":""}}', "")
+
+    piped = run(*command, source, "--drain", OUTPUT_STREAM=output, QUARANTINE_STREAM=aside).stderr
+    [metrics] = [json.loads(line) for line in piped.splitlines() if line.startswith('{"_aws"')]
+    assert (metrics["records"], metrics["emitted"], metrics["quarantined"]) == (5, 3, 2)
+    assert "→ 3 results" not in piped
+
+
+def test_invoke_shows_a_person_a_line_beside_the_answer() -> None:
+    shown = at_terminal("invoke", TEST_RUN="True")
+    assert "1 record → 1 result, none published, " in shown
+    assert '"pred_id": 123' in shown
+    assert "_aws" not in shown
+    piped = run("invoke", TEST_RUN="True")
+    assert "_aws" in json.loads(piped.stderr.splitlines()[-1])
+
+
+def test_tables_keep_to_the_terminal_and_are_whole_in_a_pipe(mixed_stream: tuple[str, str, str]) -> None:
+    source, output, aside = mixed_stream
+    run("run", "--stream", source, "--drain", OUTPUT_STREAM=output, QUARANTINE_STREAM=aside)
+    for command in (["quarantine", "list"], ["model", "show", "bike"], ["handlers"]):
+        shown = at_terminal(*command, columns=60, QUARANTINE_STREAM=aside)
+        assert max(map(len, shown.splitlines())) <= 60
+    [first, *_] = json.loads(
+        f"[{','.join(run('quarantine', 'list', '--json', QUARANTINE_STREAM=aside).stdout.split())}]"
+    )
+    assert first["id"] in run("quarantine", "list", QUARANTINE_STREAM=aside).stdout
 
 
 def test_feed_run_drain(new_stream: Callable[..., str], tmp_path: Path) -> None:
@@ -198,6 +274,23 @@ def test_explain_shows_each_step_and_each_fault() -> None:
     assert json.loads(run("explain", "zzz").stdout)["quarantined"]["reason"] == "not_json"
     snow = json.dumps({"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 94}, "pred_id": 1})
     assert json.loads(run("explain", snow).stdout)["quarantined"]["reason"] == "unknown_weather_code"
+
+
+def test_explain_takes_a_file_and_standard_input(tmp_path: Path) -> None:
+    record = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 7}
+    whole, lines, utf16 = tmp_path / "rides.json", tmp_path / "rides.jsonl", tmp_path / "wide.json"
+    whole.write_text(json.dumps(record, indent=2))
+    lines.write_text(f"{json.dumps(record)}\n{json.dumps({**record, 'pred_id': 8})}\n")
+    utf16.write_text(json.dumps(record), encoding="utf-16")
+    for given in (str(whole), f"@{whole}", str(lines)):
+        assert json.loads(run("explain", given).stdout)["partition key"] == "7"
+    piped = subprocess.run(
+        [*MILLRACE, "explain", "-"], cwd=ROOT, input=whole.read_bytes(), capture_output=True, check=True, timeout=60
+    )
+    assert json.loads(piped.stdout)["partition key"] == "7"
+    assert "UTF-16" in json.loads(run("explain", str(utf16)).stdout)["quarantined"]["message"]
+    assert "nowhere.json: there is no such file" in run("explain", "nowhere.json", expect=40).stderr
+    assert "cannot be read" in run("explain", "@nowhere", expect=40).stderr
 
 
 class TestBadStarts:

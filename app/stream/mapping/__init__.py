@@ -8,14 +8,14 @@ from app.stream.mapping.driver import Mapping
 from app.stream.mapping.event import EVENT_BYTES, build_event
 from app.stream.mapping.invoke import first_failure
 from app.stream.mapping.settings import REPORT_FAILURES, MappingSettings
-from app.stream.mapping.settling import Report
+from app.stream.mapping.settling import BatchReport
 
 __all__ = [
     "EVENT_BYTES",
     "REPORT_FAILURES",
+    "BatchReport",
     "Mapping",
     "MappingSettings",
-    "Report",
     "build_event",
     "first_failure",
 ]

@@ -38,7 +38,7 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BatchReport:
     """What came of one batch.
 
     Attributes:
@@ -63,7 +63,7 @@ class Report:
 class Progress(Protocol):
     """Told after each batch what came of it."""
 
-    def __call__(self, report: Report, /) -> None:
+    def __call__(self, report: BatchReport, /) -> None:
         """Takes the report."""
 
 
@@ -189,4 +189,4 @@ class Settler:
         if self._progress:
             shard_id, took_s = ticket.run.shard.shard_id, self._clock.monotonic() - ticket.began_s
             records, size = len(ticket.batch.records), len(ticket.event)
-            self._progress(Report(shard_id, records, size, done, discarded, answer, took_s))
+            self._progress(BatchReport(shard_id, records, size, done, discarded, answer, took_s))

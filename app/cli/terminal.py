@@ -1,0 +1,160 @@
+"""Show results: tables that keep to the terminal's width, JSON for other programs, and a person's line an invocation.
+
+Standard output has results alone; notes and progress go to standard error. At a terminal standard error is for a
+person: one line an invocation in place of its metrics, and log lines without JSON. In a pipe it has what CloudWatch
+would get.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.console import Console
+
+from app import telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rich.table import Table
+
+PIPE_WIDTH = 260  # columns where another program reads: ids and qualified names are there to be copied whole
+OWN_COUNTS = ("records", "emitted", "skipped", "quarantined", "retried", "will_repeat")
+"""The counts of `Runtime` that `invocation_line` words itself."""
+MAX_AGE_MS = 366 * 86_400_000.0  # streams keep records for a year at most: an older one is an example, and has no lag
+_HANDLER_COUNTS = {"invocations", "cold_starts", "success", "failure"}
+_SHOWN_EXTRA = (str, int, float)
+
+
+def is_watched() -> bool:
+    """Return whether a person at a terminal reads standard error."""
+    return sys.stderr.isatty()
+
+
+def print_table(*tables: Table) -> None:
+    """Print tables within the terminal's width; where another program reads, no cell is cut short."""
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    for table in tables:
+        console.print(table)
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+
+
+def print_json_lines(values: Any) -> None:  # noqa: ANN401 - any JSON
+    """Print each value as JSON on a line of its own."""
+    for value in values:
+        sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def note(line: str) -> None:
+    """Tell the person something beside the results."""
+    sys.stderr.write(line + "\n")
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a number and its noun, in the plural where it needs one."""
+    return f"{number:,g} {noun}{'s' * (number != 1)}"
+
+
+class PlainLine(logging.Formatter):
+    """A log record as one line for a person: level, message, and the short ones of its `extra` fields."""
+
+    _standard = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record; like in the JSON line, an exception is named by its type alone."""
+        extra = {name: value for name, value in vars(record).items() if name not in self._standard}
+        if record.exc_info and record.exc_info[0]:
+            extra["exception"] = record.exc_info[0].__name__
+        shown = ", ".join(f"{name} {value}" for name, value in extra.items() if isinstance(value, _SHOWN_EXTRA))
+        return f"{record.levelname.lower()}: {record.getMessage()}{f' ({shown})' if shown else ''}"
+
+
+def configure_logs(level: str | None = None) -> None:
+    """Send logs to standard error: plain lines at a terminal, JSON elsewhere.
+
+    Args:
+        level: The least level that is shown; by default `LOG_LEVEL`'s.
+    """
+    telemetry.configure(level or os.environ.get("LOG_LEVEL") or "INFO")
+    if is_watched():
+        for handler in telemetry.logger.handlers:
+            handler.setFormatter(PlainLine())
+
+
+class Watched:
+    """Calls a handler and keeps what a person wants to know of the last call, in place of writing its metrics."""
+
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        """Take a handler of events: (event, context)."""
+        self._handler, self.line = handler, ""
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401 - an event and a context, handed on
+        """Call the handler; afterwards `line` says what came of it, also when it raised."""
+        counts: dict[str, float] = {}
+        milliseconds: dict[str, float] = {}
+
+        def keep(_namespace: str, _dimensions: Mapping[str, str], *numbers: Mapping[str, float]) -> None:
+            counts.update(numbers[0])
+            milliseconds.update(numbers[1])
+
+        answer: Any = None
+        try:
+            with telemetry.metrics_to(keep):
+                answer = self._handler(*arguments)
+        finally:
+            self.line = invocation_line(counts, milliseconds, answer)
+        return answer
+
+
+def invocation_line(counts: Mapping[str, float], milliseconds: Mapping[str, float], answer: object = None) -> str:
+    """Say in a line what came of an invocation: records, results, what was set aside and why, time, lag.
+
+    Args:
+        counts: Its metrics that count something.
+        milliseconds: Its metrics that measure time; `iterator_age` is how old the last record was when it was done.
+        answer: What the handler returned; its `quarantined` list has the reasons.
+    """
+    parts = []
+    if counts.get("records") is not None:
+        results = counted(counts.get("emitted", 0), "result")
+        computed = answer.get("predictions") if isinstance(answer, dict) else None
+        if computed and not counts.get("emitted"):
+            results = f"{counted(len(computed), 'result')}, none published"  # TEST_RUN
+        parts.append(f"{counted(counts['records'], 'record')} → {results}")
+    if counts.get("quarantined"):
+        parts.append(f"{counts['quarantined']:,g} set aside{_reasons(answer)}")
+    for name, words in (("skipped", "skipped"), ("retried", "to come again"), ("will_repeat", "results will repeat")):
+        if counts.get(name):
+            parts.append(f"{counts[name]:,g} {words}")
+    others = {name: value for name, value in counts.items() if name not in {*OWN_COUNTS, *_HANDLER_COUNTS} and value}
+    parts += [f"{value:,g} {name.replace('_', ' ')}" for name, value in others.items()]
+    spent = milliseconds.get("duration") or sum(milliseconds.get(name, 0) for name in ("decode", "predict", "emit"))
+    parts.append(f"{spent:.0f} ms")
+    if milliseconds.get("iterator_age", math.inf) < MAX_AGE_MS:
+        parts.append(f"lag {_duration(milliseconds['iterator_age'] / 1000)}")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in the largest unit of which there are at least two."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _reasons(answer: object) -> str:
+    """Return the reasons of the quarantined records that an answer holds, each with its count, in brackets."""
+    quarantined = answer.get("quarantined") if isinstance(answer, dict) else None
+    reasons = Counter(str(each.get("reason")) for each in quarantined or () if isinstance(each, dict))
+    return f" ({', '.join(f'{number} {reason}' for reason, number in reasons.most_common())})" if reasons else ""
