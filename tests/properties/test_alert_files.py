@@ -14,7 +14,7 @@ from app.domains.alerts.files import enrich, layout
 from app.domains.alerts.files.driver import do_step, run_file
 from app.domains.alerts.files.encoding import Encoder, code_of, node_columns, node_rows
 from app.domains.alerts.files.head import load_head, state_key
-from app.domains.alerts.files.scanner import BrokenJsonError, Scanner
+from app.domains.alerts.formats.scanner import BrokenJsonError, Scanner
 from app.storage.state import MemoryState
 from tests.unit.domains.alerts.files.files_for_tests import (
     Crash,

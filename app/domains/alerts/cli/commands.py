@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
     from app.domains.alerts.cli.app import Given
-    from app.domains.alerts.cli.reading import Told
+    from app.domains.alerts.formats.pieces import InputItem
     from app.domains.alerts.tenant import Observed
 
 CLUSTERS_SHOWN = 20
@@ -118,7 +118,7 @@ def sample(count: int, seed: int) -> None:
             write_line(each)
 
 
-def _alerts(batch: Sequence[Told]) -> list[Alert]:
+def _alerts(batch: Sequence[InputItem]) -> list[Alert]:
     return [each.alert for each in batch if each.alert is not None]
 
 
@@ -133,7 +133,7 @@ def _observed(
         flush()
 
 
-def _techniques_line(each: Told, found: Techniques) -> dict[str, Any]:
+def _techniques_line(each: InputItem, found: Techniques) -> dict[str, Any]:
     alert, table = each.alert, attack_table()
     assert alert is not None  # noqa: S101 - of a batch of those that were read
     said: dict[str, Any] = {"text": alert.name} if each.is_text else {"id": alert.id, "name": alert.name}
@@ -147,7 +147,7 @@ def _techniques_line(each: Told, found: Techniques) -> dict[str, Any]:
     return said | ({"dropped": found.dropped} if found.dropped else {})
 
 
-def _techniques_row(each: Told, found: Techniques) -> tuple[Text, ...]:
+def _techniques_row(each: InputItem, found: Techniques) -> tuple[Text, ...]:
     tactics = dict.fromkeys(tactic for key in found.ids for tactic in attack_table().tactics_of(key))
     return (
         Text(plain(each.alert.name if each.alert else "", LONGEST_NAME)),

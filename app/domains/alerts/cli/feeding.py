@@ -9,7 +9,7 @@ import msgspec
 
 from app.domains.alerts.alert import DEFAULT_TENANT
 from app.domains.alerts.cli.input import AlertInput
-from app.domains.alerts.cli.reading import Reading
+from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.records import encoded, key_of
 from app.domains.alerts.synthetic import SAMPLE_ALERTS, synthetic_alerts
 from app.errors import EventError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from app.domains.alerts.cli.reading import Told
+    from app.domains.alerts.formats.pieces import InputItem
 
 
 def alert_records(
@@ -45,7 +45,7 @@ def alert_records(
         total = count or (None if endless else SAMPLE_ALERTS)
         made = synthetic_alerts(total)
         return ((key or DEFAULT_TENANT, msgspec.json.encode(each)) for each in made), total
-    return itertools.islice(_of_file(AlertInput(path, Reading()), key), count), count
+    return itertools.islice(_of_file(AlertInput(path, PieceReader()), key), count), count
 
 
 def _of_file(source: AlertInput, key: str | None) -> Iterator[tuple[str, bytes]]:
@@ -60,7 +60,7 @@ def _of_file(source: AlertInput, key: str | None) -> Iterator[tuple[str, bytes]]
         raise EventError(f"{source.name}: has no alerts; docs/alert-formats.md has the formats")
 
 
-def data_of(each: Told) -> bytes | None:
+def data_of(each: InputItem) -> bytes | None:
     """What was read as a record: the line as it stood, or the alert in Millrace's form; None where it was too large."""
     if each.raw is not None:
         return each.raw

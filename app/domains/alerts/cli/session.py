@@ -5,82 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from app.domains.alerts.cli.input import STDIN, AlertInput
-from app.domains.alerts.cli.reading import Reading, text_told
+from app.domains.alerts.cli.input import STDIN, AlertInput, TextInput
 from app.domains.alerts.cli.show import plain
+from app.domains.alerts.formats.pieces import PieceReader
 from app.errors import EventError, LocationError
 from app.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-    from app.domains.alerts.cli.reading import Told
+    from app.domains.alerts.formats.pieces import InputItem
     from app.settings import Settings
 
 MOST_FAULTS_TOLD = 1_000  # a file of another kind has one a line; the count goes on
 LONGEST_FAULT = 400  # characters of a message, which may quote the alert
-
-
-class Source(Protocol):
-    """Where alerts come from: `AlertInput`, or texts of the command line."""
-
-    @property
-    def path(self) -> Path:
-        """Its file, or `-`."""
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-
-    @property
-    def unit(self) -> str:
-        """What is counted in it."""
-
-    @property
-    def size(self) -> int | None:
-        """Its bytes, where they are known."""
-
-    @property
-    def cluster_config(self) -> dict[str, Any]:
-        """What it says of clusters."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """What it says of flows."""
-
-    def place(self) -> int:
-        """How many bytes were read."""
-
-    def __iter__(self) -> Iterator[list[Told]]:
-        """What was read, as it comes."""
-
-
-class GivenTexts:
-    """Texts of the command line as an input."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        """Takes the texts."""
-        self._texts = texts
-        self.path, self.name, self.unit = Path("--text"), "--text", "text"
-        self.size: int | None = None
-        self.cluster_config: dict[str, Any] = {}
-        self.config: dict[str, Any] = {}
-
-    def place(self) -> int:
-        """There are no bytes to be counted."""
-        return 0
-
-    def __iter__(self) -> Iterator[list[Told]]:
-        """All of them at once."""
-        yield [text_told(text.encode("utf-8", "replace"), number) for number, text in enumerate(self._texts, 1)]
 
 
 class Session:
@@ -120,13 +66,13 @@ class Session:
         self.settings: Settings = read_settings({**os.environ, "LOG_LEVEL": os.environ.get("LOG_LEVEL") or "ERROR"})
         if tenant:
             self.settings = msgspec.structs.replace(self.settings, alerts_tenant=tenant)
-        self.source: Source = (
-            GivenTexts(given) if given else AlertInput(path, Reading(format_=format_, texts=takes_texts))
+        self.source: AlertInput | TextInput = (
+            TextInput(given) if given else AlertInput(path, PieceReader(format_=format_, texts=takes_texts))
         )
         self.console = Console(stderr=True, soft_wrap=True)
         self.read = self.bad = 0
 
-    def batches(self, *, shows_progress: bool) -> Iterator[list[Told]]:
+    def batches(self, *, shows_progress: bool) -> Iterator[list[InputItem]]:
         """The alerts as they come; what is none is told at once.
 
         Args:
@@ -145,7 +91,7 @@ class Session:
                     if each.fault is not None:
                         self._tell(each)
                 self.read += len(good)
-                progress.update(task, completed=self.source.place(), alerts=self.read)
+                progress.update(task, completed=self.source.position(), alerts=self.read)
                 if good:
                     yield good
         if self.bad:
@@ -162,11 +108,11 @@ class Session:
         """One line on standard error."""
         self.console.print(text, highlight=False, markup=False)
 
-    def _tell(self, each: Told) -> None:
+    def _tell(self, each: InputItem) -> None:
         self.bad += 1
         if self.bad > MOST_FAULTS_TOLD or each.fault is None:
             return
-        where = f"{self.source.unit} {each.number}"
+        where = f"{each.unit} {each.number}"
         said = plain(each.fault.message, LONGEST_FAULT)
         self.console.print(Text(f"{where}: {each.fault.reason}: {said}"))
         if self.bad == MOST_FAULTS_TOLD:

@@ -14,6 +14,7 @@ so the step itself does not fail, and nothing is tried again.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,18 +32,22 @@ from app.domains.alerts.files.plan import (
     put_json,
     read_plan,
 )
-from app.domains.alerts.files.reading import AlertFile, Skipped, UnreadableFileError
 from app.domains.alerts.files.room import CHUNK_ALERTS
 from app.domains.alerts.files.seam import json_lines, technique_requests
+from app.domains.alerts.formats.file import AlertFile, BrokenPartError
+from app.domains.alerts.formats.inflate import BrokenGzipError
+from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.errors import UnacknowledgedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from app.domains.alerts.files.room import Room
+    from app.domains.alerts.formats.pieces import InputItem
 
 SKIPPED_BYTES = 32 * 1024 * 1024  # of skipped alerts that are kept whole; beyond it only their reasons
 SKIPPED_ROWS = 100_000  # of reasons; the count goes on
+READ_TOGETHER = 100  # alerts that are handed on at once, so that reading holds little
 FLUSH_CHUNKS = 2  # chunks of alerts that wait in memory, of all tenants together
 _AS_TEXT = "utf-8"
 
@@ -131,22 +136,17 @@ def _cut(room: Room, name: str, digest: str, chunks: _Chunks, tenant: str) -> Fi
             yield block
 
     file_run, skipped = chunks.file_run, _SkippedAlerts()
-    file = AlertFile(blocks(), room.documents)
-    try:
-        for each in file:
-            if isinstance(each, Skipped):
-                skipped.add(each)
-            else:
-                each.tenant = each.tenant or tenant
-                chunks.add(each)
-    except UnreadableFileError as error:
-        return _refuse(room, name, file_run, str(error), skipped)
+    file = AlertFile(blocks(), batch=READ_TOGETHER)
+    if broken := _gather(file, chunks, skipped, tenant):
+        return _refuse(room, name, file_run, f"{broken}; nothing of the file was taken", skipped)
     if read.hexdigest() != digest:
         raise UnacknowledgedError(f"{room.bucket.root}/{name}: put anew while it was read: it is to be tried again")
     chunks.flush()
     if not chunks.runs:
         why = (
-            f"none of its {skipped.count} elements is an alert: {skipped.first}" if skipped.count else "no alerts in it"
+            f"none of its {skipped.count} elements is an alert: {skipped.first}"
+            if skipped.count
+            else 'no alerts in it: put {"input": [...]} there, or an alert a line'
         )
         return _refuse(room, name, file_run, why, skipped)
     if skipped.count:
@@ -174,6 +174,22 @@ def _cut(room: Room, name: str, digest: str, chunks: _Chunks, tenant: str) -> Fi
     done = FilePlan(name, tuple(plan.run for plan in plans), alerts, skipped.count)
     put_json(room.bucket, file_plan_name(file_run), done)
     return done
+
+
+def _gather(file: AlertFile, chunks: _Chunks, skipped: _SkippedAlerts, tenant: str) -> str:
+    """Read a file into chunks; return why it cannot be read to its end, or an empty text."""
+    try:
+        for each in itertools.chain.from_iterable(file):
+            if each.alert is None:
+                skipped.add(each)
+            else:
+                each.alert.tenant = each.alert.tenant or tenant
+                chunks.add(each.alert)
+    except BrokenJsonError as error:
+        return f"not JSON: {error}"
+    except (BrokenGzipError, BrokenPartError) as error:
+        return str(error)
+    return ""
 
 
 def skipped_name(file_run: str) -> str:
@@ -260,12 +276,13 @@ class _SkippedAlerts:
     count: int = 0
     first: str = ""
     _input: list[msgspec.Raw | str | None] = field(default_factory=list)
-    _rows: list[Skipped] = field(default_factory=list)
+    _rows: list[InputItem] = field(default_factory=list)
     _bytes: int = 0
 
-    def add(self, skipped: Skipped) -> None:
+    def add(self, skipped: InputItem) -> None:
         self.count += 1
-        self.first = self.first or f"{skipped.reason}: {skipped.message}"
+        if skipped.fault is not None:
+            self.first = self.first or f"{skipped.fault.reason}: {skipped.fault.message}"
         if len(self._rows) >= SKIPPED_ROWS:
             return
         raw = skipped.raw
@@ -275,7 +292,11 @@ class _SkippedAlerts:
         self._input.append(_shown(raw) if raw is not None and self._bytes <= SKIPPED_BYTES else None)
 
     def document(self) -> dict[str, object]:
-        rows = [{"index": row.index, "reason": row.reason, "message": row.message} for row in self._rows]
+        rows = [
+            {"index": row.index, "reason": row.fault.reason, "message": row.fault.message}
+            for row in self._rows
+            if row.fault is not None
+        ]
         return {"count": self.count, "input": self._input, "skipped": rows}
 
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.domains.alerts.files.bucket import Bucket
-    from app.domains.alerts.files.reading import Documents
     from app.domains.alerts.files.seam import Jobs, Resolver
     from app.domains.alerts.incidents import Flow
     from app.storage.state import StateStore
@@ -32,7 +31,6 @@ class Room:
         bucket: All objects of a run are here.
         store: Each tenant's head: which state is its newest, and what was applied to it.
         jobs: Who tells techniques, clusters and flows.
-        documents: Who reads alerts.
         known: What is known of techniques without a model: alerts' own, analysts' corrections, the catalogue of rules.
         bundle: A tenant's flow as STIX, if it is wanted.
         table: ATT&CK.
@@ -42,7 +40,6 @@ class Room:
     bucket: Bucket
     store: StateStore
     jobs: Jobs
-    documents: Documents
     known: Resolver
     bundle: Callable[[Flow, str], bytes] | None = None
     table: AttackTable = field(default_factory=attack_table)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from app.domains.alerts.files import layout
 from app.domains.alerts.files.bucket import FolderBucket, open_bucket
-from app.domains.alerts.files.documents import Formats
 from app.domains.alerts.files.events import placed
 from app.domains.alerts.files.head import FolderState
 from app.domains.alerts.files.opening import Opening, bundle
@@ -44,7 +43,6 @@ class Workshop:
             open_bucket(root),
             self._state(step),
             self._opening.jobs,
-            Formats(),
             self._opening.known,
             bundle,
             is_late=lambda: invocation.deadline.remaining_s() <= 0,
@@ -82,4 +80,4 @@ def open_room(location: str, settings: Settings) -> Room:
         store = FolderState(bucket.folder / HEADS)
     else:
         raise SettingsError(NO_TABLE)
-    return Room(bucket, store, opening.jobs, Formats(), opening.known, bundle)
+    return Room(bucket, store, opening.jobs, opening.known, bundle)

@@ -65,6 +65,68 @@ def read_alert_bytes(data: bytes, tenant: str = "", *, received: float | None = 
     return _of_text(text, tenant, received)
 
 
+class Document(msgspec.Struct, frozen=True):
+    """The alerts of an object or a list.
+
+    Attributes:
+        alerts: Those that could be read, in their order.
+        indexes: The position of each of them in the document, from 0.
+        faults: The position and the fault of each of the others.
+        node_features: Features of hosts, as they came.
+        cluster_config: The seed system's settings for clusters, as they came.
+        config: The seed system's settings for flows, as they came.
+    """
+
+    alerts: list[Alert]
+    indexes: list[int]
+    faults: list[tuple[int, AlertFault]]
+    node_features: dict[str, Any]
+    cluster_config: dict[str, Any]
+    config: dict[str, Any]
+
+
+def read_document(
+    document: Mapping[str, Any] | list[Any], tenant: str = "", *, received: float | None = None
+) -> Document:
+    """Read the alerts of a document; one that cannot be read does no harm to the others.
+
+    Args:
+        document: `{"input": […], "node_feature": {…}, …}`, a list of alerts or lines, an envelope, or one alert.
+        tenant: The owner of alerts that name none.
+        received: When it came, seconds since 1970.
+
+    Raises:
+        AlertFault: `bad_field`: `input`, `node_feature`, `cluster_config` or `config` is not of its type.
+    """
+    whole = {"input": document} if isinstance(document, list) else dict(document)
+    records = contained(whole)
+    if records is None:
+        if "input" in whole:
+            raise AlertFault("bad_field", "input is not a list; send a list of alerts")
+        records = [whole]
+    node_features, cluster_config, config = (_object(whole, key) for key in (NODES, "cluster_config", "config"))
+    alerts, indexes, faults = [], [], []
+    for index, record in enumerate(records):
+        try:
+            alert = read_object(record, tenant, received)
+        except AlertFault as fault:
+            faults.append((index, fault))
+        else:
+            add_nodes(alert, node_features)
+            alerts.append(alert)
+            indexes.append(index)
+    return Document(alerts, indexes, faults, node_features, cluster_config, config)
+
+
+def _object(document: dict[str, Any], key: str) -> dict[str, Any]:
+    value = document.get(key)
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise AlertFault("bad_field", f"{key} is not an object; send one, or leave it out")
+    return value
+
+
 def read_object(record: object, tenant: str, received: float | None) -> Alert:
     """A member of a list of alerts, as an alert.
 
@@ -130,12 +192,23 @@ def json_of(text: str) -> object:
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.MsgspecError, ValueError) as error:
+        if "trailing characters" in str(error) and _holds_values(text):
+            raise AlertFault("not_one_alert", f"the record holds several JSON values; {_SEVERAL}") from None
         if "\\ud" not in text and "\\uD" not in text:
             raise AlertFault("not_json", f"{error}; send JSON, or a line of CEF or Snort") from None
         value = _forgiving(text)
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
         raise _too_deep()
     return value
+
+
+def _holds_values(text: str) -> bool:
+    """Return whether a second JSON object or list follows a first one."""
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return text[end:].lstrip()[:1] in {"{", "["}
 
 
 def _forgiving(text: str) -> object:

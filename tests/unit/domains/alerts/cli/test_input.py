@@ -14,16 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES
-from app.domains.alerts.cli import input as alerts_input
 from app.domains.alerts.cli.input import AlertInput
-from app.domains.alerts.cli.reading import Reading
+from app.domains.alerts.formats import file as alert_file
+from app.domains.alerts.formats.pieces import PieceReader
+from app.domains.alerts.formats.scanner import Scanner
 from app.errors import LocationError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from app.domains.alerts.cli.reading import Told
+    from app.domains.alerts.formats.pieces import InputItem
 
 CEF = b"CEF:0|Vendor|Product|1.0|100|Port scan detected|5|src=10.0.0.1 dst=10.0.0.2 rt=1716468857000"
 SNORT = b"05/23/24-12:54:18.0  [**] [1:2019:1] A policy was broken [**] [Priority: 1] {TCP} 10.0.0.5:1 -> 10.0.0.6:80"
@@ -39,20 +40,20 @@ def line(number: int, **changed: Any) -> bytes:
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Callable[..., list[Told]]:
-    def of(data: bytes, reading: Reading | None = None) -> list[Told]:
+def read(tmp_path: Path) -> Callable[..., list[InputItem]]:
+    def of(data: bytes, reading: PieceReader | None = None) -> list[InputItem]:
         path = tmp_path / "alerts"
         path.write_bytes(data)
-        return list(chain.from_iterable(AlertInput(path, reading or Reading())))
+        return list(chain.from_iterable(AlertInput(path, reading or PieceReader())))
 
     return of
 
 
-def ids(told: list[Told]) -> list[int | str]:
+def ids(told: list[InputItem]) -> list[int | str]:
     return [each.alert.id for each in told if each.alert is not None]
 
 
-def faults(told: list[Told]) -> list[tuple[int, str]]:
+def faults(told: list[InputItem]) -> list[tuple[int, str]]:
     return [(each.number, each.fault.reason) for each in told if each.fault is not None]
 
 
@@ -90,19 +91,35 @@ ONE_TO_THREE = [alert(number) for number in (1, 2, 3)]
         "document-of-lines",
     ],
 )
-def test_json_may_be_cut_into_lines_in_any_way(read: Callable[..., list[Told]], data: bytes) -> None:
+def test_json_may_be_cut_into_lines_in_any_way(read: Callable[..., list[InputItem]], data: bytes) -> None:
     told = read(data)
     assert faults(told) == []
     assert ids(told) == [1, 2, 3]
 
 
-def test_each_line_has_a_format_of_its_own(read: Callable[..., list[Told]]) -> None:
+@pytest.mark.parametrize("behind", [b"", b"\n", b"\n" + line(4)])
+def test_values_may_follow_each_other_on_a_line(read: Callable[..., list[InputItem]], behind: bytes) -> None:
+    """Firehose writes records so, one behind the other."""
+    told = read(line(1) + line(2) + b" " + json.dumps([alert(3)]).encode() + behind)
+    assert (ids(told)[:3], faults(told)) == ([1, 2, 3], [])
+    long = b"".join(line(number, name="N" * 500) for number in range(1_000))
+    assert ids(read(long + behind))[:1_000] == list(range(1_000))
+    assert faults(read(line(0) + b"\n" + line(1) + line(2) + b"{" + behind)) == [(2, "not_one_alert")]
+
+
+def test_a_bad_element_of_a_document_on_one_line_harms_no_other(read: Callable[..., list[InputItem]]) -> None:
+    told = read(b'{"input": [' + line(1) + b', {"id": 2, "time": }, ' + line(3) + b"]}")
+    assert ids(told) == [1, 3]
+    assert [(each.index, each.raw) for each in told if each.fault] == [(1, b'{"id": 2, "time": }')]
+
+
+def test_each_line_has_a_format_of_its_own(read: Callable[..., list[InputItem]]) -> None:
     told = read(b"\n".join([line(1), CEF, SNORT]))
     assert [each.alert.name for each in told if each.alert] == ["alert 1", "Port scan detected", "A policy was broken"]
     assert [each.raw for each in told] == [line(1), CEF, SNORT]
 
 
-def test_a_bad_line_harms_no_other_and_is_told_by_its_number(read: Callable[..., list[Told]]) -> None:
+def test_a_bad_line_harms_no_other_and_is_told_by_its_number(read: Callable[..., list[InputItem]]) -> None:
     bad = {
         2: (b'{"broken": ', "not_json"),
         3: (line(3, time=None), "missing_time"),
@@ -116,7 +133,7 @@ def test_a_bad_line_harms_no_other_and_is_told_by_its_number(read: Callable[...,
     assert faults(told) == [(number, reason) for number, (_, reason) in bad.items()]
 
 
-def test_a_first_line_that_was_cut_off_is_no_document(read: Callable[..., list[Told]]) -> None:
+def test_a_first_line_that_was_cut_off_is_no_document(read: Callable[..., list[InputItem]]) -> None:
     for cut in (b'{"id": 1, "na', b'{"id": 1, "name": "x"'):
         told = read(cut + b"\n" + line(2))
         assert (ids(told), faults(told)) == ([2], [(1, "not_json")])
@@ -125,7 +142,7 @@ def test_a_first_line_that_was_cut_off_is_no_document(read: Callable[..., list[T
 
 
 @pytest.mark.parametrize("pad", [0, 3, 50])
-def test_a_document_may_be_one_line_however_long(read: Callable[..., list[Told]], pad: int) -> None:
+def test_a_document_may_be_one_line_however_long(read: Callable[..., list[InputItem]], pad: int) -> None:
     """It is cut somewhere to be told from lines, also within quotes; a document of lines goes on with the next."""
     many = [alert(number, name="N" * 200) for number in range(LARGEST_ALERT_BYTES // 200)]
     padding = b'{"pad": "' + b"p" * pad + b'", "input": '
@@ -136,21 +153,21 @@ def test_a_document_may_be_one_line_however_long(read: Callable[..., list[Told]]
     assert ids(told)[len(many) :] == [-1]
 
 
-def test_a_first_alert_that_is_too_large_harms_no_other(read: Callable[..., list[Told]]) -> None:
+def test_a_first_alert_that_is_too_large_harms_no_other(read: Callable[..., list[InputItem]]) -> None:
     large = line(1, name="N" * (LARGEST_ALERT_BYTES + 1))
     for data in (large + b"\n" + line(2), b"[" + large + b"," + line(2) + b"]"):
         told = read(data)
         assert (ids(told), faults(told)) == ([2], [(1, "alert_too_large")])
 
 
-def test_a_document_that_breaks_off_gives_what_stands_before(read: Callable[..., list[Told]]) -> None:
+def test_a_document_that_breaks_off_gives_what_stands_before(read: Callable[..., list[InputItem]]) -> None:
     whole = json.dumps(ONE_TO_THREE, indent=2).encode()
     told = read(whole[: whole.rindex(b"{")])
     assert ids(told) == [1, 2]
     assert faults(told) == [(3, "not_json")]
 
 
-def test_elements_of_a_document_are_told_by_their_place(read: Callable[..., list[Told]]) -> None:
+def test_elements_of_a_document_are_told_by_their_place(read: Callable[..., list[InputItem]]) -> None:
     told = read(json.dumps({"input": [alert(1), alert(2, name=None), alert(3)]}, indent=1).encode())
     assert ids(told) == [1, 3]
     assert faults(told) == [(2, "missing_name")]
@@ -166,7 +183,7 @@ def test_what_a_document_knows_beside_its_alerts_is_kept(tmp_path: Path, indent:
         "config": {"window_s": 60},
     }
     path.write_text(json.dumps(document, indent=indent))
-    source = AlertInput(path, Reading())
+    source = AlertInput(path, PieceReader())
     [[told]] = source
     assert told.alert is not None
     assert told.alert.other_attributes["user"] == "erin"
@@ -174,15 +191,15 @@ def test_what_a_document_knows_beside_its_alerts_is_kept(tmp_path: Path, indent:
 
 
 def test_a_document_too_large_to_be_read_whole_says_what_to_do(
-    read: Callable[..., list[Told]], monkeypatch: pytest.MonkeyPatch
+    read: Callable[..., list[InputItem]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts_input, "LARGEST_DOCUMENT_BYTES", 100)
+    monkeypatch.setattr(alert_file, "LARGEST_HELD_BYTES", 100)
     told = read(json.dumps({"input": ONE_TO_THREE}, indent=1).encode())
     assert faults(told) == [(1, "document_too_large")]
     assert ids(read(json.dumps(ONE_TO_THREE, indent=1).encode())) == [1, 2, 3]  # a list is read element by element
 
 
-def test_tables_of_ait_ads_are_alerts_too(read: Callable[..., list[Told]]) -> None:
+def test_tables_of_ait_ads_are_alerts_too(read: Callable[..., list[InputItem]]) -> None:
     rows = AIT + b"1643932807,Wazuh: IDS event.,10.0.0.1,mail,W-All,false_positive,-\nnoon,x,y,z,w,v,-\n"
     rows += b'1643932808,"Suricata: a, b",10.0.0.2,web,S,x,dirb'
     told = read(gzip.compress(rows))
@@ -199,58 +216,58 @@ def test_tables_of_ait_ads_are_alerts_too(read: Callable[..., list[Told]]) -> No
 class TestTexts:
     """Where texts are taken, a line that is of no format is one; JSON that is broken is not."""
 
-    def test_a_bare_line(self, read: Callable[..., list[Told]]) -> None:
-        told = read(b"Mimikatz was run\n" + line(2), Reading(texts=True))
+    def test_a_bare_line(self, read: Callable[..., list[InputItem]]) -> None:
+        told = read(b"Mimikatz was run\n" + line(2), PieceReader(texts=True))
         assert [(each.is_text, each.alert and each.alert.name) for each in told] == [
             (True, "Mimikatz was run"),
             (False, "alert 2"),
         ]
 
     @pytest.mark.parametrize("key", ["text", "input", "name"])
-    def test_an_object_with_a_text_alone(self, read: Callable[..., list[Told]], key: str) -> None:
-        [told] = read(json.dumps({"request_id": "1", key: "Mimikatz"}).encode(), Reading(texts=True))
+    def test_an_object_with_a_text_alone(self, read: Callable[..., list[InputItem]], key: str) -> None:
+        [told] = read(json.dumps({"request_id": "1", key: "Mimikatz"}).encode(), PieceReader(texts=True))
         assert told.is_text
         assert told.alert is not None
         assert told.alert.name == "Mimikatz"
 
-    def test_what_is_meant_as_an_alert_stays_one(self, read: Callable[..., list[Told]]) -> None:
-        told = read(line(1, time=None) + b'\n{"broken": \n' + b"CEF:0|half a head", Reading(texts=True))
+    def test_what_is_meant_as_an_alert_stays_one(self, read: Callable[..., list[InputItem]]) -> None:
+        told = read(line(1, time=None) + b'\n{"broken": \n' + b"CEF:0|half a head", PieceReader(texts=True))
         assert [reason for _, reason in faults(told)] == ["missing_time", "not_json", "bad_field"]
 
-    def test_everything_on_demand(self, read: Callable[..., list[Told]]) -> None:
-        told = read(line(1) + b"\n[1, 2", Reading(format_="text", texts=True))
+    def test_everything_on_demand(self, read: Callable[..., list[InputItem]]) -> None:
+        told = read(line(1) + b"\n[1, 2", PieceReader(format_="text", texts=True))
         assert [each.alert and each.alert.name for each in told] == [line(1).decode(), "[1, 2"]
 
 
 class TestOneFormat:
     """With a format named nothing else is read."""
 
-    def test_of_lines(self, read: Callable[..., list[Told]]) -> None:
-        told = read(b"\n".join([CEF, SNORT, line(3)]), Reading(format_="cef_line"))
+    def test_of_lines(self, read: Callable[..., list[InputItem]]) -> None:
+        told = read(b"\n".join([CEF, SNORT, line(3)]), PieceReader(format_="cef_line"))
         assert len(ids(told)) == 1
         assert [number for number, _ in faults(told)] == [2, 3]
 
-    def test_of_objects(self, read: Callable[..., list[Told]]) -> None:
-        told = read(line(1) + b"\n" + CEF, Reading(format_="seed"))
+    def test_of_objects(self, read: Callable[..., list[InputItem]]) -> None:
+        told = read(line(1) + b"\n" + CEF, PieceReader(format_="seed"))
         assert (ids(told), [number for number, _ in faults(told)]) == ([1], [2])
-        assert faults(read(b"a text", Reading(format_="seed", texts=True))) == [(1, "unknown_format")]
-        assert ids(read(json.dumps({"input": ONE_TO_THREE}).encode(), Reading(format_="seed"))) == [1, 2, 3]
+        assert faults(read(b"a text", PieceReader(format_="seed", texts=True))) == [(1, "unknown_format")]
+        assert ids(read(json.dumps({"input": ONE_TO_THREE}).encode(), PieceReader(format_="seed"))) == [1, 2, 3]
 
     def test_that_there_is_not(self) -> None:
         with pytest.raises(SettingsError, match="nope: there is none such; give one of seed"):
-            Reading(format_="nope")
+            PieceReader(format_="nope")
 
 
-def test_a_tenant_for_those_that_name_none(read: Callable[..., list[Told]]) -> None:
-    told = read(line(1) + b"\n" + line(2, tenant="own"), Reading("given"))
+def test_a_tenant_for_those_that_name_none(read: Callable[..., list[InputItem]]) -> None:
+    told = read(line(1) + b"\n" + line(2, tenant="own"), PieceReader("given"))
     assert [each.alert and each.alert.tenant for each in told] == ["given", "own"]
 
 
-def test_what_cannot_be_opened_or_read_on(tmp_path: Path, read: Callable[..., list[Told]]) -> None:
+def test_what_cannot_be_opened_or_read_on(tmp_path: Path, read: Callable[..., list[InputItem]]) -> None:
     with pytest.raises(LocationError, match="No such file"):
-        AlertInput(tmp_path / "nowhere", Reading())
+        AlertInput(tmp_path / "nowhere", PieceReader())
     with pytest.raises(LocationError, match="Is a directory"):
-        AlertInput(tmp_path, Reading())
+        AlertInput(tmp_path, PieceReader())
     with pytest.raises(LocationError, match="what stands before was read"):
         read(gzip.compress(line(1) * 1000)[:-9])
 
@@ -258,7 +275,7 @@ def test_what_cannot_be_opened_or_read_on(tmp_path: Path, read: Callable[..., li
 def test_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(LocationError, match="it is closed; name a file"):
-        AlertInput(None, Reading())
+        AlertInput(None, PieceReader())
 
 
 def test_a_named_pipe_is_read_as_a_file_is(tmp_path: Path) -> None:
@@ -266,8 +283,8 @@ def test_a_named_pipe_is_read_as_a_file_is(tmp_path: Path) -> None:
     os.mkfifo(path)
     writer = threading.Thread(target=path.write_bytes, args=(line(1) + b"\n" + line(2),))
     writer.start()
-    source = AlertInput(path, Reading())
-    places = [(source.place(), *ids(told)) for told in source]
+    source = AlertInput(path, PieceReader())
+    places = [(source.position(), *ids(told)) for told in source]
     writer.join()
     assert places == [(0, 1), (0, 2)]
     assert source.size is None
@@ -277,7 +294,7 @@ def test_a_pipe_is_told_of_before_more_comes(monkeypatch: pytest.MonkeyPatch) ->
     reading_end, writing_end = os.pipe()
     with os.fdopen(reading_end, "rb") as pipe, os.fdopen(writing_end, "wb", buffering=0) as writer:
         monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": pipe}))
-        batches = iter(AlertInput(None, Reading()))
+        batches = iter(AlertInput(None, PieceReader()))
         for number in (1, 2):
             writer.write(line(number) + b"\n")
             assert ids(next(batches)) == [number]
@@ -289,7 +306,9 @@ def test_a_pipe_is_told_of_before_more_comes(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_how_a_file_is_cut_into_blocks_changes_nothing(lines: list[bytes], size: int) -> None:
     data = b"\n".join([line(9), *lines])
-    whole = [found for block in alerts_input._split(iter([data])) for found in block]
-    blocks = (data[start : start + size] for start in range(0, len(data), size))
-    assert [found for block in alerts_input._split(blocks) for found in block] == whole
-    assert [text for _, text in whole] == data.removesuffix(b"\n").split(b"\n")
+
+    def split(size: int) -> list[bytes | None]:
+        blocks = (data[start : start + size] for start in range(0, len(data), size))
+        return [each for block in Scanner(blocks).lines(LARGEST_ALERT_BYTES) for each in block]
+
+    assert split(size) == split(len(data)) == data.removesuffix(b"\n").split(b"\n")

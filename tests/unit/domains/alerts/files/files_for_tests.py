@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.domains.alerts.alert import Alert, AlertFault, EnrichedAlert, Techniques
+from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.files.cluster_job import ClustersJob, Opened
 from app.domains.alerts.files.jobs import FlowsJob, ResolverJob
@@ -25,33 +25,6 @@ if TYPE_CHECKING:
     from app.storage.state import StateStore
 
 TECHNIQUES = {"port scan": "T1046", "password guessing": "T1110", "new service": "T1543.003"}
-
-
-class SmallDocuments:
-    """Reads the seed's alerts and no others."""
-
-    def read_alert(self, raw: bytes) -> Alert:
-        try:
-            given = json.loads(raw)
-        except ValueError:
-            raise AlertFault("unknown_format", "no alert") from None
-        if not isinstance(given, dict):
-            raise AlertFault("unknown_format", "no alert")
-        for name in ("id", "time", "src", "dst", "name"):
-            if name not in given:
-                raise AlertFault(f"missing_{name}", f"`$.{name}` is missing")
-        if "other_attributes_dict" in given:
-            given["other_attributes"] = given.pop("other_attributes_dict")
-        return msgspec.convert(given, Alert)
-
-    def read_document(self, document: Any) -> tuple[list[Alert], list[tuple[int, AlertFault]]]:
-        found, faults = [], []
-        for place, each in enumerate(document.get("records", [document])):
-            try:
-                found.append(self.read_alert(json.dumps(each).encode()))
-            except AlertFault as fault:
-                faults.append((place, fault))
-        return found, faults
 
 
 class SmallResolver:
@@ -150,7 +123,6 @@ def small_room(bucket: Bucket, store: StateStore | None = None, jobs: Jobs | Non
         bucket,
         store or MemoryState(),
         jobs or small_jobs(),
-        SmallDocuments(),
         SmallResolver({}),
         lambda flow, _tenant: msgspec.json.encode(flow),
     )

@@ -423,3 +423,10 @@ def test_a_file_that_is_none_is_refused_whole(document: dict[str, Any]) -> None:
 def test_one_alert_is_a_file_too() -> None:
     assert read_document(SEED).alerts == [read_alert(SEED)]
     assert read_document({"hello": 1}).faults[0][1].reason == "unknown_format"
+
+
+def test_a_record_of_several_values_says_so() -> None:
+    for text in (b'{"id": 1}{"id": 2}', b'{"id": 1}\n{"id": 2}'):
+        with pytest.raises(AlertFault) as caught:
+            read_alert_bytes(text)
+        assert caught.value.reason == "not_one_alert"

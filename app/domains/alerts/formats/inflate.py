@@ -1,4 +1,4 @@
-"""Blocks of a file as they were before they were packed with gzip; any other file's as they are."""
+"""Unpack a file of gzip block by block; any other file passes as it is."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAGIC = b"\x1f\x8b"  # no JSON, and no line of a log, begins like this
-PIECE_BYTES = 1024 * 1024  # inflated at once: a thousandfold of what it is made of would not fit into memory
-LARGEST_BYTES = 16 * 1024**3  # inflated: hundred times the largest day that was seen, and no bomb beyond it
-_GZIP = zlib.MAX_WBITS | 16  # zlib's word for a gzip header and no other
+MAGIC = b"\x1f\x8b"  # no JSON and no log line begins so
+PIECE_BYTES = 1024 * 1024  # inflated at once: gzip packs a thousandfold, and all of it would not fit into memory
+LARGEST_BYTES = 16 * 1024**3  # inflated: a hundred times the largest day that was seen; what is beyond it is a bomb
+_GZIP = zlib.MAX_WBITS | 16  # zlib: a gzip header and no other
 
 
 class BrokenGzipError(Exception):
-    """The file begins as gzip does, and cannot be inflated: why, in one line."""
+    """A file begins as gzip does and cannot be inflated: why, in one line."""
 
 
 def inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The bytes of a file, some at a time, none of them empty.
+    """Yield the bytes of a file, some at a time, none of them empty.
 
     Args:
-        blocks: The file's, none of them empty.
+        blocks: The blocks of the file, none of them empty.
 
     Raises:
         BrokenGzipError: It is damaged, breaks off, or is too large when inflated.
@@ -44,7 +44,7 @@ def inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _members(block: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """What the members of a gzip file hold, one after the other; zeros may fill it up behind them."""
+    """Yield the members of a gzip file, one after the other; zeros may fill it up behind them."""
     member = zlib.decompressobj(_GZIP)
     began = False
     while block or (block := next(blocks, b"")):

@@ -1,12 +1,14 @@
-"""JSON in pieces: one value after the other out of a file that need not fit into memory.
+"""Read JSON in pieces, or lines: one value after the other out of a file that need not fit into memory.
 
-Only quotes and brackets are looked at, in bytes; what a value holds is decoded by whoever takes it. So a value whose
-inside is broken harms no other, as long as its quotes and brackets are whole.
+The scanner looks at quotes and brackets alone, in bytes; whoever takes a value decodes it. So a value that is broken
+inside harms no other, as long as its own quotes and brackets are whole.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
+_BLANK = re.compile(rb"[ \t\r]*+")
 _INSIDE = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]"])?', re.DOTALL)
 """Up to the next bracket, over whole strings; or up to the quote of a string that goes on behind the buffer."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -27,28 +30,47 @@ class BrokenJsonError(Exception):
     """The text is no JSON: what is wrong, and at which byte."""
 
 
+def is_open(line: bytes) -> bool:
+    """Return whether JSON begins in a line that goes on behind it: brackets are open at its end, and no quotes."""
+    depth = 0
+    for found in _INSIDE.finditer(line):
+        token = found[1]
+        if token is None:
+            break
+        if token == b'"':
+            return False
+        depth += 1 if token in _OPENING else -1
+    return depth > 0
+
+
 class Scanner:
-    """Takes values, one after the other, out of blocks of bytes."""
+    """Takes values or lines, one after the other, out of blocks of bytes.
+
+    Attributes:
+        blank_lines: The line ends that were passed over between values.
+    """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
-        """Takes the blocks; none is read yet."""
+        """Read the first block."""
         self._blocks = blocks
         self._buffer = b""
-        self._at = 0  # the place in the buffer
+        self._at = 0  # the position in the buffer
         self._passed = 0  # bytes before the buffer
+        self.blank_lines = 0
         self._fill()
         if self._buffer.startswith(_BOM):
             self._at = len(_BOM)
 
     @property
-    def place(self) -> int:
+    def position(self) -> int:
         """The byte at which the scanner stands."""
         return self._passed + self._at
 
     def peek(self) -> bytes:
-        """The next byte that is no space; empty at the end."""
+        """Return the next byte that is no space; empty at the end."""
         while True:
-            self._at = _end(_SPACE, self._buffer, self._at)
+            began, self._at = self._at, _end(_SPACE, self._buffer, self._at)
+            self.blank_lines += self._buffer.count(b"\n", began, self._at)
             if self._at < len(self._buffer):
                 return self._buffer[self._at : self._at + 1]
             self._drop()  # much space must not be held
@@ -56,23 +78,23 @@ class Scanner:
                 return b""
 
     def take(self, expected: bytes) -> bool:
-        """Passes over one byte, if it is the next."""
+        """Pass over one byte, if it is the next."""
         if self.peek() != expected:
             return False
         self._at += 1
         return True
 
     def need(self, expected: bytes) -> None:
-        """Passes over one byte.
+        """Pass over one byte.
 
         Raises:
             BrokenJsonError: It is not the next.
         """
         if not self.take(expected):
-            raise BrokenJsonError(f"{expected.decode()} is missing at byte {self.place}")
+            raise BrokenJsonError(f"{expected.decode()} is missing at byte {self.position}")
 
     def elements(self, limit: int) -> Iterator[tuple[bytes | None, int]]:
-        """The elements of the array that begins here, each with its size; those above `limit` bytes come as None.
+        """Yield the elements of the array that begins here, each with its size; those above `limit` bytes as None.
 
         Raises:
             BrokenJsonError: The array does not end, or a comma is missing.
@@ -87,7 +109,7 @@ class Scanner:
             self.need(b",")
 
     def members(self) -> Iterator[bytes]:
-        """The keys of the object that begins here, as JSON; whoever gets one takes its value before the next.
+        """Yield the keys of the object that begins here, as JSON; whoever gets one takes its value before the next.
 
         Raises:
             BrokenJsonError: The object does not end, or a comma or a colon is missing.
@@ -97,7 +119,7 @@ class Scanner:
             return
         while True:
             if self.peek() != b'"':
-                raise BrokenJsonError(f"a key is missing at byte {self.place}")
+                raise BrokenJsonError(f"a key is missing at byte {self.position}")
             key, _ = self.value(MIB)
             self.need(b":")
             yield key or b""
@@ -106,13 +128,13 @@ class Scanner:
             self.need(b",")
 
     def value(self, limit: int) -> tuple[bytes | None, int]:
-        """The value that begins here and its size in bytes; None where it has more than `limit`.
+        """Return the value that begins here and its size in bytes; None where it has more than `limit`.
 
         Raises:
             BrokenJsonError: There is none, or it does not end.
         """
         first = self.peek()
-        began = self.place
+        began = self.position
         self._drop()
         if first in {b'"', b"{", b"["}:
             whole = self._enclosed(limit)
@@ -120,34 +142,68 @@ class Scanner:
             while (end := _end(_SCALAR, self._buffer, self._at)) == len(self._buffer) and self._fill():
                 pass
             whole, self._at = True, end
-        size = self.place - began
+        size = self.position - began
         if not size:
             raise BrokenJsonError(f"a value is missing at byte {began}")
         if not whole or size > limit:
             return None, size
         return self._buffer[self._at - size : self._at], size
 
-    def line(self, limit: int) -> tuple[bytes | None, int]:
-        """The rest of this line without its end, and its size; None where it has more than `limit` bytes."""
-        began, dropped = self.place, False
+    def whole_value(self) -> bytes:
+        """Return the value that begins here, however large.
+
+        Raises:
+            BrokenJsonError: There is none, or it does not end.
+        """
+        value, _ = self.value(sys.maxsize)
+        return value or b""
+
+    def first_line(self, limit: int) -> tuple[bytes, bytes]:
+        """Return the next line that is not blank and what was read behind it; neither is passed over.
+
+        Args:
+            limit: Bytes. Of a longer line at least so many are returned, and nothing behind it.
+        """
+        self.peek()
         self._drop()
-        while (end := self._buffer.find(b"\n", self._at)) < 0:
-            if len(self._buffer) > limit:
-                dropped = True
-                self._at = len(self._buffer)
-                self._drop()
+        began = self._at
+        while (end := self._buffer.find(b"\n", began)) < 0 and len(self._buffer) - self._at <= limit:
+            began = len(self._buffer)
             if not self._fill():
-                end = len(self._buffer)
                 break
-        text = self._buffer[0 if dropped else self._at : end]
-        self._at = end
-        size = self.place - began
-        self._at = min(end + 1, len(self._buffer))
-        return (None if dropped or size > limit else text.rstrip(b"\r")), size
+        if end < 0:
+            return self._buffer[self._at :], b""
+        return self._buffer[self._at : end], self._buffer[end + 1 :]
+
+    def line_goes_on(self) -> bool:
+        """Return whether something but blanks follows on this line; blanks are passed over."""
+        while True:
+            self._at = _end(_BLANK, self._buffer, self._at)
+            if self._at < len(self._buffer):
+                return self._buffer[self._at : self._at + 1] != b"\n"
+            if not self._fill():
+                return False
+
+    def lines(self, limit: int) -> Iterator[list[bytes | None]]:
+        """Yield the whole lines of each block up to the end; one of more than `limit` bytes is None and is not held."""
+        rest, dropped = b"", False
+        blocks = itertools.chain([self._buffer[self._at :]], self._blocks)
+        self._buffer, self._at = b"", 0
+        for block in blocks:
+            *lines, rest = (rest + block).split(b"\n")
+            found: list[bytes | None] = []
+            for line in lines:
+                found.append(None if dropped or len(line) > limit else line)
+                dropped = False
+            if len(rest) > limit:
+                rest, dropped = b"", True
+            yield found
+        if rest or dropped:
+            yield [None if dropped else rest]
 
     def _enclosed(self, limit: int) -> bool:
-        """Goes to the end of a string or of what is in brackets; False where its begin was not kept."""
-        began, depth, whole = self.place, 0, True
+        """Go to the end of a string or of what is in brackets; False where its begin was not kept."""
+        began, depth, whole = self.position, 0, True
         if self._buffer[self._at : self._at + 1] == b'"':
             while (found := _STRING.match(self._buffer, self._at)) is None:
                 whole = self._more(began, limit) and whole
@@ -166,7 +222,7 @@ class Scanner:
             whole = self._more(began, limit) and whole
 
     def _more(self, began: int, limit: int) -> bool:
-        """Reads on within a value; False where its begin was not kept, since it has more than `limit` bytes.
+        """Read on within a value; False where its begin was not kept, since it has more than `limit` bytes.
 
         Raises:
             BrokenJsonError: There is nothing more to read.
@@ -180,7 +236,7 @@ class Scanner:
         return whole
 
     def _forget(self) -> None:
-        """Drops what was passed, and of a string that goes on all but its quote."""
+        """Drop what was passed, and of a string that goes on all but its quote."""
         rest = self._buffer[self._at :]
         if rest[:1] == b'"':
             escaped = (len(rest) - len(rest.rstrip(b"\\"))) % 2
@@ -192,13 +248,13 @@ class Scanner:
             self._buffer, self._at = rest, 0
 
     def _drop(self) -> None:
-        """Lets go of what was passed, once it is worth the copy."""
+        """Let go of what was passed, once it is worth the copy."""
         if self._at > len(self._buffer) // 2:
             self._passed += self._at
             self._buffer, self._at = self._buffer[self._at :], 0
 
     def _fill(self) -> bool:
-        """Adds as much as is kept already, so that a long value is looked through twice at the most."""
+        """Add as much as is kept already, so that a long value is looked through twice at the most."""
         wanted, got = len(self._buffer) - self._at, []
         while block := next(self._blocks, b""):
             got.append(block)
@@ -210,6 +266,6 @@ class Scanner:
 
 
 def _end(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:
-    """Where what matches at a place ends."""
+    """Return the end of the match that begins at a position."""
     found = pattern.match(text, at)
     return found.end() if found else at

@@ -1,0 +1,201 @@
+"""Read one piece of an input: a line, an element of a list, an object with several alerts, a record of a table."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from app.domains.alerts.alert import LONGEST_NAME, Alert, AlertFault
+from app.domains.alerts.formats.reading import (
+    json_of,
+    read_alert,
+    read_alert_bytes,
+    read_document,
+)
+from app.domains.alerts.formats.recognise import FORMATS, contained
+from app.domains.alerts.formats.snort import MARK
+from app.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEXT = "text"
+_LINE_FORMATS = frozenset(("cef_line", "snort"))
+_ENCODED_MARK = MARK.encode()
+
+
+class InputItem(msgspec.Struct, frozen=True):
+    """One element of an input: an alert, or why it is none.
+
+    Attributes:
+        alert: The alert; of a bare text, an alert with that name and nothing else.
+        fault: Why there is none.
+        raw: The element as it came, where it was a line of its own or is no alert; None of one that is too large.
+        is_text: Whether it is a bare text.
+        index: Its position among the input's elements, from 0.
+        number: The number that messages give it, from 1.
+        unit: What `number` counts: `line`, `alert` or `row`.
+    """
+
+    alert: Alert | None = None
+    fault: AlertFault | None = None
+    raw: bytes | None = None
+    is_text: bool = False
+    index: int = 0
+    number: int = 0
+    unit: str = "line"
+
+
+class Items(NamedTuple):
+    """The elements of an object, and its settings."""
+
+    items: list[InputItem]
+    cluster_config: dict[str, Any]
+    config: dict[str, Any]
+
+
+class _TextRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """An object that holds a text alone; `input` is the key of the seed system's model."""
+
+    text: str = ""
+    input: str = ""
+    name: str = ""
+    id: int | str = ""
+    request_id: int | str = ""
+
+
+class PieceReader:
+    """Reads pieces of any format, or of one."""
+
+    def __init__(self, tenant: str = "", format_: str = "", *, texts: bool = False) -> None:
+        """Take the settings that hold for all of an input.
+
+        Args:
+            tenant: The owner of alerts that name none.
+            format_: The name of the only format, or empty to recognise each alert's.
+            texts: Whether a line of no format is a text to be classified.
+
+        Raises:
+            SettingsError: There is no format of this name.
+        """
+        known = {each.name: each for each in FORMATS}
+        names = [*known, *([TEXT] if texts else [])]
+        if format_ and format_ not in names:
+            raise SettingsError(f"--format {format_}: there is none such; give one of {', '.join(names)}")
+        self._tenant, self._texts = tenant, texts
+        self._only_text, self._format = format_ == TEXT, known.get(format_)
+
+    @property
+    def takes_documents(self) -> bool:
+        """Whether JSON may go over several lines."""
+        return not self._only_text
+
+    def line(self, line: bytes) -> InputItem:
+        """Read a line: an alert, or a bare text."""
+        if self._only_text:
+            return text_item(line)
+        try:
+            return InputItem(alert=self._one(line), raw=line)
+        except AlertFault as fault:
+            if self._texts and not self._format and (text := _text_of(line, fault)):
+                return text_item(text)
+            return InputItem(fault=fault, raw=line)
+
+    def element(self, raw: bytes) -> InputItem:
+        """Read an element of a list: an object, or a line in quotes."""
+        try:
+            return InputItem(alert=self._element(raw))
+        except AlertFault as fault:
+            if self._texts and raw[:1] == b'"' and fault.reason == "unknown_format":
+                return text_item(raw)
+            return InputItem(fault=fault, raw=raw)
+
+    def record(self, record: Mapping[str, Any]) -> InputItem:
+        """Read a record in the seed system's form."""
+        try:
+            return InputItem(alert=read_alert(record, self._tenant))
+        except AlertFault as fault:
+            return InputItem(fault=fault, raw=msgspec.json.encode(record))
+
+    def document(self, raw: bytes) -> Items:
+        """Read an object that is an alert, or an envelope of several."""
+        item = self.line(raw)
+        if item.fault is None or item.fault.reason != "not_one_alert":
+            return Items([msgspec.structs.replace(item, raw=None) if item.alert else item], {}, {})
+        try:
+            value: Any = json_of(raw.decode())
+            if self._format is not None:
+                return Items([self.element(msgspec.json.encode(each)) for each in contained(value) or ()], {}, {})
+            found = read_document(value, self._tenant)
+        except AlertFault as fault:
+            return Items([InputItem(fault=fault, raw=raw)], {}, {})
+        alerts, faults = dict(zip(found.indexes, found.alerts, strict=True)), dict(found.faults)
+        records = contained(value) or []
+        items = [
+            InputItem(alert=alerts[index]) if index in alerts else InputItem(fault=faults[index], raw=_encoded(record))
+            for index, record in enumerate(records)
+        ]
+        return Items(items, found.cluster_config, found.config)
+
+    def _element(self, raw: bytes) -> Alert:
+        if raw[:1] != b'"':
+            return self._one(raw)
+        return self._one(str(json_of(_decoded(raw))).encode("utf-8", "replace"))
+
+    def _one(self, raw: bytes) -> Alert:
+        if self._format is None:
+            return read_alert_bytes(raw, self._tenant)
+        text = _decoded(raw)
+        record: Any = json_of(text) if is_json(raw) else text
+        if isinstance(record, list) or (isinstance(record, dict) and len(contained(record) or [0]) != 1):
+            raise AlertFault("not_one_alert", "the record holds several alerts")
+        inner = contained(record) if isinstance(record, dict) else None
+        record = inner[0] if inner else record
+        of_lines = self._format.name in _LINE_FORMATS
+        if of_lines != isinstance(record, str) or (of_lines and not self._format.matches(record)):
+            raise AlertFault("unknown_format", f"it is not of {self._format.title}, {self._format.known_by}")
+        return self._format.read(record, self._tenant, None)
+
+
+def is_json(line: bytes) -> bool:
+    """Return whether a line begins as an object or a list does; the mark of Snort begins so too."""
+    text = line.lstrip()
+    return text[:1] == b"{" or (text[:1] == b"[" and not text.startswith(_ENCODED_MARK))
+
+
+def text_item(line: bytes) -> InputItem:
+    """Return a bare text, or one in the quotes of JSON, as an alert that has nothing else."""
+    text = line.decode("utf-8", "replace")
+    if text[:1] == '"':
+        with contextlib.suppress(msgspec.MsgspecError, ValueError):
+            text = msgspec.json.decode(line, type=str)
+    name = text.strip()[:LONGEST_NAME]
+    return InputItem(alert=Alert(id=0, time=0.0, src="", dst="", name=name), raw=line, is_text=True)
+
+
+def _text_of(line: bytes, fault: AlertFault) -> bytes:
+    """Return the text of a line that is no alert, or of an object that holds a text alone; empty without one."""
+    if fault.reason == "unknown_format" and not is_json(line):
+        return line
+    try:
+        request = msgspec.json.decode(line, type=_TextRequest)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return b""
+    return (request.text or request.input or request.name).encode("utf-8", "replace")
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise AlertFault("not_utf8", f"byte {error.start} is not UTF-8; send text in UTF-8") from None
+
+
+def _encoded(record: object) -> bytes | None:
+    """Return a record as JSON; None where half characters stand in it."""
+    try:
+        return msgspec.json.encode(record)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
