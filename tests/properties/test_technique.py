@@ -14,7 +14,7 @@ from app.cache import RecentCache
 from app.domains.alerts.alert import RULE_ID, Alert, Techniques
 from app.domains.alerts.attack import TECHNIQUE_ID, attack_table
 from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, checked
-from app.domains.alerts.lookups.csv_rows import read_corrections, write_corrections
+from app.domains.alerts.lookups.csv_file import read_corrections, write_corrections
 from app.domains.alerts.lookups.table import LookupTable, update, update_from_csv
 from app.domains.alerts.techniques.catalogue import Catalogue
 from app.domains.alerts.techniques.resolver import TechniqueResolver

@@ -1,1 +1,1 @@
-"""Corrections that analysts made: checked, read from CSV, kept in a file or in a DynamoDB table."""
+"""The lookup table: analysts' corrections of alert techniques, stored in a CSV file or in DynamoDB."""

@@ -1,15 +1,15 @@
 """Corrections in a DynamoDB table, shared by every process that labels alerts.
 
-The table's partition key is the string `alert`: the SHA-256 of the folded text, which itself may be longer than a key
-may be. One more item counts updates (`version`, by which a process learns that what it remembers is old) and rows.
+The table's partition key is the string `alert`: the SHA-256 of the folded text, since the text may be longer than
+DynamoDB's keys. One more item counts updates (`version`, by which processes learn that their caches are old) and rows.
 
-What an update does, and what a crash after each step leaves:
+An update has these steps. A crash after any of them loses nothing:
 
-1. It adds the number of its corrections to `rows`: an estimate that is never too small.
-2. It puts each correction under the condition that the table has nothing newer: the rest comes with the next try.
-3. If the estimate is over the bound, it reads all times, deletes the oldest rows and sets `rows` to what there is: the
-   next update that finds the estimate over the bound does it.
-4. It adds 1 to `version`. Without it, processes see the new rows when what they remember is too old in any case.
+1. Add the number of corrections to `rows`: an estimate that is never too small.
+2. Put each correction, on condition that the table has none newer. After a crash, the next try puts the rest.
+3. If the estimate exceeds the limit, read all times, delete the oldest rows and set `rows` to the true count. After a
+   crash, the next update that exceeds the limit does so.
+4. Add 1 to `version`. After a crash before it, processes see the new rows once their caches expire.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 PARTITION_KEY = "alert"
 COUNTERS = "#counters"
-"""The key of the item that counts; no digest has a `#`."""
+"""Key of the item with the counters; no digest contains a `#`."""
 
-_PUTS_SIDE_BY_SIDE = 10  # botocore keeps ten connections; more would wait for one
-_THROTTLED_PUTS = 6  # with the pauses between them about three seconds, then the update fails and may come again
+_CONCURRENT_PUTS = 10  # botocore pools ten connections; more puts would wait for one
+_MOST_THROTTLED_TRIES = 6  # about three seconds with the pauses between them; then the update fails and can be retried
 _NEWER = "attribute_not_exists(alert) OR #time < :time OR (#time = :time AND techniques <= :techniques)"
 _TECHNIQUES = msgspec.json.Decoder(tuple[str, ...])
 
 
 def digest(text: str) -> str:
-    """The key of a folded text."""
+    """Return the key of a folded text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -50,49 +50,49 @@ class DynamoDbCorrections:
     """Corrections in a DynamoDB table, at most `most` of them."""
 
     def __init__(self, table: str, most: int = LOOKUP_ROWS) -> None:
-        """Opens a table; nothing is called yet."""
+        """Use a table, which is called when it is needed."""
         self.most = most
         self._table = table
         self._what = f"lookup table {table}"
 
     def version(self) -> str:
-        """How many updates there were.
+        """Return the number of updates.
 
         Raises:
-            CloudError: DynamoDB does not answer, or there is no such table.
+            CloudError: DynamoDB does not answer, or the table does not exist.
         """
         for item in get_items(self._table, [{PARTITION_KEY: COUNTERS}], self._what):
             return str(item.get("version", 0))
         return "0"
 
     def load(self, texts: Iterable[str]) -> Mapping[str, Correction]:
-        """The corrections of those folded texts that have one.
+        """Return the corrections of those folded texts that have one.
 
         Raises:
-            CloudError: DynamoDB does not answer, or an item is not one of these.
+            CloudError: DynamoDB does not answer, or an item is no correction.
         """
         keys = [{PARTITION_KEY: digest(text)} for text in dict.fromkeys(texts)]
         found = [_correction(item, self._what) for item in get_items(self._table, keys, self._what)]
         return {each.text: each for each in found}
 
     def store(self, corrections: Sequence[Correction]) -> frozenset[str]:
-        """Writes corrections, and forgets the oldest beyond the bound.
+        """Write corrections, and delete the oldest ones beyond `most`.
 
-        Several updates at once may leave a few rows more than the bound, until the next one.
+        Concurrent updates may leave a few more rows than that until the next one.
 
         Args:
             corrections: Checked ones, each text once.
 
         Returns:
-            The texts of which the table holds something newer; of those nothing was written.
+            The texts for which the table has a newer correction; nothing was written for these.
 
         Raises:
-            CloudError: DynamoDB does not answer or refuses; some may be written. The same corrections may come again.
+            CloudError: DynamoDB does not answer or refuses; some may be written. The same call may be repeated.
         """
         if not corrections:
             return frozenset()
         rows = int(self._count("ADD #rows :some", len(corrections))["rows"])
-        with ThreadPoolExecutor(_PUTS_SIDE_BY_SIDE) as pool:
+        with ThreadPoolExecutor(_CONCURRENT_PUTS) as pool:
             written = list(pool.map(self._put, corrections))
         if rows > self.most:
             self._forget_oldest(rows)
@@ -100,7 +100,7 @@ class DynamoDbCorrections:
         return frozenset(each.text for each, is_written in zip(corrections, written, strict=True) if not is_written)
 
     def _put(self, correction: Correction) -> bool:
-        time, techniques = Decimal(repr(correction.time)), correction.written()
+        time, techniques = Decimal(repr(correction.time)), correction.techniques_json()
         item = {
             PARTITION_KEY: digest(correction.text),
             "text": correction.text,
@@ -116,9 +116,9 @@ class DynamoDbCorrections:
     def _forget_oldest(self, rows: int) -> None:
         ages = sorted((item["time"], item[PARTITION_KEY]) for item in self._scan())
         surplus = ages[: max(0, len(ages) - self.most)]
-        with ThreadPoolExecutor(_PUTS_SIDE_BY_SIDE) as pool:
+        with ThreadPoolExecutor(_CONCURRENT_PUTS) as pool:
             list(pool.map(self._delete, surplus))
-        # Another update may have added to the estimate meanwhile: then it stays too large, and that one looks again.
+        # If another update has added to the estimate meanwhile, it stays too large and that update counts again.
         self._under_condition(
             "update_item",
             "#rows = :then",
@@ -128,7 +128,7 @@ class DynamoDbCorrections:
         )
 
     def _delete(self, age: tuple[Decimal, str]) -> None:
-        """Deletes a row, unless it was corrected since its time was read."""
+        """Delete a row, unless it was replaced since its time was read."""
         time, key = age
         self._under_condition("delete_item", "#time = :time", {":time": time}, Key=to_attributes({PARTITION_KEY: key}))
 
@@ -165,7 +165,7 @@ class DynamoDbCorrections:
         values: Mapping[str, Any],
         **request: Any,  # noqa: ANN401 - botocore's own request
     ) -> bool:
-        """Calls, again after a pause while it is throttled, and says whether the condition held."""
+        """Call DynamoDB, again after a pause while throttled; return whether the condition held."""
         expressions = condition + request.get("UpdateExpression", "")
         request |= {
             "ConditionExpression": condition,
@@ -179,7 +179,7 @@ class DynamoDbCorrections:
                 code = error.response.get("Error", {}).get("Code")
                 if code == "ConditionalCheckFailedException":
                     return False
-                if code not in aws.PASSING or throttled > _THROTTLED_PUTS:
+                if code not in aws.PASSING or throttled > _MOST_THROTTLED_TRIES:
                     raise aws.explained(error, self._what) from error
             except BotoCoreError as error:
                 raise aws.explained(error, self._what) from error

@@ -1,7 +1,7 @@
-"""The lookup table: which techniques analysts gave to an alert text.
+"""The lookup table: the techniques that analysts assigned to alert texts.
 
-It stands between a process and where corrections are kept (a DynamoDB table, or a CSV file), and remembers what it
-asked for, found or not. A correction made elsewhere is seen within `REFRESH_S`; its own process sees it at once.
+It caches what it reads from the store (DynamoDB or a CSV file), whether a text has a correction or not. A correction
+made by another process is seen within `REFRESH_S`; one made by this process at once.
 """
 
 from __future__ import annotations
@@ -14,71 +14,71 @@ from typing import TYPE_CHECKING, Protocol
 from app.cache import RecentCache
 from app.domains.alerts.attack import AttackTable, attack_table
 from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, Report, checked
-from app.domains.alerts.lookups.csv_rows import read_corrections
+from app.domains.alerts.lookups.csv_file import read_corrections
 from app.errors import LocationError, SettingsError
 from app.stream.clock import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-REFRESH_S = 30.0  # an analyst sees the correction at work in the time it takes to look; one small read each
-OLDEST_S = 600.0  # what is remembered is asked for again even if nothing says that it changed: an update that broke off
-REMEMBERED_TEXTS = 16_384  # a large site has a few thousand distinct texts a day
-LONGEST_REMEMBERED = 1_024  # characters of a text; a longer one is asked for each time: at worst 33 MB are remembered
-REPORTED_ROWS = 1_000  # a report is read by a person; a file that is all wrong has the same few reasons
+REFRESH_S = 30.0  # short enough for an analyst to see the correction take effect; costs one small read
+OLDEST_S = 600.0  # the cache is cleared even without a new version, in case an update crashed before setting it
+CACHED_TEXTS = 16_384  # a large site has a few thousand distinct texts a day
+LONGEST_CACHED = 1_024  # characters of a text; longer ones are not cached, so the cache has at most 33 MB
+REPORTED_ROWS = 1_000  # refused rows in a report: it is for people, and a faulty file repeats a few reasons
 FILE_SUFFIX = ".csv"
 
-_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's own rule
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule
 
 
-class Corrections(Protocol):
-    """Where corrections are kept: by folded text, the newest of each, the newest `most`."""
+class CorrectionStore(Protocol):
+    """Store of the newest correction of each folded text, at most `most` of them."""
 
     most: int
 
     def version(self) -> str:
-        """Something that changes whenever a correction does."""
+        """Return a text that changes whenever a correction does."""
 
     def load(self, texts: Iterable[str]) -> Mapping[str, Correction]:
-        """The corrections of those folded texts that have one."""
+        """Return the corrections of those folded texts that have one."""
 
     def store(self, corrections: Sequence[Correction]) -> frozenset[str]:
-        """Writes checked corrections, each text once; returns the texts of which there is something newer."""
+        """Write checked corrections, each text once; return the texts that have a newer correction."""
 
 
 class LookupTable:
-    """Corrections by folded text, remembered for a while.
+    """Corrections by folded text, cached.
 
     Attributes:
-        generation: Changes whenever what was found before may no longer hold.
+        generation: Number that grows whenever earlier results may be outdated.
     """
 
-    def __init__(self, kept: Corrections, clock: Clock = SYSTEM_CLOCK, remembered: int = REMEMBERED_TEXTS) -> None:
-        """Takes the place where corrections are kept; nothing is read yet."""
+    def __init__(self, store: CorrectionStore, clock: Clock = SYSTEM_CLOCK, cached: int = CACHED_TEXTS) -> None:
+        """Cache up to about twice `cached` texts of a store; nothing is read yet."""
         self.generation = 0
-        self._kept = kept
+        self._store = store
         self._clock = clock
-        self._texts: RecentCache[str, Correction | str] = RecentCache(remembered)
+        self._texts: RecentCache[str, Correction | str] = RecentCache(cached)
         self._version: str | None = None
         self._asked = self._cleared = 0.0
 
     def refresh(self) -> int:
-        """Asks, at most every `REFRESH_S`, whether there are new corrections, and returns the generation.
+        """Check for new corrections, at most every `REFRESH_S`, and return the generation.
 
         Raises:
-            CloudError: The table does not answer: without it alerts would get labels that were corrected.
+            CloudError: The table does not answer. It is not ignored: alerts would get labels that were corrected.
             LocationError: The file cannot be read.
         """
         now = self._clock.monotonic()
         if self._version is None or now - self._asked >= REFRESH_S:
-            version = self._kept.version()
+            version = self._store.version()
             if version != self._version or now - self._cleared >= OLDEST_S:
                 self._forget(now)
             self._version, self._asked = version, now
         return self.generation
 
     def find(self, texts: Iterable[str]) -> dict[str, Correction]:
-        """The corrections of those folded texts that have one.
+        """Return the corrections of those folded texts that have one.
 
         Raises:
             CloudError: The table does not answer.
@@ -94,32 +94,32 @@ class LookupTable:
             elif isinstance(known, Correction):
                 found[text] = known
         if missing:
-            loaded = self._kept.load(missing)
+            loaded = self._store.load(missing)
             for text in missing:
-                if len(text) <= LONGEST_REMEMBERED:
+                if len(text) <= LONGEST_CACHED:
                     self._texts.put(text, loaded.get(text, _NOTHING))
             found.update(loaded)
         return found
 
     def store(self, corrections: Sequence[Correction]) -> frozenset[str]:
-        """Writes checked corrections, each text once; returns the texts of which there is something newer.
+        """Write checked corrections, each text once; return the texts that have a newer correction.
 
         Raises:
-            CloudError: They cannot all be written; the same ones may come again.
+            CloudError: Some or all cannot be written; the same call may be repeated.
             LocationError: The file cannot be read.
         """
         try:
-            return self._kept.store(corrections)
-        finally:  # some may be written
+            return self._store.store(corrections)
+        finally:  # even after an error some may be written
             self._version = None
 
     @property
     def most(self) -> int:
-        """How many corrections are kept."""
-        return self._kept.most
+        """Return the number of corrections that the store keeps."""
+        return self._store.most
 
     def now(self) -> float:
-        """Seconds since 1970."""
+        """Return seconds since 1970."""
         return self._clock.time()
 
     def _forget(self, now: float) -> None:
@@ -129,22 +129,22 @@ class LookupTable:
 
 
 _NOTHING = ""
-"""Remembered of a text that has no correction."""
+"""Cached for a text without a correction."""
 
 
 def open_lookup(name: str) -> LookupTable | None:
-    """The lookup table that `LOOKUP_TABLE` names.
+    """Open the lookup table that `LOOKUP_TABLE` names.
 
     Args:
         name: A DynamoDB table, or a file that ends in `.csv`; empty for none.
 
     Raises:
-        SettingsError: It is neither.
+        SettingsError: The name is neither.
     """
     if not name:
         return None
     if name.endswith(FILE_SUFFIX) and "://" not in name:
-        from app.domains.alerts.lookups.file import FileCorrections  # noqa: PLC0415 - one of the two is needed
+        from app.domains.alerts.lookups.csv_file import FileCorrections  # noqa: PLC0415 - only one of the two is needed
 
         return LookupTable(FileCorrections(Path(name).expanduser()))
     if not _TABLE_NAME.fullmatch(name):
@@ -157,47 +157,47 @@ def open_lookup(name: str) -> LookupTable | None:
 
 
 def update(table: LookupTable, corrections: Iterable[Correction], attack: AttackTable | None = None) -> Report:
-    """Takes corrections into the table; what cannot be taken is reported by its place, from 1, and harms nothing else.
+    """Add corrections to the table; refused ones are reported by their position, from 1, and affect no others.
 
-    The same corrections again change nothing.
+    Repeating an update changes nothing.
 
     Raises:
-        CloudError: The table does not answer; some may be written, and all may come again.
+        CloudError: The table does not answer; some may be written, and the call may be repeated.
         LocationError: The file cannot be read.
     """
-    return _take(table, enumerate(corrections, 1), table.now(), attack or attack_table())
+    return _update(table, enumerate(corrections, 1), table.now(), attack or attack_table())
 
 
 def update_from_csv(
     table: LookupTable, data: bytes | Path, now: float, author: str = "", attack: AttackTable | None = None
 ) -> Report:
-    """Takes the rows of a CSV into the table, however large it is.
+    """Add the rows of a CSV file of any size to the table.
 
-    Rows of the short form (`alerts,techniques`) are of the moment `now`, and of two that differ about one text the
-    later line counts. Nothing is written when the header is wrong: the report has `bad_header` on line 1.
+    Rows of the short form (`alerts,techniques`) have the time `now`; of two that differ for one text the later line
+    applies. Nothing is written when the header is wrong: the report has `bad_header` on line 1.
 
     Args:
         table: The lookup table.
-        data: The file's bytes, or where it is.
-        now: Seconds since 1970: when the corrections were made. The same file with the same `now` changes nothing.
-        author: Who made them.
-        attack: What ATT&CK knows.
+        data: The file's bytes or its path.
+        now: When the corrections were made, seconds since 1970. Repeating the file with the same `now` changes nothing.
+        author: The analyst.
+        attack: ATT&CK; by default the table that Millrace ships.
 
     Raises:
-        CloudError: The table does not answer; some may be written, and all may come again.
+        CloudError: The table does not answer; some may be written, and the call may be repeated.
         LocationError: A file cannot be read.
     """
     try:
         with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
-            return _take(table, read_corrections(file, now, author), now, attack or attack_table())
+            return _update(table, read_corrections(file, now, author), now, attack or attack_table())
     except CorrectionFault as fault:
         return Report(0, (RejectedRow(1, fault.reason, fault.message),))
     except OSError as error:
         raise LocationError(f"{data!s}: cannot be read: {error.strerror}") from None
 
 
-class _Taking:
-    """The corrections of one update: the newest of each text with the lines that say it, and what was not taken."""
+class _Update:
+    """Corrections of one update: the newest of each text with its lines, and the refused rows."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -216,7 +216,7 @@ class _Taking:
         else:
             self._conflict([line], lines[0])
         if len(self._newest) > 2 * self._most:
-            self._make_room()
+            self._drop_oldest()
 
     def reject(self, row: RejectedRow) -> None:
         if len(self.rejected) < REPORTED_ROWS:
@@ -225,7 +225,7 @@ class _Taking:
             self.unreported += 1
 
     def store(self, table: LookupTable) -> Report:
-        self._make_room()
+        self._drop_oldest()
         outdated = table.store([correction for correction, _ in self._newest.values()])
         late = sum(len(self._newest[text][1]) for text in outdated)
         taken = sum(len(lines) for _, lines in self._newest.values()) - late
@@ -233,26 +233,26 @@ class _Taking:
 
     def _conflict(self, lines: list[int], other: int) -> None:
         for line in lines:
-            self.reject(RejectedRow(line, "conflict", f"line {other} says otherwise of the same text, and counts"))
+            self.reject(RejectedRow(line, "conflict", f"line {other} applies: it has other techniques for this text"))
 
-    def _make_room(self) -> None:
-        """Leaves the newest; what the table has no room for needs no writing."""
+    def _drop_oldest(self) -> None:
+        """Keep only the newest corrections: the store would drop the others at once."""
         ages = sorted(self._newest, key=lambda text: (self._newest[text][0].time, self._newest[text][1][-1]))
         for text in ages[: max(0, len(ages) - self._most)]:
             for line in self._newest.pop(text)[1]:
                 self.reject(RejectedRow(line, "no_room", f"the table keeps the newest {self._most}; this one is older"))
 
 
-def _take(
+def _update(
     table: LookupTable, rows: Iterable[tuple[int, Correction | RejectedRow]], now: float, attack: AttackTable
 ) -> Report:
-    taking = _Taking(table.most)
+    taken = _Update(table.most)
     for line, row in rows:
         if isinstance(row, RejectedRow):
-            taking.reject(row)
+            taken.reject(row)
             continue
         try:
-            taking.add(line, checked(row, attack, now))
+            taken.add(line, checked(row, attack, now))
         except CorrectionFault as fault:
-            taking.reject(RejectedRow(line, fault.reason, fault.message))
-    return taking.store(table)
+            taken.reject(RejectedRow(line, fault.reason, fault.message))
+    return taken.store(table)

@@ -18,8 +18,13 @@ from app.domains.alerts.lookups.corrections import (
     Report,
     checked,
 )
-from app.domains.alerts.lookups.csv_rows import LARGEST_ROW_BYTES, MOST_LINES, read_corrections, write_corrections
-from app.domains.alerts.lookups.file import FileCorrections
+from app.domains.alerts.lookups.csv_file import (
+    LARGEST_ROW_BYTES,
+    MOST_LINES,
+    FileCorrections,
+    read_corrections,
+    write_corrections,
+)
 from app.domains.alerts.lookups.table import (
     OLDEST_S,
     REFRESH_S,
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
 DNS = b'"ET DNS Query for .cc TLD","[""T1071""]"\n'
 
 
-def said(text: str, *techniques: str, time: float = NOW, author: str = "", confidence: float = 1.0) -> Correction:
+def made(text: str, *techniques: str, time: float = NOW, author: str = "", confidence: float = 1.0) -> Correction:
     return Correction(text, techniques, time, author, confidence)
 
 
@@ -67,34 +72,34 @@ def reasons(report: Report) -> list[tuple[int, str]]:
 
 class TestChecks:
     def test_a_correction_is_taken_with_its_text_folded_and_its_ids_of_today(self) -> None:
-        given = said("Login from 10.0.0.1", " t1562.001 ", "T1685", "T1078", author=" Ann\n\0 B ", confidence=0.5)
-        assert checked(given, attack_table(), NOW) == said(
+        given = made("Login from 10.0.0.1", " t1562.001 ", "T1685", "T1078", author=" Ann\n\0 B ", confidence=0.5)
+        assert checked(given, attack_table(), NOW) == made(
             "login from <ip>", "T1685", "T1078", author="Ann B", confidence=0.5
         )
 
     def test_no_technique_is_a_correction_too(self) -> None:
-        assert checked(said("Backup done"), attack_table(), NOW).techniques == ()
+        assert checked(made("Backup done"), attack_table(), NOW).techniques == ()
 
     @pytest.mark.parametrize(
         ("correction", "reason"),
         [
-            (said("a" * 4097, "T1003"), "text_too_long"),
-            (said(" \n ", "T1003"), "empty_text"),
-            (said("10.0.0.1 - 4711", "T1003"), "too_general"),
-            (said("half \ud800", "T1003"), "not_text"),
-            (said("nul \0", "T1003"), "not_text"),
-            (said("x", *["T1003"] * (MOST_TECHNIQUES + 1)), "too_many_techniques"),
-            (said("x", "T9999"), "unknown_technique"),
-            (said("x", "T1003", "no id"), "unknown_technique"),
-            (said("x", "T1059.999"), "unknown_technique"),  # a mistyped id is not taken for its parent
-            (said("x", "T1064"), "unknown_technique"),  # retired, with nothing in its place
-            (said("x", "T1003", time=float("nan")), "bad_time"),
-            (said("x", "T1003", time=float("inf")), "bad_time"),
-            (said("x", "T1003", time=-1.0), "bad_time"),
-            (said("x", "T1003", time=NOW + 2 * 86_400), "bad_time"),  # no later correction could overrule it
-            (said("x", "T1003", confidence=0.0), "bad_confidence"),
-            (said("x", "T1003", confidence=1.5), "bad_confidence"),
-            (said("x", "T1003", confidence=float("nan")), "bad_confidence"),
+            (made("a" * 4097, "T1003"), "text_too_long"),
+            (made(" \n ", "T1003"), "empty_text"),
+            (made("10.0.0.1 - 4711", "T1003"), "too_general"),
+            (made("half \ud800", "T1003"), "not_text"),
+            (made("nul \0", "T1003"), "not_text"),
+            (made("x", *["T1003"] * (MOST_TECHNIQUES + 1)), "too_many_techniques"),
+            (made("x", "T9999"), "unknown_technique"),
+            (made("x", "T1003", "no id"), "unknown_technique"),
+            (made("x", "T1059.999"), "unknown_technique"),  # a mistyped id is not taken for its parent
+            (made("x", "T1064"), "unknown_technique"),  # retired, with nothing in its place
+            (made("x", "T1003", time=float("nan")), "bad_time"),
+            (made("x", "T1003", time=float("inf")), "bad_time"),
+            (made("x", "T1003", time=-1.0), "bad_time"),
+            (made("x", "T1003", time=NOW + 2 * 86_400), "bad_time"),  # no later correction could overrule it
+            (made("x", "T1003", confidence=0.0), "bad_confidence"),
+            (made("x", "T1003", confidence=1.5), "bad_confidence"),
+            (made("x", "T1003", confidence=float("nan")), "bad_confidence"),
         ],
     )
     def test_what_would_do_harm_is_refused(self, correction: Correction, reason: str) -> None:
@@ -103,18 +108,18 @@ class TestChecks:
         assert raised.value.reason == reason
 
     def test_of_two_corrections_the_newer_outranks_and_of_one_moment_always_the_same(self) -> None:
-        assert said("x", "T1003", time=2).outranks(said("x", "T1078", time=1))
-        assert not said("x", "T1003", time=1).outranks(said("x", "T1078", time=2))
-        assert said("x", "T1078").outranks(said("x", "T1003"))
-        assert not said("x", "T1003").outranks(said("x", "T1078"))
-        assert not said("x", "T1003").outranks(said("x", "T1003"))
+        assert made("x", "T1003", time=2).outranks(made("x", "T1078", time=1))
+        assert not made("x", "T1003", time=1).outranks(made("x", "T1078", time=2))
+        assert made("x", "T1078").outranks(made("x", "T1003"))
+        assert not made("x", "T1003").outranks(made("x", "T1078"))
+        assert not made("x", "T1003").outranks(made("x", "T1003"))
 
 
 class TestTable:
     def test_a_text_is_asked_for_once_found_or_not(self, table: LookupTable, kept: MemoryCorrections) -> None:
-        kept.rows["a"] = said("a", "T1003")
+        kept.rows["a"] = made("a", "T1003")
         for _ in range(3):
-            assert table.find(["a", "b"]) == {"a": said("a", "T1003")}
+            assert table.find(["a", "b"]) == {"a": made("a", "T1003")}
         assert kept.loads == [["a", "b"]]
 
     def test_a_correction_made_elsewhere_is_seen_within_the_told_time(
@@ -122,11 +127,11 @@ class TestTable:
     ) -> None:
         assert table.find(["a"]) == {}
         generation = table.refresh()
-        kept.store([said("a", "T1003")])
+        kept.store([made("a", "T1003")])
         clock.passed += REFRESH_S - 1
         assert table.find(["a"]) == {}
         clock.passed += 1
-        assert table.find(["a"]) == {"a": said("a", "T1003")}
+        assert table.find(["a"]) == {"a": made("a", "T1003")}
         assert table.generation > generation
 
     def test_while_nothing_changes_nothing_is_read_again(
@@ -145,14 +150,14 @@ class TestTable:
         self, table: LookupTable, kept: MemoryCorrections, clock: HandClock
     ) -> None:
         table.find(["a"])
-        kept.rows["a"] = said("a", "T1003")  # written, but the update broke off before it said so
+        kept.rows["a"] = made("a", "T1003")  # written, but the update broke off before it said so
         clock.passed += OLDEST_S
         assert "a" in table.find(["a"])
 
     def test_its_own_process_sees_a_correction_at_once(self, table: LookupTable) -> None:
         assert table.find(["a b"]) == {}
-        update(table, [said("A  B", "T1003")])
-        assert table.find(["a b"]) == {"a b": said("a b", "T1003")}
+        update(table, [made("A  B", "T1003")])
+        assert table.find(["a b"]) == {"a b": made("a b", "T1003")}
 
     def test_a_table_that_is_down_is_an_error_and_no_answer(
         self, table: LookupTable, kept: MemoryCorrections, clock: HandClock
@@ -169,8 +174,8 @@ class TestTable:
         kept.is_down = False
         assert table.find(["b"]) == {}
 
-    def test_what_is_remembered_is_bounded(self, kept: MemoryCorrections, clock: HandClock) -> None:
-        table = LookupTable(kept, clock, remembered=10)
+    def test_the_cache_is_bounded(self, kept: MemoryCorrections, clock: HandClock) -> None:
+        table = LookupTable(kept, clock, cached=10)
         for number in range(1_000):
             table.find([f"text {number}"])
         assert len(table._texts) <= 20
@@ -195,41 +200,48 @@ class TestTable:
 
 class TestUpdate:
     def test_the_newest_correction_counts_in_whatever_order_they_come(self, table: LookupTable) -> None:
-        assert update(table, [said("a", "T1003", time=NOW)]) == Report(1)
-        assert update(table, [said("a", "T1078", time=NOW - 1)]) == Report(0, outdated=1)
+        assert update(table, [made("a", "T1003", time=NOW)]) == Report(1)
+        assert update(table, [made("a", "T1078", time=NOW - 1)]) == Report(0, outdated=1)
         assert table.find(["a"])["a"].techniques == ("T1003",)
-        assert update(table, [said("a", "T1105", time=NOW + 1)]) == Report(1)
+        assert update(table, [made("a", "T1105", time=NOW + 1)]) == Report(1)
         assert table.find(["a"])["a"].techniques == ("T1105",)
 
     def test_the_same_corrections_again_change_nothing(self, table: LookupTable, kept: MemoryCorrections) -> None:
-        corrections = [said("a", "T1003"), said("b")]
+        corrections = [made("a", "T1003"), made("b")]
         assert update(table, corrections) == update(table, corrections) == Report(2)
-        assert kept.rows == {"a": said("a", "T1003"), "b": said("b")}
+        assert kept.rows == {"a": made("a", "T1003"), "b": made("b")}
 
     def test_a_wrong_one_is_reported_by_its_place_and_harms_no_other(self, table: LookupTable) -> None:
-        report = update(table, [said("a", "T1003"), said("b", "T9999"), said("c", "T1105")])
+        report = update(table, [made("a", "T1003"), made("b", "T9999"), made("c", "T1105")])
         assert report.taken == 2
         assert reasons(report) == [(2, "unknown_technique")]
         assert set(table.find("abc")) == {"a", "c"}
 
     def test_of_two_that_differ_the_older_is_reported(self, table: LookupTable) -> None:
-        report = update(table, [said("a", "T1003", time=2), said("A", "T1078", time=1), said("a", "T1105", time=3)])
+        report = update(
+            table,
+            [
+                made("a", "T1003", time=2),
+                made("A", "T1078", time=1),
+                made("a", "T1105", time=3),
+            ],
+        )
         assert report == Report(
             1,
             (
-                RejectedRow(1, "conflict", "line 3 says otherwise of the same text, and counts"),
-                RejectedRow(2, "conflict", "line 1 says otherwise of the same text, and counts"),
+                RejectedRow(1, "conflict", "line 3 applies: it has other techniques for this text"),
+                RejectedRow(2, "conflict", "line 1 applies: it has other techniques for this text"),
             ),
         )
 
     def test_of_repetitions_the_newest_moment_counts(self, table: LookupTable, kept: MemoryCorrections) -> None:
-        assert update(table, [said("a", "T1003", time=moment) for moment in (2.0, 3.0, 1.0)]) == Report(3)
+        assert update(table, [made("a", "T1003", time=moment) for moment in (2.0, 3.0, 1.0)]) == Report(3)
         assert kept.rows["a"].time == 3.0
 
     def test_only_the_newest_have_room(self, clock: HandClock) -> None:
         kept = MemoryCorrections(most=10)
         table = LookupTable(kept, clock)
-        report = update(table, [said(f"a{chr(97 + n)}", "T1003", time=n) for n in range(26)])
+        report = update(table, [made(f"a{chr(97 + n)}", "T1003", time=n) for n in range(26)])
         assert report.taken == 10
         assert reasons(report) == [(line, "no_room") for line in range(1, 17)]
         assert min(row.time for row in kept.rows.values()) == 16
@@ -237,7 +249,7 @@ class TestUpdate:
     def test_a_table_that_is_down_is_an_error(self, table: LookupTable, kept: MemoryCorrections) -> None:
         kept.is_down = True
         with pytest.raises(CloudError):
-            update(table, [said("a", "T1003")])
+            update(table, [made("a", "T1003")])
 
 
 class TestCsv:
@@ -245,8 +257,8 @@ class TestCsv:
         report = update_from_csv(table, csv_of(DNS, b"Backup done,[]\r\n"), NOW, author="ann")
         assert report == Report(2)
         assert table.find(["et dns query for .cc tld", "backup done"]) == {
-            "et dns query for .cc tld": said("et dns query for .cc tld", "T1071", author="ann"),
-            "backup done": said("backup done", author="ann"),
+            "et dns query for .cc tld": made("et dns query for .cc tld", "T1071", author="ann"),
+            "backup done": made("backup done", author="ann"),
         }
 
     @pytest.mark.parametrize(
@@ -363,9 +375,9 @@ class TestCsv:
 
     def test_the_longer_form_keeps_all_there_is(self) -> None:
         corrections = [
-            said("=cmd", "T1003", time=1.5, author="@ann", confidence=0.25),
-            said("'=cmd", time=NOW),
-            said('a "b", c', "T1003", "T1059.001"),
+            made("=cmd", "T1003", time=1.5, author="@ann", confidence=0.25),
+            made("'=cmd", time=NOW),
+            made('a "b", c', "T1003", "T1059.001"),
         ]
         data = write_corrections(corrections)
         assert b"\n=" not in data
@@ -409,30 +421,30 @@ class TestFile:
     ) -> None:
         with pytest.raises(LocationError, match=r"lookup\.csv: No such file .* alerts,techniques"):
             lookup.find(["a"])
-        assert update(lookup, [said("a b", "T1003", author="ann")]) == Report(1)
+        assert update(lookup, [made("a b", "T1003", author="ann")]) == Report(1)
         assert lookup.find(["a b"])["a b"].author == "ann"
         assert path.read_bytes().startswith(b"alerts,techniques,time,author,confidence\n")
 
     def test_a_file_of_the_short_form_is_a_table(self, lookup: LookupTable, path: Path) -> None:
         path.write_bytes(csv_of(DNS, b'from 10.0.0.1,"[""T1078""]"\n', b'from 10.0.0.2,"[""T1110""]"\n'))
         assert lookup.find(["from <ip>"])["from <ip>"].techniques == ("T1110",)  # the later line
-        update(lookup, [said("ET DNS query for .cc TLD", "T1105", time=1.0)])
+        update(lookup, [made("ET DNS query for .cc TLD", "T1105", time=1.0)])
         assert lookup.find(["et dns query for .cc tld"])["et dns query for .cc tld"].techniques == ("T1105",)
         assert lookup.find(["from <ip>"])["from <ip>"].techniques == ("T1110",)
 
     def test_another_process_is_seen(self, path: Path) -> None:
         clock = HandClock()
         here, there = LookupTable(FileCorrections(path), clock), LookupTable(FileCorrections(path), clock)
-        update(there, [said("a", "T1003")])
+        update(there, [made("a", "T1003")])
         assert here.find(["a"])["a"].techniques == ("T1003",)
-        update(there, [said("a", "T1105", time=NOW + 1)])
+        update(there, [made("a", "T1105", time=NOW + 1)])
         clock.passed += REFRESH_S
         assert here.find(["a"])["a"].techniques == ("T1105",)
-        assert update(here, [said("a", "T1078", time=NOW)]) == Report(0, outdated=1)
+        assert update(here, [made("a", "T1078", time=NOW)]) == Report(0, outdated=1)
 
     def test_updates_side_by_side_lose_nothing(self, path: Path) -> None:
         def one(number: int) -> Report:
-            return update(LookupTable(FileCorrections(path), HandClock()), [said(f"text {chr(97 + number)}", "T1003")])
+            return update(LookupTable(FileCorrections(path), HandClock()), [made(f"text {chr(97 + number)}", "T1003")])
 
         with ThreadPoolExecutor(6) as pool:
             assert list(pool.map(one, range(24))) == [Report(1)] * 24
@@ -440,8 +452,8 @@ class TestFile:
 
     def test_only_the_newest_are_kept(self, path: Path) -> None:
         lookup = LookupTable(FileCorrections(path, most=2), HandClock())
-        update(lookup, [said("a", "T1003", time=1), said("b", "T1003", time=3)])
-        update(lookup, [said("c", "T1003", time=2)])
+        update(lookup, [made("a", "T1003", time=1), made("b", "T1003", time=3)])
+        update(lookup, [made("c", "T1003", time=2)])
         assert set(lookup.find("abc")) == {"b", "c"}
 
     def test_a_wrong_row_is_passed_over_and_never_written_over(
@@ -451,19 +463,19 @@ class TestFile:
         path.write_bytes(written)
         assert len(lookup.find(["et dns query for .cc tld"])) == 1
         assert "secret" not in caplog.text
-        with pytest.raises(LocationError, match=r"lookup\.csv: line 2: techniques are a JSON list"):
-            update(lookup, [said("a", "T1003")])
+        with pytest.raises(LocationError, match=r"lookup\.csv: line 2: techniques must be a JSON list"):
+            update(lookup, [made("a", "T1003")])
         assert path.read_bytes() == written
 
     def test_a_wrong_header_is_an_error(self, lookup: LookupTable, path: Path) -> None:
         path.write_bytes(DNS)
-        with pytest.raises(LocationError, match="the first line is to be alerts,techniques"):
+        with pytest.raises(LocationError, match="the first line must be alerts,techniques"):
             lookup.find(["a"])
-        with pytest.raises(LocationError, match="the first line is to be alerts,techniques"):
-            update(lookup, [said("a", "T1003")])
+        with pytest.raises(LocationError, match="the first line must be alerts,techniques"):
+            update(lookup, [made("a", "T1003")])
         assert path.read_bytes() == DNS
 
     def test_a_path_that_cannot_be_is_one_clear_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(LocationError, match="cannot be written"):
-            update(LookupTable(FileCorrections(tmp_path / "file" / "b.csv"), HandClock()), [said("a", "T1003")])
+            update(LookupTable(FileCorrections(tmp_path / "file" / "b.csv"), HandClock()), [made("a", "T1003")])

@@ -1,0 +1,289 @@
+"""Corrections as CSV: read and written row by row, and kept in a file, for one machine and for people who edit it.
+
+The short form has the columns `alerts,techniques`, with the techniques as a JSON list; exports of other systems have
+it. The long form, `alerts,techniques,time,author,confidence`, is the one that the file is kept in.
+
+Reading goes line by line, so that a faulty row costs only itself: quotes that do not close swallow no neighbours, and
+a line that is not UTF-8 is one rejected line.
+
+A spreadsheet would run a text that begins with `=`, `+`, `-` or `@` as a formula. Such a text is refused; with an
+apostrophe before it, it is accepted, and so it is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import io
+import re
+from collections import deque
+from typing import IO, TYPE_CHECKING
+
+import msgspec
+
+from app.domains.alerts.attack import AttackTable, attack_table
+from app.domains.alerts.lookups.corrections import LOOKUP_ROWS, Correction, CorrectionFault, RejectedRow, checked
+from app.errors import LocationError
+from app.storage.objects import FolderObjects
+from app.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+HEADER = ("alerts", "techniques")
+FULL_HEADER = (*HEADER, "time", "author", "confidence")
+
+LARGEST_ROW_BYTES = 65_536  # twice the longest text in UTF-8 if each character is a doubled quote
+MOST_LINES = 64  # of one row, whose quoted text has line ends; with more, a quote was never closed
+
+_FORMULA = re.compile(r"\s*[=+\-@]")
+_ESCAPED = re.compile(r"'+\s*[=+\-@]")
+_TECHNIQUES = msgspec.json.Decoder(list[str])
+_ANY_TIME = 253_402_300_800.0  # the year 10000: the times in the file were checked when they were accepted
+
+
+class FileCorrections:
+    """Corrections in a CSV file, at most `most` of them; all are in memory.
+
+    A file of the short form has no times: its rows are older than any correction, and of two rows for one text the
+    later one applies. A faulty row is ignored with a warning, but the file is not overwritten until it is mended.
+    """
+
+    def __init__(self, path: Path, most: int = LOOKUP_ROWS, table: AttackTable | None = None) -> None:
+        """Use a file, which is read when it is needed."""
+        self.most = most
+        self._path = path
+        self._table = table or attack_table()
+        self._version = ""
+        self._rows: dict[str, Correction] = {}
+        self._rejected: RejectedRow | None = None
+
+    def version(self) -> str:
+        """Return the file's modification time, size and inode as a text.
+
+        Raises:
+            LocationError: The file does not exist.
+        """
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise LocationError(
+                f"lookup table {self._path}: {error.strerror}; make it with the line alerts,techniques"
+            ) from None
+        return f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
+
+    def load(self, texts: Iterable[str]) -> Mapping[str, Correction]:
+        """Return the corrections of those folded texts that have one.
+
+        Raises:
+            LocationError: The file cannot be read, or its header is wrong.
+        """
+        rows = self._read()
+        return {text: rows[text] for text in texts if text in rows}
+
+    def store(self, corrections: Sequence[Correction]) -> frozenset[str]:
+        """Add corrections and replace the file, in whole or not at all; create it if it does not exist.
+
+        Args:
+            corrections: Checked ones, each text once.
+
+        Returns:
+            The texts for which the file has a newer correction.
+
+        Raises:
+            LocationError: The file cannot be read, or it has a faulty row, which would be lost.
+            CloudError: The file cannot be written.
+        """
+        with self._locked():
+            rows = dict(self._read()) if self._path.exists() else {}
+            if self._rejected is not None:
+                about = f"line {self._rejected.line}: {self._rejected.message}"
+                raise LocationError(f"lookup table {self._path}: {about}; mend or remove it")
+            outdated = set()
+            for each in corrections:
+                held = rows.get(each.text)
+                if held is not None and held.outranks(each):
+                    outdated.add(each.text)
+                else:
+                    rows[each.text] = each
+            kept = sorted(rows.values(), key=lambda row: (row.time, row.text))[-self.most :]
+            FolderObjects(self._path.parent).put(self._path.name, write_corrections(kept))
+        return frozenset(outdated)
+
+    def _read(self) -> Mapping[str, Correction]:
+        version = self.version()
+        if version != self._version:
+            rows: dict[str, Correction] = {}
+            rejected: list[RejectedRow] = []
+            try:
+                with self._path.open("rb") as file:
+                    for line, row in read_corrections(file, now=0.0):
+                        try:
+                            taken = row if isinstance(row, RejectedRow) else checked(row, self._table, _ANY_TIME)
+                        except CorrectionFault as fault:
+                            taken = RejectedRow(line, fault.reason, fault.message)
+                        if isinstance(taken, RejectedRow):
+                            rejected.append(taken)
+                        elif taken.text not in rows or taken.time >= rows[taken.text].time:
+                            rows[taken.text] = taken
+            except CorrectionFault as fault:
+                raise LocationError(f"lookup table {self._path}: {fault.message}") from None
+            except OSError as error:
+                raise LocationError(f"lookup table {self._path}: {error.strerror}") from None
+            self._rows, self._version, self._rejected = rows, version, rejected[0] if rejected else None
+            if rejected:
+                about = {"rows": len(rejected), "line": rejected[0].line, "reason": rejected[0].reason}
+                logger.warning("rows of the lookup table are ignored", extra=about)
+        return self._rows
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold a lock on the file: other processes must not write between our reading and writing."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = self._path.with_name(f".{self._path.name}.lock").open("w")
+        except OSError as error:
+            raise LocationError(f"lookup table {self._path}: cannot be written: {error.strerror}") from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def read_corrections(file: IO[bytes], now: float, author: str = "") -> Iterator[tuple[int, Correction | RejectedRow]]:
+    """Yield the rows of a file, each with the number of its first line; their content is not checked.
+
+    Args:
+        file: A file opened in binary mode.
+        now: Time of rows without one, seconds since 1970.
+        author: Author of rows without one.
+
+    Raises:
+        CorrectionFault: The header is wrong (`bad_header`); raised when the first row is requested.
+    """
+    rows = _rows(_Lines(file))
+    _, header = next(rows, (1, []))
+    names = tuple(name.strip().lower() for name in header) if isinstance(header, list) else ()
+    if names not in {HEADER, FULL_HEADER}:
+        raise CorrectionFault("bad_header", f"the first line must be {','.join(HEADER)} or {','.join(FULL_HEADER)}")
+    for line, fields in rows:
+        if isinstance(fields, CorrectionFault):
+            yield line, RejectedRow(line, fields.reason, fields.message)
+            continue
+        try:
+            yield line, _correction(fields, len(names), now, author)
+        except CorrectionFault as fault:
+            yield line, RejectedRow(line, fault.reason, fault.message)
+
+
+def write_corrections(corrections: Iterable[Correction]) -> bytes:
+    """Return corrections as a file in the long form; reading it gives the same corrections."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(FULL_HEADER)
+    writer.writerows(
+        (_escaped(each.text), each.techniques_json(), repr(each.time), _escaped(each.author), repr(each.confidence))
+        for each in corrections
+    )
+    return text.getvalue().encode()
+
+
+class _Lines:
+    """Lines of a file with their numbers; lines can be put back."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._number = 0
+        self._back: deque[tuple[int, bytes]] = deque()
+
+    def next(self) -> tuple[int, bytes] | None:
+        """Return the next line with its number, cut if it is too long; None at the end."""
+        if self._back:
+            return self._back.popleft()
+        line = self._file.readline(LARGEST_ROW_BYTES + 1)
+        if not line:
+            return None
+        self._number += 1
+        rest = line
+        while len(rest) > LARGEST_ROW_BYTES and not rest.endswith(b"\n"):
+            rest = self._file.readline(LARGEST_ROW_BYTES + 1)
+        return self._number, line
+
+    def put_back(self, lines: list[tuple[int, bytes]]) -> None:
+        self._back.extendleft(reversed(lines))
+
+
+def _rows(lines: _Lines) -> Iterator[tuple[int, list[str] | CorrectionFault]]:
+    while (first := lines.next()) is not None:
+        taken = [first]
+        size, quotes = len(first[1]), first[1].count(b'"')
+        while quotes % 2 and len(taken) < MOST_LINES and size <= LARGEST_ROW_BYTES:
+            more = lines.next()
+            if more is None:
+                break
+            taken.append(more)
+            size += len(more[1])
+            quotes += more[1].count(b'"')
+        fields = _fields(b"".join(data for _, data in taken)) if size <= LARGEST_ROW_BYTES else None
+        if len(taken) > 1 and not isinstance(fields, list):
+            lines.put_back(taken[1:])  # the lines after an unclosed quote may be valid rows
+            fields = None if len(first[1]) > LARGEST_ROW_BYTES else _OPEN
+        if fields is None:
+            yield first[0], CorrectionFault("row_too_large", f"the row has more than {LARGEST_ROW_BYTES} bytes")
+        elif fields:
+            yield first[0], fields
+
+
+_OPEN = CorrectionFault("unbalanced_quotes", "a quote is opened and not closed; double a quote within a text")
+
+
+def _fields(row: bytes) -> list[str] | CorrectionFault:
+    """Return the fields of one row; none for an empty line."""
+    if row.count(b'"') % 2:
+        return _OPEN
+    try:
+        text = row.decode("utf-8").removeprefix("\ufeff").rstrip("\r\n")
+    except UnicodeDecodeError:
+        return CorrectionFault("not_utf8", "the row is not UTF-8; save the file in that encoding")
+    if "\0" in text:
+        return CorrectionFault("nul", "the row holds a NUL character")
+    if not text:
+        return []
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error:
+        return CorrectionFault("bad_quotes", "a quote is misplaced; double a quote within a text")
+
+
+def _correction(fields: list[str], columns: int, now: float, author: str) -> Correction:
+    if len(fields) != columns:
+        raise CorrectionFault("wrong_columns", f"{len(fields)} columns, not {columns}; a comma in a text needs quotes")
+    if _FORMULA.match(fields[0]):
+        raise CorrectionFault("formula", "the text begins like a formula; write an apostrophe before it")
+    text = _unescaped(fields[0])
+    try:
+        techniques = tuple(_TECHNIQUES.decode(fields[1]))
+    except msgspec.DecodeError:
+        raise CorrectionFault("bad_techniques", 'techniques must be a JSON list: ["T1071"], or [] for none') from None
+    if columns == len(HEADER):
+        return Correction(text, techniques, now, author)
+    time = _number(fields[2], now, "bad_time")
+    return Correction(
+        text, techniques, time, _unescaped(fields[3]) or author, _number(fields[4], 1.0, "bad_confidence")
+    )
+
+
+def _number(field: str, default: float, reason: str) -> float:
+    try:
+        return float(field) if field.strip() else default
+    except ValueError:
+        raise CorrectionFault(reason, "must be a number") from None
+
+
+def _escaped(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) or _ESCAPED.match(text) else text
+
+
+def _unescaped(text: str) -> str:
+    return text[1:] if _ESCAPED.match(text) else text
