@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 import signal
-from importlib.util import find_spec
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from app.cli.terminal import print_table
 from app.errors import CloudError
+from devtools.cloud.state import DEFAULT_PORT, started_ports
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 EXIT_NOT_UP = 3  # what `systemctl status` says of a service that does not run
 
 app = typer.Typer(no_args_is_help=True)
 
-Port = Annotated[int, typer.Option(help="The one port of all services.", min=1, max=65535)]
+AnyPort = Annotated[
+    int | None,
+    typer.Option(help="The port it was started on; without it, what this folder started.", min=1, max=65535),
+]
 
 
 @app.callback()
 def main() -> None:
     """The local cloud: AWS on this machine, with nothing but Python."""
-    if find_spec("psutil") is None:
-        raise CloudError(
-            "the local cloud is not installed: run scripts/cloud.sh, or pip install -r requirements/cloud.txt"
-        )
 
 
 @app.command()
 def up(
-    port: Port = 4566,
+    port: Annotated[int, typer.Option(help="The one port of all services.", min=1, max=65535)] = DEFAULT_PORT,
     use_localstack: Annotated[
         bool, typer.Option("--localstack", help="LocalStack for what it has here; moto for the rest.")
     ] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and end it with Ctrl-C.")] = False,
 ) -> None:
     """Start the local cloud, and print the variables that point AWS clients at it."""
-    from devtools.cloud import supervisor  # noqa: PLC0415 # its packages are in no image
-
+    supervisor = _supervisor()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing stays behind
     if foreground and any(one.alive for one in supervisor.status(port)):
         raise CloudError(f"a cloud is up on port {port} already: millrace cloud down --port {port} ends it")
@@ -56,19 +57,25 @@ def up(
 
 
 @app.command()
-def down(port: Port = 4566) -> None:
-    """End the local cloud."""
-    from devtools.cloud import supervisor  # noqa: PLC0415
-
-    _say("down" if supervisor.down(port) else "nothing was up")
+def down(port: AnyPort = None) -> None:
+    """End the local cloud: the one on --port, or the only one, or that on 4566 where several are up."""
+    supervisor = _supervisor()
+    ports = started_ports()
+    if port is None:
+        port = ports[0] if len(ports) == 1 else DEFAULT_PORT
+        if len(ports) > 1 and port not in ports:
+            raise CloudError(f"clouds are up on ports {_listed(ports)}: choose one with --port")
+    _say(f"down on port {port}" if supervisor.down(port) else "nothing was up")
+    others = [each for each in ports if each != port]
+    if others:
+        _say(f"still up on port {_listed(others)}")
 
 
 @app.command()
-def status(port: Port = 4566) -> None:
-    """Show what runs; exit with 3 unless all of it does."""
-    from devtools.cloud import supervisor  # noqa: PLC0415
-
-    health = supervisor.status(port)
+def status(port: AnyPort = None) -> None:
+    """Show what runs, on --port or on every port that this folder started; exit with 3 unless all of it does."""
+    supervisor = _supervisor()
+    health = [each for one in ([port] if port else started_ports()) for each in supervisor.status(one)]
     if not health:
         _say("nothing is up")
         raise typer.Exit(EXIT_NOT_UP)
@@ -76,9 +83,29 @@ def status(port: Port = 4566) -> None:
     for one in health:
         memory = f"{one.memory_bytes / 2**20:.0f} MiB" if one.alive else ""
         table.add_row(one.name, one.url, str(one.pid), memory, "up" if one.alive else "[red]ended[/]: up mends it")
-    Console().print(table)
+    print_table(table)
     if not all(one.alive for one in health):
         raise typer.Exit(EXIT_NOT_UP)
+
+
+def _supervisor() -> ModuleType:
+    """Import the supervisor, whose packages no image has.
+
+    Raises:
+        CloudError: They are not installed here either.
+    """
+    try:
+        from devtools.cloud import supervisor  # noqa: PLC0415 - --help works without its packages
+    except ModuleNotFoundError as error:
+        raise CloudError(
+            f"the local cloud is not installed ({error.name} is missing): run scripts/cloud.sh, "
+            "or pip install -r requirements/cloud.txt"
+        ) from None
+    return supervisor
+
+
+def _listed(ports: list[int]) -> str:
+    return ", ".join(map(str, ports))
 
 
 def _say(text: str) -> None:

@@ -25,6 +25,7 @@ Kind = Literal["moto", "localstack"]
 """What a local cloud has behind its router: the Kinesis emulator alone, or LocalStack."""
 
 LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 4566  # LocalStack's, where its clients look
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -53,6 +54,11 @@ def state_dir() -> Path:
 def port_dir(port: int) -> Path:
     """The folder of the local cloud on `port`."""
     return state_dir() / str(port)
+
+
+def started_ports() -> list[int]:
+    """Return the ports on which this folder started a cloud that was not brought down."""
+    return sorted(int(path.parent.name) for path in state_dir().glob("*/state.json") if path.parent.name.isdecimal())
 
 
 def read_state(port: int) -> State | None:

@@ -14,7 +14,7 @@ from devtools.cloud import services
 from devtools.cloud.localstack import localstack, remove_files
 from devtools.cloud.node import install_emulator
 from devtools.cloud.process import free_ports, holder_of, is_alive, memory_bytes, spawn, stop
-from devtools.cloud.state import LOOPBACK, Kind, Process, State, locked, port_dir, read_state, write_state
+from devtools.cloud.state import DEFAULT_PORT, LOOPBACK, Kind, Process, State, locked, port_dir, read_state, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from devtools.cloud.services import Service
 
-DEFAULT_PORT = 4566  # LocalStack's, where its clients look
 READY_WITHIN_S = 60  # usually one or two seconds; LocalStack on a cold disk takes twenty
 ASK_EVERY_S = 0.05  # often enough to notice at once, and no load
 ANSWER_WITHIN_S = 5  # moto loads a service at its first request

@@ -414,27 +414,6 @@ def test_ctrl_c_ends_following_cleanly(new_stream: Callable[..., str]) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "run",
-        "invoke",
-        "handlers",
-        "serve",
-        "explain",
-        "feed",
-        "drain",
-        "create",
-        "replay",
-        "demo",
-    ],
-)
-def test_every_command_has_help_that_helps(command: str) -> None:
-    shown = run(command, "--help").stdout
-    assert "Usage:" in shown
-    assert len(shown.splitlines()) > 8
-
-
 def test_the_test_script_needs_no_cloud(tmp_path: Path) -> None:
     def script(*arguments: str) -> Any:
         return subprocess.run(
