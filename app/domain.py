@@ -94,13 +94,26 @@ def import_named(module: str, name: str, raises: type[MillraceError], label: str
     except MillraceError:
         raise
     except Exception as error:  # noqa: BLE001 - a module may raise anything when it is imported
-        raise raises(f"{shown} cannot be imported: {type(error).__name__}") from None
+        raise raises(f"{shown} cannot be imported: {type(error).__name__}: {_first_line(error)}") from None
     try:
         return getattr(found, name)
     except AttributeError:
         raise raises(f"no {shown}: there is no {kind} {quoted(name)} in {module}") from None
 
 
+def import_class(name: str, raises: type[MillraceError], label: str) -> Any:  # noqa: ANN401 - the caller checks it
+    """Import what `package.module:Class` names; see `import_named` for the arguments and errors."""
+    module, _, class_name = name.partition(":")
+    if not module or not class_name or class_name.startswith(":"):
+        raise raises(f"no {label} {quoted(name)}: write package.module:Class")
+    return import_named(module, class_name, raises, label, "class")
+
+
 def quoted(name: object) -> str:
     """Return a name that somebody has sent as one short line."""
     return repr(str(name)[:_SHOWN_CHARACTERS])
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message, shortened."""
+    return str(error).partition("\n")[0][:_SHOWN_CHARACTERS]

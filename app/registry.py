@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from app.domain import Domain, HandlerSpec, PipelineSpec, import_named, quoted
+from app.domain import Domain, HandlerSpec, PipelineSpec, import_class, quoted
 from app.domains import alerts, bike, general, model
-from app.errors import UnknownPipelineError
+from app.errors import SettingsError, UnknownPipelineError
 from app.handlers.registry import Registry
 from app.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import msgspec
 
     from app.stream.pipeline import AnyPipeline
     from app.stream.runtime import Measure, Runtime
@@ -65,10 +67,7 @@ def pipeline_class(name: str) -> type[AnyPipeline]:
         name = PIPELINES[name].class_name
     elif ":" not in name:
         name = _entry_point(name)
-    module, _, class_name = name.partition(":")
-    if not module or not class_name:
-        raise UnknownPipelineError(f"no pipeline {quoted(name)}: write PIPELINE=package.module:Class")
-    found = import_named(module, class_name, UnknownPipelineError, "pipeline", "class")
+    found = import_class(name, UnknownPipelineError, "pipeline")
     if not isinstance(found, type) or not issubclass(found, (Pipeline, StatefulPipeline)):
         raise UnknownPipelineError(
             f"{quoted(name)} is no pipeline: name a class that extends Pipeline or StatefulPipeline"
@@ -77,6 +76,23 @@ def pipeline_class(name: str) -> type[AnyPipeline]:
     if missing:
         raise UnknownPipelineError(f"pipeline {quoted(name)} cannot be made: it has no {' and no '.join(missing)}")
     return found
+
+
+def read_all_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings and check the variables of every domain, whether it runs or not.
+
+    Raises:
+        SettingsError: A variable has a value that it cannot have.
+    """
+    settings = read_settings(environ)
+    for kind in settings_of_domains():
+        settings.read(kind)
+    return settings
+
+
+def settings_of_domains() -> list[type[msgspec.Struct]]:
+    """Import the structs of the domains' own variables."""
+    return [import_class(domain.settings, SettingsError, "settings") for domain in DOMAINS if domain.settings]
 
 
 def open_runtime(settings: Settings | None = None, measure: Measure | None = None) -> Runtime:

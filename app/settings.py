@@ -1,14 +1,23 @@
-"""Every environment variable that the handler reads, typed and checked once at start.
+"""The environment variables of Millrace, typed and checked once when a process starts.
 
-AWS's own variables (`AWS_ENDPOINT_URL`, `AWS_DEFAULT_REGION`, credentials) are read by botocore; those that stand for
-an option of a command are declared with it. The README has all of them in one table.
+`Settings` has the variables that belong to no domain. A domain, or a pipeline of your own, declares its variables as a
+struct of the same kind and reads it from the same environment:
+
+    class AlarmSettings(msgspec.Struct, frozen=True):
+        alarm_celsius: Annotated[float, msgspec.Meta(ge=-50, le=100), about("temperature that raises an alarm")] = 30
+
+    settings.read(AlarmSettings).alarm_celsius  # ALARM_CELSIUS
+
+AWS's own variables (`AWS_ENDPOINT_URL`, `AWS_DEFAULT_REGION`, credentials) are read by botocore; a variable that stands
+for an option of a command is declared with that option. `docs/settings.md` has all of them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+import types
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -16,91 +25,140 @@ from app.errors import SettingsError
 from app.telemetry import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 DEFAULT_ROLE = "default"
 """The stream role of an output that names none: `OUTPUT_STREAM`."""
 
 KEEP, SKIP, QUARANTINE = "keep", "skip", "quarantine"
-"""What `FOREIGN_RECORDS` may be (`app/stream/aggregation_rows.py`)."""
+"""The values of `FOREIGN_RECORDS` (`app/stream/aggregation_rows.py`)."""
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
-def _about(text: str) -> msgspec.Meta:
-    return msgspec.Meta(description=text)
+def about(description: str) -> msgspec.Meta:
+    """Return the annotation that describes a variable in `docs/settings.md`."""
+    return msgspec.Meta(description=description)
+
+
+class Environment(dict[str, str]):
+    """Environment variables by name; shown without their values, which may be secrets."""
+
+    def __repr__(self) -> str:
+        """Return the number of variables."""
+        return f"<{len(self)} variables>"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the environment says, a field a variable (its name in capitals).
+    """The variables that belong to no domain: a field for each, whose name in capitals is the variable's.
 
-    The descriptions are the README's table; a test holds the two together.
+    The field `environ` is no variable: it holds the whole environment, for `read`.
     """
 
-    pipeline: Annotated[str, _about("the pipeline for every stream that `PIPELINES` does not name")] = "bike"
-    pipelines: Annotated[dict[str, str], _about("pipelines by input stream, `stream:pipeline,…`")] = {}
-    output_stream: Annotated[str, _about("where results go; needed unless `TEST_RUN`")] = ""
-    output_streams: Annotated[
-        dict[str, str], _about("streams of a pipeline's further output roles, `role:stream,…`")
+    environ: Environment = msgspec.field(default_factory=Environment)
+
+    pipeline: Annotated[
+        str,
+        about(
+            "the pipeline for every stream that `PIPELINES` does not name; one of your own is `package.module:Class`"
+        ),
+    ] = "bike"
+    pipelines: Annotated[
+        dict[str, str], about("the pipeline of each input stream, where there are several: `stream:pipeline,…`")
     ] = {}
-    quarantine_stream: Annotated[str, _about("where records that can never succeed go")] = ""
+    output_stream: Annotated[str, about("the stream that results are put on; required unless `TEST_RUN` is set")] = ""
+    output_streams: Annotated[
+        dict[str, str],
+        about("for a pipeline with several kinds of output, the stream of each kind: `role:stream,…`"),
+    ] = {}
+    quarantine_stream: Annotated[
+        str, about("the stream for records that can never be processed, each with the reason")
+    ] = ""
     quarantine_location: Annotated[
-        str, _about("a folder or `s3://…` for the same, alone or for what is too large for the stream")
+        str,
+        about(
+            "a folder or `s3://…` for quarantined records: in place of `QUARANTINE_STREAM`, or next to it for records "
+            "that are too large for a stream"
+        ),
     ] = ""
-    model_name: Annotated[str, _about("which model the pipeline `model` runs, by the name of its bundle")] = ""
-    run_id: Annotated[str, _about("which model bundle; unset means the newest")] = ""
+    run_id: Annotated[
+        str, about("the run id of the model bundle that `bike` and `model` load; unset, the newest bundle")
+    ] = ""
     model_location: Annotated[
-        str, _about("a folder or `s3://…` that holds bundles; unset means those of this repository")
+        str, about("a folder or `s3://…` that holds model bundles; unset, the bundles shipped with Millrace")
     ] = ""
-    technique_run_id: Annotated[str, _about("the same for the technique model of the pipelines of alerts")] = ""
-    technique_least_confidence: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
-        _about("confidence, 0 to 1, below which that model says nothing; unset means its own; 0 always answers"),
-    ] = None
-    cluster_run_id: Annotated[str, _about("the same for what their clustering has learned")] = ""
-    alerts_tenant: Annotated[str, _about("whose alerts are that do not say")] = "default"
-    alerts_chunk: Annotated[
-        int, msgspec.Meta(ge=1, le=100_000), _about("alerts that a step of the file path takes at a time")
-    ] = 20_000
-    lookup_table: Annotated[
-        str, _about("analysts' techniques for alert texts: a DynamoDB table, or a file that ends in `.csv`")
-    ] = ""
-    test_run: Annotated[bool, _about("compute, publish nothing, return everything")] = False
+    test_run: Annotated[bool, about("compute and return all results, and publish none")] = False
     partial_responses: Annotated[
-        bool, _about("the mapping honours `ReportBatchItemFailures`: return what is not safe, not the batch")
+        bool,
+        about(
+            "set it when the event source mapping has `ReportBatchItemFailures`: a batch is then retried from its "
+            "first unfinished record, and not as a whole"
+        ),
     ] = False
     response_results: Annotated[
-        int, msgspec.Meta(ge=0, le=10_000), _about("how many predictions and quarantined records a return shows")
+        int,
+        msgspec.Meta(ge=0, le=10_000),
+        about("the number of predictions, and of quarantined records, that the function's response shows"),
     ] = 100
     deadline_margin_ms: Annotated[
-        int, msgspec.Meta(ge=0), _about("milliseconds before the function's timeout at which work stops")
+        int, msgspec.Meta(ge=0), about("milliseconds before the function's timeout at which no new work starts")
     ] = 500
     foreign_records: Annotated[
-        str, _about("aggregated records of another shard's key range: `keep`, `skip` or `quarantine` them")
-    ] = KEEP
-    router_handlers: Annotated[str, _about("handlers that the router may call, by name, with commas between")] = ""
+        Literal["keep", "skip", "quarantine"],
+        about("`keep`, `skip` or `quarantine` a record in an aggregated record when its key belongs to another shard"),
+    ] = "keep"
+    router_handlers: Annotated[
+        list[str], about("the handlers that the router may call, by name: `name,name,…`; unset, none")
+    ] = []
     api_cors_origins: Annotated[
-        str, _about("origins that may call the API from a browser, with commas between, or `*`")
+        str, about("the origins whose web pages may call the API: `https://a.example,https://b.example`, or `*`")
     ] = ""
     api_tokens: Annotated[
         dict[str, str],
-        _about("the API's bearer tokens, `sha256:scope+scope,…`, `*` for every scope; unset: whom the gateway lets in"),
+        about(
+            "the bearer tokens that the API accepts: the SHA-256 of each with its scopes, `sha256:scope+scope,…`, or "
+            "`sha256:*` for all scopes; unset, the API asks for no token"
+        ),
     ] = {}
-    api_min_client_version: Annotated[str, _about("the oldest `x-client-version` that the API answers")] = ""
-    default_bucket_name: Annotated[str, _about("the bucket of `put-json-to-file` where a request gives no path")] = ""
-    state_table: Annotated[str, _about("the DynamoDB table of a pipeline that keeps state")] = ""
-    state_location: Annotated[
-        str, _about("a folder or `s3://…` for state that is too large for an item of that table")
+    api_min_client_version: Annotated[
+        str, about("the oldest version, in a request's header `x-client-version`, that the API answers")
     ] = ""
-    metrics_namespace: Annotated[str, _about("CloudWatch namespace of the metrics")] = "Millrace"
-    log_level: Annotated[str, _about("`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"
+    state_table: Annotated[str, about("the DynamoDB table for pipelines that keep state, such as `alerts`")] = ""
+    state_location: Annotated[
+        str, about("a folder or `s3://…` for state that is too large for an item of `STATE_TABLE`")
+    ] = ""
+    metrics_namespace: Annotated[str, about("the CloudWatch namespace of the metrics")] = "Millrace"
+    log_level: Annotated[str, about("`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"
+
+    def read(self, kind: type[Struct]) -> Struct:
+        """Read a domain's variables from the environment that these settings come from.
+
+        Args:
+            kind: A struct with a field for each variable; the field's name in capitals is the variable's. A field may
+                be a string, a number, a boolean, a literal, a list (`a,b`) or a dictionary (`a:b,c:d`), with bounds by
+                `msgspec.Meta`.
+
+        Raises:
+            SettingsError: A variable is missing or has a value that it cannot have; the line names it.
+        """
+        return _read(self.environ, kind)
+
+    def with_variables(self, **variables: str) -> Settings:
+        """Return the settings of the same environment with other values of some variables.
+
+        Raises:
+            SettingsError: One has a value that it cannot have.
+        """
+        return read_settings({**self.environ, **variables})
 
     def stream_for(self, role: str) -> str:
-        """The stream of an output role, or an empty string when none is set."""
+        """Return the stream of an output role, or an empty string when none is set."""
         return self.output_stream if role == DEFAULT_ROLE else self.output_streams.get(role, "")
 
     def pipeline_for(self, stream: str) -> str:
-        """The name of the pipeline that reads `stream`."""
+        """Return the name of the pipeline that reads `stream`."""
         return self.pipelines.get(stream, self.pipeline)
 
     def pipeline_names(self) -> set[str]:
@@ -109,57 +167,88 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Reads the settings from an environment; an empty variable counts as unset.
+    """Read the settings from an environment; an empty variable counts as unset.
 
     Raises:
         SettingsError: A variable has a value that it cannot have.
     """
+    settings = _read(environ, Settings)
+    if settings.log_level.upper() not in LEVELS:
+        raise SettingsError(f"LOG_LEVEL is {settings.log_level!r}: set DEBUG, INFO, WARNING or ERROR")
+    given = Environment({name: text for name, text in environ.items() if text.strip()})
+    return msgspec.structs.replace(settings, environ=given)
+
+
+def _read(environ: Mapping[str, str], kind: type[Struct]) -> Struct:
+    """Read the variables that are the fields of a struct."""
     found: dict[str, Any] = {}
-    for field in msgspec.structs.fields(Settings):
+    for field in msgspec.structs.fields(kind):
         name = field.name.upper()
+        if field.type is Environment:
+            continue
         text = environ.get(name, "").strip()
         if text:
-            default = field.default if field.default is not msgspec.NODEFAULT else {}
-            found[field.name] = _parse(name, text, float if default is None else type(default))
+            found[field.encode_name] = _parse(name, text, _plain_type(field.type))
+        elif field.required:
+            raise SettingsError(f"{name} is not set, and has no default")
     try:
-        settings = msgspec.convert(found, Settings)
+        return msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
         expected, _, field_name = str(error).rstrip("`").replace("`", "").partition(" - at $.")
         name = re.split(r"\W", field_name)[0].upper()
         raise SettingsError(f"{name} is {environ.get(name)!r}: {expected[:1].lower()}{expected[1:]}") from None
-    if settings.log_level.upper() not in LEVELS:
-        raise SettingsError(f"LOG_LEVEL is {settings.log_level!r}: set DEBUG, INFO, WARNING or ERROR")
-    if settings.foreign_records not in {KEEP, SKIP, QUARANTINE}:
-        raise SettingsError(f"FOREIGN_RECORDS is {settings.foreign_records!r}: set keep, skip or quarantine")
-    return settings
 
 
-def _parse(name: str, text: str, kind: type) -> object:
-    """One variable's text as the type of its default."""
-    if kind is bool:
-        if text.lower() not in _TRUE | _FALSE:
-            raise SettingsError(f"{name} is {text!r}: set True or False")
-        return text.lower() in _TRUE
-    if kind is int:
-        try:
-            return int(text)
-        except ValueError:
-            raise SettingsError(f"{name} is {text!r}: set a whole number") from None
-    if kind is float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if math.isnan(number):
-            raise SettingsError(f"{name} is {text!r}: set a number")
-        return number
-    if kind is dict:
-        return _pairs(name, text)
-    return text
+def _plain_type(hint: Any) -> Any:  # noqa: ANN401 - a type, or what typing makes of one
+    """Return a field's type without its bounds and without None."""
+    while True:
+        if get_origin(hint) is Annotated:
+            hint = get_args(hint)[0]
+        elif get_origin(hint) in {Union, types.UnionType}:
+            hint = next(each for each in get_args(hint) if each is not types.NoneType)
+        else:
+            return hint
+
+
+def _parse(name: str, text: str, kind: Any) -> object:  # noqa: ANN401 - see _plain_type
+    """Parse a variable's text as a value of its field's type; bounds are checked later."""
+    if get_origin(kind) is Literal and text not in get_args(kind):
+        *most, last = get_args(kind)
+        raise SettingsError(f"{name} is {text!r}: set {', '.join(most)} or {last}")
+    parse = _PARSERS.get(get_origin(kind) or kind)
+    return parse(name, text) if parse else text
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise SettingsError(f"{name} is {text!r}: set True or False")
+    return text.lower() in _TRUE
+
+
+def _whole_number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"{name} is {text!r}: set a whole number") from None
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        raise SettingsError(f"{name} is {text!r}: set a number")
+    return number
+
+
+def _items(_name: str, text: str) -> list[str]:
+    """Parse `a,b`."""
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def _pairs(name: str, text: str) -> dict[str, str]:
-    """`a:b,c:d` as a dictionary."""
+    """Parse `a:b,c:d`; a value may hold colons."""
     pairs: dict[str, str] = {}
     for item in text.split(","):
         key, colon, value = (part.strip() for part in item.partition(":"))
@@ -167,3 +256,12 @@ def _pairs(name: str, text: str) -> dict[str, str]:
             raise SettingsError(f"{name} has {item.strip()!r}: write name:value pairs with commas between")
         pairs[key] = value
     return pairs
+
+
+_PARSERS: Mapping[Any, Callable[[str, str], object]] = {
+    bool: _boolean,
+    int: _whole_number,
+    float: _number,
+    list: _items,
+    dict: _pairs,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.examples import example_event
-from app.cli.handler_docs import Described, described, markdown
 from app.cli.lambda_request import (
     Payload,
     PayloadFile,
@@ -22,6 +21,8 @@ from app.cli.lambda_request import (
     wrong,
 )
 from app.cli.terminal import Watched, configure_logs, is_watched, note, print_json, print_table
+from app.errors import SettingsError, UnknownHandlerError
+from app.handlers.base import LambdaFunction
 from app.registry import HANDLERS
 
 STREAM = "stream"
@@ -33,6 +34,50 @@ AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Markdown: docs/han
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 AnyHost = Annotated[bool, typer.Option("--any-host", help="Take a host that others reach: it has no TLS.")]
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 for a free one.")]
+
+
+class Described(msgspec.Struct, frozen=True):
+    """The description of a handler, with the JSON Schemas of its request and its response.
+
+    Attributes:
+        name: The short name.
+        summary: The first line of its docstring.
+        qualified_name: The dotted name.
+        route: Method and path, for one that answers HTTP.
+        request: A JSON Schema (2020-12).
+        response: A JSON Schema, too.
+    """
+
+    name: str
+    summary: str
+    qualified_name: str
+    route: str | None
+    request: dict[str, Any]
+    response: dict[str, Any]
+
+
+def described(name: str) -> Described:
+    """Describe a handler.
+
+    Args:
+        name: A short name of the registry, or a dotted one.
+
+    Raises:
+        UnknownHandlerError: There is none, or it is a plain function, which has no types.
+    """
+    function = HANDLERS.find(name)
+    if not isinstance(function, LambdaFunction):
+        raise UnknownHandlerError(f"{name} is no typed handler: it has no schemas to show")
+    handler = function.handler_class
+    path = getattr(handler, "route", None)
+    return Described(
+        handler.name,
+        handler.summary(),
+        handler.qualified_name(),
+        f"{getattr(handler, 'method', 'POST')} {path}" if path else None,
+        handler.request_schema(),
+        handler.response_schema(),
+    )
 
 
 def register(cli: typer.Typer) -> None:
@@ -47,7 +92,11 @@ def handlers(name: Name = None, as_json: AsJson = False, as_markdown: AsMarkdown
     if as_markdown:
         if as_json or name is not None:
             wrong("millrace handlers", "--markdown is the whole page: give it alone")
-        sys.stdout.write(markdown())
+        try:
+            from devtools.docs.handlers import handlers as page  # noqa: PLC0415 - the image has no developers' tools
+        except ModuleNotFoundError:
+            raise SettingsError("--markdown needs a checkout of Millrace: run it there") from None
+        sys.stdout.write(page())
         return
     if name is not None:
         _show(described(name), as_json=as_json)

@@ -17,7 +17,7 @@ from app.cli.terminal import note, print_json, print_json_lines, print_table
 from app.errors import DigestMismatchError, ModelError, SettingsError, UnknownRunError
 from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles
 from app.registry import PIPELINES, pipeline_class
-from app.settings import Settings, read_settings
+from app.settings import read_settings
 
 Source = Annotated[
     str, typer.Argument(help="runs:/ID/NAME, models:/NAME/VERSION, models:/NAME@ALIAS, a folder, or s3://….")
@@ -220,7 +220,9 @@ def _predict_one(bundle: Bundle) -> None:
     pipeline = "model" if manifest.target else manifest.name
     if pipeline not in PIPELINES:
         raise ModelError(f"{bundle.objects.root}: no pipeline runs it: it has no target, and none is named {pipeline}")
-    settings = Settings(model_name=manifest.name, run_id=manifest.run_id, model_location=bundle.objects.root)
+    settings = read_settings(
+        {"MODEL_NAME": manifest.name, "RUN_ID": manifest.run_id, "MODEL_LOCATION": bundle.objects.root}
+    )
     opened: Any = pipeline_class(pipeline).open(settings)
     features: dict[str, Any] = {
         field.name: field.categories[0] if field.categories else 1 for field in manifest.signature if field.required

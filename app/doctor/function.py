@@ -20,7 +20,8 @@ from app.doctor.mapping import Case, examine_mapping, stream_of
 from app.doctor.settings import examine_settings
 from app.doctor.streams import SHARD_RECORDS_PER_S, Streams, is_provisioned
 from app.errors import SettingsError
-from app.settings import Settings, read_settings
+from app.registry import read_all_settings, settings_of_domains
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
     yield from examine_configuration(function, mappings)
     settings = None
     try:
-        settings = read_settings(function.variables)
+        settings = read_all_settings(function.variables)
     except SettingsError as error:
         variable = str(error).partition(" ")[0]  # `TEST_RUN is 'maybe': …`
         mend = function.set_variables(**{variable: _default_of(variable)})
@@ -154,9 +155,11 @@ def examine_configuration(function: Function, mappings: Sequence[Mapping[str, An
 
 def _default_of(variable: str) -> str:
     """What a variable of the settings is when it is not set, as its text."""
-    for each in msgspec.structs.fields(Settings):
-        if each.name.upper() == variable and each.default is not msgspec.NODEFAULT:
-            return str(each.default)
+    kinds: list[type[msgspec.Struct]] = [Settings, *settings_of_domains()]
+    for kind in kinds:
+        for each in msgspec.structs.fields(kind):
+            if each.name.upper() == variable and each.default is not msgspec.NODEFAULT:
+                return str(each.default)
     return ""
 
 

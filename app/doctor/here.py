@@ -16,8 +16,7 @@ from app.doctor.finding import Finding, Severity
 from app.doctor.settings import examine_settings
 from app.doctor.streams import Streams
 from app.errors import CredentialsError, MillraceError, SettingsError, UnknownPipelineError
-from app.registry import open_runtime
-from app.settings import read_settings
+from app.registry import open_runtime, read_all_settings
 from app.storage.objects import open_objects
 from app.stream.batch import Quarantine
 from app.stream.payload import decode_payload
@@ -46,7 +45,7 @@ def examine_here(environ: Mapping[str, str], source: str, example: bytes) -> Ite
         reachable = reachable or isinstance(result, str)
         yield result
     try:
-        settings = read_settings(environ)
+        settings = read_all_settings(environ)
     except MillraceError as error:
         yield Finding(Severity.ERROR, HERE, str(error), "nothing starts", "export the variable with another value")
         return

@@ -13,6 +13,8 @@ import msgspec
 from app.errors import HandlerNotAllowedError, SettingsError, UnknownHandlerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from app.handlers.registry import Registry
 
 VARIABLE = "ROUTER_HANDLERS"
@@ -33,12 +35,12 @@ class RouterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Router:
     """A registry's handlers that may be called from an event."""
 
-    def __init__(self, registry: Registry, allowed: str, own_name: str) -> None:
+    def __init__(self, registry: Registry, allowed: Iterable[str], own_name: str) -> None:
         """Checks the allow-list; imports no handler yet.
 
         Args:
             registry: Every handler by name.
-            allowed: `ROUTER_HANDLERS`: names, short or dotted, with commas between.
+            allowed: `ROUTER_HANDLERS`: names, short or dotted.
             own_name: The router's own, which is never called: a request inside a request has no end.
 
         Raises:
@@ -46,7 +48,7 @@ class Router:
         """
         self._registry = registry
         self._allowed: set[str] = set()
-        for name in filter(None, (each.strip() for each in allowed.split(","))):
+        for name in allowed:
             try:
                 short = registry.short_name(name)
             except UnknownHandlerError as error:

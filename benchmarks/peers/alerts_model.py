@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.model import ARRAYS, WEIGHTS, TechniqueModel
 from app.domains.alerts.techniques.resolver import BUNDLE
 from app.inference.bundle import find_bundle
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def open_peer(_folder: Path) -> dict[str, Any]:
     """The model that the environment's settings name."""
     settings = read_settings(os.environ)
-    bundle = find_bundle(BUNDLE, settings.technique_run_id, settings.model_location)
+    bundle = find_bundle(BUNDLE, settings.read(AlertSettings).technique_run_id, settings.model_location)
     model = TechniqueModel.load(bundle)
     return commands_of(
         make=list,

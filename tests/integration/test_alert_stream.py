@@ -8,7 +8,7 @@ import pytest
 
 from app import aws
 from app.domains.alerts.pipeline import AlertPipeline, TechniquePipeline
-from app.settings import Settings
+from app.settings import Environment, Settings
 from app.storage.objects import FolderObjects
 from app.storage.spilling import SpillingState
 from app.storage.state import DynamoDbState
@@ -86,7 +86,8 @@ def test_alerts_become_incidents_and_a_second_delivery_changes_nothing(kinesis: 
 def test_one_stage_feeds_the_other(kinesis: Any, room: Room, new_stream: Callable[..., str]) -> None:
     put(kinesis, room.source, PAYLOADS)  # any key: techniques ask for no order
     between = new_stream("between", 2)
-    first = room.runtime(pipeline="alerts-technique", output_streams={"enriched": between}, alerts_tenant="acme")
+    acme = Environment(ALERTS_TENANT="acme")
+    first = room.runtime(pipeline="alerts-technique", output_streams={"enriched": between}, environ=acme)
     drained(room.source, first.handle, batch_size=100)
     drained(between, room.runtime().handle, batch_size=5)
 

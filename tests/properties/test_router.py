@@ -38,7 +38,7 @@ class WeighRouter(RouterHandler):
 
 def function() -> LambdaFunction[Any]:
     made = LambdaFunction(WeighRouter)
-    made._opened = WeighRouter(Router(REGISTRY, "weigh", "router"))
+    made._opened = WeighRouter(Router(REGISTRY, ["weigh"], "router"))
     return made
 
 
@@ -67,7 +67,7 @@ def test_only_what_is_allowed_is_ever_called(name: str) -> None:
     registry = registry_of({"weigh": WEIGH, "closed": "tests.nowhere.Closed"})
     registry._functions["weigh"] = Weigh.get_handler()
     try:
-        Router(registry, "weigh", "router").call(RouterRequest(name, {"grams": 1}), None)
+        Router(registry, ["weigh"], "router").call(RouterRequest(name, {"grams": 1}), None)
     except (UnknownHandlerError, HandlerNotAllowedError):
         assert called == []
         assert name not in {"weigh", WEIGH}

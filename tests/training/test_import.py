@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.errors import ModelError, SettingsError
-from app.settings import Settings
+from app.settings import read_settings
 from tests.spine import Spine
 
 for package in ("sklearn", "onnx", "skl2onnx", "mlflow"):
@@ -124,7 +124,7 @@ def bring(source: str, folder: Path, said: list[str] | None = None, **wanted: An
 
 def on_stream(folder: Path, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The predictions that come out when rows go in as records."""
-    spine = Spine(ModelPipeline.open(Settings(model_name="toy", model_location=str(folder))))
+    spine = Spine(ModelPipeline.open(read_settings({"MODEL_NAME": "toy", "MODEL_LOCATION": str(folder)})))
     records = [{name: value for name, value in row.items() if not np.isnan(value)} for row in rows.to_dict("records")]
     payloads = [msgspec.json.encode({"features": row, "pred_id": number}) for number, row in enumerate(records)]
     spine.run(payloads, seconds=60)

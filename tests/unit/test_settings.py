@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -10,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import SettingsError
+from app.registry import read_all_settings, settings_of_domains
 from app.settings import Settings, read_settings
-
-README = Path(__file__).parents[2] / "README.md"
 
 
 def test_an_empty_environment_is_the_defaults() -> None:
@@ -29,10 +26,10 @@ def test_variables_are_typed() -> None:
             "TEST_RUN": "True",
             "PARTIAL_RESPONSES": "false",
             "RESPONSE_RESULTS": "7",
-            "TECHNIQUE_LEAST_CONFIDENCE": "0.5",
+            "ROUTER_HANDLERS": "a, b,",
         }
     )
-    assert settings.technique_least_confidence == 0.5
+    assert settings.router_handlers == ["a", "b"]
     assert settings.test_run
     assert not settings.partial_responses
     assert settings.response_results == 7
@@ -51,6 +48,7 @@ def test_variables_are_typed() -> None:
         ("OUTPUT_STREAMS", "just-a-name"),
         ("PIPELINES", "a:b,,c:d"),
         ("LOG_LEVEL", "LOUD"),
+        ("FOREIGN_RECORDS", "drop"),
         ("TECHNIQUE_LEAST_CONFIDENCE", "sure"),
         ("TECHNIQUE_LEAST_CONFIDENCE", "nan"),
         ("TECHNIQUE_LEAST_CONFIDENCE", "1.5"),
@@ -58,21 +56,63 @@ def test_variables_are_typed() -> None:
 )
 def test_a_value_that_cannot_be_is_one_line(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=rf"(?i){name}") as refused:
-        read_settings({name: value})
+        read_all_settings({name: value})
     assert "\n" not in str(refused.value)
 
 
-@given(st.dictionaries(st.sampled_from([field.name.upper() for field in msgspec.structs.fields(Settings)]), st.text()))
+KINDS: list[type[msgspec.Struct]] = [Settings, *settings_of_domains()]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([field.name.upper() for kind in KINDS for field in msgspec.structs.fields(kind)]), st.text()
+    )
+)
 def test_any_environment_is_read_or_refused_in_one_line(environ: dict[str, str]) -> None:
     try:
-        assert isinstance(read_settings(environ), Settings)
+        assert isinstance(read_all_settings(environ), Settings)
     except SettingsError as refused:
         assert len(str(refused).splitlines()) == 1
 
 
-def test_the_readme_has_every_variable_as_its_description_says() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| [^|]* \| (.*) \|$", README.read_text(), flags=re.MULTILINE))
-    hints = get_type_hints(Settings, include_extras=True)
-    for field in msgspec.structs.fields(Settings):
-        described = [meta.description for meta in hints[field.name].__metadata__ if meta.description]
-        assert rows[field.name.upper()] == described[0]
+def test_a_stream_can_have_a_pipeline_of_ones_own() -> None:
+    settings = read_settings({"PIPELINES": "rides:bike,sensors:alarms.pipeline:Alarms"})
+    assert settings.pipeline_for("sensors") == "alarms.pipeline:Alarms"
+    assert settings.pipeline_names() == {"bike", "alarms.pipeline:Alarms"}
+
+
+class AlarmSettings(msgspec.Struct, frozen=True):
+    """The variables of somebody's own pipeline."""
+
+    alarm_unit: Literal["celsius", "fahrenheit"]
+    alarm_limit: Annotated[float, msgspec.Meta(ge=-50)] = 30
+    alarm_limits: dict[str, str] = {}
+    alarm_after: int | None = None
+    alarm_mails: list[str] = []
+
+
+class TestOwnVariables:
+    def test_are_read_from_the_same_environment(self) -> None:
+        settings = read_settings({"ALARM_UNIT": "celsius", "ALARM_LIMIT": "12.5", "ALARM_AFTER": "3"})
+        assert settings.read(AlarmSettings) == AlarmSettings("celsius", 12.5, {}, 3)
+        more = settings.with_variables(ALARM_LIMITS="cellar:4,roof:40", ALARM_MAILS="a@example.org, b@example.org")
+        assert more.read(AlarmSettings).alarm_limits == {"cellar": "4", "roof": "40"}
+        assert more.read(AlarmSettings).alarm_mails == ["a@example.org", "b@example.org"]
+
+    @pytest.mark.parametrize(
+        ("environ", "line"),
+        [
+            ({}, "ALARM_UNIT is not set, and has no default"),
+            ({"ALARM_UNIT": "kelvin"}, "ALARM_UNIT is 'kelvin': set celsius or fahrenheit"),
+            ({"ALARM_UNIT": "celsius", "ALARM_LIMIT": "-60"}, "ALARM_LIMIT is '-60': expected `float` >= -50.0"),
+            ({"ALARM_UNIT": "celsius", "ALARM_LIMIT": "hot"}, "ALARM_LIMIT is 'hot': set a number"),
+        ],
+    )
+    def test_are_refused_in_one_line_that_names_the_variable(self, environ: dict[str, str], line: str) -> None:
+        with pytest.raises(SettingsError) as refused:
+            read_settings(environ).read(AlarmSettings)
+        assert str(refused.value) == line.replace("`", "")
+
+
+def test_settings_show_no_variables_values() -> None:
+    assert "hush" not in repr(read_settings({"AWS_SECRET_ACCESS_KEY": "hush"}))

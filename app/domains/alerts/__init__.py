@@ -65,5 +65,6 @@ DOMAIN = Domain(
             {"LOOKUP_TABLE": "/tmp/lookup.csv"},  # noqa: S108 - a reader's example
         ),
     ),
+    settings="app.domains.alerts.settings:AlertSettings",
     commands="app.domains.alerts.cli.app",
 )

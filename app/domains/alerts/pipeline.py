@@ -21,6 +21,7 @@ from app.domains.alerts.attack import attack_table
 from app.domains.alerts.events import outputs_of
 from app.domains.alerts.records import EnrichedRecord, TextDecoder, encoded, key_of, read_record
 from app.domains.alerts.roles import ALERT_ROLES, ENRICHED, TECHNIQUE_ROLES
+from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
 from app.domains.alerts.tickets import tactics_of
@@ -56,7 +57,7 @@ class TechniquePipeline(Pipeline[bytes]):
         Raises:
             ModelError: There is none such, or it is not what its manifest says.
         """
-        return cls(TechniqueResolver.open(settings), settings.alerts_tenant)
+        return cls(TechniqueResolver.open(settings), settings.read(AlertSettings).alerts_tenant)
 
     def process(self, batch: Batch[bytes]) -> EmitColumns:
         """One enriched alert a record, keyed by its tenant."""

@@ -14,6 +14,7 @@ from app.domains.alerts.attack import AttackTable, attack_table
 from app.domains.alerts.clusters.affinity import Affinity
 from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.flows.flows import FlowChange, FlowConfig, Flows
+from app.domains.alerts.settings import AlertSettings
 from app.errors import CloudError
 from app.inference.bundle import find_bundle
 
@@ -71,7 +72,7 @@ class Incidents:
         Raises:
             ModelError: There is none such, or it is not what its manifest says.
         """
-        bundle = find_bundle("cluster", settings.cluster_run_id, settings.model_location)
+        bundle = find_bundle("cluster", settings.read(AlertSettings).cluster_run_id, settings.model_location)
         return cls(Affinity.load(bundle), attack_table(), ClusterConfig(), FlowConfig())
 
     def tenant(self, state: bytes | None = None) -> Tenant:

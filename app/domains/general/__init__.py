@@ -20,4 +20,5 @@ DOMAIN = Domain(
             example={"content": {"rides": [1, 2]}, "path": EXAMPLE_PATH},
         ),
     ),
+    settings="app.domains.general.settings:GeneralSettings",
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from app.domains.general.settings import GeneralSettings
 from app.errors import LocationError, RequestError, SettingsError, UnprocessableError
 from app.handlers.base import LambdaHandler
 from app.handlers.request import UNREADABLE, refused
@@ -114,7 +115,7 @@ class PutJSONToFileHandler(LambdaHandler[PutJSONToFileRequest, PutJSONToFileResp
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Takes the bucket from the settings."""
-        return cls(settings.default_bucket_name)
+        return cls(settings.read(GeneralSettings).default_bucket_name)
 
     def handle(self, request: PutJSONToFileRequest, invocation: Invocation) -> PutJSONToFileResponse:
         """Writes the content.

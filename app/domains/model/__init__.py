@@ -2,4 +2,8 @@
 
 from app.domain import Domain, PipelineSpec
 
-DOMAIN = Domain(name="model", pipelines=(PipelineSpec("model", "app.domains.model.pipeline:ModelPipeline"),))
+DOMAIN = Domain(
+    name="model",
+    pipelines=(PipelineSpec("model", "app.domains.model.pipeline:ModelPipeline"),),
+    settings="app.domains.model.settings:ModelSettings",
+)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from app.domains.model.records import ModelRecord, matrix_of, prediction_type, record_type
+from app.domains.model.settings import ModelSettings
 from app.errors import ModelError, SettingsError
 from app.inference.bundle import find_bundle
 from app.inference.models import load_columns
@@ -63,9 +64,10 @@ class ModelPipeline(Pipeline[ModelRecord]):
             SettingsError: `MODEL_NAME` is not set.
             ModelError: There is none such, or it is not what its manifest says.
         """
-        if not settings.model_name:
+        name = settings.read(ModelSettings).model_name
+        if not name:
             raise SettingsError("MODEL_NAME is not set: name the bundle to run; `millrace model list` shows them")
-        return cls(find_bundle(settings.model_name, settings.run_id, settings.model_location))
+        return cls(find_bundle(name, settings.run_id, settings.model_location))
 
     def process(self, batch: Batch[ModelRecord]) -> EmitColumns:
         """One prediction a record."""

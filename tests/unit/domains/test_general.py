@@ -11,7 +11,7 @@ import pytest
 
 from app.domains.general.handlers import LEVELS, GetJSONFromFileHandler, PutJSONToFileHandler
 from app.errors import LocationError, MillraceError, RequestError, SettingsError, UnprocessableError
-from app.settings import Settings
+from app.settings import read_settings
 from tests.handlers_for_tests import LambdaContext, written
 
 if TYPE_CHECKING:
@@ -170,6 +170,6 @@ class TestPut:
 
 
 def test_content_may_be_null_and_path_too() -> None:
-    assert PutJSONToFileHandler.open(Settings(default_bucket_name="rides")).default_bucket == "rides"
+    assert PutJSONToFileHandler.open(read_settings({"DEFAULT_BUCKET_NAME": "rides"})).default_bucket == "rides"
     request = PutJSONToFileHandler.decode({"content": None, "path": None})
     assert (request.content, request.path) == (None, None)

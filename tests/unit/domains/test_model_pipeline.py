@@ -16,7 +16,7 @@ from app.domains.model.pipeline import ModelPipeline
 from app.errors import ModelError, SettingsError
 from app.inference.bundle import Bundle, write_bundle
 from app.inference.manifest import Field, Manifest, Target
-from app.settings import Settings
+from app.settings import Settings, read_settings
 from app.storage.objects import FolderObjects, MemoryObjects
 from app.stream.batch import Batch
 from tests.spine import Spine
@@ -186,7 +186,7 @@ def test_explain_shows_features_and_prediction(pipeline: ModelPipeline) -> None:
 
 def test_settings_name_the_bundle(tmp_path: Path) -> None:
     bundle(tmp_path, Target("cnt"))
-    opened = ModelPipeline.open(Settings(model_name="toy", run_id=RUN_ID, model_location=str(tmp_path)))
+    opened = ModelPipeline.open(read_settings({"MODEL_NAME": "toy", "RUN_ID": RUN_ID, "MODEL_LOCATION": str(tmp_path)}))
     assert opened.name == "model"
     with pytest.raises(SettingsError, match="MODEL_NAME is not set"):
         ModelPipeline.open(Settings(model_location=str(tmp_path)))

@@ -149,7 +149,7 @@ def test_the_handlers_logs_and_metrics_are_its_own(
 def test_what_a_handler_should_not_raise_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     registry = registry_of({"fail": f"{FailHandler.__module__}.FailHandler"})
     registry._functions["fail"] = FailHandler.get_handler()  # a test's module is imported by its path
-    router = Router(registry, "fail", "router")
+    router = Router(registry, ["fail"], "router")
     with pytest.raises(HandlerFailedError, match=r"^handler fail failed with ZeroDivisionError"):
         router.call(RouterRequest("fail", {"grams": 1}), LambdaContext())
     assert "secret" not in written(capsys).text

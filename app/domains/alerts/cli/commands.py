@@ -39,7 +39,7 @@ def technique(given: Given, texts: Sequence[str], *, table: bool, least: float |
         session = Session(given.file, given.tenant, given.format, takes_texts=True, given=texts)
         settings = session.settings
         if least is not None:
-            settings = msgspec.structs.replace(settings, technique_least_confidence=least)
+            settings = settings.with_variables(TECHNIQUE_LEAST_CONFIDENCE=str(least))
         resolver = open_resolver(settings, model=not given.no_model)
         rows = Table("alert", "techniques", "tactics", "confidence", "source")
         for batch in session.batches(shows_progress=table or not sys.stdout.isatty()):
@@ -80,7 +80,7 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
         for _ in _observed(session, given, work, shows_progress=True):
             pass
         work.settle()
-        default = session.settings.alerts_tenant
+        default = session.tenant
         for name, kept in work.kept.items():
             flows = kept.flows()
             if out is not None:
@@ -105,7 +105,7 @@ def run(given: Given, *, roles: Collection[str] | None, out: Path | None) -> Non
                         write_line(output.data)
         work.settle()
         if out is not None:
-            written = write_results(out, work.kept, session.settings.alerts_tenant)
+            written = write_results(out, work.kept, session.tenant)
             session.say(f"{len(written)} files written to {out}")
         if roles is None:
             _show(work, session)

@@ -15,6 +15,7 @@ from rich.text import Text
 from app.domains.alerts.cli.input import STDIN, AlertInput, TextInput
 from app.domains.alerts.cli.show import plain
 from app.domains.alerts.formats.pieces import PieceReader
+from app.domains.alerts.settings import AlertSettings
 from app.errors import EventError, LocationError
 from app.settings import read_settings
 
@@ -63,9 +64,10 @@ class Session:
             SettingsError: The format, or a variable, cannot be what it is.
         """
         # What a library logs would stand between the lines; faults are told here.
-        self.settings: Settings = read_settings({**os.environ, "LOG_LEVEL": os.environ.get("LOG_LEVEL") or "ERROR"})
-        if tenant:
-            self.settings = msgspec.structs.replace(self.settings, alerts_tenant=tenant)
+        given_tenant = {"ALERTS_TENANT": tenant} if tenant else {}
+        log_level = {"LOG_LEVEL": os.environ.get("LOG_LEVEL") or "ERROR"}
+        self.settings: Settings = read_settings({**os.environ, **log_level, **given_tenant})
+        self.tenant = self.settings.read(AlertSettings).alerts_tenant
         self.source: AlertInput | TextInput = (
             TextInput(given) if given else AlertInput(path, PieceReader(format_=format_, texts=takes_texts))
         )

@@ -16,6 +16,7 @@ from app.domains.alerts.attack import attack_table
 from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.flows.config import FlowConfig
 from app.domains.alerts.lookups.table import open_lookup
+from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.catalogue import shipped_catalogue
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
@@ -42,7 +43,7 @@ def open_resolver(settings: Settings, *, model: bool = True) -> TechniqueResolve
     """
     if model:
         return TechniqueResolver.open(settings)
-    return TechniqueResolver(open_lookup(settings.lookup_table), shipped_catalogue(), None)
+    return TechniqueResolver(open_lookup(settings.read(AlertSettings).lookup_table), shipped_catalogue(), None)
 
 
 def enrich(alerts: Sequence[Alert], resolver: TechniqueResolver) -> list[EnrichedAlert]:
@@ -135,7 +136,7 @@ class Work:
             ModelError: There is no such bundle, or it cannot be used.
         """
         self._incidents, self._with_ids = Incidents.open(settings), with_ids
-        self._default = settings.alerts_tenant
+        self._default = settings.read(AlertSettings).alerts_tenant
         self.kept: dict[str, Kept] = {}
 
     def configure(self, clusters: Mapping[str, Any], flows: Mapping[str, Any]) -> None:

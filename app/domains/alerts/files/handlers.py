@@ -28,6 +28,7 @@ from app.domains.alerts.files.requests import (
 from app.domains.alerts.files.workshop import Workshop
 from app.domains.alerts.lookups.corrections import Correction
 from app.domains.alerts.lookups.table import LookupTable, open_lookup, update, update_from_csv
+from app.domains.alerts.settings import AlertSettings
 from app.errors import RequestError, SettingsError
 from app.handlers.base import LambdaHandler
 from app.storage.location import read_location
@@ -71,7 +72,7 @@ class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
             UnacknowledgedError: The time is up, or the file was put anew meanwhile: the event is to come again.
         """
         room, name = self._workshop.room(request.location, self.name, invocation)
-        settings = self._workshop.settings
+        settings = self._workshop.settings.read(AlertSettings)
         chunk_alerts = request.chunk_alerts or settings.alerts_chunk
         plan = enrich.enrich(room, name, chunk_alerts, request.tenant or settings.alerts_tenant)
         chunks = len(enrich.responses(room, plan))
@@ -116,7 +117,7 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
         Raises:
             SettingsError: It names none.
         """
-        table = open_lookup(settings.lookup_table)
+        table = open_lookup(settings.read(AlertSettings).lookup_table)
         if table is None:
             raise SettingsError("LOOKUP_TABLE is not set: name a DynamoDB table, or a local file that ends in .csv")
         return cls(table)

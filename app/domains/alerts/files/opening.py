@@ -14,6 +14,7 @@ from app.domains.alerts.attack import attack_table
 from app.domains.alerts.files.cluster_job import ClustersJob, Opened
 from app.domains.alerts.files.jobs import FlowsJob, ResolverJob
 from app.domains.alerts.files.seam import Jobs
+from app.domains.alerts.settings import AlertSettings
 from app.errors import UnprocessableError
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ class Opening:
         from app.domains.alerts.techniques.catalogue import shipped_catalogue  # noqa: PLC0415 - see above
         from app.domains.alerts.techniques.resolver import TechniqueResolver  # noqa: PLC0415
 
-        return TechniqueResolver(open_lookup(self._settings.lookup_table), shipped_catalogue(), None)
+        return TechniqueResolver(
+            open_lookup(self._settings.read(AlertSettings).lookup_table), shipped_catalogue(), None
+        )
 
     @cached_property
     def resolver(self) -> TechniqueResolver:
@@ -80,7 +83,8 @@ class Opening:
         from app.domains.alerts.clusters.affinity import Affinity  # noqa: PLC0415
         from app.inference.bundle import find_bundle  # noqa: PLC0415 - see above
 
-        return Affinity.load(find_bundle("cluster", self._settings.cluster_run_id, self._settings.model_location))
+        run_id = self._settings.read(AlertSettings).cluster_run_id
+        return Affinity.load(find_bundle("cluster", run_id, self._settings.model_location))
 
 
 class _Asked:

@@ -19,6 +19,7 @@ from app.cache import RecentCache
 from app.domains.alerts.alert import LONGEST_NAME, RULE_ID, Alert, Techniques
 from app.domains.alerts.attack import AttackTable, attack_table
 from app.domains.alerts.lookups.table import LookupTable, open_lookup
+from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.catalogue import Catalogue, shipped_catalogue
 from app.domains.alerts.techniques.features import text_of
 from app.domains.alerts.text import fold
@@ -102,9 +103,10 @@ class TechniqueResolver:
         """
         from app.domains.alerts.techniques.model import TechniqueModel  # noqa: PLC0415 - a resolver without a model needs none
 
-        lookup = open_lookup(settings.lookup_table)
-        model = TechniqueModel.load(find_bundle(BUNDLE, settings.technique_run_id, settings.model_location))
-        return cls(lookup, shipped_catalogue(), model, least_confidence=settings.technique_least_confidence)
+        variables = settings.read(AlertSettings)
+        lookup = open_lookup(variables.lookup_table)
+        model = TechniqueModel.load(find_bundle(BUNDLE, variables.technique_run_id, settings.model_location))
+        return cls(lookup, shipped_catalogue(), model, least_confidence=variables.technique_least_confidence)
 
     def resolve(self, alerts: Sequence[Alert]) -> list[Techniques]:
         """The techniques of each alert; but for corrections, it does not matter which alerts come together.

@@ -21,7 +21,7 @@ from app.domains.alerts.techniques.resolver import (
     TechniqueResolver,
 )
 from app.errors import CloudError, SettingsError, UnknownRunError
-from app.settings import Settings
+from app.settings import read_settings
 from model.catalogue.derive import Row, derive
 from tests.alerts_lookup_for_tests import NOW, HandClock, MemoryCorrections
 
@@ -260,8 +260,10 @@ class TestOpen:
     def test_the_confidence_from_which_the_model_answers_is_a_setting(self) -> None:
         texts = ["Something happened on a host", "LSASS memory read by an unknown process"]
         own, always, never = (
-            TechniqueResolver.open(Settings(technique_least_confidence=least)).resolve([alert(text) for text in texts])
-            for least in (None, 0.0, 1.0)
+            TechniqueResolver.open(read_settings({"TECHNIQUE_LEAST_CONFIDENCE": least})).resolve(
+                [alert(text) for text in texts]
+            )
+            for least in ("", "0.0", "1.0")
         )
         assert [each.source for each in own] == ["unknown", "model"]
         assert [each.source for each in always] == ["model", "model"]
@@ -272,9 +274,9 @@ class TestOpen:
     def test_a_bundle_that_is_not_there_is_one_clear_error(self, tmp_path: Path) -> None:
         pytest.importorskip("app.domains.alerts.techniques.model")
         with pytest.raises(UnknownRunError, match="technique"):
-            TechniqueResolver.open(Settings(model_location=str(tmp_path), technique_run_id="none"))
+            TechniqueResolver.open(read_settings({"MODEL_LOCATION": str(tmp_path), "TECHNIQUE_RUN_ID": "none"}))
 
     def test_a_table_that_can_be_none_is_one_clear_error(self) -> None:
         pytest.importorskip("app.domains.alerts.techniques.model")
         with pytest.raises(SettingsError, match="LOOKUP_TABLE"):
-            TechniqueResolver.open(Settings(lookup_table="s3://a/b.csv"))
+            TechniqueResolver.open(read_settings({"LOOKUP_TABLE": "s3://a/b.csv"}))

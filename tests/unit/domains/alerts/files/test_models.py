@@ -10,7 +10,7 @@ import pytest
 from app.domains.alerts.files.driver import run_file
 from app.domains.alerts.files.workshop import open_room
 from app.errors import SettingsError
-from app.settings import Settings
+from app.settings import Settings, read_settings
 from tests.unit.domains.alerts.files.files_for_tests import alert, put_input
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def rows(bucket: Bucket, name: str) -> list[dict[str, object]]:
 def test_a_folder_is_worked_on_by_the_models_of_the_stream(tmp_path: Path) -> None:
     lookup = tmp_path / "lookup.csv"
     lookup.write_text('alerts,techniques\nOdd thing on port 4444,"[""T1571""]"\n')
-    room = open_room(str(tmp_path), Settings(lookup_table=str(lookup)))
+    room = open_room(str(tmp_path), read_settings({"LOOKUP_TABLE": str(lookup)}))
     alerts = [
         alert(1, "web1", "web1", "Odd thing on port 8443"),  # numbers are folded: what an analyst said holds
         alert(2, "web1", "web1", "Suspicious PowerShell download of a script from the internet"),
@@ -49,7 +49,7 @@ def test_a_folder_is_worked_on_by_the_models_of_the_stream(tmp_path: Path) -> No
     assert float(str(told[1]["confidence"])) > 0  # the model was asked: without one it is 0
     clusters = rows(room.bucket, f"output/{run}/cluster.json")
     assert sorted(str(each) for row in clusters for each in row["ids"]) == ["a1", "a2", "a3", "a4"]  # type: ignore[attr-defined]
-    again = open_room(str(tmp_path), Settings(lookup_table=str(lookup)))
+    again = open_room(str(tmp_path), read_settings({"LOOKUP_TABLE": str(lookup)}))
     assert run_file(again, name, chunk_alerts=3) == done
 
 

@@ -1,17 +1,13 @@
-"""What there is to say of each handler, read from its class: for `millrace handlers`, and for docs/handlers.md."""
+"""The page `docs/handlers.md`: every typed handler, with its request, its response and an example."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from app import errors
-from app.cli.schema_tables import Schema, fields_of, objects_of, shape_of, summary_of, table
-from app.errors import MillraceError, UnknownHandlerError
-from app.handlers.base import LambdaFunction
+from app.cli.handlers import Described, described
 from app.registry import HANDLERS
+from devtools.docs.schema_tables import fields_of, objects_of, shape_of, summary_of, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +15,10 @@ if TYPE_CHECKING:
 INTRODUCTION = """\
 # Handlers
 
-Made by `millrace handlers --markdown` from the handlers' types; a test holds the two together. A handler is a class
-with a typed request and a typed response. The same class answers in Lambda, from the command line, in a container and
-in a test. `millrace handlers NAME` prints the JSON Schemas of both.
+A handler is a class with a typed request and a typed response. The same class answers in Lambda, from the command line,
+in a container and in a test. `millrace handlers NAME` prints the JSON Schemas of both types.
+
+This page is made from the types by `python -m devtools.docs`; a test compares the two.
 """
 
 PAYLOADS = """\
@@ -65,18 +62,19 @@ PYTHONPATH=. handle-lambda-request --handler parcels.WeighParcelHandler --payloa
 '''
 
 WRITTEN = """\
-The types in the brackets are all there is to declare: decoding, schemas and this page follow from them. `open` makes
-the handler once for a process, from the settings; `Invocation` brings the ids, the deadline, the logger and the metrics
-of one call. A line in `app/registry.py` gives it a name here, in `millrace invoke` and in the router. With a `route` it
-is an `ApiLambdaHandler` (`app/handlers/api/handler.py`) and answers HTTP too.
+The types in the brackets are all that is declared: decoding, schemas and this page follow from them. `open` makes the
+handler once for a process, from the settings; `Invocation` has the ids, the deadline, the logger and the metrics of one
+call. A `HandlerSpec` in its domain's `DOMAIN` (`app/domain.py`) gives it a name here, in `millrace invoke` and in the
+router. With a `route` it is an `ApiLambdaHandler` (`app/handlers/api/handler.py`) and answers HTTP too.
 
 Behind a queue, a stream, a topic, a bucket or a bus, each record is a request of its own:
 """
 
 ENDINGS = """\
-What a handler raises on purpose is one line with an exit code on the command line, and a status where the API answers;
-below 500 the line is the answer's, from 500 on only the log has it. A success is 0, and the status that the handler
-says, 200 without; 2 is a wrong command line, 130 Ctrl-C. Whatever else is raised becomes a `HandlerFailedError`.
+## When a handler fails
+
+On the command line an error that a handler raises on purpose is one line and an exit code; over HTTP it is a status
+and problem details: [exit codes and statuses](exit-codes.md).
 """
 
 SOURCES = (
@@ -92,52 +90,8 @@ _REQUEST_HEADER = ["field", "type", "required", "default", "constraints", "descr
 _RESPONSE_HEADER = ["field", "type", "constraints", "description"]
 
 
-class Described(msgspec.Struct, frozen=True):
-    """A handler: what it is called, what it does, and the JSON Schema of what it takes and gives.
-
-    Attributes:
-        name: Short.
-        summary: The first line of its docstring.
-        qualified_name: Dotted.
-        route: Method and path, for one that answers HTTP.
-        request: A JSON Schema (2020-12).
-        response: The same.
-    """
-
-    name: str
-    summary: str
-    qualified_name: str
-    route: str | None
-    request: Schema
-    response: Schema
-
-
-def described(name: str) -> Described:
-    """What there is to say of a handler.
-
-    Args:
-        name: A short name of the registry, or a dotted one.
-
-    Raises:
-        UnknownHandlerError: There is none such, or it is a plain function, which has no types.
-    """
-    function = HANDLERS.find(name)
-    if not isinstance(function, LambdaFunction):
-        raise UnknownHandlerError(f"{name} is no typed handler: it has no schemas to show")
-    handler = function.handler_class
-    path = getattr(handler, "route", None)
-    return Described(
-        handler.name,
-        handler.summary(),
-        handler.qualified_name(),
-        f"{getattr(handler, 'method', 'POST')} {path}" if path else None,
-        handler.request_schema(),
-        handler.response_schema(),
-    )
-
-
-def markdown() -> str:
-    """The page docs/handlers.md, whole."""
+def handlers() -> str:
+    """Make the page."""
     return "\n".join(_parts())
 
 
@@ -150,7 +104,7 @@ def _parts() -> Iterator[str]:
         yield from _handler(each)
     yield from _calling()
     yield from _writing()
-    yield from _errors()
+    yield ENDINGS
 
 
 def _handler(handler: Described) -> Iterator[str]:
@@ -216,21 +170,3 @@ def _writing() -> Iterator[str]:
         ["in `app.handlers.sources`", "a request is", "records that fail are"],
         [[f"`{module}.{function}(TheHandler)`", request, failure] for module, function, request, failure in SOURCES],
     )
-
-
-def _errors() -> Iterator[str]:
-    yield "## Exit codes and statuses\n"
-    yield ENDINGS
-    kinds = sorted(_below(MillraceError), key=lambda kind: kind.exit_code)
-    rows = [
-        [f"`{kind.__name__}`", str(kind.exit_code), str(kind.status), (kind.__doc__ or "").partition("\n")[0]]
-        for kind in kinds
-        if kind.__module__ == errors.__name__
-    ]
-    yield table(["error", "exit code", "status", "when"], rows)
-
-
-def _below(kind: type[MillraceError]) -> Iterator[type[MillraceError]]:
-    yield kind
-    for each in kind.__subclasses__():
-        yield from _below(each)

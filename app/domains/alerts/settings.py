@@ -1,0 +1,40 @@
+"""The environment variables of the alerts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from app.settings import about
+
+
+class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The variables of the pipelines, handlers and commands for alerts."""
+
+    alerts_tenant: Annotated[str, about("the tenant of an alert that names none")] = "default"
+    alerts_chunk: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=100_000),
+        about("the number of alerts that one step processes at a time when alerts come as a file"),
+    ] = 20_000
+    lookup_table: Annotated[
+        str,
+        about(
+            "the techniques that analysts have chosen for alerts, used before the model: a DynamoDB table, or a file "
+            "`….csv`"
+        ),
+    ] = ""
+    technique_run_id: Annotated[
+        str, about("the run id of the model that predicts an alert's technique; unset, the newest bundle")
+    ] = ""
+    technique_least_confidence: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
+        about(
+            "the confidence, 0 to 1, below which the technique model's prediction is not used; unset, the value in the "
+            "model's bundle; 0 uses every prediction"
+        ),
+    ] = None
+    cluster_run_id: Annotated[
+        str, about("the run id of the learned affinities that group alerts into clusters; unset, the newest bundle")
+    ] = ""

@@ -1,0 +1,21 @@
+"""The pages of `docs/` that are made from the code: `python -m devtools.docs` writes them all anew.
+
+A test compares each page with what is made here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from devtools.docs.exit_codes import exit_codes
+from devtools.docs.handlers import handlers
+from devtools.docs.settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/exit-codes.md": exit_codes,
+    "docs/handlers.md": handlers,
+    "docs/settings.md": settings,
+}

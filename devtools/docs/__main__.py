@@ -1,0 +1,10 @@
+"""Write the pages that are made from the code, in the folder that holds `docs/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devtools.docs import PAGES
+
+for name, make in PAGES.items():
+    Path(name).write_text(make(), encoding="utf-8")
