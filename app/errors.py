@@ -20,8 +20,10 @@
     ├── UnknownHandlerError       45   no handler of this name (404)
     ├── HandlerNotAllowedError    46   a handler that may not be reached this way (403)
     ├── LocationError             47   a file or object that cannot be read or written
+    ├── UnreadableStateError      48   stored state that this release cannot read
     ├── UnacknowledgedError       50   the batch returns whole: the mapping must deliver it again
     ├── HandlerFailedError        51   a handler raised what it should not
+    ├── DeadlineError             52   the time for it ended before it was done (503)
     ├── UnauthorizedError         70   who asks is not known (401)
     ├── ForbiddenError            71   who asks may not (403)
     ├── NotFoundError             72   what is asked for is not there (404)
@@ -184,6 +186,12 @@ class LocationError(MillraceError):
     exit_code = 47
 
 
+class UnreadableStateError(MillraceError):
+    """Stored state is damaged, is of another release, or was written by something else."""
+
+    exit_code = 48
+
+
 class UnacknowledgedError(MillraceError):
     """Part of the batch is not safe, and without partial responses all of it must come again."""
 
@@ -194,6 +202,13 @@ class HandlerFailedError(MillraceError):
     """A handler raised what it should not; the log has where, and the type of what it raised."""
 
     exit_code = 51
+
+
+class DeadlineError(MillraceError):
+    """The time that an invocation has ended before this was done; it may be tried again."""
+
+    exit_code = 52
+    status = 503
 
 
 class UnauthorizedError(MillraceError):

@@ -21,8 +21,8 @@ from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents, Tenant
 from app.stream import processor, runtime
 from app.stream.aggregation_rows import Splitter
-from app.stream.placement import Placement
 from app.stream.putrecords import SignedPutRecords
+from app.stream.routing import OutcomeRouter
 from benchmarks.alerts_contract import CLUSTERED, ENCODED, FLOWED, PUT, READ, REST, STATE, TOLD
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ SEAMS: tuple[tuple[object, str, str], ...] = (
     (pipeline, "outputs_of", ENCODED),
     (Tenant, "dump", STATE),
     (Incidents, "tenant", STATE),
-    (Placement, "place", PUT),
-    (Placement, "finish", PUT),
+    (OutcomeRouter, "route", PUT),
+    (OutcomeRouter, "finish", PUT),
     (SignedPutRecords, "put", PUT),
 )
 _CALLS = 20_000  # with which the clocks' own time is measured

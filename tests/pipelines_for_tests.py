@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from app.stream.batch import Batch, Emit, Outcome, Output, Retry, Skip
-from app.stream.pipeline import Pipeline, StatefulPipeline
+from app.stream.outcomes import Outcomes
+from app.stream.pipeline import Pipeline, StatefulPipeline, StateWrites
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from app.stream.batch import Batch
 
 
 class Order(msgspec.Struct):
@@ -30,29 +31,22 @@ class EchoPipeline(Pipeline[Order]):
     def __init__(self) -> None:
         self.calls: list[int] = []
 
-    def process(self, batch: Batch[Order]) -> list[Outcome]:
+    def process(self, batch: Batch[Order]) -> Outcomes:
         self.calls.append(len(batch))
         if any(order.do == "raise" for order in batch.records):
             raise ValueError("cannot")
-        made: dict[str, Outcome] = {"skip": Skip("asked"), "retry": Retry("asked")}
-        return [
-            made.get(order.do) or Emit((Output(key, msgspec.json.encode({"n": order.n})),))
-            for order, key in zip(batch.records, batch.partition_keys, strict=True)
-        ]
+        outcomes = Outcomes(len(batch))
+        for row, (order, key) in enumerate(zip(batch.records, batch.partition_keys, strict=True)):
+            if order.do == "skip":
+                outcomes.skip(row, "asked")
+            elif order.do == "retry":
+                outcomes.retry(row, "asked")
+            else:
+                outcomes.emit(row, key, msgspec.json.encode({"n": order.n}))
+        return outcomes
 
     def explain(self, record: Order) -> Mapping[str, object]:
         return {"n": record.n}
-
-
-@dataclass
-class Counts:
-    """Staged counts: the count of a key after each record of the batch."""
-
-    outcomes: list[Outcome]
-    steps: list[tuple[str, int]]
-
-    def at(self, rows: int) -> Mapping[str, bytes]:
-        return {key: str(count).encode() for key, count in self.steps[:rows]}
 
 
 class CountingPipeline(StatefulPipeline[Order]):
@@ -60,20 +54,23 @@ class CountingPipeline(StatefulPipeline[Order]):
 
     name = "count"
     record_type = Order
+    state_namespace: ClassVar[str | None] = ""  # so that a test finds a state under its key alone
 
     def state_keys(self, batch: Batch[Order]) -> list[str]:
         return batch.partition_keys
 
-    def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> Counts:
+    def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> StateWrites:
         if any(order.do == "raise" for order in batch.records):
             raise ValueError("cannot")
         counts = {key: int(value) for key, value in state.items()}
-        staged = Counts([], [])
-        for key, order in zip(batch.partition_keys, batch.records, strict=True):
+        staged = StateWrites(Outcomes(len(batch)))
+        for row, (key, order) in enumerate(zip(batch.partition_keys, batch.records, strict=True)):
             counts[key] = counts.get(key, 0) + 1
-            staged.steps.append((key, counts[key]))
-            data = msgspec.json.encode({"count": counts[key], "n": order.n})
-            staged.outcomes.append(Retry("asked") if order.do == "retry" else Emit((Output(key, data),)))
+            staged.write(row, key, str(counts[key]).encode())
+            if order.do == "retry":
+                staged.outcomes.retry(row, "asked")
+            else:
+                staged.outcomes.emit(row, key, msgspec.json.encode({"count": counts[key], "n": order.n}))
         return staged
 
     def explain(self, record: Order) -> Mapping[str, object]:

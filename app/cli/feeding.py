@@ -97,23 +97,24 @@ class _Put:
     def __init__(self, writer: Writer, stream: str, chunk: list[tuple[str, bytes]]) -> None:
         """Puts them, in order per key, for as long as a step may take."""
         tracker = Tracker(len(chunk))
-        emission = writer.begin(tracker, Deadline(FEED_WITHIN_S))
+        emitter = writer.begin(tracker, Deadline(FEED_WITHIN_S))
         rows = range(len(chunk))
         tracker.expect(rows)
-        emission.add(stream, rows, [key for key, _ in chunk], [data for _, data in chunk])
+        emitter.add(stream, rows, [key for key, _ in chunk], [data for _, data in chunk])
         tracker.settle(rows)
-        emission.finish()
-        self.accepted, self.prefix = emission.accepted[stream], tracker.prefix
-        self._stream, self._records, self._emission = stream, len(chunk), emission
+        emitter.finish()
+        self.accepted, self.prefix = emitter.accepted[stream], tracker.prefix
+        self._stream, self._records, self._emitter = stream, len(chunk), emitter
 
     def check(self) -> None:
         """Raises for what was not accepted."""
-        if self._emission.failure:
-            raise self._emission.failure
+        if self._emitter.failure:
+            raise self._emitter.failure
         if self.prefix < self._records:
             raise CloudError(
                 f"stream {self._stream}: {self._records - self.accepted} of {self._records} records not accepted "
-                f"within {FEED_WITHIN_S} s ({self._emission.passing}): is the endpoint up, and are there enough shards?"
+                f"within {FEED_WITHIN_S} s ({self._emitter.transient_code}): is the endpoint up, and are there enough "
+                "shards?"
             )
 
 

@@ -20,9 +20,9 @@ from app.errors import EventError
 from app.registry import open_runtime
 from app.settings import read_settings
 from app.stream.aggregation import MAGIC, SubRecords, split
-from app.stream.batch import Quarantine
 from app.stream.hints import FILE_NAME, hint_of
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
+from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
 
 Stream = Annotated[str, typer.Option(envvar="KINESIS_STREAM_INPUT", help="The stream to read.")]

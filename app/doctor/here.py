@@ -18,7 +18,7 @@ from app.doctor.streams import Streams
 from app.errors import CredentialsError, MillraceError, SettingsError, UnknownPipelineError
 from app.registry import open_runtime, read_all_settings
 from app.storage.objects import open_objects
-from app.stream.batch import Quarantine
+from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
 
 if TYPE_CHECKING:

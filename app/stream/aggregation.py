@@ -20,7 +20,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
-from app.stream.batch import Quarantine
+from app.stream.outcomes import Quarantine
 
 MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST_BYTES = 16

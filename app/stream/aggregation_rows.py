@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from app.settings import KEEP, SKIP
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.aggregation_ranges import ShardRanges, hash_key_of
-from app.stream.batch import Batch, Quarantine
+from app.stream.batch import Batch
+from app.stream.outcomes import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Records through a pipeline without a stream: for HTTP, a test, or whoever holds records already.
+"""Records through a pipeline without a stream: for HTTP, for a test, or for a caller that holds the records.
 
-What becomes of a record is what would become of it on a stream: the pipeline gets the same type in one batch, and a
-record on which it raises harms no other. What a stream adds is missing: `id` and `source`, retries and quarantine.
+A record has the outcome that it would have on a stream: the pipeline gets the same type in one batch, and a record on
+which it raises harms no other. The outputs lack what a stream adds: `id` and `source`, retries and quarantine.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from app.stream.batch import Batch, Emit, EmitColumns, Quarantine, Retry
-from app.stream.pipeline import Plain, isolate
+from app.stream.batch import Batch
+from app.stream.bisection import Stateless, run_bisected
+from app.stream.outcomes import Quarantine, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.stream.batch import NoOutput
     from app.stream.pipeline import Pipeline
 
 T = TypeVar("T")
 
-STREAM, SHARD = "direct", "direct-000000000000"  # what a pipeline is told where there is no stream
-PIPELINE_ERROR = "pipeline_error"  # the reason that `isolate` gives a record on which a pipeline raises
+STREAM, SHARD = "direct", "direct-000000000000"  # the names that a pipeline sees where there is no stream
+PIPELINE_ERROR = "pipeline_error"  # the reason that `run_bisected` gives a record on which a pipeline raises
 RAISED = Quarantine(PIPELINE_ERROR, "cannot be processed; the log has the type of the error")
 
 
 @dataclass(slots=True)
 class Direct:
-    """What became of records, each found by its place among them.
+    """The outcomes of records.
 
     Attributes:
-        outputs: What the pipeline put out, each a JSON object, in the records' order.
-        quarantined: Why a record can never succeed.
-        retried: Why a record was not done, though it may be another time.
+        outputs: The pipeline's outputs, each a JSON object, in the records' order.
+        quarantined: The records that can never succeed, by index, with the reason.
+        retried: The records that were not done and may succeed another time, by index, with the reason.
     """
 
     outputs: list[bytes] = field(default_factory=list)
@@ -41,42 +41,31 @@ class Direct:
 
 
 def run_directly(pipeline: Pipeline[T], records: Sequence[T], is_late: Callable[[], bool] = lambda: False) -> Direct:
-    """Processes records in one call of the pipeline, or in more where it raises.
+    """Process records in one call of the pipeline, or in more where it raises.
 
-    What an exception says is not passed on, since whoever asks is not whoever mends the pipeline.
+    An exception's message is not passed on, since the caller is not the person who mends the pipeline.
 
     Args:
-        pipeline: One that keeps no state.
-        records: Of the pipeline's own type; their numbers stand for sequence numbers and keys.
+        pipeline: One without state.
+        records: Records of the pipeline's type; their indexes stand for sequence numbers and keys.
         is_late: Whether the time is up: then no further part is started.
 
     Raises:
-        MillraceError: What is no record's fault.
+        MillraceError: A fault that is not a record's.
     """
-    found = isolate(lambda part, _: Plain(pipeline.process(part)), _batch_of(records), {}, is_late).outcomes
-    direct = Direct()
-    if isinstance(found, EmitColumns):
-        others = found.others
-        direct.outputs = (
-            [data for row, data in enumerate(found.datas) if row not in others] if others else list(found.datas)
-        )
-    else:
-        others = {row: each for row, each in enumerate(found) if not isinstance(each, Emit)}
-        direct.outputs = [output.data for each in found if isinstance(each, Emit) for output in each.outputs]
-    for row in sorted(others):
-        _set_aside(direct, row, others[row])
+    batch = _batch_of(records)
+    outcomes = run_bisected(lambda part, _: Stateless(pipeline.process(part)), batch, {}, is_late).outcomes
+    direct = Direct(outcomes.outputs().datas)
+    for row, outcome in sorted(outcomes.set_aside.items()):
+        if isinstance(outcome, Quarantine):
+            direct.quarantined[row] = RAISED if outcome.reason == PIPELINE_ERROR else outcome
+        elif isinstance(outcome, Retry):
+            direct.retried[row] = outcome
     return direct
 
 
-def _set_aside(direct: Direct, row: int, outcome: NoOutput) -> None:
-    if isinstance(outcome, Quarantine):
-        direct.quarantined[row] = RAISED if outcome.reason == PIPELINE_ERROR else outcome
-    elif isinstance(outcome, Retry):
-        direct.retried[row] = outcome
-
-
 def _batch_of(records: Sequence[T]) -> Batch[T]:
-    """Records as a batch of a stream that there is not; they came as values, so their payloads are empty."""
+    """Return records as a batch; they came as values, so their payloads are empty."""
     rows = len(records)
     numbers = [str(row) for row in range(rows)]
     return Batch(STREAM, [SHARD] * rows, numbers, [0] * rows, numbers, [0.0] * rows, [b""] * rows, list(records))

@@ -61,9 +61,9 @@ class Writer:
         self.close()
         self.pool = ThreadPoolExecutor(self.concurrent_calls, thread_name_prefix="put-records")
 
-    def begin(self, tracker: Tracker, deadline: Deadline) -> Emission:
-        """The emission of one batch."""
-        return Emission(self, tracker, deadline)
+    def begin(self, tracker: Tracker, deadline: Deadline) -> BatchEmitter:
+        """Return the emitter of one batch."""
+        return BatchEmitter(self, tracker, deadline)
 
     def close(self) -> None:
         """Ends the threads."""
@@ -140,12 +140,12 @@ def _size(keys: Iterable[str], datas: Iterable[bytes]) -> int:
     return sum(map(len, datas)) + 4 * sum(map(len, keys))
 
 
-class Emission:
+class BatchEmitter:
     """The outputs of one batch on their way; used by one thread, which alone touches the tracker.
 
     Attributes:
         failure: Why nothing more is started: a fault that trying again does not mend.
-        passing: The code of the last fault that trying again may mend.
+        transient_code: The code of the last fault that trying again may mend.
         accepted: How many entries each stream accepted.
         retried: How many times an entry was put again.
     """
@@ -153,7 +153,7 @@ class Emission:
     def __init__(self, writer: Writer, tracker: Tracker, deadline: Deadline) -> None:
         """Starts with nothing to send."""
         self.failure: MillraceError | None = None
-        self.passing = ""
+        self.transient_code = ""
         self.retried = 0
         self.accepted: Counter[str] = Counter()
         self._writer, self._tracker, self._deadline = writer, tracker, deadline
@@ -267,7 +267,7 @@ class Emission:
         pause_s = random.uniform(0, min(PAUSE_CAP_S, PAUSE_BASE_S * 2 ** min(attempt, 16)))  # noqa: S311 - no secret
         self._paused.append((self._deadline.remaining_s() - pause_s, lane, entries))
         self.retried += len(entries)
-        self.passing = code
+        self.transient_code = code
         logger.info(
             "entries not accepted; trying again",
             extra={

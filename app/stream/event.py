@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from app.errors import EventError
-from app.stream.batch import Batch, Quarantine
+from app.stream.batch import Batch
+from app.stream.outcomes import Quarantine
 
 KINESIS = "aws:kinesis"
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # what a parser may raise for any bytes at all

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from app.stream.batch import Quarantine
 from app.stream.hints import hint_of
+from app.stream.outcomes import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

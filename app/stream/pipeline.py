@@ -1,23 +1,23 @@
-"""The two kinds of pipeline, and how the record at fault is found when one raises."""
+"""The two kinds of pipeline, and the state that one of them stages."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from app.errors import MillraceError
 from app.settings import DEFAULT_ROLE
-from app.stream.batch import Batch, Outcomes, Quarantine, Retry, listed
-from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from app.settings import Settings
+    from app.stream.batch import Batch
+    from app.stream.outcomes import Outcomes
     from app.stream.payload import Decoder
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Pipeline(BasePipeline[T]):
 
     @abstractmethod
     def process(self, batch: Batch[T]) -> Outcomes:
-        """Return one outcome for each record, in the batch's order.
+        """Return an outcome for each row of the batch.
 
         It must give the same outcomes for the same records however they are cut into batches. If it raises, it is
         called again with halves of the batch until the record at fault stands alone; that one is quarantined.
@@ -77,7 +77,7 @@ class Staged(Protocol):
 
     @property
     def outcomes(self) -> Outcomes:
-        """Return one outcome for each record."""
+        """Return an outcome for each row of the batch."""
 
     def at(self, rows: int) -> Mapping[str, bytes]:
         """Return the state, after the first `rows` records, of each key that they touched."""
@@ -88,7 +88,18 @@ class StatefulPipeline(BasePipeline[T]):
 
     A record's state key must follow from its partition key (a stream keyed by tenant, say): batches of one shard
     may run side by side, and only the records of one partition key are sure to come in order.
+
+    Attributes:
+        state_namespace: Stands before the state keys in the table, so that pipelines can share one; None means the
+            pipeline's name.
     """
+
+    state_namespace: ClassVar[str | None] = None
+
+    def stored_key(self, key: str) -> str:
+        """Return a state key as it is in the table: behind the pipeline's namespace."""
+        namespace = self.name if self.state_namespace is None else self.state_namespace
+        return f"{namespace}/{key}" if namespace else key
 
     @abstractmethod
     def state_keys(self, batch: Batch[T]) -> list[str]:
@@ -106,94 +117,26 @@ class StatefulPipeline(BasePipeline[T]):
         """
 
 
-AnyPipeline: TypeAlias = Pipeline[Any] | StatefulPipeline[Any]
-
-
 @dataclass(slots=True)
-class Plain:
-    """What a pipeline without state made of a batch."""
-
-    outcomes: Outcomes
-
-    def at(self, _rows: int) -> Mapping[str, bytes]:
-        """No state."""
-        return {}
-
-
-@dataclass(slots=True)
-class Isolated:
-    """The outcomes of a batch in whose parts a pipeline may have raised, with the state of each part.
+class StateWrites:
+    """State that a pipeline writes record by record, as small values are; one kind of `Staged`.
 
     Attributes:
-        outcomes: One a record, so far.
-        state: The state after them; a later part's state of a key replaces an earlier one's.
+        outcomes: An outcome for each row of the batch.
     """
 
-    outcomes: Outcomes = field(default_factory=list)
-    state: dict[str, bytes] = field(default_factory=dict)
-    _parts: list[tuple[int, Staged]] = field(default_factory=list)
+    outcomes: Outcomes
+    _rows: list[int] = field(default_factory=list)
+    _writes: list[tuple[str, bytes]] = field(default_factory=list)
 
-    def add(self, part: Staged) -> None:
-        """Adds the next part, in the batch's order; nothing is added where its state cannot be told."""
-        state = part.at(len(part.outcomes))
-        self._parts.append((len(self.outcomes), part))
-        # A part that is the whole batch, which is usual, stays in columns.
-        self.outcomes = part.outcomes if len(self._parts) == 1 else [*listed(self.outcomes), *listed(part.outcomes)]
-        self.state.update(state)
+    def write(self, row: int, key: str, value: bytes) -> None:
+        """Set a key's state as it is after a row; to be called in the order of the rows."""
+        self._rows.append(row)
+        self._writes.append((key, value))
 
-    def at(self, rows: int) -> dict[str, bytes]:
-        """The state after the first `rows` records."""
-        state: dict[str, bytes] = {}
-        for start, part in self._parts:
-            if start < rows:
-                state.update(part.at(min(rows - start, len(part.outcomes))))
-        return state
+    def at(self, rows: int) -> Mapping[str, bytes]:
+        """Return the state, after the first `rows` records, of each key that they wrote."""
+        return dict(self._writes[: bisect_left(self._rows, rows)])
 
 
-def isolate(
-    run: Callable[[Batch[Any], Mapping[str, bytes]], Staged],
-    batch: Batch[Any],
-    state: Mapping[str, bytes],
-    is_late: Callable[[], bool] = lambda: False,
-) -> Isolated:
-    """Runs a batch; where it raises, halves it until each record at fault stands alone and is quarantined.
-
-    Once it is late no further part is started: what is left is to be tried again.
-    """
-    found = Isolated()
-    waiting = [(0, len(batch))] if len(batch) else []  # a pipeline need not know what to make of no records
-    while waiting:
-        start, stop = waiting.pop()
-        if start and is_late():
-            found.add(Plain([Retry("deadline")] * (len(batch) - start)))
-            break
-        part = batch if stop - start == len(batch) else batch.cut(start, stop, batch.records[start:stop])
-        try:
-            staged = run(part, {**state, **found.state})
-            if len(staged.outcomes) != len(part):
-                raise TypeError(f"{len(staged.outcomes)} outcomes for {len(part)} records")  # noqa: TRY301
-            found.add(staged)  # it may raise as well: a record after which the state cannot be written is at fault
-        except MillraceError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a pipeline may raise anything; a record must not block its shard
-            if len(part) > 1:
-                middle = (start + stop) // 2
-                waiting += [(middle, stop), (start, middle)]
-                if is_late():
-                    found.add(Plain([Retry("deadline")] * (len(batch) - start)))
-                    break
-                continue
-            logger.warning(
-                "pipeline raised on a record",
-                extra={"exception": type(error).__name__, "sequence_number": part.sequence_numbers[0]},
-            )
-            found.add(Plain([Quarantine("pipeline_error", f"{type(error).__name__}: {_text_of(error)}")]))
-    return found
-
-
-def _text_of(error: Exception) -> str:
-    """What an exception says, where it can say it."""
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - its own __str__ may raise
-        return "(no text)"
+AnyPipeline: TypeAlias = Pipeline[Any] | StatefulPipeline[Any]

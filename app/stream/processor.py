@@ -15,15 +15,15 @@ from __future__ import annotations
 import itertools
 import time
 from bisect import bisect_right
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from app.errors import MillraceError, SettingsError
-from app.stream.batch import Batch, EmitColumns, Outcomes, Quarantine, Retry, listed
+from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.payload import decode_column, json_decoder
 from app.stream.pipeline import StatefulPipeline
-from app.stream.placement import Placement
+from app.stream.routing import OutcomeRouter
 from app.stream.staging import BatchState, NoState
 from app.telemetry import logger
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from app.settings import Settings
     from app.storage.state import StateStore
+    from app.stream.batch import Batch
     from app.stream.deadline import Deadline
     from app.stream.emit import Writer
     from app.stream.payload import Decoder
@@ -44,31 +45,31 @@ CHUNK_BYTES = 1024 * 1024  # as they came; inflated at the highest ratio that de
 COMPUTE_SHARE = 0.5  # of the time there is; the rest is kept for outputs that must be tried again
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one event.
+    """The result of processing one event.
 
     Attributes:
         rows: How many records it held.
         acknowledged: How many from the first one on are safe, without a gap; an aggregate counts when all of it is.
         resume_at: The sequence number at which the shard resumes, or None when all are safe.
-        published: The first outputs, sealed, as JSON.
+        published: The first outputs, stamped, as JSON.
         quarantined: The first quarantined records.
-        failure: Why the rest was handed back, when that is a fault to be mended by a person.
-        passing: The code of the last fault of a call that was tried again.
+        failure: Why the rest is handed back, when that is a fault for a person to mend.
+        transient_code: The code of the last fault of a call that was tried again.
         counts: Numbers of records and entries, for metrics.
         milliseconds: Time in each stage, for metrics.
     """
 
     rows: int
-    acknowledged: int = 0
-    resume_at: str | None = None
-    published: list[bytes] = field(default_factory=list)
-    quarantined: list[QuarantinedRecord] = field(default_factory=list)
-    failure: MillraceError | None = None
-    passing: str = ""
-    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    milliseconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    acknowledged: int
+    resume_at: str | None
+    published: list[bytes]
+    quarantined: list[QuarantinedRecord]
+    failure: MillraceError | None
+    transient_code: str
+    counts: Counter[str]
+    milliseconds: Mapping[str, float]
 
 
 class Processor:
@@ -82,12 +83,12 @@ class Processor:
         settings: Settings,
         store: StateStore | None = None,
     ) -> None:
-        """Takes the parts that the entry point has built; calls nothing.
+        """Take the parts that the entry point has built; nothing is called yet.
 
         Args:
             pipeline: For a stateful one `store` must be given.
             writer: Puts outputs on streams.
-            quarantine: Where records go that can never succeed.
+            quarantine: The destination of records that can never succeed.
             settings: Stream roles, `TEST_RUN`, `RESPONSE_RESULTS`.
             store: State between batches.
         """
@@ -99,13 +100,13 @@ class Processor:
         self.row_s: float | None = None  # the pipeline's pace, from earlier chunks
 
     def begin_state(self) -> NoState | BatchState:
-        """How the pipeline is run over one batch."""
+        """Return the runner of the pipeline over one batch."""
         if isinstance(self.pipeline, StatefulPipeline):
             return BatchState(self.pipeline, cast("StateStore", self.store))
         return NoState(self.pipeline)
 
     def process(self, batch: Batch[None], faults: Mapping[int, Quarantine], deadline: Deadline) -> Result:
-        """Takes a batch as far as it gets before the deadline.
+        """Process a batch as far as time allows.
 
         Args:
             batch: The records of one event.
@@ -127,39 +128,37 @@ class _Run:
         self, processor: Processor, batch: Batch[None], faults: Mapping[int, Quarantine], deadline: Deadline
     ) -> None:
         self._processor, self._batch, self._faults, self._deadline = processor, batch, faults, deadline
-        self._result = Result(len(batch))
         self._failure: MillraceError | None = None
         self._reserve_s = deadline.remaining_s() * (1 - COMPUTE_SHARE)
+        self._milliseconds: dict[str, float] = defaultdict(float)
         self._state = processor.begin_state()
-        self._placement = Placement(
+        self._router = OutcomeRouter(
             batch,
-            processor.pipeline.name,
-            unordered=processor.pipeline.unordered_roles,
+            processor.pipeline,
             settings=processor.settings,
             writer=processor.writer,
             quarantine=processor.quarantine,
             deadline=deadline,
-            result=self._result,
         )
 
     def compute(self) -> None:
-        """Decodes, predicts and places chunk after chunk, until a record must wait or the time for it is up.
+        """Decode, run and route chunk after chunk, until a record must wait or the time for it is up.
 
-        A fault that is not a record's ends it too: what was placed before is still seen through.
+        A fault that is not a record's ends it too; the outputs that were routed before are still put.
         """
         start = 0
         try:
-            while start < len(self._batch) and not self._placement.failed:
+            while start < len(self._batch) and not self._router.failed:
                 stop = self._next_stop(start)
                 if stop == start:
                     logger.warning("time is up; the rest is handed back", extra={"rows_done": start})
                     return
                 began = time.perf_counter()
                 outcomes = self._outcomes(start, stop)
-                placing = time.perf_counter()
-                self._processor.row_s = (placing - began) / max(1, _rows_computed(outcomes))
-                goes_on = self._placement.place(start, outcomes)
-                self._result.milliseconds["emit"] += (time.perf_counter() - placing) * 1000
+                routing = time.perf_counter()
+                self._processor.row_s = (routing - began) / max(1, outcomes.rows_before_retry())
+                goes_on = self._router.route(start, outcomes)
+                self._milliseconds["emit"] += (time.perf_counter() - routing) * 1000
                 if not goes_on:
                     return
                 start = stop
@@ -167,12 +166,12 @@ class _Run:
             self._failure = error
 
     def _next_stop(self, start: int) -> int:
-        """Where the next chunk ends: as many rows as there is time and memory for, one at the least."""
+        """Return where the next chunk ends: as many rows as time and memory allow, one at the least."""
         spare_s = self._deadline.remaining_s() - self._reserve_s
         if spare_s <= 0:
             return start
         pace_s = self._processor.row_s
-        # Half the time there is: a pace is a guess, and a chunk in which a record fails is run more than once.
+        # Half the time left: a pace is a guess, and a chunk in which a record fails is run more than once.
         rows = FIRST_CHUNK_ROWS if pace_s is None else int(min(CHUNK_ROWS, 0.5 * spare_s / max(pace_s, 1e-9)))
         if rows < 1 and start:
             return start
@@ -180,49 +179,54 @@ class _Run:
         return start + max(1, bisect_right(list(sizes), CHUNK_BYTES))
 
     def finish(self) -> Result:
-        """Waits for the outputs, commits the state of what is safe, and says where the shard resumes."""
-        result, began = self._result, time.perf_counter()
-        result.failure = self._placement.finish() or self._failure
-        result.passing = self._placement.passing
-        result.milliseconds["emit"] += (time.perf_counter() - began) * 1000
+        """Wait for the outputs, commit the state of the safe rows, and find where the shard resumes."""
+        batch, began = self._batch, time.perf_counter()
+        routed = self._router.finish()
+        self._milliseconds["emit"] += (time.perf_counter() - began) * 1000
+        safe, failure = routed.safe_rows, routed.failure or self._failure
         if not self._processor.settings.test_run:
-            result.acknowledged, failure = self._state.commit(result.acknowledged, self._deadline)
-            result.failure = result.failure or failure
-        safe, result.acknowledged = result.acknowledged, self._batch.first_row_of(result.acknowledged)
-        result.counts["will_repeat"] += safe - result.acknowledged
-        if result.acknowledged < len(self._batch):
-            result.resume_at = self._batch.sequence_numbers[result.acknowledged]
-        result.counts["retried"] = len(self._batch) - result.acknowledged
-        if result.failure and not result.acknowledged:
-            raise result.failure
-        return result
+            safe, commit_failure = self._state.commit(safe, self._deadline)
+            failure = failure or commit_failure
+        acknowledged = batch.first_row_of(safe)
+        if failure and not acknowledged:
+            raise failure
+        counts = Counter(routed.counts)
+        counts.update(will_repeat=safe - acknowledged, retried=len(batch) - acknowledged)
+        return Result(
+            len(batch),
+            acknowledged,
+            batch.sequence_numbers[acknowledged] if acknowledged < len(batch) else None,
+            routed.published,
+            routed.quarantined,
+            failure,
+            routed.transient_code,
+            counts,
+            self._milliseconds,
+        )
 
     def _outcomes(self, start: int, stop: int) -> Outcomes:
-        """An outcome for each row of a chunk."""
+        """Return an outcome for each row of a chunk."""
         began = time.perf_counter()
         decoded: list[Any] = decode_column(self._batch.payloads[start:stop], self._processor.decoder)
         for row in self._faults.keys() & range(start, stop):
             decoded[row - start] = self._faults[row]
-        rows: Sequence[int] = range(start, stop)
         faulty = Quarantine in set(map(type, decoded))
+        rows: Sequence[int] = range(start, stop)
         if faulty:
-            rows = [start + place for place, value in enumerate(decoded) if type(value) is not Quarantine]
+            rows = [start + index for index, value in enumerate(decoded) if type(value) is not Quarantine]
             records = self._batch.take(rows, [decoded[row - start] for row in rows])
         else:
             records = self._batch.cut(start, stop, decoded)
         computing = time.perf_counter()
         found = self._state.run(rows, records, lambda: self._deadline.remaining_s() <= self._reserve_s)
         ended = time.perf_counter()
-        self._result.milliseconds["decode"] += (computing - began) * 1000
-        self._result.milliseconds["predict"] += (ended - computing) * 1000
+        self._milliseconds["decode"] += (computing - began) * 1000
+        self._milliseconds["predict"] += (ended - computing) * 1000
         if not faulty:
             return found
-        for row, outcome in zip(rows, listed(found), strict=True):
-            decoded[row - start] = outcome
-        return decoded
-
-
-def _rows_computed(outcomes: Outcomes) -> int:
-    """How many rows come before the first that must wait: a chunk may have been given up in its middle."""
-    others = outcomes.others if isinstance(outcomes, EmitColumns) else dict(enumerate(outcomes))
-    return min((row for row, each in others.items() if isinstance(each, Retry)), default=len(outcomes))
+        outcomes = Outcomes(stop - start)
+        outcomes.extend([row - start for row in rows], found)
+        for index, value in enumerate(decoded):
+            if type(value) is Quarantine:
+                outcomes.quarantine(index, value.reason, value.message)
+        return outcomes

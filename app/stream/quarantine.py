@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from app.errors import CloudError, MillraceError
+from app.errors import DeadlineError, MillraceError
 from app.telemetry import logger
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from app.storage.objects import Objects
-    from app.stream.batch import Batch, Quarantine
+    from app.stream.batch import Batch
     from app.stream.deadline import Deadline
-    from app.stream.emit import Emission, Writer
+    from app.stream.emit import BatchEmitter, Writer
+    from app.stream.outcomes import Quarantine
     from app.stream.tracker import Tracker
 
 
@@ -109,12 +110,12 @@ class QuarantineDestination:
 
 
 @dataclass(slots=True)
-class Shelf:
+class QuarantineBuffer:
     """The quarantined records of one batch on their way to the location; those for the stream go with the outputs."""
 
     destination: QuarantineDestination
     writer: Writer
-    emission: Emission
+    emitter: BatchEmitter
     tracker: Tracker
     _kept: list[tuple[int, QuarantinedRecord]] = field(default_factory=list)
 
@@ -164,7 +165,7 @@ class Shelf:
         try:
             done.result(deadline.remaining_s())
         except (TimeoutError, CancelledError):  # cancelled: all threads waited for calls that did not end
-            return CloudError(f"{location}: not written in the time there was")
+            return DeadlineError(f"{location}: not written in the time that was left")
         except MillraceError as error:
             return error
         self.tracker.accepted([row for row, _ in self._kept])
@@ -176,4 +177,4 @@ class Shelf:
 
     def _send(self, row: int, record: QuarantinedRecord, data: bytes) -> None:
         self.tracker.expect([row])
-        self.emission.add(self.destination.stream, [row], [record.source.partition_key], [data])
+        self.emitter.add(self.destination.stream, [row], [record.source.partition_key], [data])

@@ -145,8 +145,7 @@ class Runtime:
         processor = self.processor_for(whole.stream)
         batch, faults, counts = self._splitters[self.settings.pipeline_for(whole.stream)].split(whole, unread)
         result = processor.process(batch, faults, deadline)
-        result.counts.update(counts)
-        self._measure(processor, batch, result, measure or self._measure_with)
+        self._measure(processor, batch, result, counts, measure or self._measure_with)
         if result.failure:
             telemetry.logger.error(str(result.failure), extra={"resume_at": result.resume_at})
         return self._answer(result)
@@ -160,7 +159,7 @@ class Runtime:
             answer["batchItemFailures"] = [{"itemIdentifier": result.resume_at}] if result.resume_at else []
             return answer
         if result.resume_at:
-            cause = result.failure or result.passing
+            cause = result.failure or result.transient_code
             reason = f": {cause}" if cause else ""
             raise UnacknowledgedError(
                 f"{result.rows - result.acknowledged} of {result.rows} records are not safe; the batch must come again "
@@ -168,8 +167,10 @@ class Runtime:
             )
         return answer
 
-    def _measure(self, processor: Processor, batch: Batch[None], result: Result, measure: Measure) -> None:
-        """One set of metrics a batch."""
+    def _measure(
+        self, processor: Processor, batch: Batch[None], result: Result, split: Mapping[str, int], measure: Measure
+    ) -> None:
+        """Hand over the metrics of one batch."""
         counts: dict[str, float] = {
             "records": result.rows,
             "emitted": 0,
@@ -177,7 +178,7 @@ class Runtime:
             "quarantined": 0,
             "retried": 0,
         }
-        counts.update(result.counts)
+        counts.update({**result.counts, **split})
         milliseconds = {"decode": 0.0, "predict": 0.0, "emit": 0.0}
         milliseconds.update({stage: round(spent, 3) for stage, spent in result.milliseconds.items()})
         if batch.arrivals_s and 0 < batch.arrivals_s[-1] < time.time():

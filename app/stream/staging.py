@@ -1,4 +1,4 @@
-"""State of one batch between load and commit: staged by the pipeline, cut where the acknowledged prefix ends."""
+"""The state of one batch between load and commit: staged by the pipeline, cut where the acknowledged prefix ends."""
 
 from __future__ import annotations
 
@@ -8,46 +8,48 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.errors import CloudError, StateConflictError
+from app.errors import CloudError, DeadlineError, MillraceError, StateConflictError
 from app.storage.state import Position, StateStore, Stored
-from app.stream.batch import Batch, Outcome, Outcomes, Skip, listed
-from app.stream.pipeline import Isolated, Pipeline, Plain, Staged, StatefulPipeline, isolate
+from app.stream.bisection import BisectedOutcomes, Stateless, check_outcomes, run_bisected
+from app.stream.outcomes import Outcomes
 from app.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from app.stream.batch import Batch
     from app.stream.deadline import Deadline
+    from app.stream.pipeline import Pipeline, Staged, StatefulPipeline
 
 COMMITS_AT_ONCE = 8  # of different keys; botocore keeps ten connections
 
 
 class NoState:
-    """Runs a pipeline that keeps none."""
+    """Runs a pipeline without state over the chunks of one batch."""
 
     def __init__(self, pipeline: Pipeline[Any]) -> None:
-        """Takes the pipeline."""
+        """Take the pipeline."""
         self._pipeline = pipeline
 
     def run(self, _rows: Sequence[int], records: Batch[Any], is_late: Callable[[], bool]) -> Outcomes:
-        """The outcomes of records."""
-        return isolate(lambda part, _: Plain(self._pipeline.process(part)), records, {}, is_late).outcomes
+        """Return an outcome for each record of a chunk."""
+        return run_bisected(lambda part, _: Stateless(self._pipeline.process(part)), records, {}, is_late).outcomes
 
-    def commit(self, prefix: int, _deadline: Deadline) -> tuple[int, CloudError | None]:
-        """Nothing to write."""
+    def commit(self, prefix: int, _deadline: Deadline) -> tuple[int, MillraceError | None]:
+        """Write nothing."""
         return prefix, None
 
 
 @dataclass(slots=True)
 class _Part:
-    """What a stateful pipeline made of records of which some had been applied before."""
+    """The outcomes and the state of records of which some had been applied before."""
 
     outcomes: Outcomes
     _fresh: list[int]
     _staged: Staged
 
     def at(self, rows: int) -> Mapping[str, bytes]:
-        """The state after the first `rows` records."""
+        """Return the state after the first `rows` records."""
         return self._staged.at(bisect_left(self._fresh, rows))
 
 
@@ -59,18 +61,18 @@ class BatchState:
     """
 
     def __init__(self, pipeline: StatefulPipeline[Any], store: StateStore) -> None:
-        """Loads nothing yet."""
+        """Take both; no state is loaded yet."""
         self._pipeline, self._store = pipeline, store
         self._stored: dict[str, Stored | None] = {}
         self._ahead: dict[str, bytes] = {}  # staged by earlier chunks
-        self._chunks: list[tuple[Sequence[int], Isolated]] = []
+        self._chunks: list[tuple[Sequence[int], BisectedOutcomes]] = []
         self._key_at: dict[Position, str] = {}
         self._row_at: dict[Position, int] = {}
 
     def run(self, rows: Sequence[int], records: Batch[Any], is_late: Callable[[], bool]) -> Outcomes:
-        """The outcomes of a chunk's records; `rows` are their places in the whole batch."""
-        self._row_at.update((records.position(place), row) for place, row in enumerate(rows))
-        found = isolate(self._run_part, records, self._ahead, is_late)
+        """Return an outcome for each record of a chunk; `rows` are their indexes in the whole batch."""
+        self._row_at.update((records.position(index), row) for index, row in enumerate(rows))
+        found = run_bisected(self._run_part, records, self._ahead, is_late)
         self._ahead.update(found.state)
         self._chunks.append((rows, found))
         return found.outcomes
@@ -79,37 +81,41 @@ class BatchState:
         keys = self._pipeline.state_keys(part)
         self._load(keys)
         positions = [part.position(row) for row in range(len(part))]
-        fresh = [row for row, key in enumerate(keys) if not self._is_applied(key, positions[row])]
+        applied = [self._is_applied(key, position) for key, position in zip(keys, positions, strict=True)]
+        fresh = [row for row, before in enumerate(applied) if not before]
+        outcomes = Outcomes(len(part))
+        for row, before in enumerate(applied):
+            if before:
+                outcomes.skip(row, "already_applied")
+        if not fresh:
+            return Stateless(outcomes)
         state = {key: stored.value for key in keys if (stored := self._stored[key])}
         state.update((key, ahead[key]) for key in keys if key in ahead)
-        if not fresh:
-            return Plain([Skip("already_applied")] * len(part))
         staged = self._pipeline.process_with(part.take(fresh, [part.records[row] for row in fresh]), state)
-        if len(staged.outcomes) != len(fresh):
-            raise TypeError(f"{len(staged.outcomes)} outcomes for {len(fresh)} records")
-        outcomes: list[Outcome] = [Skip("already_applied")] * len(part)
-        for row, outcome in zip(fresh, listed(staged.outcomes), strict=True):
-            outcomes[row] = outcome
+        check_outcomes(staged.outcomes, len(fresh))
+        outcomes.extend(fresh, staged.outcomes)
         self._key_at.update((positions[row], keys[row]) for row in fresh)
         return _Part(outcomes, fresh, staged)
 
     def _load(self, keys: Iterable[str]) -> None:
-        missing = {key for key in keys if key not in self._stored}
+        missing = {key: self._pipeline.stored_key(key) for key in keys if key not in self._stored}
         if missing:
-            loaded = self._store.load(missing)
-            self._stored.update((key, loaded.get(key)) for key in missing)
+            loaded = self._store.load(missing.values())
+            self._stored.update((key, loaded.get(stored_key)) for key, stored_key in missing.items())
 
     def _is_applied(self, key: str, position: Position) -> bool:
         stored = self._stored[key]
         return stored is not None and position <= stored.last
 
-    def commit(self, prefix: int, deadline: Deadline) -> tuple[int, CloudError | None]:
-        """Writes the state as it is after the first `prefix` rows of the batch.
+    def commit(self, prefix: int, deadline: Deadline) -> tuple[int, MillraceError | None]:
+        """Write the state as it is after the first `prefix` rows of the batch.
+
+        Each key is committed by itself, several side by side: rows of a key that was committed come again too if they
+        stand behind one that was not, and are then skipped as applied.
 
         Returns:
-            How many rows are safe now, and why they are fewer where that is not another writer's doing. Each key is
-            committed by itself, several side by side: rows of a key that was committed come again too if they stand
-            behind one that was not, and are then skipped as applied.
+            The number of rows that are safe now, and a fault for a person to mend, if one made them fewer. Another
+            writer's commit, or a lack of time, is not one: the batch comes again.
         """
         state: dict[str, bytes] = {}
         for rows, found in self._chunks:
@@ -118,7 +124,7 @@ class BatchState:
         for position, key in self._key_at.items():
             if self._row_at[position] < prefix:
                 touched.setdefault(key, []).append(position)
-        failure: CloudError | None = None
+        failure: MillraceError | None = None
         kept_back: Counter[str] = Counter()
         wanted = {key: max(positions) for key, positions in touched.items() if key in state}
         errors = _each(lambda key: self._write(key, Stored(state[key], wanted[key]), deadline), list(wanted))
@@ -126,26 +132,26 @@ class BatchState:
             if error is not None:
                 kept_back[type(error).__name__] += 1
                 prefix = min(prefix, *(self._row_at[position] for position in touched[key]))
-                if not isinstance(error, StateConflictError):
+                if not isinstance(error, (StateConflictError, DeadlineError)):
                     failure = failure or error
         if kept_back:  # one line: a throttled table keeps back the keys of thousands
             logger.warning("state not committed", extra={"row": prefix, "keys": dict(kept_back)})
         return prefix, failure
 
-    def _write(self, key: str, staged: Stored, deadline: Deadline) -> CloudError | None:
-        """Commits one key; gives why it is not committed."""
+    def _write(self, key: str, staged: Stored, deadline: Deadline) -> MillraceError | None:
+        """Commit one key; return the reason if it is not committed."""
+        if deadline.remaining_s() <= 0:
+            return DeadlineError(f"state of {key!r}: no time left to commit it")
         stored = self._stored[key]
         try:
-            if deadline.remaining_s() <= 0:
-                raise StateConflictError(f"state of {key!r}: no time left to commit it")
-            self._store.commit(key, staged, stored.last if stored else None)
+            self._store.commit(self._pipeline.stored_key(key), staged, stored.last if stored else None)
         except CloudError as error:
             return error
         return None
 
 
-def _each(write: Callable[[str], CloudError | None], keys: Sequence[str]) -> list[CloudError | None]:
-    """Calls for each key, several side by side: with many keys the time goes into waiting."""
+def _each(write: Callable[[str], MillraceError | None], keys: Sequence[str]) -> list[MillraceError | None]:
+    """Call `write` for each key, several side by side: with many keys the time goes into waiting."""
     if len(keys) < 2:  # noqa: PLR2004 - one key needs no thread
         return [write(key) for key in keys]
     with ThreadPoolExecutor(min(len(keys), COMMITS_AT_ONCE), thread_name_prefix="commits") as pool:

@@ -21,7 +21,7 @@ from app.stream import emit
 from app.stream.aggregation import DIGEST_BYTES, HASH_KEYS, MAGIC, SubRecords, split
 from app.stream.aggregation_ranges import HashRange, hash_key_of
 from app.stream.aggregation_writer import Aggregator, Packer
-from app.stream.batch import Quarantine
+from app.stream.outcomes import Quarantine
 from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams
 from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
 from tests.properties.test_delivery import KEYS, faults

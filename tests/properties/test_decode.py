@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import EventError
-from app.stream.batch import Quarantine
 from app.stream.event import read_event
+from app.stream.outcomes import Quarantine
 from app.stream.payload import MAX_JSON_DEPTH, decode_payload, json_decoder, plain
 from tests.pipelines_for_tests import EchoPipeline, Order
 from tests.spine import Spine, orders

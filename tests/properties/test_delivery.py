@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from app.storage.state import MemoryState
 from app.stream import emit
-from app.stream.batch import Batch, Emit, Quarantine, listed
+from app.stream.batch import Batch
+from app.stream.bisection import Stateless, run_bisected
 from app.stream.deadline import Deadline
 from app.stream.emit import Writer
-from app.stream.pipeline import Plain, isolate
+from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.putrecords import TransientError
 from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams
 from app.stream.tracker import Tracker
@@ -57,13 +58,13 @@ def test_random_faults_lose_nothing_and_keep_the_order_of_each_key(
     limit, pause = emit.CALL_RECORDS, emit.PAUSE_BASE_S
     emit.CALL_RECORDS, emit.PAUSE_BASE_S = call_records, 0.0001
     try:
-        emission = writer.begin(tracker, Deadline(20))
+        emitter = writer.begin(tracker, Deadline(20))
         for row, key in enumerate(keys):
             tracker.expect([row])
-            emission.add("output", [row], [key], [str(row).encode()])
+            emitter.add("output", [row], [key], [str(row).encode()])
             tracker.settle([row])
-            emission.push()
-        emission.finish()
+            emitter.push()
+        emitter.finish()
     finally:
         emit.CALL_RECORDS, emit.PAUSE_BASE_S = limit, pause
         writer.close()
@@ -109,15 +110,17 @@ def test_halving_isolates_exactly_the_poison(case: tuple[int, set[int]]) -> None
     size, poison = case
     calls: list[int] = []
 
-    def run(part: Batch[int], _state: Mapping[str, bytes]) -> Plain:
+    def run(part: Batch[int], _state: Mapping[str, bytes]) -> Stateless:
         calls.append(len(part))
         if poison.intersection(part.records):
             raise RuntimeError
-        return Plain([Emit(()) for _ in part.records])
+        outcomes = Outcomes(len(part))
+        outcomes.emit_columns(["k"] * len(part), [b"{}"] * len(part))
+        return Stateless(outcomes)
 
     columns: list[Any] = [""] * size
     batch = Batch("s", columns, columns, columns, columns, columns, columns, list(range(size)))
-    outcomes = listed(isolate(run, batch, {}).outcomes)
+    outcomes = run_bisected(run, batch, {}).outcomes.as_list()
     assert {row for row, outcome in enumerate(outcomes) if isinstance(outcome, Quarantine)} == poison
     assert len(outcomes) == size
     # A poisoned record costs at most two calls a level.

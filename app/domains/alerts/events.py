@@ -14,7 +14,7 @@ from app.domains.alerts.records import (
 )
 from app.domains.alerts.roles import ENRICHED, INCIDENTS, TICKETS
 from app.domains.alerts.tickets import cluster_ticket, flow_ticket, tactics_of
-from app.stream.batch import Output
+from app.stream.outcomes import Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,7 +26,7 @@ from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
 from app.domains.alerts.tickets import tactics_of
 from app.errors import CloudError
-from app.stream.batch import Batch, Emit, EmitColumns, NoOutput, Outcome, Outcomes, Quarantine
+from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.pipeline import Pipeline, StatefulPipeline
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.tenant import Tenant
     from app.settings import Settings
+    from app.stream.batch import Batch
 
 
 class TechniquePipeline(Pipeline[bytes]):
@@ -59,21 +60,18 @@ class TechniquePipeline(Pipeline[bytes]):
         """
         return cls(TechniqueResolver.open(settings), settings.read(AlertSettings).alerts_tenant)
 
-    def process(self, batch: Batch[bytes]) -> EmitColumns:
-        """One enriched alert a record, keyed by its tenant."""
-        keys, datas = [""] * len(batch), [b""] * len(batch)
-        aside: dict[int, NoOutput] = {}
+    def process(self, batch: Batch[bytes]) -> Outcomes:
+        """Emit one enriched alert for each record, keyed by its tenant."""
+        outcomes = Outcomes(len(batch))
         for row, each in enumerate(enrich(batch.records, self._resolver, batch.arrivals_s)):
             if isinstance(each, Quarantine):
-                aside[row] = each
+                outcomes.quarantine(row, each.reason, each.message)
                 continue
             tenant = each.alert.tenant or self._tenant
             tactics = tactics_of(each.techniques.ids, self._table)
-            keys[row] = key_of(tenant)
-            datas[row] = encoded(
-                EnrichedRecord(alert=each.alert, techniques=each.techniques, tactics=tactics, tenant=tenant)
-            )
-        return EmitColumns(keys, datas, aside, ENRICHED)
+            record = EnrichedRecord(alert=each.alert, techniques=each.techniques, tactics=tactics, tenant=tenant)
+            outcomes.emit(row, key_of(tenant), encoded(record), role=ENRICHED)
+        return outcomes
 
     def explain(self, record: bytes) -> Mapping[str, object]:
         """The alert as it was read, and its techniques with their source."""
@@ -88,6 +86,7 @@ class AlertPipeline(StatefulPipeline[bytes]):
     decoder = TextDecoder()
     roles = ALERT_ROLES
     unordered_roles = frozenset({ENRICHED})
+    state_namespace = ""  # states of earlier releases stand under their tenant alone
 
     def __init__(self, resolver: TechniqueResolver, incidents: Incidents) -> None:
         """Takes what tells techniques, and what tenants are opened with."""
@@ -117,16 +116,17 @@ class AlertPipeline(StatefulPipeline[bytes]):
     ) -> StagedTenants:
         """Advances the tenants of alerts from their state; used again to cut the staged state at a record."""
         tenants: dict[str, Tenant] = {}
-        outcomes: list[Outcome] = []
-        for key, each in zip(keys, found, strict=True):
+        outcomes = Outcomes(len(found))
+        for row, (key, each) in enumerate(zip(keys, found, strict=True)):
             if isinstance(each, Quarantine):
-                outcomes.append(each)
+                outcomes.quarantine(row, each.reason, each.message)
                 continue
             tenant = tenants.get(key)
             if tenant is None:
                 tenant = tenants[key] = self._open_tenant(key, state.get(key))
             observed = tenant.observe(each)
-            outcomes.append(Emit(outputs_of(each, observed, key, self._incidents.table)))
+            for output in outputs_of(each, observed, key, self._incidents.table):
+                outcomes.emit(row, output.partition_key, output.data, role=output.role)
         return StagedTenants(self, outcomes, keys, found, state, tenants)
 
     def _open_tenant(self, key: str, state: bytes | None) -> Tenant:

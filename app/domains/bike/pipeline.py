@@ -10,7 +10,7 @@ import numpy as np
 from app.domains.bike.model import BikeModel
 from app.domains.bike.records import BikeRecord, BikeResult, Prediction, columns_of
 from app.inference.bundle import find_bundle
-from app.stream.batch import Batch, EmitColumns, Quarantine
+from app.stream.outcomes import Outcomes
 from app.stream.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from app.inference.manifest import Manifest
     from app.settings import Settings
+    from app.stream.batch import Batch
+
+UNKNOWN_WEATHER = "unknown_weather_code"  # the reason in quarantine
 
 
 class BikePipeline(Pipeline[BikeRecord]):
@@ -47,19 +50,18 @@ class BikePipeline(Pipeline[BikeRecord]):
         bundle = find_bundle(cls.name, settings.run_id, settings.model_location)
         return cls(BikeModel.load(bundle), bundle.manifest)
 
-    def process(self, batch: Batch[BikeRecord]) -> EmitColumns:
-        """One output a record, but for the quarantined."""
+    def process(self, batch: Batch[BikeRecord]) -> Outcomes:
+        """Emit one prediction for each record; quarantine those with an unknown weather code."""
+        outcomes = Outcomes(len(batch))
         if not len(batch):
-            return EmitColumns([], [])
+            return outcomes
         columns = columns_of(batch.records)
         ids = [record.pred_id for record in batch.records]
-        counts = self._model.predict(columns).tolist()
+        outcomes.emit_columns(list(map(str, ids)), self._results(self._model.predict(columns).tolist(), ids))
         known = np.isin(columns.weather_code, self._weather_codes)
-        return EmitColumns(
-            list(map(str, ids)),
-            self._results(counts, ids),
-            {int(row): self._unknown_weather(columns.weather_code[row]) for row in np.flatnonzero(~known)},
-        )
+        for row in np.flatnonzero(~known).tolist():
+            outcomes.quarantine(row, UNKNOWN_WEATHER, self._unknown_weather(columns.weather_code[row]))
+        return outcomes
 
     def explain(self, record: BikeRecord) -> Mapping[str, object]:
         """The record's features, the model's intermediate values, and the result."""
@@ -68,7 +70,10 @@ class BikePipeline(Pipeline[BikeRecord]):
         if not np.isin(columns.weather_code, self._weather_codes).all():
             return {
                 "record": given,
-                "quarantined": msgspec.to_builtins(self._unknown_weather(columns.weather_code[0])),
+                "quarantined": {
+                    "reason": UNKNOWN_WEATHER,
+                    "message": self._unknown_weather(columns.weather_code[0]),
+                },
             }
         [result] = self._results([int(self._model.predict(columns)[0])], [record.pred_id])
         return {
@@ -83,6 +88,6 @@ class BikePipeline(Pipeline[BikeRecord]):
         encode, head = self._encode, self._head
         return [head + encode(prediction) + b"}" for prediction in map(Prediction, counts, ids)]
 
-    def _unknown_weather(self, code: float) -> Quarantine:
+    def _unknown_weather(self, code: float) -> str:
         known = ", ".join(f"{each:g}" for each in self._weather_codes)
-        return Quarantine("unknown_weather_code", f"{code:g} at `$.features.weather_code`; known are {known}")
+        return f"{code:g} at `$.features.weather_code`; known are {known}"

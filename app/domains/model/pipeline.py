@@ -12,7 +12,7 @@ from app.domains.model.settings import ModelSettings
 from app.errors import ModelError, SettingsError
 from app.inference.bundle import find_bundle
 from app.inference.models import load_columns
-from app.stream.batch import EmitColumns, Quarantine
+from app.stream.outcomes import Outcomes
 from app.stream.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from app.inference.bundle import Bundle
     from app.settings import Settings
-    from app.stream.batch import Batch, Retry, Skip
+    from app.stream.batch import Batch
 
 MODEL_FILES = ("model.npz", "model.onnx")
+NOT_FINITE = "not_finite_prediction"  # the reason in quarantine
 _WHOLE_LIMIT = 2.0**63  # beyond it a rounded prediction is no 64-bit integer
 
 
@@ -69,13 +70,17 @@ class ModelPipeline(Pipeline[ModelRecord]):
             raise SettingsError("MODEL_NAME is not set: name the bundle to run; `millrace model list` shows them")
         return cls(find_bundle(name, settings.run_id, settings.model_location))
 
-    def process(self, batch: Batch[ModelRecord]) -> EmitColumns:
-        """One prediction a record."""
+    def process(self, batch: Batch[ModelRecord]) -> Outcomes:
+        """Emit one prediction for each record; quarantine those that are not finite."""
+        outcomes = Outcomes(len(batch))
         if not len(batch):
-            return EmitColumns([], [])
+            return outcomes
         ids = [record.pred_id for record in batch.records]
         found = self._model.predict(self._matrix(batch.records))
-        return EmitColumns(list(map(str, ids)), self._results(found, ids), self._unusable(found))
+        outcomes.emit_columns(list(map(str, ids)), self._results(found, ids))
+        for row, message in self._unusable(found).items():
+            outcomes.quarantine(row, NOT_FINITE, message)
+        return outcomes
 
     def explain(self, record: ModelRecord) -> Mapping[str, object]:
         """The record's features as the model takes them, the model's answer, and the result."""
@@ -90,7 +95,7 @@ class ModelPipeline(Pipeline[ModelRecord]):
         }
         unusable = self._unusable(found)
         if unusable:
-            return {**steps, "quarantined": msgspec.to_builtins(unusable[0])}
+            return {**steps, "quarantined": {"reason": NOT_FINITE, "message": unusable[0]}}
         [result] = self._results(found, [record.pred_id])
         return {**steps, "partition key": str(record.pred_id), "result": msgspec.json.decode(result)}
 
@@ -116,13 +121,13 @@ class ModelPipeline(Pipeline[ModelRecord]):
         names = list(map(str, labels))
         return [chosen, [dict(zip(names, row, strict=True)) for row in found.tolist()]]
 
-    def _unusable(self, found: NDArray[np.floating[Any]]) -> dict[int, Skip | Quarantine | Retry]:
-        """The rows whose answer is no finite number: a missing field that the model needs, as a rule."""
+    def _unusable(self, found: NDArray[np.floating[Any]]) -> dict[int, str]:
+        """Return the rows whose answer is no finite number, with a message: a needed field is missing, as a rule."""
         usable = _is_whole(found) if self._target.rounded else np.isfinite(found)
         if usable.all():
             return {}
         rows = np.flatnonzero(~(usable if usable.ndim == 1 else usable.all(axis=1))).tolist()
-        return {row: Quarantine("not_finite_prediction", f"the model gave {found[row].tolist()}") for row in rows}
+        return {row: f"the model gave {found[row].tolist()}" for row in rows}
 
     def _check(self, where: str) -> None:
         """Predicts one row, so that a model of another shape is refused at the start and not record by record.

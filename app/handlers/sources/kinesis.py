@@ -36,7 +36,7 @@ from app.handlers.invocation import Invocation, process_settings, run
 from app.handlers.sources.batch import described_failure
 from app.handlers.sources.responses import goes_whole, output_of
 from app.settings import DEFAULT_ROLE
-from app.stream.batch import Emit, Output, Quarantine, Retry, Skip
+from app.stream.outcomes import Outcomes
 from app.stream.pipeline import Pipeline
 from app.stream.processor import COMPUTE_SHARE
 from app.stream.runtime import Runtime
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from app.handlers.base import LambdaHandler
     from app.handlers.sources.envelope import Event
     from app.settings import Settings
-    from app.stream.batch import Batch, Outcome
+    from app.stream.batch import Batch
     from app.stream.putrecords import PutRecords
     from app.stream.runtime import Answer
 
@@ -103,44 +103,55 @@ class HandlerPipeline(Pipeline[Any]):
         self._answers = handler.response_type not in NO_RESPONSE
         self._whole = goes_whole(handler.response_type)
 
-    def process(self, batch: Batch[Any]) -> list[Outcome]:
-        """Handles record after record; behind one that must wait, or once it is late, none is started."""
+    def process(self, batch: Batch[Any]) -> Outcomes:
+        """Handle record after record; behind one that must wait, or once it is late, none is started."""
         invocation, stops_s = _current.get()
-        outcomes: list[Outcome] = []
+        outcomes = Outcomes(len(batch))
         for row in range(len(batch)):
-            late = row > 0 and invocation.deadline.remaining_s() <= stops_s
-            outcome: Outcome = Retry("deadline") if late else self._handle(batch, row, invocation)
-            if isinstance(outcome, Retry):
-                return outcomes + [outcome] * (len(batch) - row)
-            outcomes.append(outcome)
+            if row > 0 and invocation.deadline.remaining_s() <= stops_s:
+                outcomes.retry_from(row, "deadline")
+                break
+            try:
+                self._handle(outcomes, batch, row, invocation)
+            except WAITS:
+                outcomes.retry_from(row, "handler_waits")
+                break
         return outcomes
 
     def explain(self, record: Any) -> Mapping[str, object]:  # noqa: ANN401 - the handler's request
         """The request that a record becomes; the handler is not called, since it may do something."""
         return {"handler": self.name, "request": msgspec.to_builtins(record)}
 
-    def _handle(self, batch: Batch[Any], row: int, invocation: Invocation) -> Outcome:
-        """One record's outcome, whatever its handler raises."""
+    def _handle(self, outcomes: Outcomes, batch: Batch[Any], row: int, invocation: Invocation) -> None:
+        """Handle one record; a fault of its own quarantines it.
+
+        Raises:
+            MillraceError: One of `WAITS`.
+        """
         number, sub = batch.sequence_numbers[row], batch.sub_sequence_numbers[row]
         with telemetry.bound({"sequence_number": number, "sub_sequence_number": sub}):
             try:
-                return self._outcome(batch, row, invocation)
-            except Exception as error:  # noqa: BLE001 - halving would handle its neighbours again
+                self._respond(outcomes, batch, row, invocation)
+            except Exception as error:  # halving would handle its neighbours again
                 message, more = described_failure(error)
                 invocation.logger.warning("record failed: %s", message, extra=more)
-                return _fault(error)
+                if isinstance(error, WAITS):
+                    raise
+                outcomes.quarantine(row, *_fault(error))
 
-    def _outcome(self, batch: Batch[Any], row: int, invocation: Invocation) -> Outcome:
+    def _respond(self, outcomes: Outcomes, batch: Batch[Any], row: int, invocation: Invocation) -> None:
         request = batch.records[row]
         if self._should_process is not None and not self._should_process(_record(batch, row)):
-            return Skip("not_wanted")
+            outcomes.skip(row, "not_wanted")
+            return
         if self._request_of is not None:
             request = self._handler.decode(self._request_of(_record(batch, row)))
         response = self._handler.handle(request, invocation)
         if response is None or not self._answers:
-            return Emit(())
+            outcomes.done(row)
+            return
         data = output_of(self._handler.encode(response), whole=self._whole)
-        return Emit((Output(batch.partition_keys[row], data),))
+        outcomes.emit(row, batch.partition_keys[row], data)
 
 
 class KinesisFunction:
@@ -236,14 +247,12 @@ def _record(batch: Batch[Any], row: int) -> KinesisRecord:
     )
 
 
-def _fault(error: Exception) -> Outcome:
-    """What becomes of a record on which its handler raised."""
-    if isinstance(error, WAITS):
-        return Retry("handler_waits")
+def _fault(error: Exception) -> tuple[str, str]:
+    """Return the reason and message with which a record is quarantined on which its handler raised."""
     if isinstance(error, TooLargeError):
-        return Quarantine("too_large", str(error))
+        return "too_large", str(error)
     if isinstance(error, UnprocessableError):
-        return Quarantine("unprocessable", str(error))
+        return "unprocessable", str(error)
     if isinstance(error, RequestError):
-        return Quarantine("request_refused", str(error))
-    return Quarantine("handler_error", type(error).__name__)
+        return "request_refused", str(error)
+    return "handler_error", type(error).__name__

@@ -14,13 +14,15 @@ from app.errors import RequestError, TooLargeError, UnprocessableError
 from app.handlers.api.resolver import ApiResolver
 from app.handlers.invocation import run
 from app.settings import Settings
-from app.stream.batch import Batch, EmitColumns, Retry
 from app.stream.context import LocalContext
 from app.stream.processor import CHUNK_ROWS
 from tests.spine import Spine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from app.stream.batch import Batch
+    from app.stream.outcomes import Outcomes
 
 WEATHER: dict[str, Any] = {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}
 UNKNOWN = 5  # a weather code that the model never saw
@@ -162,9 +164,10 @@ def test_when_the_time_is_up_what_is_left_is_said_to_be_unfinished() -> None:
 
 def test_what_the_pipeline_hands_back_is_said_to_be_unfinished() -> None:
     class Busy(Watched):
-        def process(self, batch: Batch[Any]) -> EmitColumns:
-            made = super().process(batch)
-            return EmitColumns(made.partition_keys, made.datas, {0: Retry("busy")})
+        def process(self, batch: Batch[Any]) -> Outcomes:
+            outcomes = super().process(batch)
+            outcomes.retry(0, "busy")
+            return outcomes
 
     found = answer([record(1), record(2)], PredictHandler(Busy(handler.pipeline)))
     assert [each.prediction.pred_id for each in found.predictions] == [2]
@@ -225,7 +228,7 @@ class Watched(BikePipeline):
         self.calls: list[int] = []
         self.before = before
 
-    def process(self, batch: Batch[Any]) -> EmitColumns:
+    def process(self, batch: Batch[Any]) -> Outcomes:
         self.calls.append(len(batch))
         if self.before:
             self.before(batch)

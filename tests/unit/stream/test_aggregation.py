@@ -12,7 +12,7 @@ from aws_kinesis_agg.aggregator import AggRecord  # type: ignore[import-untyped]
 from app.stream import aggregation
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.aggregation_writer import Packer
-from app.stream.batch import Quarantine
+from app.stream.outcomes import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,13 +11,16 @@ import pytest
 
 from app.errors import CloudError, NoOutputStreamError
 from app.storage.state import MemoryState, Stored
-from app.stream.batch import Batch, Emit, Outcome, Output
-from app.stream.testing import FakeStreams, sequence_number
-from tests.pipelines_for_tests import CountingPipeline, Counts, EchoPipeline, Order
+from app.stream.outcomes import Outcomes
+from app.stream.pipeline import StateWrites
+from app.stream.testing import FakeStreams, event_of, sequence_number
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, Order
 from tests.spine import Spine, orders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from app.stream.batch import Batch
 
 
 def numbers(spine: Spine) -> list[int]:
@@ -33,7 +36,7 @@ def test_nothing_of_a_later_chunk_is_started_after_a_record_that_waits() -> None
 
 def test_bad_base64_in_a_later_chunk_is_that_records_fault() -> None:
     spine = Spine(EchoPipeline())
-    event = msgspec.json.decode(_event(orders(40)))
+    event = msgspec.json.decode(event_of(orders(40)))
     event["Records"][30]["kinesis"]["data"] = '{"n": 1}'  # JSON, but not base64
     spine.run_event(msgspec.json.encode(event))
     assert [each["reason"] for each in spine.quarantined()] == ["bad_base64"]
@@ -58,12 +61,15 @@ def test_an_overlap_that_stops_midway_commits_what_it_applied() -> None:
 
 
 def test_a_record_after_which_the_state_cannot_be_written_is_quarantined_alone() -> None:
+    class Unencodable(StateWrites):
+        def at(self, rows: int) -> Mapping[str, bytes]:
+            raise ValueError(rows)
+
     class Unwritable(CountingPipeline):
-        def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> Counts:
+        def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> StateWrites:
             staged = super().process_with(batch, state)
-            if any(order.do == "poison" for order in batch.records):
-                staged.steps[-1] = (staged.steps[-1][0], 10**5000)  # too many digits for `str`
-            return staged
+            poisoned = any(order.do == "poison" for order in batch.records)
+            return Unencodable(staged.outcomes) if poisoned else staged
 
     store = MemoryState()
     spine = Spine(Unwritable(), store=store)
@@ -132,7 +138,7 @@ def test_a_store_that_fails_later_does_not_undo_what_was_placed() -> None:
 
 def test_a_fault_of_the_cloud_is_not_a_records_fault() -> None:
     class Unreachable(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
+        def process(self, batch: Batch[Order]) -> Outcomes:
             self.calls.append(len(batch))
             raise CloudError("lookup table: gone")
 
@@ -146,43 +152,74 @@ def test_a_fault_of_the_cloud_is_not_a_records_fault() -> None:
 
 def test_too_few_outcomes_lose_nothing() -> None:
     class Forgetful(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
-            return super().process(batch)[:-1]
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            return super().process(batch.cut(0, len(batch) - 1, batch.records[:-1]))
 
     spine = Spine(Forgetful())
     assert spine.run(orders(4)).resume_at is None
     assert len(spine.quarantined()) == 4
 
 
+def test_a_row_without_an_outcome_is_quarantined_alone() -> None:
+    class Forgetful(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            outcomes = Outcomes(len(batch))
+            for row in range(1, len(batch)):
+                outcomes.emit(row, "k", msgspec.json.encode({"n": batch.records[row].n}))
+            return outcomes
+
+    spine = Spine(Forgetful())
+    assert spine.run(orders(4)).resume_at is None
+    assert numbers(spine) == [1, 2, 3]
+    assert [each["reason"] for each in spine.quarantined()] == ["bad_outcome"]
+
+
+def test_a_row_that_is_done_emits_nothing_and_is_safe() -> None:
+    class Silent(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            outcomes = Outcomes(len(batch))
+            for row in range(len(batch)):
+                outcomes.done(row)
+            return outcomes
+
+    spine = Spine(Silent())
+    result = spine.run(orders(4))
+    assert (result.acknowledged, spine.output(), spine.quarantined()) == (4, [], [])
+
+
 class Odd(EchoPipeline):
-    """Makes something odd of number 1."""
+    """Adds something odd to the outcome of number 1."""
 
-    def __init__(self, made: Any) -> None:
+    def __init__(self, add: Callable[[Outcomes, int], object]) -> None:
         super().__init__()
-        self._made = made
+        self._add = add
 
-    def process(self, batch: Batch[Order]) -> list[Outcome]:
-        return [
-            self._made if order.n == 1 else outcome
-            for order, outcome in zip(batch.records, super().process(batch), strict=True)
-        ]
+    def process(self, batch: Batch[Order]) -> Outcomes:
+        outcomes = super().process(batch)
+        for row, order in enumerate(batch.records):
+            if order.n == 1:
+                self._add(outcomes, row)
+        return outcomes
 
 
 @pytest.mark.parametrize(
-    "made",
+    "add",
     [
-        None,
-        "emit",
-        Emit((Output(7, b"{}"),)),  # type: ignore[arg-type]
-        Emit((Output("\ud800", b"{}"),)),
-        Emit((Output("k", b"[]"),)),
-        Emit((Output("k", b""),)),
-        Emit((Output("k", "{}"),)),  # type: ignore[arg-type]
-        Emit((Output("😀" * 200, b"{}"),)),  # 400 of the units that Kinesis counts
+        lambda outcomes, row: outcomes.emit(row, 7, b"{}"),
+        lambda outcomes, row: outcomes.emit(row, "\ud800", b"{}"),
+        lambda outcomes, row: outcomes.emit(row, "k", b"[]"),
+        lambda outcomes, row: outcomes.emit(row, "k", b""),
+        lambda outcomes, row: outcomes.emit(row, "k", "{}"),
+        lambda outcomes, row: outcomes.emit(row, "k", None),
+        lambda outcomes, row: outcomes.emit(row, "😀" * 200, b"{}"),  # 400 of the units that Kinesis counts
+        lambda outcomes, _row: outcomes.emit(len(outcomes), "k", b"{}"),
+        lambda outcomes, _row: outcomes.emit(-1, "k", b"{}"),
+        lambda outcomes, row: outcomes.skip(row, 7),
+        lambda outcomes, row: outcomes.quarantine(row, "reason", None),
     ],
 )
-def test_what_is_not_an_outcome_is_its_records_fault_alone(made: Any) -> None:
-    spine = Spine(Odd(made))
+def test_what_is_not_an_outcome_is_its_records_fault_alone(add: Callable[[Outcomes, int], object]) -> None:
+    spine = Spine(Odd(add))
     assert spine.run(orders(3)).resume_at is None
     assert numbers(spine) == [0, 2]
     assert [each["source"]["sequence_number"] for each in spine.quarantined()] == [sequence_number(1)]
@@ -194,7 +231,7 @@ def test_whatever_an_exception_says_it_is_set_aside_and_cut_short() -> None:
             raise ValueError
 
     class Raising(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
+        def process(self, batch: Batch[Order]) -> Outcomes:
             raise [UnspeakableError(), ValueError("\ud800"), ValueError("x" * 2_000_000)][batch.records[0].n]
 
     spine = Spine(Raising())
@@ -204,9 +241,13 @@ def test_whatever_an_exception_says_it_is_set_aside_and_cut_short() -> None:
 
 def test_outputs_of_a_record_have_ordinals_and_reach_their_own_streams() -> None:
     class Three(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
-            made = Output("k", b'{"x":0}'), Output("k", b'{"x":1}', "audit"), Output("k", b'{"x":2}')
-            return [Emit(made) for _ in batch.records]
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            outcomes = Outcomes(len(batch))
+            for row in range(len(batch)):
+                outcomes.emit(row, "k", b'{"x":0}')
+                outcomes.emit(row, "k", b'{"x":1}', role="audit")
+                outcomes.emit(row, "k", b'{"x":2}')
+            return outcomes
 
     spine = Spine(Three(), output_streams={"audit": "elsewhere"})
     assert spine.run(orders(1)).resume_at is None
@@ -225,8 +266,11 @@ def test_a_quarantined_record_has_the_same_id_each_time() -> None:
 
 def test_a_role_without_a_stream_in_a_later_record_keeps_what_came_before() -> None:
     class Late(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
-            return [Emit((Output("k", b"{}", "audit" if order.n >= 30 else "default"),)) for order in batch.records]
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            outcomes = Outcomes(len(batch))
+            for row, order in enumerate(batch.records):
+                outcomes.emit(row, "k", b"{}", role="audit" if order.n >= 30 else "default")
+            return outcomes
 
     spine = Spine(Late())
     result = spine.run(orders(40))
@@ -236,7 +280,7 @@ def test_a_role_without_a_stream_in_a_later_record_keeps_what_came_before() -> N
 
 def test_halving_stops_at_the_deadline_and_still_gets_on() -> None:
     class SlowAndPoisoned(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
+        def process(self, batch: Batch[Order]) -> Outcomes:
             time.sleep(0.02 * len(batch))
             return super().process(batch)
 
@@ -276,15 +320,11 @@ def test_a_service_that_hangs_holds_neither_this_batch_nor_the_next() -> None:
 
 def test_the_response_stays_below_lambdas_limit() -> None:
     class Wide(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
-            return [Emit((Output(key, b'{"x":"' + b"x" * 50_000 + b'"}'),)) for key in batch.partition_keys]
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            outcomes = Outcomes(len(batch))
+            outcomes.emit_columns(batch.partition_keys, [b'{"x":"' + b"x" * 50_000 + b'"}'] * len(batch))
+            return outcomes
 
     result = Spine(Wide()).run(orders(100))
     assert result.resume_at is None
     assert 0 < sum(map(len, result.published)) <= 1024 * 1024
-
-
-def _event(payloads: list[bytes]) -> bytes:
-    from app.stream.testing import event_of  # noqa: PLC0415 - beside its one use
-
-    return event_of(payloads)

@@ -12,7 +12,8 @@ from app.stream.direct import run_directly
 from tests.pipelines_for_tests import EchoPipeline, Order
 
 if TYPE_CHECKING:
-    from app.stream.batch import Batch, Outcome
+    from app.stream.batch import Batch
+    from app.stream.outcomes import Outcomes
 
 orders = st.lists(st.sampled_from(["emit", "skip", "retry", "raise"]), max_size=20).map(
     lambda found: [Order(number, do) for number, do in enumerate(found)]
@@ -52,7 +53,7 @@ def test_once_it_is_late_no_further_part_is_started() -> None:
 
 def test_what_is_no_records_fault_is_raised() -> None:
     class Broken(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
+        def process(self, batch: Batch[Order]) -> Outcomes:
             raise ModelError(f"no model for {len(batch)} records")
 
     with pytest.raises(ModelError, match="no model for 2 records"):
@@ -63,7 +64,7 @@ def test_a_pipeline_finds_a_place_and_a_key_for_each_record() -> None:
     seen: list[Batch[Any]] = []
 
     class Looks(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
+        def process(self, batch: Batch[Order]) -> Outcomes:
             seen.append(batch)
             return super().process(batch)
 

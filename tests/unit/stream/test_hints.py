@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.stream import hints
-from app.stream.batch import Quarantine
 from app.stream.hints import hint_of
+from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload, json_decoder
 
 RECORD = b'{"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 1}'

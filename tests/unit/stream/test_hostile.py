@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from app.errors import CloudError
+from app.errors import DeadlineError
 from app.storage.objects import FolderObjects
-from app.stream.batch import Batch, Emit, EmitColumns, Output, Quarantine
+from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.payload import decode_column, decode_payload
 from app.stream.pipeline import Pipeline
 from app.stream.testing import FakeStreams
@@ -24,6 +24,8 @@ from tests.spine import Spine, orders
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from app.stream.batch import Batch
 
 MEGABYTE = 1024 * 1024
 
@@ -77,41 +79,60 @@ class Given(Pipeline[Order]):
 
 
 def test_a_chunk_of_which_nothing_can_be_read_does_not_reach_the_pipeline() -> None:
-    def process(batch: Batch[Order]) -> list[Any]:
+    def process(batch: Batch[Order]) -> Outcomes:
         assert len(batch)
-        return [Emit(()) for _ in batch.records]
+        return Outcomes(len(batch))
 
     spine = Spine(Given(process))
     assert spine.run([b"not json", b"nor this"]).acknowledged == 2
     assert [each["reason"] for each in spine.quarantined()] == ["not_json", "not_json"]
 
 
-GOOD = Emit((Output("k", b'{"a":1}'),))
-
-
 @pytest.mark.parametrize(
-    "outcome",
+    "add",
     [
-        Emit((Output("k", b'{"a":1}', None),)),  # type: ignore[arg-type]
-        Emit((Output("k", memoryview(b'{"a":1}')),)),  # type: ignore[arg-type]
-        Quarantine("r", ValueError("x")),  # type: ignore[arg-type]
-        Emit((Output("k", b'"text"'),)),
-        None,
+        lambda outcomes, row: outcomes.emit(row, "k", b'{"a":1}', role=None),
+        lambda outcomes, row: outcomes.emit(row, "k", memoryview(b'{"a":1}')),
+        lambda outcomes, row: outcomes.quarantine(row, "r", ValueError("x")),
+        lambda outcomes, row: outcomes.emit(row, "k", b'"text"'),
+        lambda _outcomes, _row: None,
     ],
 )
-def test_an_outcome_that_is_none_harms_no_other(outcome: Any) -> None:
-    spine = Spine(Given(lambda batch: [outcome if order.n == 2 else GOOD for order in batch.records]))
+def test_an_outcome_that_is_none_harms_no_other(add: Callable[[Outcomes, int], object]) -> None:
+    def process(batch: Batch[Order]) -> Outcomes:
+        outcomes = Outcomes(len(batch))
+        for row, order in enumerate(batch.records):
+            if order.n == 2:
+                add(outcomes, row)
+            else:
+                outcomes.emit(row, "k", b'{"a":1}')
+        return outcomes
+
+    spine = Spine(Given(process))
     assert spine.run(orders(4)).acknowledged == 4
     assert len(spine.output()) == 3
     assert [each["reason"] for each in spine.quarantined()] == ["bad_outcome"]
 
 
-def test_columns_with_an_outcome_that_is_none_set_that_row_aside() -> None:
-    others: Any = {1: None}
-    spine = Spine(Given(lambda batch: EmitColumns(["k"] * len(batch), [b'{"a":1}'] * len(batch), others)))
+def test_a_column_with_a_value_that_cannot_be_sent_sets_that_row_aside() -> None:
+    def process(batch: Batch[Order]) -> Outcomes:
+        outcomes = Outcomes(len(batch))
+        datas: list[Any] = [b'{"a":1}'] * len(batch)
+        datas[1] = None
+        outcomes.emit_columns(["k"] * len(batch), datas)
+        return outcomes
+
+    spine = Spine(Given(process))
     assert spine.run(orders(4)).acknowledged == 4
     assert len(spine.output()) == 3
     assert [each["reason"] for each in spine.quarantined()] == ["bad_outcome"]
+
+
+@pytest.mark.parametrize("returned", [None, [], "outcomes"])
+def test_a_pipeline_that_returns_something_else_quarantines_its_records(returned: Any) -> None:
+    spine = Spine(Given(lambda _batch: returned))
+    assert spine.run(orders(2)).acknowledged == 2
+    assert [each["reason"] for each in spine.quarantined()] == ["pipeline_error"] * 2
 
 
 def test_what_waits_behind_calls_that_hang_comes_again_with_one_line(tmp_path: Path) -> None:
@@ -125,6 +146,6 @@ def test_what_waits_behind_calls_that_hang_comes_again_with_one_line(tmp_path: P
     payloads = orders(9000)
     payloads[3] = b"not json"
     spine = Spine(EchoPipeline(), Hanging(), quarantine_stream="", objects=FolderObjects(tmp_path))
-    with pytest.raises(CloudError, match="not written in the time"):
+    with pytest.raises(DeadlineError, match="not written in the time"):
         spine.run(payloads, seconds=1)
     freed.set()

@@ -8,7 +8,7 @@ import zlib
 import msgspec
 import pytest
 
-from app.stream.batch import Quarantine
+from app.stream.outcomes import Quarantine
 from app.stream.payload import MAX_JSON_BYTES, MAX_JSON_DEPTH, decode_payload, json_decoder
 
 

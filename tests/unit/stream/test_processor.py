@@ -10,7 +10,7 @@ import pytest
 from app.errors import MissingStreamError, NoOutputStreamError, SettingsError
 from app.storage.objects import FolderObjects
 from app.storage.state import MemoryState
-from app.stream.batch import Batch, Emit, Outcome, Output
+from app.stream.outcomes import Outcomes
 from app.stream.putrecords import TransientError
 from app.stream.testing import FakeStreams, sequence_number
 from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, Order
@@ -19,6 +19,8 @@ from tests.spine import Spine, orders
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from app.stream.batch import Batch
 
 
 def test_every_result_carries_a_deterministic_id_and_its_source() -> None:
@@ -114,8 +116,10 @@ def test_a_missing_stream_is_one_clear_error() -> None:
 
 def test_a_role_without_a_stream_says_how_to_name_one() -> None:
     class Audit(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
-            return [Emit((Output("k", b"{}", "audit"),)) for _ in batch.records]
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            outcomes = Outcomes(len(batch))
+            outcomes.emit_columns(["k"] * len(batch), [b"{}"] * len(batch), role="audit")
+            return outcomes
 
     with pytest.raises(NoOutputStreamError, match="OUTPUT_STREAMS=audit:<stream>"):
         Spine(Audit()).run(orders(1))
@@ -141,7 +145,7 @@ def test_a_connection_that_fails_is_tried_again() -> None:
 
 def test_the_deadline_hands_back_what_was_not_started() -> None:
     class Slow(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
+        def process(self, batch: Batch[Order]) -> Outcomes:
             time.sleep(0.01 * len(batch))
             return super().process(batch)
 
@@ -165,9 +169,13 @@ def test_a_test_run_publishes_nothing_and_shows_everything() -> None:
 
 def test_an_output_larger_than_its_stream_takes_quarantines_its_record() -> None:
     class Large(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
+        def process(self, batch: Batch[Order]) -> Outcomes:
             data = b'{"x":"' + b"x" * (1024 * 1024) + b'"}'
-            return [Emit((Output("small", b"{}"), Output("large", data))) for _ in batch.records]
+            outcomes = Outcomes(len(batch))
+            for row in range(len(batch)):
+                outcomes.emit(row, "small", b"{}")
+                outcomes.emit(row, "large", data)
+            return outcomes
 
     spine = Spine(Large())
     assert spine.run(orders(1)).resume_at is None
@@ -182,8 +190,10 @@ def test_an_output_larger_than_its_stream_takes_quarantines_its_record() -> None
 @pytest.mark.parametrize("key", ["", "x" * 257])
 def test_a_partition_key_that_kinesis_would_refuse_quarantines_its_record(key: str) -> None:
     class Keyed(EchoPipeline):
-        def process(self, batch: Batch[Order]) -> list[Outcome]:
-            return [Emit((Output(key, b"{}"),)) for _ in batch.records]
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            outcomes = Outcomes(len(batch))
+            outcomes.emit_columns([key] * len(batch), [b"{}"] * len(batch))
+            return outcomes
 
     spine = Spine(Keyed())
     assert spine.run(orders(1)).resume_at is None
@@ -315,6 +325,18 @@ class TestState:
         assert [each["count"] for each in spine.output()] == [1, 2, 3, 4]
         assert len(spine.quarantined()) == 1
         assert store.stored["a"].value == b"4"
+
+    def test_pipelines_share_a_table_without_sharing_keys(self) -> None:
+        class Other(CountingPipeline):
+            name = "other"
+            state_namespace = None  # its name
+
+        store = MemoryState()
+        Spine(CountingPipeline(), store=store).run(orders(2), ["a"] * 2)
+        other = Spine(Other(), store=store)
+        other.run(orders(3), ["a"] * 3)
+        other.run(orders(1), ["a"], start=3)
+        assert {key: stored.value for key, stored in store.stored.items()} == {"a": b"2", "other/a": b"4"}
 
     def test_a_pipeline_with_state_says_which_setting_it_lacks(self) -> None:
         with pytest.raises(SettingsError, match="STATE_TABLE"):

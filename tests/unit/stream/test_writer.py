@@ -12,7 +12,7 @@ import pytest
 from app.errors import CloudError
 from app.stream import emit
 from app.stream.deadline import Deadline
-from app.stream.emit import Emission, Writer
+from app.stream.emit import BatchEmitter, Writer
 from app.stream.putrecords import TransientError
 from app.stream.testing import FakeStreams
 from app.stream.tracker import Tracker
@@ -48,15 +48,15 @@ class Watched(FakeStreams):
 
 def send(
     writer: Writer, datas: Sequence[bytes], deadline: Deadline, stream: str = "output"
-) -> tuple[Tracker, Emission]:
+) -> tuple[Tracker, BatchEmitter]:
     tracker = Tracker(len(datas))
-    emission = writer.begin(tracker, deadline)
+    emitter = writer.begin(tracker, deadline)
     rows = range(len(datas))
     tracker.expect(rows)
-    emission.add(stream, rows, [str(row) for row in rows], datas)
+    emitter.add(stream, rows, [str(row) for row in rows], datas)
     tracker.settle(rows)
-    emission.finish()
-    return tracker, emission
+    emitter.finish()
+    return tracker, emitter
 
 
 def test_a_call_has_at_most_500_records_and_10_mib() -> None:
@@ -87,9 +87,9 @@ def test_pauses_double_up_to_their_cap_and_burn_no_time(monkeypatch: pytest.Monk
     monkeypatch.setattr(random, "uniform", longest)
     streams = FakeStreams(lambda _stream, keys: dict.fromkeys(range(len(keys)), "InternalFailure"))
     before = time.process_time()
-    tracker, emission = send(Writer(streams), [b"{}"] * 10, Deadline(0.6))
+    tracker, emitter = send(Writer(streams), [b"{}"] * 10, Deadline(0.6))
     assert tracker.prefix == 0
-    assert emission.passing == "InternalFailure"
+    assert emitter.transient_code == "InternalFailure"
     assert bounds[:3] == [0.1, 0.2, 0.4]
     assert max(bounds) <= emit.PAUSE_CAP_S
     assert len(streams.calls) < 20
@@ -111,9 +111,9 @@ def test_a_service_that_cannot_take_many_calls_at_once_is_given_fewer() -> None:
             return super().put(stream, keys, datas)
 
     streams = Narrow()
-    tracker, emission = send(Writer(streams), [b"{}"] * 15_000, Deadline(30))
+    tracker, emitter = send(Writer(streams), [b"{}"] * 15_000, Deadline(30))
     assert tracker.prefix == 15_000
-    assert emission.failure is None
+    assert emitter.failure is None
     assert max(streams.peaks[: emit.CONCURRENT_CALLS]) > 8
     assert max(streams.peaks[2 * emit.CONCURRENT_CALLS :]) < 8
 
@@ -127,8 +127,8 @@ def test_a_final_fault_waits_for_what_is_in_flight_and_starts_nothing_more() -> 
             raise CloudError("stream output: gone")
 
     streams = Mixed()
-    tracker, emission = send(Writer(streams, concurrent_calls=2), [b"{}"] * 2000, Deadline(10))
-    assert isinstance(emission.failure, CloudError)
+    tracker, emitter = send(Writer(streams, concurrent_calls=2), [b"{}"] * 2000, Deadline(10))
+    assert isinstance(emitter.failure, CloudError)
     assert tracker.prefix == 500
     assert len(streams.records["output"]) == 500
 
@@ -142,10 +142,10 @@ def test_one_stream_with_much_to_send_does_not_keep_another_from_starting() -> N
             return super().put(stream, keys, datas)
 
     tracker = Tracker(5001)
-    emission = Writer(Ordered(), concurrent_calls=1).begin(tracker, Deadline(10))
-    emission.add("busy", range(5000), [str(row) for row in range(5000)], [b"{}"] * 5000)
-    emission.add("quiet", [5000], ["k"], [b"{}"])
-    emission.finish()
+    emitter = Writer(Ordered(), concurrent_calls=1).begin(tracker, Deadline(10))
+    emitter.add("busy", range(5000), [str(row) for row in range(5000)], [b"{}"] * 5000)
+    emitter.add("quiet", [5000], ["k"], [b"{}"])
+    emitter.finish()
     assert "quiet" in order[:2]
 
 
@@ -157,11 +157,11 @@ def test_a_record_may_fill_its_limit_to_the_byte(size: int, key: str, *, fits: b
 def test_outputs_without_order_share_a_call_although_they_share_a_key() -> None:
     streams = FakeStreams()
     tracker = Tracker(1200)
-    emission = Writer(streams).begin(tracker, Deadline(5))
+    emitter = Writer(streams).begin(tracker, Deadline(5))
     tracker.expect(range(1200))
-    emission.add("output", range(1200), ["tenant"] * 1200, [b"{}"] * 1200, ordered=False)
+    emitter.add("output", range(1200), ["tenant"] * 1200, [b"{}"] * 1200, ordered=False)
     tracker.settle(range(1200))
-    emission.finish()
+    emitter.finish()
     assert tracker.prefix == 1200
     assert len(streams.calls) == 3
 
@@ -175,10 +175,10 @@ def test_an_output_without_order_that_is_refused_is_put_again_and_waits_for_nobo
 
     streams = FakeStreams(fault)
     tracker = Tracker(3)
-    emission = Writer(streams).begin(tracker, Deadline(5))
+    emitter = Writer(streams).begin(tracker, Deadline(5))
     tracker.expect(range(3))
-    emission.add("output", range(3), ["tenant"] * 3, [b"0", b"1", b"2"], ordered=False)
+    emitter.add("output", range(3), ["tenant"] * 3, [b"0", b"1", b"2"], ordered=False)
     tracker.settle(range(3))
-    emission.finish()
+    emitter.finish()
     assert tracker.prefix == 3
     assert [data for _, data in streams.records["output"]] == [b"1", b"2", b"0"]
