@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 from app.domains.alerts.attack import parent_of
-from app.domains.alerts.techniques.deciding import Settings
+from app.domains.alerts.techniques.decision import DecisionSettings
 from app.domains.alerts.techniques.model import TechniqueModel
 from model.technique.data import SIGMA
 from model.technique.fit import fit
@@ -33,11 +33,11 @@ ALIKE = 0.5  # of the tokens of two texts together
 _KNOTS = 24
 
 _LINE = (0.0, 1.0)
-PLAIN = Settings((), _LINE, _LINE, _LINE, _LINE, _LINE, _LINE, 0.0, 0.0, ALONE, RELATIVE, MOST)
+PLAIN = DecisionSettings((), _LINE, _LINE, _LINE, _LINE, _LINE, _LINE, 0.0, 0.0, ALONE, RELATIVE, MOST)
 """Scores as they are: what is used before anything is known of how sure they are."""
 
 
-def served(fitted: Fitted, settings: Settings = PLAIN) -> TechniqueModel:
+def served(fitted: Fitted, settings: DecisionSettings = PLAIN) -> TechniqueModel:
     """What was learnt, as the code that serves it runs it."""
     return TechniqueModel(fitted.arrays, msgspec.structs.replace(settings, labels=fitted.labels))
 
@@ -95,8 +95,8 @@ def see(model: TechniqueModel, rules: Sequence[Sample], view: int) -> Seen:
     return Seen(model.scores([rule.views[view] for rule in rules]), labels, [rule.labels for rule in rules])
 
 
-def calibrate(found: Sequence[Seen]) -> Settings:
-    """Settings, but for the labels, from scores of texts that training had not seen."""
+def calibrate(found: Sequence[Seen]) -> DecisionSettings:
+    """Return settings, without the labels, from scores of texts that training had not seen."""
     tops, rights, other_tops, other_rights = [], [], [], []
     for seen in found:
         order = np.argsort(-seen.scores, axis=1, kind="stable")[:, :MOST]
@@ -118,7 +118,7 @@ def calibrate(found: Sequence[Seen]) -> Settings:
     least = top[order[enough[-1]]] if len(enough) else top.max()
     threshold = round(float(np.interp(least, scores, confidences)), 4)
     families = _table(*_families(found, float(least)))
-    return Settings(
+    return DecisionSettings(
         (), scores, confidences, other_scores, other_confidences, *families,
         threshold, max(threshold, FAMILY_PRECISION), ALONE, RELATIVE, MOST,
     )  # fmt: skip

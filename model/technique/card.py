@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app.domains.alerts.techniques.features import LONGEST_RUN, SHORTEST_RUN
 
 if TYPE_CHECKING:
-    from app.domains.alerts.techniques.deciding import Settings
+    from app.domains.alerts.techniques.decision import DecisionSettings
     from model.technique.fit import Corpus, Options
     from model.technique.measure import Score
 
@@ -32,7 +32,7 @@ def card_text(
     *,
     corpus: Corpus,
     options: Options,
-    settings: Settings,
+    settings: DecisionSettings,
     scores: dict[str, Score],
     sizes: dict[str, int],
 ) -> str:

@@ -27,7 +27,7 @@ from model.technique.tram import FOLDS as REPORT_FOLDS
 from model.technique.tram import report_f1
 
 if TYPE_CHECKING:
-    from app.domains.alerts.techniques.deciding import Settings
+    from app.domains.alerts.techniques.decision import DecisionSettings
 
 FOLDS = 5
 AIMS = {"random": 0.66, "time": 0.50, "tram": 0.72, "precision": 0.80, "texts_a_second": 20_000}
@@ -102,7 +102,7 @@ def print_report(report: Report) -> None:
     print(f" (aims: 12 MB, {aims['texts_a_second']:,.0f})")
 
 
-def _random_folds(corpus: Corpus, options: Options, settings: Settings) -> dict[str, Score]:
+def _random_folds(corpus: Corpus, options: Options, settings: DecisionSettings) -> dict[str, Score]:
     rules = np.array([place for place, each in enumerate(corpus.samples) if each.source == SIGMA])
     fold = np.random.default_rng(0).permutation(len(rules)) % FOLDS
     parts: list[list[tuple[Seen, int]]] = [[] for _ in SPLITS]

@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 
 from app.domains.alerts.attack import parent_of
-from app.domains.alerts.techniques.deciding import Decider
+from app.domains.alerts.techniques.decision import Decider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from app.domains.alerts.techniques.deciding import Settings
+    from app.domains.alerts.techniques.decision import DecisionSettings
 
 PARENT_CREDIT = 0.75
 SPLITS = ("title", "title description", "full")
@@ -103,7 +103,7 @@ class Score(msgspec.Struct, frozen=True):
         )
 
 
-def score(seen: Seen, settings: Settings) -> Score:
+def score(seen: Seen, settings: DecisionSettings) -> Score:
     """How good the settings' answers are on scores of texts that training had not seen."""
     settings = msgspec.structs.replace(settings, labels=seen.labels)
     decider = Decider(settings)

@@ -25,7 +25,7 @@ from tests.alerts_lookup_for_tests import NOW, HandClock, MemoryCorrections
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.domains.alerts.techniques.resolver import Told
+    from app.domains.alerts.techniques.resolver import TechniquePrediction
 
 pieces = st.sampled_from(
     [
@@ -183,7 +183,7 @@ class Said(msgspec.Struct, frozen=True):
 class LengthModel:
     """Says something of longer texts."""
 
-    def predict(self, texts: Sequence[str], _threshold: float | None = None, /) -> Sequence[Told]:
+    def predict(self, texts: Sequence[str], _threshold: float | None = None, /) -> Sequence[TechniquePrediction]:
         assert len(set(texts)) == len(texts)
         return [Said(("T1003",), (0.8,), 0.8) if len(text) > 3 else Said() for text in texts]
 

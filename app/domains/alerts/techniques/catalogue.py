@@ -1,7 +1,7 @@
-"""Detection rules that are known by id or by title, with the techniques that their authors gave them.
+"""Catalogue of public detection rules by id and by title, with the techniques that their authors assigned.
 
-The catalogue is derived by `model/catalogue/derive.py`. Whose rules they are, under which licence, and each rule's
-author stand in it, and what must be shown in `NOTICE`.
+It is derived by `model/catalogue/derive.py`, and contains each rule's source, licence and author; `NOTICE` has the
+notices that the licences ask for.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from app.domains.alerts.text import fold
 TABLE = Path(__file__).parents[1] / "data" / "catalogue.json"
 
 RULE_CONFIDENCE = 0.95
-"""Of an answer by rule id: the author's own word. Not 1, since an author may be mistaken or have left something out."""
+"""Confidence of a match by rule id. Not 1, since the author may be mistaken or have left something out."""
 TITLE_CONFIDENCE = 0.89
-"""Of an answer by title. Where two sources have a rule of one title, the first technique of the one agrees with the
-other's in 89 of 100 cases (the same, its parent or its sub-technique); `model/catalogue/derive.py` prints it."""
+"""Confidence of a match by title. Where two sources have a rule of the same title, their first techniques agree in 89
+of 100 cases (the same one, its parent or its sub-technique); `model/catalogue/derive.py` prints it."""
 
 PREFIXES = (
     "suricata: alert - ",  # AIT's data sets and others, before the signature's text
@@ -39,13 +39,13 @@ PREFIXES = (
     "escu - ",  # Splunk's Enterprise Security content: "ESCU - <title> - Rule"
     "rir - ",
 )
-"""What detectors put before a rule's title, folded; the first that fits is taken off, once."""
+"""Folded texts that detectors put before a rule's title; the first that matches is removed, once."""
 SUFFIXES = (" - rule",)
-"""What they put behind it."""
+"""Texts that they put after it."""
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where rules come from."""
+    """A source of rules."""
 
     name: str
     url: str
@@ -58,13 +58,13 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
     """A rule of the catalogue.
 
     Attributes:
-        title: Its title, as its author wrote it.
-        id: Its id, in lower case; empty when its source gives none.
-        source: The place of its source among `Rules.sources`.
-        author: The place of its author among `Rules.authors`.
-        answer: The place of its techniques among `Rules.answers`.
-        key: Its title as `title_key` has it: an empty string where that is the title in lower case; None where a title
-            is too short to tell a rule by.
+        title: The title, as its author wrote it.
+        id: The id in lower case; empty if the source has none.
+        source: Index in `Rules.sources`.
+        author: Index in `Rules.authors`.
+        answer: Index in `Rules.answers`.
+        key: The `title_key` of its title: empty if that is the title in lower case, None if the title is too short to
+            identify a rule.
     """
 
     title: str
@@ -76,23 +76,23 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """Techniques, and of each the share of the rules that name it: 1 but where rules of one title disagree."""
+    """Techniques, and for each the share of the rules that have it: below 1 where rules of one title disagree."""
 
     ids: tuple[str, ...]
     shares: tuple[float, ...]
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """The catalogue as a file.
+    """The catalogue's file.
 
     Attributes:
-        notice: What the licences ask to be shown.
-        attack_version: The version of ATT&CK whose ids these are.
-        sources: Where rules come from.
-        authors: Names, as the rules have them.
-        answers: Techniques.
-        rules: Every rule.
-        titles: What titles say that rules share and disagree about: the place among `answers`, -1 for nothing.
+        notice: Notices that the licences ask for.
+        attack_version: Version of ATT&CK that the ids belong to.
+        sources: Sources of rules.
+        authors: Authors' names.
+        answers: Distinct sets of techniques.
+        rules: All rules.
+        titles: For titles on which several rules disagree, the index in `answers`, or -1 for none.
     """
 
     notice: str
@@ -105,10 +105,10 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Catalogue:
-    """Known rules by id and by title."""
+    """Detection rules by id and by title."""
 
     def __init__(self, rules: Rules) -> None:
-        """Takes the rules; `shipped_catalogue` reads those that Millrace ships."""
+        """Index rules; `shipped_catalogue` reads those that Millrace ships."""
         by_rule = [_techniques(answer, RULE_CONFIDENCE) for answer in rules.answers]
         by_title = [_techniques(answer, TITLE_CONFIDENCE) for answer in rules.answers]
         self._ids = {rule.id: by_rule[rule.answer] for rule in rules.rules if rule.id}
@@ -122,14 +122,14 @@ class Catalogue:
                 self._titles[key] = by_title[answer]
 
     def by_rule(self, rule_id: str) -> Techniques | None:
-        """The techniques of a rule by its id; case does not matter."""
+        """Return the techniques of a rule by its id in any case, or None."""
         return self._ids.get(rule_id) or self._ids.get(rule_id.strip().lower())
 
     def by_title(self, folded: str) -> Techniques | None:
-        """The techniques of a rule by its title.
+        """Return the techniques of a rule by its title, or None.
 
         Args:
-            folded: An alert's name, folded; a detector's prefix and a full stop at the end do not matter.
+            folded: An alert's folded name, with or without a detector's prefix and a full stop.
         """
         key = title_key(folded)
         found = self._titles.get(key)
@@ -140,12 +140,12 @@ class Catalogue:
 
 
 def title_key(folded: str) -> str:
-    """A folded title as the catalogue has it: without a full stop at the end."""
+    """Return a folded title without a full stop at the end, as the catalogue has it."""
     return folded.rstrip(" .")
 
 
 def without_detector(name: str) -> str:
-    """A folded name without the prefix and the suffix that detectors put around a rule's title."""
+    """Return a folded name without a detector's prefix and suffix."""
     for prefix in PREFIXES:
         if name.startswith(prefix):
             name = name[len(prefix) :]
@@ -157,12 +157,12 @@ def without_detector(name: str) -> str:
 
 @functools.cache
 def shipped_catalogue() -> Catalogue:
-    """The catalogue that Millrace ships, read once a process."""
+    """Return the catalogue that Millrace ships, read once a process."""
     return Catalogue(msgspec.json.decode(TABLE.read_bytes(), type=Rules))
 
 
 def key_of_title(title: str) -> str:
-    """The key by which a rule's title is found."""
+    """Return the key of a rule's title."""
     return title_key(fold(title))
 
 

@@ -1,9 +1,9 @@
-"""What the technique model reads of a text, the same in training and in serving.
+"""Features of a text for the technique model, shared by training and serving.
 
-A text is a set of tokens: its words and its pairs of neighbouring words, each counted once. A word is told by itself,
-by its parts where dots or dashes join them (`rundll32.exe`), and by its runs of 3 to 5 characters, so that a word that
-nobody has seen still says something by what it resembles. What a token stands for depends on the token alone: a text's
-scores are sums over its tokens, which is why they can be worked out once a token and not once a text.
+A text is a set of tokens: its words and its pairs of neighbouring words, each counted once. The features of a word are
+the word itself, its parts joined by dots or dashes (`rundll32.exe`), and its character n-grams of 3 to 5, so that an
+unseen word still resembles known ones. They depend on the token alone: a text's scores are sums over its tokens, and
+can be computed once per token instead of once per text.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from app.domains.alerts.alert import COMMAND_LINE, DESCRIPTION, LONGEST_NAME, PR
 if TYPE_CHECKING:
     from app.domains.alerts.alert import Alert
 
-LONGEST_TEXT = 8192  # characters that are read: a name at its longest, and as much again of what goes with it
-LONGEST_WORD = 40  # characters; longer ones are encoded data, whose beginning tells what it is
-MOST_WORDS = 384  # of a text; the longest rule has about as many, and a text's cost ends here
+LONGEST_TEXT = 8192  # characters that are read: the longest name, and as much again for the other texts
+LONGEST_WORD = 40  # characters; longer words are encoded data, recognizable by the beginning
+MOST_WORDS = 384  # of a text: about as many as the longest rule has; bounds the cost of a text
 SHORTEST_RUN, LONGEST_RUN = 3, 5  # characters
 
 _WORD = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -27,7 +27,7 @@ _JOINT = re.compile(r"[._-]")
 
 
 def text_of(alert: Alert) -> str:
-    """What the model reads of an alert, a line each: name; description; product and command line."""
+    """Return the text of an alert for the model, in up to three lines: name; description; product and command line."""
     name = _line(alert.name[:LONGEST_NAME])
     attributes = alert.other_attributes
     if not attributes:
@@ -39,10 +39,10 @@ def text_of(alert: Alert) -> str:
 
 
 def views_of(text: str) -> tuple[str, ...]:
-    """What is told one by one: a text's first line, its second and the rest, then the first two together and the whole.
+    """Return the parts of a text that are scored one by one: each line, the first two lines, and the whole.
 
-    The same in training, where a text is the mean of them. A name is told better from alone than among the many words
-    of a detection, and so is a description; all together are told better from than any of them.
+    A text's score is the mean over them, in training too. A name alone is more telling than among the many words of a
+    detection, and so is a description; the mean is better than any single view.
     """
     lines = [line for line in text.split("\n", 2) if line.strip()]
     if len(lines) <= 1:
@@ -55,7 +55,7 @@ def _line(text: str) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """A text's words in their order: lower case, cut to `LONGEST_WORD`, the first `MOST_WORDS` of them."""
+    """Return the first `MOST_WORDS` words of a text in lower case, each cut to `LONGEST_WORD`."""
     words = _WORD.findall(text[:LONGEST_TEXT].lower())
     if not words:
         return []
@@ -64,18 +64,18 @@ def words_of(text: str) -> list[str]:
 
 
 def pairs_of(words: list[str]) -> list[str]:
-    """Each two neighbouring words with a blank between them, which no word has."""
+    """Return the pairs of neighbouring words, joined by a blank, which no word contains."""
     return list(map(" ".join, itertools.pairwise(words)))
 
 
 def parts_of(word: str) -> list[str]:
-    """A word, and the distinct parts that dots and dashes join in it."""
+    """Return a word and its distinct parts between dots, underscores and dashes."""
     parts = _JOINT.split(word)
     return [word] if len(parts) == 1 else [word, *dict.fromkeys(part for part in parts if len(part) > 1)]
 
 
 def runs_of(word: str) -> list[str]:
-    """The distinct runs of characters of a word between blanks."""
+    """Return the distinct character n-grams of a word with a blank at both ends."""
     bounded = f" {word} "
     size = len(bounded)
     runs = [

@@ -1,7 +1,7 @@
-"""Tells ATT&CK techniques from a text: a pruned linear layer over the tokens of `features.py`, in numpy.
+"""Technique model: predicts ATT&CK techniques from a text by a pruned linear layer over tokens, in numpy.
 
-A text's score for a technique is the sum of its tokens' scores by the root of the sum of their squares. So the work is
-done once a token: its row of scores is made when it is first seen, and kept. A text adds up its tokens' rows.
+A text's score for a technique is the sum of its tokens' scores, divided by the root of the sum of their squares. So the
+work is done once per token: its row of scores is computed when it is first seen, and cached. A text adds up the rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.techniques import features
-from app.domains.alerts.techniques.deciding import Decider, Prediction, Settings
+from app.domains.alerts.techniques.decision import Decider, DecisionSettings, Prediction
 from app.errors import ModelError
 from app.inference.models import read_arrays
 
@@ -29,8 +29,8 @@ WEIGHTS, SETTINGS = "weights.npz", "technique.json"
 ARRAYS = {"words", "runs", "scales", "coefficients", "places"}
 
 _MATRIX = 2  # dimensions
-_TEXTS_A_BLOCK = 64  # what is gathered for them fits the processor's cache
-_ROWS = 16_384  # tokens whose scores are kept: 46 MB at 700 techniques
+_TEXTS_PER_BLOCK = 64  # their rows fit the processor's cache
+_ROWS = 16_384  # cached tokens: 46 MB of scores at 700 techniques
 _NONE = itertools.repeat(-1)
 
 
@@ -38,20 +38,20 @@ class TechniqueModel:
     """The technique model; `load` reads it from a bundle.
 
     Attributes:
-        settings: How scores become answers.
+        settings: Calibration and thresholds.
     """
 
-    def __init__(self, arrays: dict[str, NDArray[Any]], settings: Settings) -> None:
-        """Takes the parts.
+    def __init__(self, arrays: dict[str, NDArray[Any]], settings: DecisionSettings) -> None:
+        """Use the arrays of a bundle.
 
         Args:
-            arrays: `words` and `runs`: names of the features, UTF-8, one a line; `scales`, shape (features,): the
-                weight of each, words first; `coefficients` and `places`, shape (features, most): what it adds to the
-                scores of which labels.
-            settings: How scores become answers.
+            arrays: `words` and `runs`: names of the features, UTF-8, one per line; `scales`, shape (features,): weight
+                of each, words first; `coefficients` and `places`, shape (features, most): what a feature adds to
+                scores, and the indexes of their labels.
+            settings: Calibration and thresholds.
 
         Raises:
-            ModelError: They do not fit each other.
+            ModelError: The arrays do not fit each other.
         """
         words, runs = (_names(arrays[name]) for name in ("words", "runs"))
         self.settings = settings
@@ -61,9 +61,9 @@ class TechniqueModel:
         scales = arrays["scales"].astype(np.float32)
         self._squares_of = scales * scales
         self._weights = arrays["coefficients"].astype(np.float32) * scales[:, None]
-        self._places = arrays["places"]
+        self._columns = arrays["places"]
         self._decider = Decider(settings)
-        # Row 0 is of a token that says nothing; each text begins with it.
+        # Row 0 stands for a token without scores; each text begins with it, so that no text is without tokens.
         self._scores = np.zeros((_ROWS, len(settings.labels)), np.float32)
         self._squares = np.zeros(_ROWS, np.float32)
         self._rows: dict[str, int] = {}
@@ -71,34 +71,34 @@ class TechniqueModel:
 
     @classmethod
     def load(cls, bundle: Bundle) -> TechniqueModel:
-        """Reads the model from a bundle.
+        """Read the model from a bundle.
 
         Raises:
-            ModelError: A part is missing, of another kind, or does not fit the others.
-            DigestMismatchError: A file is not what the manifest says.
+            ModelError: A file is missing, damaged, or does not fit the others.
+            DigestMismatchError: A file has another digest than its manifest.
         """
         try:
-            settings = msgspec.json.decode(bundle.read(SETTINGS), type=Settings)
+            settings = msgspec.json.decode(bundle.read(SETTINGS), type=DecisionSettings)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ModelError(f"{SETTINGS}: {error}") from None
         return cls(read_arrays(bundle.read(WEIGHTS), WEIGHTS, ARRAYS), settings)
 
     def predict(self, texts: Sequence[str], threshold: float | None = None) -> list[Prediction]:
-        """The techniques of each text; an answer does not depend on the texts beside it.
+        """Return the techniques of each text, independent of the others.
 
         Args:
-            texts: Any number of them.
-            threshold: The confidence that the best technique needs; None takes the model's own, 0 always answers
-                unless no token of the text is known.
+            texts: Any number of texts.
+            threshold: Confidence that the best technique needs, 0 to 1; None stands for the model's own. With 0 there
+                is always a technique, unless no token of the text is known.
         """
         least = self.settings.threshold if threshold is None else threshold
         found: list[Prediction] = []
-        for start in range(0, len(texts), _TEXTS_A_BLOCK):
-            found += self._decider.decide(self.scores(texts[start : start + _TEXTS_A_BLOCK]), least)
+        for start in range(0, len(texts), _TEXTS_PER_BLOCK):
+            found += self._decider.decide(self.scores(texts[start : start + _TEXTS_PER_BLOCK]), least)
         return found
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Scores of shape (texts, labels): the mean of those of a text's `views_of`; of one line's, times `alone`."""
+        """Return scores of shape (texts, labels): means over a text's `views_of`; for a single line, times `alone`."""
         views = [(text,) if "\n" not in text else features.views_of(text) for text in texts]
         flat = self._scores_of(list(itertools.chain.from_iterable(views)))
         alone = np.float32(self.settings.alone)
@@ -107,56 +107,56 @@ class TechniqueModel:
             return flat
         ends = itertools.accumulate(map(len, views))
         found = np.empty((len(texts), flat.shape[1]), np.float32)
-        for place, (view, end) in enumerate(zip(views, ends, strict=True)):
-            found[place] = flat[end - len(view)]
+        for index, (view, end) in enumerate(zip(views, ends, strict=True)):
+            found[index] = flat[end - len(view)]
             for other in flat[end - len(view) + 1 : end]:
-                found[place] += other
+                found[index] += other
             if len(view) == 1:
-                found[place] *= alone
+                found[index] *= alone
             else:
-                found[place] /= len(view)
+                found[index] /= len(view)
         return found
 
     def _scores_of(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Scores of texts as they stand, shape (texts, labels)."""
+        """Return the scores of whole texts, shape (texts, labels)."""
         found = np.zeros((len(texts), len(self.settings.labels)), np.float32)
         rows: list[list[int]] = []
         start = 0
         try:
-            for place, text in enumerate(texts):
+            for index, text in enumerate(texts):
                 tokens = self._tokens(text)
-                if len(self._rows) + len(tokens) >= _ROWS:  # a text alone always has room
-                    self._add_up(rows, found[start:place])
+                if len(self._rows) + len(tokens) >= _ROWS:  # one text always fits
+                    self._add_up(rows, found[start:index])
                     self._forget()
-                    rows, start = [], place
+                    rows, start = [], index
                 rows.append(self._rows_of(tokens))
             self._add_up(rows, found[start:])
         except BaseException:
-            self._forget()  # a token may have a row that was not made yet
+            self._forget()  # a new token may have a row without scores
             raise
         return found
 
     def _tokens(self, text: str) -> list[str]:
-        """A text's distinct words, and those of its pairs that the model knows."""
+        """Return a text's distinct words, and its pairs that the model knows."""
         words = features.words_of(text)
         return list(dict.fromkeys([*words, *filter(self._words.__contains__, features.pairs_of(words))]))
 
     def _rows_of(self, tokens: list[str]) -> list[int]:
-        """Each token's row; a new token gets one, which `_learn` will fill."""
+        """Return each token's row; a new token gets one, which `_fill_rows` computes."""
         rows = [0, *map(self._rows.get, tokens)]
         if None in rows:
-            for place, (token, row) in enumerate(zip(tokens, rows[1:], strict=True), start=1):
+            for index, (token, row) in enumerate(zip(tokens, rows[1:], strict=True), start=1):
                 if row is None:
                     self._new.append(token)
-                    rows[place] = self._rows[token] = len(self._rows) + 1
+                    rows[index] = self._rows[token] = len(self._rows) + 1
         return cast("list[int]", rows)
 
     def _forget(self) -> None:
         self._rows.clear()
         self._new.clear()
 
-    def _learn(self) -> None:
-        """Makes the rows of tokens that are new."""
+    def _fill_rows(self) -> None:
+        """Compute the rows of new tokens."""
         names: list[str] = []  # of words and pairs
         runs: list[str] = []
         counts = []
@@ -178,27 +178,27 @@ class TechniqueModel:
         rows = slice(len(self._rows) + 1 - len(counts), len(self._rows) + 1)
         scores = self._scores[rows]
         self._squares[rows] = np.bincount(owners, self._squares_of[chosen], len(counts))
-        cells = (owners * scores.shape[1])[:, None] + self._places[chosen]
+        cells = (owners * scores.shape[1])[:, None] + self._columns[chosen]
         scores[:] = np.bincount(cells.ravel(), self._weights[chosen].ravel(), scores.size).reshape(scores.shape)
         self._new.clear()
 
     def _add_up(self, rows: list[list[int]], into: NDArray[np.float32]) -> None:
-        """Adds up the rows of each text in its tokens' order: a sum does not depend on the texts beside it."""
+        """Add up the rows of each text in its tokens' order, so that its sum does not depend on the other texts."""
         if self._new:
-            self._learn()
+            self._fill_rows()
         if not rows:
             return
         lengths = np.fromiter(map(len, rows), np.intp, len(rows))
         flat = np.fromiter(itertools.chain.from_iterable(rows), np.intp, int(lengths.sum()))
-        # The first tokens of all texts, then the second ones of those that have two, and so on: no sum along an axis,
-        # whose order might depend on its length.
+        # First tokens of all texts, then second ones of texts with two, and so on: not a sum along an axis, since its
+        # order of additions may depend on the length.
         longest_first = np.argsort(-lengths, kind="stable")
         starts = (np.cumsum(lengths) - lengths)[longest_first]
         left = np.searchsorted(-lengths[longest_first], -np.arange(lengths.max()))
         scores = self._scores[flat[starts]]
         squares = self._squares[flat[starts]]
-        for place, count in enumerate(left[1:].tolist(), start=1):
-            chosen = flat[starts[:count] + place]
+        for index, count in enumerate(left[1:].tolist(), start=1):
+            chosen = flat[starts[:count] + index]
             scores[:count] += self._scores[chosen]
             squares[:count] += self._squares[chosen]
         norms = np.sqrt(squares)
@@ -213,8 +213,8 @@ def _names(packed: NDArray[Any]) -> list[str]:
         raise ModelError(f"{WEIGHTS}: its features are not UTF-8; train again") from None
 
 
-def _check(arrays: dict[str, NDArray[Any]], count: int, settings: Settings) -> None:
-    """Refuses parts that do not fit each other, or labels that are no techniques any more."""
+def _check(arrays: dict[str, NDArray[Any]], count: int, settings: DecisionSettings) -> None:
+    """Raise ModelError if the arrays do not fit each other, or a label is no current technique."""
     known = attack_table().techniques
     unknown = [label for label in settings.labels if label not in known]
     if unknown:
@@ -228,8 +228,8 @@ def _check(arrays: dict[str, NDArray[Any]], count: int, settings: Settings) -> N
     )
     if any(not scores or len(scores) != len(confidences) for scores, confidences in tables):
         raise ModelError(f"{SETTINGS}: scores and confidences must be as many; train again")
-    coefficients, places = arrays["coefficients"], arrays["places"]
-    fits = coefficients.ndim == _MATRIX and coefficients.shape == places.shape and len(places) == count
-    fits = fits and arrays["scales"].shape == (count,) and places.dtype.kind == "u"
-    if not fits or int(places.max(initial=0)) >= len(settings.labels):
+    coefficients, columns = arrays["coefficients"], arrays["places"]
+    fits = coefficients.ndim == _MATRIX and coefficients.shape == columns.shape and len(columns) == count
+    fits = fits and arrays["scales"].shape == (count,) and columns.dtype.kind == "u"
+    if not fits or int(columns.max(initial=0)) >= len(settings.labels):
         raise ModelError(f"{WEIGHTS}: its parts do not fit each other or {SETTINGS}; train again")

@@ -1,12 +1,12 @@
-"""Which techniques an alert has, and who says so.
+"""Resolve the techniques of alerts.
 
-The order, in which the first that knows something is believed:
+The first of these sources that has an answer is used:
 
-    alert      the alert's own ids, those that ATT&CK knows; none of them is as good as none at all
-    lookup     what analysts said of this alert text
-    catalogue  the rule that fired, by its id, then by its title
-    model      what the text says
-    unknown    nothing that is sure enough
+alert      the alert's own ids, if ATT&CK knows at least one of them
+lookup     analysts' corrections of this alert text
+catalogue  the detection rule, by its id, then by its title
+model      the technique model, if its confidence reaches the threshold
+unknown    no techniques
 """
 
 from __future__ import annotations
@@ -33,75 +33,75 @@ if TYPE_CHECKING:
 
 BUNDLE = "technique"
 
-REMEMBERED = 16_384  # names, and texts of the model: a large site has a few thousand a day
-LONGEST_REMEMBERED = 1_024  # characters; a longer one is worked out each time: at worst 33 MB of each are remembered
-MOST_DROPPED = 32  # ids that are shown as dropped; whoever wants all of them has the alert
+CACHE_SIZE = 16_384  # of each cache: a large site has a few thousand names a day
+LONGEST_CACHED = 1_024  # characters; longer texts are not cached, so each cache has at most 33 MB
+MOST_DROPPED = 32  # dropped ids that are shown; all of them are in the alert
 LONGEST_DROPPED = 64  # characters of each
 
 UNKNOWN = Techniques((), Techniques.UNKNOWN, 0.0)
-"""Nothing is known, and no model was there to be asked."""
+"""No source has an answer, and no model was asked."""
 
 
-class Told(Protocol):
-    """What a model says of one text: `ids` above its threshold, the surest first, and the `best` confidence of all."""
+class TechniquePrediction(Protocol):
+    """A model's prediction for one text."""
 
     @property
     def ids(self) -> Sequence[str]:
-        """Techniques, the surest first; none where no confidence reaches the threshold."""
+        """Return technique ids, the surest first; none if no confidence reaches the threshold."""
 
     @property
     def confidences(self) -> Sequence[float]:
-        """One for each id."""
+        """Return one confidence for each id, 0 to 1."""
 
     @property
     def best(self) -> float:
-        """The highest confidence of all techniques, whether it reached the threshold or not."""
+        """Return the highest confidence of any technique, even below the threshold."""
 
 
-class Predicts(Protocol):
-    """What is asked of a model."""
+class TechniquePredictor(Protocol):
+    """A model of techniques."""
 
-    def predict(self, texts: Sequence[str], threshold: float | None = None, /) -> Sequence[Told]:
-        """What it says of each text; it does not depend on the texts beside it. None is its own threshold."""
+    def predict(self, texts: Sequence[str], threshold: float | None = None, /) -> Sequence[TechniquePrediction]:
+        """Return a prediction for each text, independent of the others; None stands for the model's own threshold."""
 
 
 class TechniqueResolver:
-    """Tells the techniques of alerts, a batch at a time."""
+    """Resolves the techniques of alerts, a batch at a time."""
 
     def __init__(
         self,
         lookup: LookupTable | None,
         catalogue: Catalogue | None,
-        model: Predicts | None,
+        model: TechniquePredictor | None,
         table: AttackTable | None = None,
         least_confidence: float | None = None,
     ) -> None:
-        """Takes the sources; one that is None is passed over.
+        """Use these sources; None leaves one out.
 
         Args:
-            lookup: What analysts said.
-            catalogue: Known rules.
-            model: For texts that neither knows.
-            table: ATT&CK; the shipped one without.
-            least_confidence: From which on the model answers, 0 to 1; None is its own threshold.
+            lookup: Analysts' corrections.
+            catalogue: Detection rules.
+            model: The technique model.
+            table: ATT&CK; by default the table that Millrace ships.
+            least_confidence: The model's threshold, 0 to 1; None stands for its own.
         """
         self._lookup, self._catalogue, self._model = lookup, catalogue, model
         self._table = attack_table() if table is None else table
-        self._carried: RecentCache[tuple[str, ...], Techniques] = RecentCache(REMEMBERED)
-        self._names: RecentCache[str, Techniques] = RecentCache(REMEMBERED)
-        self._texts: RecentCache[str, Techniques] = RecentCache(REMEMBERED)
+        self._own_ids: RecentCache[tuple[str, ...], Techniques] = RecentCache(CACHE_SIZE)
+        self._names: RecentCache[str, Techniques] = RecentCache(CACHE_SIZE)
+        self._texts: RecentCache[str, Techniques] = RecentCache(CACHE_SIZE)
         self._generation = -1
         self._least_confidence = least_confidence
 
     @classmethod
     def open(cls, settings: Settings) -> TechniqueResolver:
-        """The resolver that the settings describe; of the lookup table nothing is read yet.
+        """Return the resolver that the settings describe; the lookup table is not read yet.
 
         Raises:
-            ModelError: There is no such bundle, or it cannot be used.
+            ModelError: The model bundle is missing or unusable.
             SettingsError: `LOOKUP_TABLE` names no table.
         """
-        from app.domains.alerts.techniques.model import TechniqueModel  # noqa: PLC0415 - a resolver without a model needs none
+        from app.domains.alerts.techniques.model import TechniqueModel  # noqa: PLC0415 - a resolver without a model needs no numpy
 
         variables = settings.read(AlertSettings)
         lookup = open_lookup(variables.lookup_table)
@@ -109,40 +109,40 @@ class TechniqueResolver:
         return cls(lookup, shipped_catalogue(), model, least_confidence=variables.technique_least_confidence)
 
     def resolve(self, alerts: Sequence[Alert]) -> list[Techniques]:
-        """The techniques of each alert; but for corrections, it does not matter which alerts come together.
+        """Return the techniques of each alert; they do not depend on the other alerts of the call.
 
         Raises:
-            CloudError: The lookup table does not answer: an alert is not labelled as if nobody had corrected it.
+            CloudError: The lookup table does not answer. It is not ignored: corrected alerts would get wrong labels.
             LocationError: The lookup table's file cannot be read.
         """
-        self._see_corrections()
-        told: list[Techniques | None] = []
+        self._refresh_corrections()
+        found: list[Techniques | None] = []
         named, unnamed = self._names.get, []
         dropped: dict[int, tuple[str, ...]] = {}
-        for place, alert in enumerate(alerts):
+        for index, alert in enumerate(alerts):
             if alert.tech:
                 own = self._own(alert.tech)
                 if own.ids:
-                    told.append(own)
+                    found.append(own)
                     continue
-                dropped[place] = own.dropped
+                dropped[index] = own.dropped
             known = named(alert.name)
             if known is None:
-                unnamed.append(place)
+                unnamed.append(index)
             else:
                 known = self._with_rule(alert, known)
-            told.append(known)
+            found.append(known)
         if unnamed:
-            names = self._learn(dict.fromkeys(alerts[place].name for place in unnamed))
-            for place in unnamed:
-                told[place] = self._with_rule(alerts[place], names[alerts[place].name])
-        self._ask(alerts, [place for place, known in enumerate(told) if known is UNKNOWN], told)
-        for place, ids in dropped.items():
-            told[place] = msgspec.structs.replace(told[place] or UNKNOWN, dropped=ids)
-        return cast("list[Techniques]", told)
+            names = self._resolve_names(dict.fromkeys(alerts[index].name for index in unnamed))
+            for index in unnamed:
+                found[index] = self._with_rule(alerts[index], names[alerts[index].name])
+        self._predict(alerts, [index for index, known in enumerate(found) if known is UNKNOWN], found)
+        for index, ids in dropped.items():
+            found[index] = msgspec.structs.replace(found[index] or UNKNOWN, dropped=ids)
+        return cast("list[Techniques]", found)
 
-    def _see_corrections(self) -> None:
-        """Forgets names if an analyst may have said something of them since they were remembered."""
+    def _refresh_corrections(self) -> None:
+        """Clear the cached names if there may be new corrections."""
         if self._lookup is not None:
             generation = self._lookup.refresh()
             if generation != self._generation:
@@ -150,21 +150,21 @@ class TechniqueResolver:
                 self._generation = generation
 
     def _own(self, ids: list[str]) -> Techniques:
-        """What an alert's own ids say; without ids where ATT&CK knows none of them."""
+        """Return the techniques of an alert's own ids; no ids if ATT&CK knows none of them."""
         key = tuple(ids)
-        found = self._carried.get(key)
+        found = self._own_ids.get(key)
         if found is None:
             current = {each: self._table.current(each) for each in key}
             known = tuple(dict.fromkeys(each for each in current.values() if each is not None))
             unknown = [each[:LONGEST_DROPPED] for each, now in current.items() if now is None and each.strip()]
             dropped = tuple(dict.fromkeys(unknown))[:MOST_DROPPED]
             found = Techniques(known, Techniques.ALERT, 1.0 if known else 0.0, (1.0,) * len(known), dropped)
-            if sum(map(len, key)) + len(key) <= LONGEST_REMEMBERED:
-                self._carried.put(key, found)
+            if sum(map(len, key)) + len(key) <= LONGEST_CACHED:
+                self._own_ids.put(key, found)
         return found
 
     def _with_rule(self, alert: Alert, known: Techniques) -> Techniques:
-        """What its name says of an alert, or what its rule's id does, which knows better than a title."""
+        """Return the techniques of the alert's rule by its id, more reliable than a title, else those given."""
         if known.source is _LOOKUP or self._catalogue is None:
             return known
         rule_id = alert.other_attributes.get(RULE_ID)
@@ -172,43 +172,43 @@ class TechniqueResolver:
             return known
         return self._catalogue.by_rule(rule_id) or known
 
-    def _learn(self, names: Iterable[str]) -> dict[str, Techniques]:
-        """What the lookup table and the catalogue say of names; `UNKNOWN` where they say nothing."""
+    def _resolve_names(self, names: Iterable[str]) -> dict[str, Techniques]:
+        """Return the techniques of names from the lookup table or the catalogue; `UNKNOWN` if neither has any."""
         folded = {name: fold(name[:LONGEST_NAME]) for name in names}
         corrections = {} if self._lookup is None else self._lookup.find(dict.fromkeys(filter(None, folded.values())))
-        learned: dict[str, Techniques] = {}
+        resolved: dict[str, Techniques] = {}
         for name, text in folded.items():
             correction = corrections.get(text)
             if correction is not None:
                 known = _corrected(correction)
             else:
                 known = (self._catalogue and self._catalogue.by_title(text)) or UNKNOWN
-            learned[name] = known
-            if len(name) <= LONGEST_REMEMBERED:
+            resolved[name] = known
+            if len(name) <= LONGEST_CACHED:
                 self._names.put(name, known)
-        return learned
+        return resolved
 
-    def _ask(self, alerts: Sequence[Alert], places: list[int], told: list[Techniques | None]) -> None:
-        """Asks the model once for all texts that it was not asked lately."""
+    def _predict(self, alerts: Sequence[Alert], indexes: list[int], found: list[Techniques | None]) -> None:
+        """Fill in the techniques of some alerts by one call of the model for all texts that are not cached."""
         model = self._model
-        if model is None or not places:
+        if model is None or not indexes:
             return
-        asked: dict[str, list[int]] = {}
-        for place in places:
-            text = text_of(alerts[place])
+        new: dict[str, list[int]] = {}
+        for index in indexes:
+            text = text_of(alerts[index])
             known = self._texts.get(text)
             if known is not None:
-                told[place] = known
+                found[index] = known
             elif text:
-                asked.setdefault(text, []).append(place)
-        if not asked:
+                new.setdefault(text, []).append(index)
+        if not new:
             return
-        predictions = model.predict(list(asked), self._least_confidence)
-        for (text, alike), prediction in zip(asked.items(), predictions, strict=True):
+        predictions = model.predict(list(new), self._least_confidence)
+        for (text, alike), prediction in zip(new.items(), predictions, strict=True):
             known = _predicted(prediction)
-            for place in alike:
-                told[place] = known
-            if len(text) <= LONGEST_REMEMBERED:
+            for index in alike:
+                found[index] = known
+            if len(text) <= LONGEST_CACHED:
                 self._texts.put(text, known)
 
 
@@ -216,12 +216,12 @@ _LOOKUP = Techniques.LOOKUP
 
 
 def _corrected(correction: Correction) -> Techniques:
-    """A correction as an answer; of one that says "none", that is what is sure."""
+    """Return a correction as techniques; the confidence of an empty one is that there are none."""
     confidences = (correction.confidence,) * len(correction.techniques)
     return Techniques(correction.techniques, _LOOKUP, correction.confidence, confidences)
 
 
-def _predicted(prediction: Told) -> Techniques:
+def _predicted(prediction: TechniquePrediction) -> Techniques:
     if not prediction.ids:
         return Techniques((), Techniques.UNKNOWN, float(prediction.best))
     confidences = tuple(map(float, prediction.confidences))

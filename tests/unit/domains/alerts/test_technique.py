@@ -13,10 +13,10 @@ from app.domains.alerts.lookups.corrections import Correction
 from app.domains.alerts.lookups.table import REFRESH_S, LookupTable, update
 from app.domains.alerts.techniques.catalogue import RULE_CONFIDENCE, TITLE_CONFIDENCE, Catalogue
 from app.domains.alerts.techniques.resolver import (
+    CACHE_SIZE,
+    LONGEST_CACHED,
     LONGEST_DROPPED,
-    LONGEST_REMEMBERED,
     MOST_DROPPED,
-    REMEMBERED,
     UNKNOWN,
     TechniqueResolver,
 )
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from app.domains.alerts.techniques.resolver import Told
+    from app.domains.alerts.techniques.resolver import TechniquePrediction
 
 RULES = [
     Row("sigma", "Curl Download", ["T1105"], "Rule-1", "Ann"),
@@ -51,7 +51,7 @@ class WordModel:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def predict(self, texts: Sequence[str], _threshold: float | None = None, /) -> Sequence[Told]:
+    def predict(self, texts: Sequence[str], _threshold: float | None = None, /) -> Sequence[TechniquePrediction]:
         self.asked.append([*texts])
         return [Said(("T1003", "T1059"), (0.9, 0.6), 0.9) if "dump" in text else Said((), (), 0.2) for text in texts]
 
@@ -242,18 +242,18 @@ def test_no_alerts_are_no_answers(resolver: TechniqueResolver) -> None:
 
 
 def test_what_is_remembered_is_bounded(resolver: TechniqueResolver, monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered = (resolver._names, resolver._texts, resolver._carried)
+    remembered = (resolver._names, resolver._texts, resolver._own_ids)
     for each in remembered:
-        assert each.size == REMEMBERED
+        assert each.size == CACHE_SIZE
         monkeypatch.setattr(each, "size", 10)
     for part in range(8):
         resolver.resolve([alert(f"{part} {n}", f"x{part} {n}") for n in range(10)])
     assert [10 <= len(each) <= 20 for each in remembered] == [True] * 3
-    long = "dump" * LONGEST_REMEMBERED
+    long = "dump" * LONGEST_CACHED
     for _ in range(2):
         assert told(resolver, alert(long, long)) == [("model", ("T1003", "T1059"))]
     assert all(long not in each._young for each in (resolver._names, resolver._texts))
-    assert (long,) not in resolver._carried._young
+    assert (long,) not in resolver._own_ids._young
 
 
 class TestOpen:

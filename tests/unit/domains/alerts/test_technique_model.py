@@ -16,7 +16,7 @@ from app.domains.alerts.alert import COMMAND_LINE, DESCRIPTION, LONGEST_NAME, PR
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.techniques import features
 from app.domains.alerts.techniques import model as served
-from app.domains.alerts.techniques.deciding import Prediction, Settings
+from app.domains.alerts.techniques.decision import DecisionSettings, Prediction
 from app.domains.alerts.techniques.features import (
     LONGEST_WORD,
     MOST_WORDS,
@@ -39,8 +39,8 @@ LINE = (0.0, 1.0)
 LABELS = ("T1003", "T1003.001", "T1003.002", "T1059.001")
 
 
-def settings(**changed: Any) -> Settings:
-    plain = Settings(LABELS, LINE, LINE, LINE, LINE, LINE, LINE, 0.5, 0.9, 1.0, 0.6, 5)
+def settings(**changed: Any) -> DecisionSettings:
+    plain = DecisionSettings(LABELS, LINE, LINE, LINE, LINE, LINE, LINE, 0.5, 0.9, 1.0, 0.6, 5)
     return msgspec.structs.replace(plain, **changed)
 
 

@@ -1,4 +1,4 @@
-"""From scores to answers: which techniques are given, and how sure they are."""
+"""Decide which techniques a text has from the scores of the model, and how confident each one is."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """How scores become answers.
+class DecisionSettings(msgspec.Struct, frozen=True):
+    """Calibration and thresholds, learned in training; part of the model bundle.
 
     Attributes:
-        labels: The technique of each column of scores.
-        scores: Scores of a best technique, rising, at which `confidences` are given; between them is a straight line.
-        confidences: How often such a best technique was right, on rules that training had not seen.
-        other_scores: The same for techniques beside the best one.
+        labels: Technique of each column of scores.
+        scores: Rising scores of the best technique, with `confidences` at each; interpolated linearly in between.
+        confidences: How often a best technique of that score was right, on rules held out of training.
+        other_scores: Like `scores`, for techniques after the best one.
         other_confidences: How often such a technique was right.
-        family_scores: The same for a technique's score with those of its sub-techniques added, where the best one was
-            below the threshold.
+        family_scores: Like `scores`, for the summed scores of a technique and its sub-techniques where the best
+            technique was below the threshold.
         family_confidences: How often the technique or one of its sub-techniques was right.
-        threshold: The confidence below which the best technique is not given.
-        family_threshold: The confidence below which its parent is not given in its place.
-        alone: What the scores of a text of one line count beside the means that texts of several lines have: these are
-            lower for being as sure.
-        relative: The share of the best score that it needs.
-        most: The most techniques of a text.
+        threshold: Least confidence of the best technique.
+        family_threshold: Least confidence of its parent in its place.
+        alone: Factor on the scores of a text of one line. Texts of several lines have means, which are lower for the
+            same confidence.
+        relative: Share of the best score that a further technique needs.
+        most: Largest number of techniques of a text.
     """
 
     labels: tuple[str, ...]
@@ -48,12 +48,12 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """What the model says of one text.
+    """The model's techniques for one text.
 
     Attributes:
-        ids: Techniques of the current ATT&CK, the surest first; empty below the threshold.
-        confidences: One for each id: how often such an answer is right.
-        best: The best confidence, also when it was not enough.
+        ids: Current technique ids, the surest first; empty below the threshold.
+        confidences: For each id, how often such a prediction is right, 0 to 1.
+        best: The highest confidence, even below the threshold.
     """
 
     ids: tuple[str, ...]
@@ -65,17 +65,22 @@ _NOTHING = Prediction((), (), 0.0)
 
 
 class Decider:
-    """Turns scores into answers."""
+    """Turns scores into predictions."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Takes the settings, whose labels are sorted."""
+    def __init__(self, settings: DecisionSettings) -> None:
+        """Use settings with sorted labels."""
         self._settings = settings
         parents = [parent_of(label) for label in settings.labels]
-        self._families = [place for place, each in enumerate(parents) if not place or each != parents[place - 1]]
-        self._parents = [parents[place] for place in self._families]
+        self._families = [index for index, each in enumerate(parents) if not index or each != parents[index - 1]]
+        self._parents = [parents[index] for index in self._families]
 
     def decide(self, scores: NDArray[np.float32], least: float) -> list[Prediction]:
-        """The answers to texts of these scores; the best technique needs a confidence of `least`."""
+        """Return the predictions for scores of shape (texts, labels).
+
+        Args:
+            scores: Scores of the texts.
+            least: Confidence that the best technique needs, 0 to 1.
+        """
         settings = self._settings
         tops = scores.max(axis=1)
         sures = np.interp(tops, settings.scores, settings.confidences)
@@ -88,13 +93,13 @@ class Decider:
         low = np.flatnonzero((tops > 0) & (sures < least))
         if len(low):
             least = max(least, settings.family_threshold)
-            for place, parent, sure in zip(low.tolist(), *self._parent(scores[low]), strict=True):
+            for index, parent, sure in zip(low.tolist(), *self._parent(scores[low]), strict=True):
                 if sure >= least:
-                    found[place] = Prediction((parent,), (sure,), sure)
+                    found[index] = Prediction((parent,), (sure,), sure)
         return found
 
     def _best(self, row: NDArray[np.float32], top: float, sure: float) -> Prediction:
-        """The best technique, and those beside it whose scores are near enough."""
+        """Return the best technique, and those with scores near enough to the best."""
         settings = self._settings
         near = np.flatnonzero(row >= top * settings.relative)
         if len(near) == 1:
@@ -102,11 +107,11 @@ class Decider:
         order = near[np.argsort(-row[near], kind="stable")][: settings.most]
         others = np.interp(row[order[1:]], settings.other_scores, settings.other_confidences).tolist()
         return Prediction(
-            tuple(settings.labels[place] for place in order), (sure, *(min(each, sure) for each in others)), sure
+            tuple(settings.labels[index] for index in order), (sure, *(min(each, sure) for each in others)), sure
         )
 
     def _parent(self, scores: NDArray[np.float32]) -> tuple[list[str], list[float]]:
-        """Of each row the technique whose own score and sub-techniques' are highest together, and how sure it is."""
+        """Return for each row the technique with the highest sum of its own and its sub-techniques' scores."""
         settings = self._settings
         sums = np.add.reduceat(np.maximum(scores, 0), self._families, axis=1)
         best = sums.argmax(axis=1)
