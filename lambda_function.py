@@ -1,4 +1,4 @@
-"""`lambda_function.lambda_handler`, the name that Lambda's console gives a handler: the same one."""
+"""The name that Lambda's console gives a handler: `lambda_function.lambda_handler`, which is the stream's."""
 
 from app.lambda_function import lambda_handler
 

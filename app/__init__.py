@@ -1,15 +1,14 @@
 """Millrace: models behind an Amazon Kinesis stream, in-process, with nothing lost.
 
-The rooms, from the top floor down; each imports only from floors below it:
+The packages, from the top floor down; each imports only from floors below it (`docs/architecture.md` has a picture):
 
-    5  lambda_function, api_function, router_function   what Lambda starts
-       cli, doctor, cloud                               what a person starts
-       runtime, registry                                every pipeline and every handler, by name
-    4  pipelines                                        what happens to records, one folder a domain
-    3  handlers                                         typed Lambda handlers, their sources, HTTP
-    2  stream, inference                                the delivery spine and the local mapping; model bundles
-    1  storage, aws, telemetry, settings, errors
-
-`runtime_client` stands beside `lambda_function`, for Lambda's own client; `inference.importing` is
-imported by `model import`, training and the benchmarks alone, since it needs what the image does without.
+    lambda_function, api_function, router_function   the entry points that Lambda calls
+    cli, doctor                                      the commands that a person calls
+    functions, registry                              the start of a function; the list of domains
+    domains                                          pipelines and handlers, a folder for each domain
+    handlers, jobs                                   typed Lambda handlers, HTTP; files that pass through steps
+    domain                                           what a domain declares
+    stream, inference                                the delivery spine and the local mapping; model bundles
+    storage                                          objects, tables, state
+    aws, settings, errors, telemetry, text, cache    what everything stands on
 """

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
 from typing import Any
 
-from app import telemetry
-from app.errors import MillraceError
+from app import functions
 from app.handlers.api.resolver import ApiResolver
 from app.handlers.invocation import process_settings
 from app.registry import HANDLERS
-from app.runtime_client import take_raw_events
 
 
 class ApiFunction:
@@ -38,20 +33,4 @@ class ApiFunction:
 
 
 lambda_handler = ApiFunction()
-
-
-def _initialise() -> None:
-    """What Lambda's INIT does before the first request, as for the stream (`app/lambda_function.py`)."""
-    try:
-        lambda_handler.open()
-    except MillraceError as error:
-        telemetry.configure()
-        telemetry.logger.critical(str(error), extra={"exit_code": error.exit_code})
-        sys.exit(error.exit_code)
-    take_raw_events()
-    gc.collect()
-    gc.freeze()
-
-
-if "AWS_LAMBDA_RUNTIME_API" in os.environ:
-    _initialise()
+functions.start(lambda_handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app import functions
 from app.handlers.base import LambdaHandler
 from app.handlers.router import Router, RouterRequest
 from app.registry import HANDLERS
@@ -21,26 +22,27 @@ class RouterHandler(LambdaHandler[RouterRequest, Any]):
     name = "router"
 
     def __init__(self, router: Router) -> None:
-        """Takes what may be called."""
+        """Take the router with its allow-list."""
         self.router = router
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Reads the allow-list; each handler is opened when it is first called.
+        """Read the allow-list; each handler is opened when it is first called.
 
         Raises:
-            SettingsError: `ROUTER_HANDLERS` has a name that there is not.
+            SettingsError: `ROUTER_HANDLERS` has the name of no handler.
         """
         return cls(Router(HANDLERS, settings.router_handlers, cls.name))
 
-    def handle(self, request: RouterRequest, invocation: Invocation) -> Any:  # noqa: ANN401 - the handler's answer
-        """Calls the handler; see `Router.call` for what is raised."""
+    def handle(self, request: RouterRequest, invocation: Invocation) -> Any:  # noqa: ANN401 - the handler's response
+        """Call the handler; see `Router.call` for the errors."""
         return self.router.call(request, invocation.context)
 
     @classmethod
-    def encode(cls, response: Any) -> Any:  # noqa: ANN401 - the handler's answer
-        """The handler's answer, which is what JSON is made of already."""
+    def encode(cls, response: Any) -> Any:  # noqa: ANN401 - the handler's response
+        """Return the handler's response, which is JSON's own types already."""
         return response
 
 
 lambda_handler = RouterHandler.get_handler()
+functions.start(lambda_handler)

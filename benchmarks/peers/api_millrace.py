@@ -1,4 +1,4 @@
-"""(d) Millrace's API as it is deployed: `app.api_function`, with an event as bytes, as `app.runtime_client` has it."""
+"""(d) Millrace's API as it is deployed: `app.api_function`, with an event as bytes, as `app.functions` has it."""
 
 from __future__ import annotations
 

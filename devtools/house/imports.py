@@ -39,7 +39,7 @@ FLOORS = (
     Floor("what a domain declares", ("domain",)),
     Floor("the stream; models", ("stream", "inference")),
     Floor("objects, tables, state", ("storage",)),
-    Floor("the environment", ("aws", "settings", "runtime_client")),
+    Floor("the environment", ("aws", "settings")),
     Floor("the ground", ("cache", "errors", "telemetry", "text")),
 )
 """From the top to the ground."""

@@ -1,6 +1,10 @@
+"""The start of a Lambda function: one line where it cannot work, and events as bytes."""
+
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from decimal import Decimal
 from types import ModuleType
@@ -8,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.runtime_client import take_raw_events
+from app.functions import take_raw_events
 
 
 class StockMarshaller:
@@ -69,3 +73,22 @@ def test_a_client_of_another_form_is_left_alone(client: Any, marshaller: object)
 def test_without_the_client_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "awslambdaric.lambda_runtime_client", raising=False)
     assert not take_raw_events()
+
+
+@pytest.mark.parametrize(
+    ("module", "environ", "code"),
+    [
+        ("lambda_function", {"OUTPUT_STREAM": ""}, 12),
+        ("app.lambda_function", {"TEST_RUN": "maybe"}, 10),
+        ("app.api_function", {"API_TOKENS": "nothing"}, 10),
+        ("app.router_function", {"ROUTER_HANDLERS": "get-jsonn"}, 10),
+    ],
+)
+def test_in_lambda_a_start_that_cannot_work_is_one_line(module: str, environ: dict[str, str], code: int) -> None:
+    environment = {**os.environ, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", **environ}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module}"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    [line] = done.stderr.splitlines()
+    assert json.loads(line)["message"].partition(" ")[0].strip(":") in environ
