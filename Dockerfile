@@ -1,7 +1,7 @@
 # The Lambda image. `docker build -t millrace:v1 .` needs BuildKit, which is the default since Docker 23.
 #
 #   BASE               another image with the same contract: task root, entry point, emulator (docs/decisions/0010-image.md)
-#   BOTOCORE_SERVICES  the services whose API descriptions are kept, or `all`
+#   BOTOCORE_SERVICES  the services whose descriptions botocore and boto3 keep, or `all`
 #
 # Where a registry of packages is behind a private CA:  docker build --secret id=build_ca,src=ca.pem …
 ARG BASE=public.ecr.aws/lambda/python:3.13
@@ -18,10 +18,10 @@ RUN --mount=type=secret,id=build_ca,target=/run/secrets/build_ca \
 ARG BOTOCORE_SERVICES="kinesis s3 dynamodb sqs sns lambda sts sso sso-oidc signin"
 RUN cd packages \
  && find . -type d -name tests -prune -exec rm -rf {} + \
- && rm -rf bin numpy/_core/include numpy/f2py onnxruntime/datasets onnxruntime/quantization onnxruntime/tools \
+ && rm -rf bin boto3/examples numpy/_core/include numpy/f2py onnxruntime/datasets onnxruntime/quantization onnxruntime/tools \
       onnxruntime/transformers \
  && if [ "$BOTOCORE_SERVICES" != all ]; then \
-      for service in botocore/data/*/; do \
+      for service in botocore/data/*/ boto3/data/*/; do \
         case " $BOTOCORE_SERVICES " in *" $(basename "$service") "*) ;; *) rm -rf "$service" ;; esac; \
       done; \
     fi

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from docker import DockerClient
 
 from tests.cloud_for_tests import cloud, cloud_folder, new_stream, running_cloud, use_localstack
-from tests.image.containers import Docker, Function
+from tests.image import containers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from devtools.cloud import supervisor
+    from tests.image.containers import Function
 
 __all__ = ["cloud", "cloud_folder", "new_stream", "running_cloud", "use_localstack"]
 
@@ -22,34 +25,35 @@ TIMEOUT_S = 60  # the seed's function has seconds; a busy machine's emulator nee
 
 
 @pytest.fixture(scope="session")
-def docker() -> Docker:
-    """The docker command that `scripts/test_image.sh` chose."""
-    command = os.environ.get("MILLRACE_TEST_DOCKER")
-    if not command:
-        pytest.skip("scripts/test_image.sh runs these")
-    return Docker(command)
+def image() -> str:
+    """The image under test."""
+    return os.environ.get("MILLRACE_TEST_IMAGE") or pytest.skip("scripts/test_image.sh runs these")
 
 
 @pytest.fixture(scope="session")
-def image(docker: Docker) -> str:  # noqa: ARG001 - skips where there is none
-    """The image under test."""
-    return os.environ["MILLRACE_TEST_IMAGE"]
+def docker(image: str) -> Iterator[DockerClient]:  # noqa: ARG001 - skips where there is none
+    """The Docker that `scripts/test_image.sh` started."""
+    client = DockerClient.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def docker_command(image: str) -> str:  # noqa: ARG001 - skips where there is none
+    """The command line's name, for what users run by it: the compose file and `scripts/push_ecr.sh`."""
+    return os.environ["MILLRACE_TEST_DOCKER"]
 
 
 @pytest.fixture
-def start_function(docker: Docker, image: str) -> Iterator[Callable[..., Function]]:
+def start_function(docker: DockerClient, image: str) -> Iterator[Callable[..., Function]]:
     """Starts functions, each with its environment, and ends them with the test."""
-    started: list[Function] = []
+    with ExitStack() as stack:
 
-    def start(handler: str = "app.lambda_function.lambda_handler", **environ: str) -> Function:
-        environ = {"AWS_LAMBDA_FUNCTION_TIMEOUT": str(TIMEOUT_S), "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", **environ}
-        function = Function(docker, image, handler, environ)
-        started.append(function)
-        return function
+        def start(handler: str = "app.lambda_function.lambda_handler", **environ: str) -> Function:
+            given = {"AWS_LAMBDA_FUNCTION_TIMEOUT": str(TIMEOUT_S), "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256"}
+            return stack.enter_context(containers.start_function(docker, image, handler, given | environ))
 
-    yield start
-    for function in started:
-        function.remove()
+        yield start
 
 
 @pytest.fixture

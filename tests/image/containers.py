@@ -1,118 +1,107 @@
-"""Containers as the tests of the image run them: any command, and a function behind Lambda's emulator."""
+"""Containers as the tests of the image run them, by the Docker SDK: any command, and a function behind the emulator."""
 
 from __future__ import annotations
 
-import json
 import re
 import socket
-import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from devtools.cloud.process import free_ports
 from scripts.test_docker import invoke
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
+
+    from docker import DockerClient
+    from docker.models.containers import Container
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 LISTENING_WITHIN_S = 30
+ENDED_WITHIN_S = 120
 MEMORY_MIB = 256  # the seed document's function
 
-# As Lambda confines a function: a user that the image has never heard of, no rights, nothing writable but /tmp.
-SANDBOX = (
-    "--read-only", "--tmpfs=/tmp:rw,size=512m,mode=1777", "--user", "31337:31337", "--cap-drop", "ALL",
-    "--security-opt", "no-new-privileges", "--memory", f"{MEMORY_MIB}m", "--memory-swap", f"{MEMORY_MIB}m",
-)  # fmt: skip
+# As Lambda confines a function: a user that the image does not know, no rights, nothing writable but /tmp.
+SANDBOX: dict[str, Any] = {
+    "read_only": True,
+    "tmpfs": {"/tmp": "rw,size=512m,mode=1777"},  # noqa: S108 - the container's own
+    "user": "31337:31337",
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "mem_limit": f"{MEMORY_MIB}m",
+    "memswap_limit": f"{MEMORY_MIB}m",
+}
 
 
-@dataclass(frozen=True)
-class Docker:
-    """The docker command."""
+class Ended(NamedTuple):
+    """The exit code and output of a container that has ended."""
 
-    command: str
+    code: int
+    stdout: str
+    stderr: str
 
-    def __call__(self, *arguments: str, stdin: str | None = None, fails: bool = False) -> str:
-        """Runs it, and gives what it said on both streams.
 
-        Args:
-            arguments: What follows `docker`.
-            stdin: What it reads.
-            fails: Whether it is expected to fail.
-        """
-        done = subprocess.run(
-            [self.command, *arguments],
-            input=stdin,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=300,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout.strip()
+def run(docker: DockerClient, image: str, *command: str, **options: Any) -> Ended:
+    """Run a container to its end, in the sandbox and without any network."""
+    with start(docker, image, *command, network_mode="none", **SANDBOX, **options) as container:
+        code = container.wait(timeout=ENDED_WITHIN_S)["StatusCode"]
+        stdout, stderr = container.logs(stderr=False), container.logs(stdout=False)
+    return Ended(code, stdout.decode(), stderr.decode())
 
-    def inspect(self, name: str) -> Any:
-        """What is known of a container or image."""
-        return json.loads(self("inspect", name))[0]
 
-    def start(self, *arguments: str) -> str:
-        """Starts a container in the background, and gives its id."""
-        return self("run", "--detach", *arguments).splitlines()[-1]  # a warning may stand before it
+@contextmanager
+def start(docker: DockerClient, image: str, *command: str, **options: Any) -> Iterator[Container]:
+    """Start a container in the background, and remove it at the end of the block."""
+    container = docker.containers.run(image, list(command) or None, detach=True, **options)
+    try:
+        yield container
+    finally:
+        container.remove(force=True)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a container has used at most."""
+    """The most memory that a container has used."""
 
     peak_mib: float
-    """Of all its processes with their page cache, which the kernel takes back when it must."""
+    """All its processes with their page cache, which the kernel takes back when it must."""
     runtime_mib: float
-    """Resident in its largest process: the function's."""
+    """Resident in its largest process, the function's."""
 
     def __str__(self) -> str:
-        """For the summary."""
+        """Return it for the summary."""
         return f"{self.runtime_mib:.0f} MiB resident, {self.peak_mib:.0f} MiB with emulator and page cache"
 
 
 class Function:
     """A container of the image behind the emulator, on ports of its own of the host's loopback."""
 
-    def __init__(self, docker: Docker, image: str, handler: str, environ: Mapping[str, str]) -> None:
-        """Starts it, and returns when the emulator listens; the first event starts the function."""
-        self._docker = docker
-        port, api_port = free_ports(2)
+    def __init__(self, container: Container, port: int) -> None:
+        """Take the container, and return when the emulator listens on the port; the first event starts the function."""
+        self._container = container
         self.url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-        variables = [f"--env={name}={value}" for name, value in {**environ, "_HANDLER": handler}.items()]
-        # As the entry point does, but on these ports: its own are all addresses' 8080, and 9001.
-        emulator = [
-            "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
-            "--runtime-api-address", f"127.0.0.1:{api_port}",
-            "/var/runtime/bootstrap",
-        ]  # fmt: skip
-        self.container = docker.start(
-            "--network=host", *SANDBOX, *variables, "--entrypoint=/usr/local/bin/aws-lambda-rie", image, *emulator
-        )
         wait_for(lambda: listens(port))
 
     def invoke(self, event: bytes) -> Any:
-        """Gives it one event; see `scripts/test_docker.py` for what is raised."""
+        """Give it one event; see `scripts/test_docker.py` for the errors."""
         return invoke(event, self.url, answer_within_s=120)
 
     def logs(self) -> str:
-        """What it wrote to both streams."""
-        return self._docker("logs", self.container)
+        """Return both of its streams."""
+        return str(self._container.logs().decode())
 
     def init_ms(self) -> float:
-        """How long the first INIT took; the emulator's other figures are made up."""
+        """Return the duration of the first INIT; the emulator's other figures are made up."""
         return float(re.findall(r"INIT REPORT\(durationMs: ([0-9.]+)", self.logs())[0])
 
     def memory(self) -> Memory:
-        """What it has used so far, from its control group."""
-        state = self._docker.inspect(self.container)["State"]
+        """Return the memory used so far, from its control group."""
+        self._container.reload()
+        state = self._container.attrs["State"]
         assert not state["OOMKilled"]
         for line in Path(f"/proc/{state['Pid']}/cgroup").read_text().splitlines():
             _, kinds, path = line.split(":", 2)
@@ -123,13 +112,30 @@ class Function:
                     return Memory(int(peak.read_text()) / 2**20, max(map(_peak_mib, group_pids(group))))
         raise AssertionError("no control group counts this container's memory")
 
-    def remove(self) -> None:
-        """Ends it."""
-        self._docker("rm", "--force", self.container)
+
+@contextmanager
+def start_function(docker: DockerClient, image: str, handler: str, environ: dict[str, str]) -> Iterator[Function]:
+    """Start a function in the sandbox, on ports of its own; the entry point would take 8080 of all addresses."""
+    port, api_port = free_ports(2)
+    emulator = [
+        "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
+        "--runtime-api-address", f"127.0.0.1:{api_port}",
+        "/var/runtime/bootstrap",
+    ]  # fmt: skip
+    with start(
+        docker,
+        image,
+        *emulator,
+        entrypoint=["/usr/local/bin/aws-lambda-rie"],
+        environment={**environ, "_HANDLER": handler},
+        network_mode="host",
+        **SANDBOX,
+    ) as container:
+        yield Function(container, port)
 
 
 def group_pids(group: Path) -> list[int]:
-    """The processes of a control group."""
+    """Return the processes of a control group."""
     return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
 
 
@@ -139,7 +145,7 @@ def _peak_mib(pid: int) -> float:
 
 
 def listens(port: int) -> bool:
-    """Whether something listens on a loopback port."""
+    """Return whether something listens on a loopback port."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
@@ -148,7 +154,7 @@ def listens(port: int) -> bool:
 
 
 def wait_for(condition: Callable[[], T], within_s: float = LISTENING_WITHIN_S) -> T:
-    """Asks until the answer is true, and gives it; asserts that this comes in time."""
+    """Ask until the answer is true, and return it; assert that it comes in time."""
     ends = time.monotonic() + within_s
     while not (answer := condition()):
         assert time.monotonic() < ends, f"not within {within_s:g} s"

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.image.containers import ROOT, SANDBOX, wait_for
+from tests.image.containers import ROOT, SANDBOX, run, start, wait_for
 
 if TYPE_CHECKING:
-    from tests.image.containers import Docker
+    from docker import DockerClient
 
-# Run inside: what a tree of files looks like to a user whom the image has never heard of.
+# Run inside: what the files look like to a user that the image does not know.
 _SURVEY = """
 import json, os, shutil, sys
 from importlib.util import find_spec
 task = "/var/task"
 found = {"stale": [], "unreadable": [], "writable": [], "tests": []}
 found["services"] = os.listdir(task + "/botocore/data")
+found["resources"] = os.listdir(task + "/boto3/data")
 for folder, folders, files in os.walk(task):
     for name in folders + files:
         path = os.path.join(folder, name)
@@ -46,10 +47,10 @@ json.dump(found, sys.stdout)
 
 
 @pytest.fixture(scope="module")
-def survey(docker: Docker, image: str) -> dict[str, Any]:
-    return dict(
-        json.loads(docker("run", "--rm", "--network=none", *SANDBOX, "--entrypoint=python3", image, "-c", _SURVEY))
-    )
+def survey(docker: DockerClient, image: str) -> dict[str, Any]:
+    done = run(docker, image, "-c", _SURVEY, entrypoint=["python3"])
+    assert done.code == 0, done.stderr
+    return dict(json.loads(done.stdout))
 
 
 def test_holds_the_runtime_and_no_more(survey: dict[str, Any]) -> None:
@@ -71,11 +72,11 @@ def test_has_every_service_that_the_code_names(survey: dict[str, Any]) -> None:
     named = {
         service
         for path in (ROOT / "app").rglob("*.py")
-        if path.parent.name != "cloud"
         for service in re.findall(r'\bclient\(\s*"([a-z0-9-]+)"', path.read_text())
     }
     assert "kinesis" in named
     assert named <= set(survey["services"]), "add them to BOTOCORE_SERVICES in the Dockerfile"
+    assert set(survey["resources"]) <= set(survey["services"])
 
 
 def test_has_what_finding_credentials_takes(survey: dict[str, Any]) -> None:
@@ -84,45 +85,44 @@ def test_has_what_finding_credentials_takes(survey: dict[str, Any]) -> None:
     }
 
 
-def test_imports_all_that_it_holds(docker: Docker, image: str) -> None:
+def test_imports_all_that_it_holds(docker: DockerClient, image: str) -> None:
     modules = (
-        "aws_lambda_powertools.event_handler, botocore.session, dateutil, jmespath, msgspec, numpy, onnxruntime, "
-        "pydantic, rich, typer, urllib3"
+        "boto3.session, boto3.dynamodb.types, botocore.session, dateutil, jmespath, mangum, msgspec, numpy, "
+        "onnxruntime, orjson, rich, s3transfer.manager, starlette.applications, typer, urllib3, uvicorn"
     )
     script = f"import {modules}, zoneinfo; zoneinfo.ZoneInfo('Europe/London'); numpy.linalg.inv(numpy.eye(2))"
-    docker("run", "--rm", "--network=none", *SANDBOX, "--entrypoint=python3", image, "-W", "error", "-c", script)
+    done = run(docker, image, "-W", "error", "-c", script, entrypoint=["python3"])
+    assert done.code == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", [["explain"], ["mapping", "--help"], ["create", "--help"]])
-def test_has_the_command_line(docker: Docker, image: str, command: list[str]) -> None:
-    docker("run", "--rm", "--network=none", *SANDBOX, image, "millrace", *command)
+def test_has_the_command_line(docker: DockerClient, image: str, command: list[str]) -> None:
+    done = run(docker, image, "millrace", *command)
+    assert done.code == 0, done.stderr
 
 
-def test_answers_by_its_own_entry_point_without_any_network(docker: Docker, image: str) -> None:
-    container = docker.start("--network=none", *SANDBOX, "--env=TEST_RUN=True", image)
-    try:
-        posting = (ROOT / "scripts" / "test_docker.py").read_text()
-        wait_for(lambda: "exec '/var/runtime/bootstrap'" in docker("logs", container))
-        answer = docker("exec", "--interactive", container, "python3", "-", stdin=posting)
-        assert json.loads(answer)["predictions"][0]["prediction"] == {"cnt": 1427, "pred_id": 123}
-    finally:
-        docker("rm", "--force", container)
+def test_answers_by_its_own_entry_point_without_any_network(docker: DockerClient, image: str) -> None:
+    posting = (ROOT / "scripts" / "test_docker.py").read_text()
+    with start(docker, image, environment={"TEST_RUN": "True"}, network_mode="none", **SANDBOX) as container:
+        wait_for(lambda: b"exec '/var/runtime/bootstrap'" in container.logs())
+        code, answer = container.exec_run(["python3", "-c", posting])
+    assert code == 0, answer
+    assert json.loads(answer)["predictions"][0]["prediction"] == {"cnt": 1427, "pred_id": 123}
 
 
-def test_says_what_it_is(docker: Docker, image: str, figures: dict[str, str]) -> None:
-    about = docker.inspect(image)
+def test_says_what_it_is(docker: DockerClient, image: str, figures: dict[str, str]) -> None:
+    found = docker.images.get(image)
+    about = found.attrs
     assert about["Config"]["Entrypoint"] == ["/millrace-entry-point.sh"]
     assert about["Config"]["Cmd"] == ["app.lambda_function.lambda_handler"]
     assert "ORT_DISABLE_TELEMETRY=1" in about["Config"]["Env"]
-    layers = [
-        int(size) for size in docker("history", "--human=false", "--format={{.Size}}", image).splitlines() if int(size)
-    ]
+    layers = [layer["Size"] for layer in found.history() if layer["Size"]]
     figures["image"] = (
         f"{about['Size'] / 1e6:.0f} MB, of which ours {sum(layers[:2]) / 1e6:.0f} MB, on the stand-in base"
     )
 
 
-@pytest.mark.usefixtures("docker")
+@pytest.mark.usefixtures("image")
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_the_real_base_has_wheels_for_all(machine: str, tmp_path: Any) -> None:
     """AWS's base is Amazon Linux 2023: glibc 2.34, on either machine that Lambda has; hashes and all."""

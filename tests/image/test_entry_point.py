@@ -4,56 +4,60 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from scripts.test_docker import InvokeError
-from tests.image.containers import SANDBOX, wait_for
+from tests.image import containers
+from tests.image.containers import SANDBOX, start, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.image.containers import Docker, Function
+    from docker import DockerClient
+
+    from tests.image.containers import Ended, Function
 
 GET_JSON = "app.domains.general.handlers.GetJSONFromFileHandler"
 RIDE = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 123}
 
 
 @pytest.fixture
-def run(docker: Docker, image: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a container to its end, without any network, with a folder mounted as /data."""
+def run(docker: DockerClient, image: str, tmp_path: Path) -> Callable[..., Ended]:
+    """Runs a container to its end with a folder mounted as /data."""
     tmp_path.chmod(0o755)
     for folder in tmp_path.parents[:2]:
         folder.chmod(0o755)  # pytest's own, which the container's user could not pass
     (tmp_path / "rides.json").write_text(json.dumps({"rides": [1, 2]}))
     (tmp_path / "request.json").write_text(json.dumps({"path": "/data/rides.json"}))
 
-    def run(*arguments: str, docker_options: tuple[str, ...] = (), **environ: str) -> subprocess.CompletedProcess[str]:
-        variables = [f"--env={name}={value}" for name, value in environ.items()]
-        command = [
-            docker.command, "run", "--rm", "--network=none", *SANDBOX, f"--volume={tmp_path}:/data:ro",
-            *variables, *docker_options, image, *arguments,
-        ]  # fmt: skip
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    def run(*arguments: str, working_dir: str | None = None, **environ: str) -> Ended:
+        return containers.run(
+            docker,
+            image,
+            *arguments,
+            environment=environ,
+            volumes=[f"{tmp_path}:/data:ro"],
+            working_dir=working_dir,
+        )
 
     return run
 
 
-def answered(done: subprocess.CompletedProcess[str]) -> Any:
+def answered(done: Ended) -> Any:
     """The response that it wrote to standard output."""
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_the_command_line(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_the_command_line(run: Callable[..., Ended]) -> None:
     done = run("millrace", "--help")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     assert "replay" in done.stdout
     explained = run("millrace", "explain", json.dumps(RIDE))
-    assert explained.returncode == 0, explained.stderr
+    assert explained.code == 0, explained.stderr
     assert "1427" in explained.stdout
 
 
@@ -65,7 +69,7 @@ def test_the_command_line(run: Callable[..., subprocess.CompletedProcess[str]]) 
         ["handle-lambda-request", "--handler-qualified-name", GET_JSON, "--payload-file", "/data/request.json"],
     ],
 )
-def test_one_request(run: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str]) -> None:
+def test_one_request(run: Callable[..., Ended], arguments: list[str]) -> None:
     assert answered(run(*arguments)) == {"content": {"rides": [1, 2]}}
 
 
@@ -80,37 +84,37 @@ def test_one_request(run: Callable[..., subprocess.CompletedProcess[str]], argum
     ],
 )
 def test_one_request_by_the_environment(
-    run: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], environ: dict[str, str]
+    run: Callable[..., Ended], arguments: list[str], environ: dict[str, str]
 ) -> None:
     done = run(*arguments, AWS_LAMBDA_EVENT_PAYLOAD='{"path": "/data/rides.json"}', **environ)
     assert answered(done) == {"content": {"rides": [1, 2]}}
 
 
-def test_one_request_from_any_folder(run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_one_request_from_any_folder(run: Callable[..., Ended], tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('imported from the folder it was started in')")
-    done = run("--handler", GET_JSON, "-e", "request.json", docker_options=("--workdir=/data",))
+    done = run("--handler", GET_JSON, "-e", "request.json", working_dir="/data")
     assert answered(done) == {"content": {"rides": [1, 2]}}
 
 
-def test_a_request_that_is_refused_is_one_line(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_a_request_that_is_refused_is_one_line(run: Callable[..., Ended]) -> None:
     done = run("--handler", GET_JSON, "--payload", "{}")
-    assert done.returncode == 42
+    assert done.code == 42
     assert "$.path" in done.stderr
     assert "Traceback" not in done.stderr
-    assert run("--handler", "app.nowhere.Handler", "--payload", "{}").returncode == 45
+    assert run("--handler", "app.nowhere.Handler", "--payload", "{}").code == 45
 
 
-def test_its_help(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_its_help(run: Callable[..., Ended]) -> None:
     for arguments in (["handle-lambda-request", "--help"], ["--help"]):
         done = run(*arguments)
-        assert done.returncode == 0, done.stderr
+        assert done.code == 0, done.stderr
         assert "--response-location" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["bash"], ["/bin/sh", "-c", "true"], ["predict", "x"], [GET_JSON, "{}"], [""]])
-def test_anything_else_is_one_line(run: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str]) -> None:
+def test_anything_else_is_one_line(run: Callable[..., Ended], arguments: list[str]) -> None:
     done = run(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.code, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
     assert "handle-lambda-request" in line
 
@@ -118,20 +122,17 @@ def test_anything_else_is_one_line(run: Callable[..., subprocess.CompletedProces
 @pytest.mark.parametrize(
     ("arguments", "process"), [([], "aws-lambda-rie"), (["--handler", GET_JSON, "--payload", "-"], "python3")]
 )
-def test_what_is_started_is_process_1(docker: Docker, image: str, arguments: list[str], process: str) -> None:
-    container = docker.start("--network=none", "--interactive", *SANDBOX, image, *arguments)
-    try:
-        wait_for(lambda: docker("exec", container, "cat", "/proc/1/comm") == process)
-    finally:
-        docker("rm", "--force", container)
+def test_what_is_started_is_process_1(docker: DockerClient, image: str, arguments: list[str], process: str) -> None:
+    with start(docker, image, *arguments, network_mode="none", stdin_open=True, **SANDBOX) as container:
+        wait_for(lambda: container.exec_run(["cat", "/proc/1/comm"]).output.decode().strip() == process)
 
 
 def test_in_lambda_the_runtime_client_asks_for_events(
-    run: Callable[..., subprocess.CompletedProcess[str]],
+    run: Callable[..., Ended],
 ) -> None:
     """There is no runtime API at this address: what cannot reach it is Lambda's runtime client, and no emulator."""
     done = run(AWS_LAMBDA_RUNTIME_API="127.0.0.1:9", AWS_EXECUTION_ENV="AWS_Lambda_python3.13", TEST_RUN="True")
-    assert done.returncode != 0
+    assert done.code != 0
     assert "aws-lambda-rie" not in done.stderr
     assert "awslambdaric" in done.stderr or "onnect" in done.stderr
 

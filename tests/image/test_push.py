@@ -15,10 +15,10 @@ from devtools.cloud.process import free_ports
 from tests.image.containers import ROOT, listens, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.image.containers import Docker
+    from docker import DockerClient
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 PASSWORD = "123456789012-auth-token"  # what moto's ECR gives as a token for user AWS
@@ -26,7 +26,7 @@ HTPASSWD = "AWS:$2y$05$ZHk2xJvxCMjSTgpjryJct.0Fkysgv1uKHjAU3fnYbs14eAPB5.Imy\n" 
 
 
 @pytest.fixture
-def registry(docker: Docker, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001 - skips where there is none
+def registry(image: str, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001 - skips where there is none
     """A registry of images for one test."""
     [port] = free_ports(1)
     (tmp_path / "htpasswd").write_text(HTPASSWD)
@@ -48,17 +48,22 @@ auth: {{htpasswd: {{realm: tests, path: {tmp_path}/htpasswd}}}}
         process.terminate()
 
 
-def push(docker: Docker, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def push(docker_command: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the script, with docker's settings where `scripts/test_image.sh` keeps them."""
-    return subprocess.run(
-        ["scripts/push_ecr.sh", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "DOCKER": docker.command},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+
+    def push(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["scripts/push_ecr.sh", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "DOCKER": docker_command},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return push
 
 
 def digest_in(registry: str, path: str) -> tuple[str, str]:
@@ -72,31 +77,32 @@ def digest_in(registry: str, path: str) -> tuple[str, str]:
 
 
 @pytest.mark.usefixtures("cloud")
-def test_pushes_what_can_be_pulled(docker: Docker, image: str, registry: str) -> None:
+def test_pushes_what_can_be_pulled(
+    push: Callable[..., subprocess.CompletedProcess[str]], docker: DockerClient, image: str, registry: str
+) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"http://{registry}/v2/", timeout=10)
-    refused = push(docker, "--registry", registry, "--image", image, "team/bike-model:v1")
+    refused = push("--registry", registry, "--image", image, "team/bike-model:v1")
     assert refused.returncode == 1
     assert refused.stderr == (
         "push_ecr.sh: no repository team/bike-model in Amazon ECR: create it, or say --create-repository\n"
     )
 
-    pushed = push(docker, "--registry", registry, "--image", image, "--create-repository", "team/bike-model:v1")
+    pushed = push("--registry", registry, "--image", image, "--create-repository", "team/bike-model:v1")
     assert pushed.returncode == 0, pushed.stderr
     name = pushed.stdout.splitlines()[-1]
     digest, media_type = digest_in(registry, "team/bike-model/manifests/v1")
     assert media_type == MANIFEST  # one manifest: Lambda takes no index
     assert name == f"{registry}/team/bike-model@{digest}"
 
-    original = docker.inspect(image)["Id"]
-    docker("rmi", "--no-prune", f"{registry}/team/bike-model:v1")
-    docker("pull", "--quiet", name)
-    assert docker.inspect(name)["Id"] == original
-    docker("rmi", "--no-prune", name)
+    original = docker.images.get(image).id
+    docker.images.remove(f"{registry}/team/bike-model:v1", noprune=True)
+    assert docker.images.pull(name).id == original
+    docker.images.remove(name, noprune=True)
 
 
-def test_a_dry_run_asks_for_nothing(docker: Docker) -> None:
-    shown = push(docker, "--dry-run", "bike-model")
+def test_a_dry_run_asks_for_nothing(push: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    shown = push("--dry-run", "bike-model")
     assert shown.returncode == 0
     assert [line.split()[0] for line in shown.stdout.splitlines()] == ["would"] * 4
     assert "bike-model:v1" in shown.stdout
@@ -112,10 +118,13 @@ def test_a_dry_run_asks_for_nothing(docker: Docker) -> None:
     ],
 )
 def test_says_what_is_wrong_in_one_line(
-    docker: Docker, monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str
+    push: Callable[..., subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    line: str,
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    refused = push(docker, *arguments)
+    refused = push(*arguments)
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"push_ecr.sh: {line}")
     assert len(refused.stderr.splitlines()) == 1

@@ -17,13 +17,15 @@ from app import aws
 from app.stream.shards import StartingPosition, read_stream
 from devtools.cloud.process import free_ports
 from scripts.test_docker import invoke, seed_event
-from tests.image.containers import ROOT, wait_for
+from tests.image.containers import ROOT, start, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.image.containers import Docker, Function
+    from docker import DockerClient
+
+    from tests.image.containers import Function
 
 PATH = "2015-03-31/functions/function/invocations"
 COMPOSE_UP_WITHIN_S = 180
@@ -82,16 +84,13 @@ def test_mapping_over_http(
 
 
 @contextlib.contextmanager
-def stand_in_cloud(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def stand_in_cloud(docker: DockerClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """LocalStack's stand-in, published on a port of loopback; gives its address among containers."""
     [port] = free_ports(1)
-    container = docker.start(f"--publish=127.0.0.1:{port}:4566", "localstack/localstack:4.14.0")
-    try:
+    with start(docker, "localstack/localstack:4.14.0", ports={"4566/tcp": ("127.0.0.1", port)}) as container:
         reach(monkeypatch, port)
-        address = docker.inspect(container)["NetworkSettings"]["IPAddress"]
-        yield f"http://{address}:4566"
-    finally:
-        docker("rm", "--force", container)
+        container.reload()
+        yield f"http://{container.attrs['NetworkSettings']['IPAddress']}:4566"
 
 
 def reach(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
@@ -100,31 +99,26 @@ def reach(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     aws.forget()
 
 
-def test_the_seed_documents_lines(docker: Docker, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seed_documents_lines(docker: DockerClient, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`docker run` with its variables, and `test_docker.py`; the run id is our bundle's, AWS the local cloud."""
     [port] = free_ports(1)
     with stand_in_cloud(docker, monkeypatch) as address:
         wait_for(lambda: _created("bike-predictions"), 60)
-        container = docker.start(
-            "--rm",
-            f"--publish=127.0.0.1:{port}:8080",
-            "--env=OUTPUT_STREAM=bike-predictions",
-            "--env=RUN_ID=cea24f85243e4e60a54a6e84ac3bc7ab",
-            "--env=TEST_RUN=False",
-            "--env=AWS_DEFAULT_REGION=us-east-1",
-            "--env=AWS_ACCESS_KEY_ID=1234567890EXAMPLE",
-            "--env=AWS_SECRET_ACCESS_KEY=12345678901234567890EXAMPLE",
-            f"--env=AWS_ENDPOINT_URL={address}",
-            image,
-        )
-        try:
+        environ = {
+            "OUTPUT_STREAM": "bike-predictions",
+            "RUN_ID": "cea24f85243e4e60a54a6e84ac3bc7ab",
+            "TEST_RUN": "False",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "1234567890EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "12345678901234567890EXAMPLE",
+            "AWS_ENDPOINT_URL": address,
+        }
+        with start(docker, image, ports={"8080/tcp": ("127.0.0.1", port)}, environment=environ) as container:
             posting = [sys.executable, "scripts/test_docker.py", "--url", f"http://localhost:{port}/{PATH}"]
-            wait_for(lambda: "exec '/var/runtime/bootstrap'" in docker("logs", container))
+            wait_for(lambda: b"exec '/var/runtime/bootstrap'" in container.logs())
             done = subprocess.run(posting, cwd=ROOT, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)["predictions"][0]["prediction"] == {"cnt": 1427, "pred_id": 123}
-        finally:
-            docker("rm", "--force", container)
         [published] = on_stream("bike-predictions")
         assert published["prediction"] == {"cnt": 1427, "pred_id": 123}
 
@@ -137,17 +131,17 @@ def _created(stream: str) -> bool:
 
 
 @pytest.fixture
-def compose(docker: Docker) -> list[str]:
+def compose(docker_command: str) -> list[str]:
     """The compose command of this machine."""
-    v2 = subprocess.run([docker.command, "compose", "version"], capture_output=True, check=False).returncode == 0
+    v2 = subprocess.run([docker_command, "compose", "version"], capture_output=True, check=False).returncode == 0
     if v2:
-        return [docker.command, "compose"]
+        return [docker_command, "compose"]
     return [shutil.which("docker-compose") or pytest.skip("there is no docker-compose")]
 
 
 def test_compose_up_is_all_it_takes(
     compose: list[str],
-    docker: Docker,
+    docker: DockerClient,
     image: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -174,9 +168,9 @@ def test_compose_up_is_all_it_takes(
         published = {each["prediction"]["pred_id"] for each in on_stream("bike-predictions")}
         assert published == set(range(20))
         assert [each["reason"] for each in on_stream("bike-quarantine")] == ["not_json"]
-        for container in run("ps", "--quiet").split():
-            ports = docker.inspect(container)["NetworkSettings"]["Ports"]
-            assert {bound["HostIp"] for bounds in ports.values() for bound in bounds or []} <= {"127.0.0.1"}
+        running = docker.containers.list(filters={"label": "com.docker.compose.project=millrace-test"})
+        published_by = [bound["HostIp"] for each in running for bounds in each.ports.values() for bound in bounds or []]
+        assert set(published_by) == {"127.0.0.1"}
         answer = invoke(seed_event(), f"http://127.0.0.1:{function_port}/{PATH}", 60)
         assert answer["batchItemFailures"] == []
     except BaseException:
