@@ -1,5 +1,5 @@
-"""Models from elsewhere into bundles: found, opened if that is allowed, converted, compared, written.
+"""Import models from elsewhere as bundles: find, open if allowed, convert, compare, write.
 
-Only the command imports this room, and only when it runs: what it needs (MLflow, scikit-learn, skl2onnx, onnx) is
+Only the command imports this package, and only when it runs: what it needs (MLflow, scikit-learn, skl2onnx, onnx) is
 installed where models are trained, never where they serve.
 """

@@ -1,4 +1,4 @@
-"""One import from source to bundle."""
+"""Import one model, from its source to a bundle."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ from app.inference.bundle import Bundle, write_bundle
 from app.inference.manifest import Manifest, Target
 from app.inference.models import open_columns
 from app.storage.objects import open_objects
-from model.importing.agree import TOLERANCE, expect, rows_are_independent
+from model.importing.comparison import TOLERANCE, expect, gather, rows_are_independent
 from model.importing.convert import GRAPH, Converted, convert
-from model.importing.opening import open_estimator
-from model.importing.sample import gather
-from model.importing.source import fetch, first_line, read_logged, run_facts, signature_of
+from model.importing.source import fetch, first_line, open_estimator, read_logged, run_facts, signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from model.importing.sample import Sample
+    from model.importing.comparison import Sample
     from model.importing.source import Logged
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name, and a part of S3 keys
@@ -37,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a folder's name, and a part
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the user asks for.
+    """The user's options.
 
     Attributes:
         name: The bundle's name.
@@ -47,7 +45,7 @@ class Wanted:
         probabilities: Whether results hold a classifier's probabilities.
         sample: A file of rows to compare on.
         features: Names of the inputs, for a model without a signature.
-        attribution: What the licence of the training data asks to be shown.
+        attribution: The line that the licence of the training data asks to be shown.
         allow_pickle: Whether a pickle may be opened.
     """
 
@@ -63,16 +61,16 @@ class Wanted:
 
 
 def import_model(source: str, wanted: Wanted, say: Callable[[str], None]) -> Bundle:
-    """Brings a logged model here, converts it, compares both, and writes the bundle.
+    """Fetch a logged model, convert it, compare both, and write the bundle.
 
     Args:
-        source: Where it is; see `source.fetch`.
-        wanted: What the user asks for.
+        source: The model's location; see `source.fetch`.
+        wanted: The user's options.
         say: Takes a line for the user.
 
     Raises:
-        ModelError: It is not there, may not be opened, cannot be converted, or the conversion disagrees.
-        SettingsError: A name that cannot be, or a sample that is none.
+        ModelError: The model does not exist, may not be opened, cannot be converted, or the conversion disagrees.
+        SettingsError: The name or the sample is not valid.
         CloudError: S3 refuses.
     """
     if not _NAME.fullmatch(wanted.name):
@@ -84,10 +82,10 @@ def import_model(source: str, wanted: Wanted, say: Callable[[str], None]) -> Bun
         sample = gather(logged, signature, wanted.sample)
         names = [field.name for field in signature]
         try:
-            made, labels = _made(logged, wanted, names, sample, say)
+            made, labels = _convert(logged, wanted, names, sample, say)
         except ModelError as error:
-            told = str(error)
-            raise ModelError(told if told.startswith(source) else f"{source}: {told}") from None
+            message = str(error)
+            raise ModelError(message if message.startswith(source) else f"{source}: {message}") from None
         metrics, digest = run_facts(logged)
     manifest = Manifest(
         name=wanted.name,
@@ -101,17 +99,17 @@ def import_model(source: str, wanted: Wanted, say: Callable[[str], None]) -> Bun
         files={},
         target=Target(wanted.target, labels, wanted.rounded, wanted.probabilities, made.rows_alone),
     )
-    place = open_objects(f"{wanted.output.rstrip('/')}/{wanted.name}/{logged.run_id}")
-    return write_bundle(place, manifest, {made.file: made.data})
+    objects = open_objects(f"{wanted.output.rstrip('/')}/{wanted.name}/{logged.run_id}")
+    return write_bundle(objects, manifest, {made.file: made.data})
 
 
-def _made(
+def _convert(
     logged: Logged, wanted: Wanted, names: list[str], sample: Sample, say: Callable[[str], None]
 ) -> tuple[Converted, list[Any] | None]:
-    """The model as data, and a classifier's labels."""
+    """Return the model as data, and a classifier's labels."""
     if logged.flavor == "onnx":
         say(f"{logged.source}: is ONNX already; taken as it is, and nothing to compare it with")
-        return _as_it_is(logged, sample), None
+        return _take_graph(logged, sample), None
     model = open_estimator(logged, say, allow_pickle=wanted.allow_pickle)
     saved_with = logged.model.flavors["sklearn"].get("sklearn_version")
     if saved_with != sklearn.__version__:
@@ -120,11 +118,11 @@ def _made(
     labels = model.classes_.tolist() if expected.labels is not None else None
     if wanted.rounded and labels is not None:
         raise SettingsError("--round: the model is a classifier; its labels are given as they are")
-    if wanted.probabilities and (labels is None or expected.values is None):
+    if wanted.probabilities and (labels is None or expected.outputs is None):
         raise SettingsError("--probabilities: the model has none")
     made = convert(model, names, expected, probabilities=wanted.probabilities)
     say(
-        f"compared on {sample.told}: largest difference {made.difference:.2g} of the largest prediction, "
+        f"compared on {sample.description}: largest difference {made.difference:.2g} of the largest prediction, "
         f"allowed is {TOLERANCE:g}"
     )
     if made.rows_alone:
@@ -132,8 +130,8 @@ def _made(
     return made, labels
 
 
-def _as_it_is(logged: Logged, sample: Sample) -> Converted:
-    """A graph that was logged as one: it must take one matrix and give one number a row."""
+def _take_graph(logged: Logged, sample: Sample) -> Converted:
+    """Take a model that was logged as ONNX: its graph must take one matrix and give one number a row."""
     data = logged.file.read_bytes()
     try:
         weights = load_model_from_string(data).graph.initializer

@@ -1,4 +1,4 @@
-"""Where a logged model is, and what its `MLmodel` says of it; nothing here opens the model itself."""
+"""Find a logged model, read its `MLmodel`, open it; only `open_estimator` may open a pickle, and only if allowed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import mlflow
+import mlflow.sklearn
+import skops.io
 from mlflow.models import Model
 
 from app.errors import MillraceError, ModelError
 from app.inference.manifest import Field
 from app.storage.objects import FolderObjects, open_objects
+from model.importing.linear import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _TRACKED = ("runs:", "models:")
 _STORES = ("mlflow.db", "mlruns")  # where MLflow keeps runs when it is told nothing
 _TYPES = {"double", "float", "long", "integer", "boolean"}  # what becomes a number without a guess
+_SEARCHES = {"GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV"}
 _UNNAMED = "log it with a DataFrame's: signature=mlflow.models.infer_signature(X, y); or name them with --features a,b"
 
 
@@ -32,11 +35,11 @@ class Logged:
     Attributes:
         source: As the user named it.
         folder: The folder that holds its `MLmodel`.
-        model: What that says, as MLflow reads it.
+        model: The `MLmodel`, as MLflow reads it.
         flavor: `sklearn` or `onnx`.
         file: The model's own file.
         run_id: The run that logged it, or the model's own id where there was no run.
-        has_run: Whether it is a run's.
+        has_run: Whether a run logged it.
     """
 
     source: str
@@ -54,14 +57,14 @@ class Logged:
 
 
 def fetch(source: str, scratch: Path) -> Path:
-    """The folder of a logged model, brought here if it is elsewhere.
+    """Return the folder of a logged model, after copying it here if it is elsewhere.
 
     Args:
         source: `runs:/<id>/<name>`, `models:/<name>/<version>`, `models:/<name>@<alias>`, `s3://…`, or a folder.
-        scratch: A folder to bring it to.
+        scratch: A folder to copy it to.
 
     Raises:
-        ModelError: There is none.
+        ModelError: It does not exist.
         CloudError: S3 refuses.
     """
     if source.startswith(_TRACKED):
@@ -87,10 +90,10 @@ def fetch(source: str, scratch: Path) -> Path:
 
 
 def read_logged(source: str, folder: Path) -> Logged:
-    """Reads the `MLmodel` in a folder.
+    """Read the `MLmodel` in a folder.
 
     Raises:
-        ModelError: There is none, or the model is of no flavor that can be imported.
+        ModelError: It does not exist, or the model is of no flavor that can be imported.
     """
     if not (folder / "MLmodel").is_file():
         raise ModelError(f"{source}: holds no MLmodel; name the folder that `log_model` wrote")
@@ -114,10 +117,10 @@ def read_logged(source: str, folder: Path) -> Logged:
 
 
 def signature_of(logged: Logged, features: Sequence[str]) -> list[Field]:
-    """The model's inputs, from its signature or as the user names them.
+    """Return the model's inputs, from its signature or as the user names them.
 
     Raises:
-        ModelError: There is no signature, its inputs have no names, or one is no number.
+        ModelError: The model has no signature, its inputs have no names, or one is not a number.
     """
     if features:
         return [Field(name, "double") for name in features]
@@ -125,19 +128,19 @@ def signature_of(logged: Logged, features: Sequence[str]) -> list[Field]:
     if signature is None or signature.inputs is None:
         raise ModelError(f"{logged.source}: was logged without a signature; {_UNNAMED}")
     fields = []
-    for place, column in enumerate(signature.inputs.to_dict()):
+    for number, column in enumerate(signature.inputs.to_dict(), start=1):
         name, kind = column.get("name"), column.get("type")
         if not name or kind == "tensor":
             raise ModelError(f"{logged.source}: its signature has no names for its inputs; {_UNNAMED}")
         if kind not in _TYPES:
-            wrong = f"field {name!r} (number {place + 1}) is a {kind}"
+            wrong = f"field {name!r} (number {number}) is a {kind}"
             raise ModelError(f"{logged.source}: {wrong}, not a number or boolean; make it one before the model")
         fields.append(Field(name, kind, required=bool(column.get("required", True))))
     return fields
 
 
 def run_facts(logged: Logged) -> tuple[dict[str, float], str]:
-    """The run's metrics, and MLflow's digest of the data that it was trained on; empty where they cannot be had."""
+    """Return the run's metrics, and MLflow's digest of its training data; empty where MLflow does not have them."""
     if not logged.has_run or not (logged.source.startswith(_TRACKED) or "MLFLOW_TRACKING_URI" in os.environ):
         return {}, ""
     try:
@@ -150,8 +153,45 @@ def run_facts(logged: Logged) -> tuple[dict[str, float], str]:
     return metrics, digest
 
 
+def open_estimator(logged: Logged, say: Callable[[str], None], *, allow_pickle: bool) -> Any:  # noqa: ANN401
+    """Return the fitted scikit-learn estimator of a logged model.
+
+    A file in skops's format is opened without a flag as long as it holds only types that skops itself calls safe.
+
+    Args:
+        logged: The logged model.
+        say: Takes a line for the user.
+        allow_pickle: Whether a file that may run code, or crash the process, may be opened.
+
+    Raises:
+        ModelError: The file may not be opened, or cannot be.
+    """
+    name = logged.file.name
+    try:
+        if logged.format == "skops":
+            types = sorted(skops.io.get_untrusted_types(file=logged.file))
+            danger = f"{name} holds {', '.join(types)}, which skops does not call safe"
+        else:
+            types, danger = [], f"{name} is a pickle: opening it runs whatever code its writer put there"
+    except Exception as error:  # noqa: BLE001 - whatever a broken archive makes skops raise
+        raise ModelError(f"{logged.source}: {name} cannot be read: {first_line(error)}") from None
+    if logged.format != "skops" or types:
+        if not allow_pickle:
+            raise ModelError(f"{logged.source}: {danger}; add --allow-pickle if you trust who wrote it")
+        say(f"{danger}; opened, as --allow-pickle says")
+    try:
+        if logged.format == "skops":
+            estimator = skops.io.load(logged.file, trusted=types)
+        else:
+            estimator = mlflow.sklearn.load_model(str(logged.folder))
+    except Exception as error:  # noqa: BLE001 - a pickle may raise anything
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise ModelError(f"{logged.source}: {name} cannot be opened: {why}; is what it needs installed?") from None
+    return estimator.best_estimator_ if kind_of(estimator) in _SEARCHES else estimator
+
+
 def first_line(error: Exception) -> str:
-    """What an exception says, as part of a line."""
+    """Return an exception's first line, to be part of a line."""
     if isinstance(error, MillraceError):
         return str(error)
     text = str(error).strip() or type(error).__name__

@@ -1,9 +1,9 @@
 """Ensembles of trees as an ONNX graph: one `TreeEnsembleRegressor`, written from arrays.
 
-Own lines rather than skl2onnx's converter, which fails on histogram boosting and sends missing values of forests down
-the wrong branch. And each kind compares as scikit-learn does: histogram boosting in float64, since its thresholds are
-values of the training data (with float32 a third of the rows of a table with one decimal may go the wrong way); the
-other trees in float32.
+Written here, since skl2onnx's converter fails on histogram boosting and sends missing values of forests down the wrong
+branch. Each kind compares as scikit-learn does: histogram boosting in float64, since its thresholds are values of the
+training data (with float32 a third of the rows of a table with one decimal may go the wrong way); the other trees in
+float32.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from app.errors import ModelError
-from model.importing.affine import kind_of, split
+from model.importing.linear import kind_of, split_scaling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from model.importing.affine import Operation
+    from model.importing.linear import Operation
 
 _OPSET, _ML_OPSET, _IR_VERSION = 17, 3, 8  # old enough for every ONNX Runtime of the last years
 _SINGLE = {"DecisionTreeRegressor", "DecisionTreeClassifier", "ExtraTreeRegressor", "ExtraTreeClassifier"}
@@ -37,13 +37,13 @@ class _Tree:
     """One tree, an array a column, all of shape (nodes,) but for `value`.
 
     Attributes:
-        is_leaf: Whether the node is a leaf; of the others' columns nothing is read then.
-        feature: Which feature the node asks for.
-        threshold: No greater goes left.
-        left: The node to go to then.
-        right: The node to go to else.
+        is_leaf: Whether the node is a leaf; its columns but `value` are not read then.
+        feature: The index of the feature that the node compares.
+        threshold: A feature not greater than this goes left.
+        left: The node on the left.
+        right: The node on the right.
         missing_left: Whether NaN goes left.
-        value: What a leaf adds to each output, shape (nodes, outputs).
+        value: The leaf's addition to each output, shape (nodes, outputs).
     """
 
     is_leaf: NDArray[np.bool_]
@@ -61,9 +61,9 @@ class _Ensemble:
 
     Attributes:
         trees: The trees.
-        base: What the sum begins with, shape (outputs,).
-        link: The ONNX operator that follows, or nothing.
-        dtype: What thresholds are compared in.
+        base: The start of the sum, shape (outputs,).
+        link: The ONNX operator that follows, or "".
+        dtype: The type that thresholds are compared in.
     """
 
     trees: list[_Tree]
@@ -73,7 +73,7 @@ class _Ensemble:
 
 
 def trees_to_onnx(model: Any, features: int) -> bytes:  # noqa: ANN401 - an estimator
-    """Writes trees, forests and boosted trees, with any scaling before them, as an ONNX graph.
+    """Write trees, forests and boosted trees, with any scaling before them, as an ONNX graph.
 
     The graph takes `x`, float64 of shape (rows, features), NaN where missing, and gives `y`, float32, of shape
     (rows, 1) for a regression, (rows, classes) of probabilities for a classifier. See
@@ -85,9 +85,9 @@ def trees_to_onnx(model: Any, features: int) -> bytes:  # noqa: ANN401 - an esti
         features: The number of features.
 
     Raises:
-        ModelError: It is of another kind, or has splits on categories.
+        ModelError: The model is of another kind, or has splits on categories.
     """
-    operations, last = split(model)
+    operations, last = split_scaling(model)
     return _graph(_ensemble(last), operations, features)
 
 
@@ -107,7 +107,7 @@ def _ensemble(model: Any) -> _Ensemble:  # noqa: ANN401 - an estimator
 
 
 def _plain(tree: Any, weight: float) -> _Tree:  # noqa: ANN401 - scikit-learn's own tree, which has no public type
-    """A tree of `sklearn.tree`, its leaves times a weight."""
+    """Return a tree of `sklearn.tree`, its leaves times a weight."""
     return _Tree(
         tree.children_left < 0,
         tree.feature,
@@ -120,7 +120,7 @@ def _plain(tree: Any, weight: float) -> _Tree:  # noqa: ANN401 - scikit-learn's 
 
 
 def _gradient(model: Any, kind: str) -> _Ensemble:  # noqa: ANN401 - an estimator
-    """Boosted trees of `sklearn.ensemble._gb`: each adds its leaves, times the learning rate, to one output."""
+    """Return boosted trees of `sklearn.ensemble._gb`: each adds its leaves, times the learning rate, to one output."""
     if model.init_ != "zero" and kind_of(model.init_) not in {"DummyRegressor", "DummyClassifier"}:
         raise ModelError(f"{kind} begins with another model, {type(model.init_).__name__}")
     start = model._raw_predict_init(np.zeros((1, model.n_features_in_), np.float32))[0]  # noqa: SLF001 - no other way
@@ -134,7 +134,7 @@ def _gradient(model: Any, kind: str) -> _Ensemble:  # noqa: ANN401 - an estimato
 
 
 def _histogram(model: Any, kind: str) -> _Ensemble:  # noqa: ANN401 - an estimator
-    """Boosted trees of `sklearn.ensemble._hist_gradient_boosting`."""
+    """Return boosted trees of `sklearn.ensemble._hist_gradient_boosting`."""
     if model.is_categorical_ is not None:
         raise ModelError(f"{kind} splits on categories (categorical_features)")
     start = np.ravel(model._baseline_prediction).astype(np.float64)  # noqa: SLF001 - there is no public way
@@ -158,7 +158,7 @@ def _histogram(model: Any, kind: str) -> _Ensemble:  # noqa: ANN401 - an estimat
 
 
 def _to_output(tree: _Tree, output: int, outputs: int) -> _Tree:
-    """A tree of one output as one that adds to one of several."""
+    """Return a tree of one output as one that adds to one of several."""
     value = np.zeros((len(tree.value), outputs))
     value[:, output] = tree.value[:, 0]
     return _Tree(tree.is_leaf, tree.feature, tree.threshold, tree.left, tree.right, tree.missing_left, value)
@@ -167,19 +167,19 @@ def _to_output(tree: _Tree, output: int, outputs: int) -> _Tree:
 def _linked(
     trees: list[_Tree], base: NDArray[np.float64], link: str, dtype: type[np.floating[Any]] = np.float32
 ) -> _Ensemble:
-    """One score of two classes becomes the scores 0 and s, whose softmax is the logistic function of s."""
+    """Return the ensemble; one score s of two classes becomes 0 and s, whose softmax is the logistic function of s."""
     if link == "Softmax" and len(base) == 1:
         return _Ensemble([_to_output(tree, 1, 2) for tree in trees], np.array([0.0, base[0]]), link, dtype)
     return _Ensemble(trees, base, link, dtype)
 
 
 def _graph(ensemble: _Ensemble, operations: Sequence[Operation], features: int) -> bytes:
-    """Scaling, the cast that scikit-learn's trees do, the trees, the link."""
+    """Return the graph: scaling, the cast that scikit-learn's trees do, the trees, the link."""
     nodes, constants, value = [], [], "x"
-    for place, (name, operand) in enumerate(operations):
-        constants.append(numpy_helper.from_array(operand, f"operand{place}"))
-        nodes.append(helper.make_node(name, [value, f"operand{place}"], [f"scaled{place}"]))
-        value = f"scaled{place}"
+    for number, (name, operand) in enumerate(operations):
+        constants.append(numpy_helper.from_array(operand, f"operand{number}"))
+        nodes.append(helper.make_node(name, [value, f"operand{number}"], [f"scaled{number}"]))
+        value = f"scaled{number}"
     if ensemble.dtype is np.float32:
         nodes.append(helper.make_node("Cast", [value], ["narrow"], to=TensorProto.FLOAT))
         value = "narrow"
@@ -203,7 +203,7 @@ def _graph(ensemble: _Ensemble, operations: Sequence[Operation], features: int) 
 
 
 def _attributes(ensemble: _Ensemble) -> dict[str, Any]:
-    """The operator's attributes: columns over all nodes of all trees, and over what all leaves add."""
+    """Return the operator's attributes: columns over the nodes of all trees, and over the additions of all leaves."""
     columns: dict[str, list[Any]] = {}
     for tree_id, tree in enumerate(ensemble.trees):
         for name, values in {**_nodes(tree_id, tree), **_leaves(tree_id, tree)}.items():
@@ -236,7 +236,7 @@ def _nodes(tree_id: int, tree: _Tree) -> dict[str, NDArray[Any]]:
 
 
 def _leaves(tree_id: int, tree: _Tree) -> dict[str, NDArray[Any]]:
-    """What each leaf adds to each output; outputs that no leaf of the tree adds to are left out."""
+    """Return each leaf's addition to each output, without outputs that no leaf of the tree adds to."""
     leaves = np.flatnonzero(tree.is_leaf)
     used = np.flatnonzero(tree.value[leaves].any(axis=0))
     used = used if len(used) else np.array([0])
@@ -249,6 +249,6 @@ def _leaves(tree_id: int, tree: _Tree) -> dict[str, NDArray[Any]]:
 
 
 def _round_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The greatest float32 that is no greater: then x <= threshold is the same for every float32 x."""
+    """Return the greatest float32 that is not greater, so that x <= threshold stays the same for every float32 x."""
     nearest = threshold.astype(np.float32)
     return np.where(nearest > threshold, np.nextafter(nearest, np.float32(-np.inf)), nearest)
