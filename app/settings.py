@@ -122,6 +122,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`sha256:*` for all scopes; unset, the API asks for no token"
         ),
     ] = {}
+    api_base_path: Annotated[
+        str,
+        about("the path that a custom domain maps to the API, such as `/bikes`: requests below it go to the routes"),
+    ] = ""
     api_min_client_version: Annotated[
         str, about("the oldest version, in a request's header `x-client-version`, that the API answers")
     ] = ""

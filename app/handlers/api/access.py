@@ -1,8 +1,8 @@
-"""Who may call: bearer tokens of our own, or what the gateway's authorizer says.
+"""Authorization: bearer tokens of our own, or the scopes that the gateway's authorizer gives.
 
-With `API_TOKENS` every handler needs a token that it has the digest of; a handler's `scope` must be among the token's.
-Without it the gateway is in charge: its authorizer has let the caller in, and only a handler's `scope` is compared with
-the scopes that the authorizer gives. Tokens are kept and compared as digests, and logged in no form.
+With `API_TOKENS` every handler needs a token whose digest is set; a handler's `scope` must be among the token's scopes.
+Without it the gateway's authorizer has let the caller in, and only a handler's `scope` is compared with the scopes that
+the authorizer gives. Tokens are kept and compared as digests, and never logged.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from app.errors import ForbiddenError, SettingsError, UnauthorizedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.handlers.api.event import HttpEvent
-
 EVERY_SCOPE = "*"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -29,11 +27,7 @@ class Access:
     """Decides whether a request may be answered."""
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
-        """Takes the scopes of each token, by the token's SHA-256 in hex.
-
-        Raises:
-            SettingsError: A digest is none, or a scope is.
-        """
+        """Take the scopes of each token by its SHA-256 in hex, or raise SettingsError."""
         for digest, scopes in tokens.items():
             if not _DIGEST.fullmatch(digest):
                 raise SettingsError(
@@ -43,20 +37,21 @@ class Access:
             if not _SCOPES.fullmatch(scopes):
                 raise SettingsError(f"API_TOKENS has the scopes {scopes!r}: write one, several as a+b, or * for all")
         self._scopes = {digest: frozenset(scopes.split("+")) for digest, scopes in tokens.items()}
+        self.needs_token = bool(tokens)
 
-    @property
-    def needs_token(self) -> bool:
-        """Whether each handler needs one of our tokens."""
-        return bool(self._scopes)
+    def check(self, headers: Mapping[str, str], authorizer: object, scope: str) -> None:
+        """Let a caller in.
 
-    def check(self, http: HttpEvent, scope: str) -> None:
-        """Lets a caller in.
+        Args:
+            headers: The request's, by name in lower case.
+            authorizer: The gateway's word on the caller: `requestContext.authorizer` of a Lambda event.
+            scope: The handler's; empty where any known caller will do.
 
         Raises:
-            UnauthorizedError: Who calls is not known.
-            ForbiddenError: Who calls is known, and may not.
+            UnauthorizedError: The caller is not known.
+            ForbiddenError: The caller is known, and does not have the scope.
         """
-        scopes = self._of_token(http.headers) if self._scopes else _of_authorizer(http, scope)
+        scopes = self._of_token(headers) if self.needs_token else _of_authorizer(authorizer, scope)
         if scope and scope not in scopes and EVERY_SCOPE not in scopes:
             raise ForbiddenError(f"this needs the scope {scope}")
 
@@ -70,19 +65,15 @@ class Access:
         return scopes
 
 
-def _of_authorizer(http: HttpEvent, scope: str) -> frozenset[str]:
-    """The scopes that the gateway vouches for: a JWT's, those of a REST API's claims, or of a Lambda authorizer."""
-    authorizer = http.context.get("authorizer")
-    if not isinstance(authorizer, dict) or not authorizer:
-        if scope:
-            raise UnauthorizedError("this needs a caller that is known, and nothing before this API says who calls")
-        return frozenset()
-    found: set[str] = set()
-    for part in (authorizer, authorizer.get("claims"), authorizer.get("jwt"), authorizer.get("lambda")):
-        for holder in (part, part.get("claims")) if isinstance(part, dict) else ():
-            if isinstance(holder, dict):
-                found |= _words(holder.get("scope")) | _words(holder.get("scopes"))
-    return frozenset(found - {EVERY_SCOPE})  # a word of our own setting; an identity provider means nothing by it
+def _of_authorizer(authorizer: object, scope: str) -> frozenset[str]:
+    """Return the scopes of a JWT, of a REST API's claims, or of a Lambda authorizer."""
+    known = authorizer if isinstance(authorizer, dict) else {}
+    if scope and not known:
+        raise UnauthorizedError("this needs a caller that is known, and nothing before this API says who calls")
+    parts = [part for part in (known, *map(known.get, ("claims", "jwt", "lambda"))) if isinstance(part, dict)]
+    parts += [part["claims"] for part in parts if isinstance(part.get("claims"), dict)]
+    found = [_words(part.get(name)) for part in parts for name in ("scope", "scopes")]
+    return frozenset().union(*found) - {EVERY_SCOPE}  # a word of our own setting, which no identity provider gives
 
 
 def _words(found: object) -> set[str]:

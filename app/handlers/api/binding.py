@@ -10,10 +10,10 @@ With any other type, also a Struct in a list, a union or brackets, the body alon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import msgspec
+from msgspec import inspect
 
 from app.errors import MillraceError, RequestError
 from app.handlers.api.routes import BODILESS
@@ -26,76 +26,58 @@ if TYPE_CHECKING:
     from app.handlers.api.handler import ApiLambdaHandler
     from app.handlers.api.routes import Route
 
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_LISTS = (
-    msgspec.inspect.ListType,
-    msgspec.inspect.SetType,
-    msgspec.inspect.FrozenSetType,
-    msgspec.inspect.VarTupleType,
-    msgspec.inspect.TupleType,
-)
+_LISTS = {inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType, inspect.TupleType}
+_SHOWN_CHARACTERS = 60  # of a name that somebody has sent
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """A field of a request that path or query may give.
 
     Attributes:
         name: The name that JSON has for it.
         type: Its type.
-        repeated: Whether the type is a list or the like and nothing else, so that one value is a list of one.
-        many: Whether it may be given several times.
+        repeats: Whether it may be given several times.
+        is_list: Whether one value is a list of one, since the type takes nothing else.
     """
 
     name: str
     type: Any
-    repeated: bool
-    many: bool
+    repeats: bool
+    is_list: bool
 
 
 class Binder(Generic[Request, Response]):
     """Makes the requests of one handler."""
 
     def __init__(self, handler: type[ApiLambdaHandler[Request, Response]], route: Route, method: str) -> None:
-        """Looks at the request type once.
-
-        Raises:
-            MillraceError: The route has a field that the request has not, or a request cannot come without a body.
-        """
+        """Look at the request type once, or raise MillraceError where route or method cannot give its fields."""
         self._decode = _decoder(handler)
         self._bodiless = method in BODILESS
-        self._limit_bytes = handler.max_body_bytes
-        self._fields: dict[str, Field] | None = None
-        self._forbids_unknown = False
-        kind = fields_of(handler.request_type)
-        if kind is not None:
-            self._forbids_unknown = kind.forbid_unknown_fields
-            self._fields = {
-                each.encode_name: _field(each, shape)
-                for each, shape in zip(msgspec.structs.fields(kind.cls), kind.fields, strict=True)
-            }
-            names = {each.name: self._fields[each.encode_name] for each in msgspec.structs.fields(kind.cls)}
-            self._path = {name: self._fields.get(name) or names.get(name) for name in route.fields}
-        else:
-            self._path = dict.fromkeys(route.fields)
-            if self._bodiless and not _takes_null(handler):
-                raise MillraceError(f"{handler.name}: a {method} has no body, so its request is to be a Struct or None")
-        for name, field in self._path.items():
-            if field is None:
+        struct = struct_of(handler.request_type)
+        self._is_struct, self._is_exact = struct is not None, struct is not None and struct.forbid_unknown_fields
+        infos = msgspec.structs.fields(struct.cls) if struct else ()
+        fields = [_field(info, shape.type) for info, shape in zip(infos, struct.fields if struct else (), strict=True)]
+        self._fields = {each.name: each for each in fields}
+        by_any_name = {info.name: field for info, field in zip(infos, fields, strict=True)} | self._fields
+        if struct is None and self._bodiless and not _takes_null(handler):
+            raise MillraceError(f"{handler.name}: a {method} has no body, so its request is to be a Struct or None")
+        for name in route.fields:
+            if name not in by_any_name:
                 raise MillraceError(f"{handler.name}: route {route.text} has <{name}>, which its request has not")
+        self._path = {name: by_any_name[name] for name in route.fields}
 
     def bind(self, body: bytes, path: Mapping[str, str], query: Callable[[], Mapping[str, list[str]]]) -> Request:
-        """One request.
+        """Return one request.
 
         Args:
-            body: As it was sent, or nothing.
+            body: As it was sent, or empty.
             path: The path's fields.
-            query: Gives the query's values, by name.
+            query: Returns the query's values by name.
 
         Raises:
-            RequestError: They are not what the handler takes; `field` says where.
+            RequestError: They are not what the handler takes; `field` has the place at fault.
         """
-        if self._fields is None:
+        if not self._is_struct:
             if not body and not self._bodiless:
                 raise RequestError("body: missing: send JSON", "body")
             return self._decode(body or b"null")
@@ -103,110 +85,82 @@ class Binder(Generic[Request, Response]):
         if not given:
             return self._decode(body or b"{}")
         merged = _object(body) if body else {}
-        for place, field, value in given:
-            text = msgspec.Raw(msgspec.json.encode(value))
-            if field.name in merged and not _same(merged[field.name], text, field):
+        for place, field, texts in given:
+            value = msgspec.Raw(msgspec.json.encode(_converted(texts, field, place)))
+            if field.name in merged and not _same(merged[field.name], value, field):
                 raise RequestError(f"{place}: given twice, with two values", place)
-            merged[field.name] = text
+            merged[field.name] = value
         return self._decode(msgspec.json.encode(merged))
 
-    def takes_body(self) -> bool:
-        """Whether the body is read."""
-        return not self._bodiless
-
-    @property
-    def limit_bytes(self) -> int:
-        """The largest body that is taken."""
-        return self._limit_bytes
-
-    def _given(self, path: Mapping[str, str], query: Mapping[str, list[str]]) -> list[tuple[str, Field, Any]]:
-        """What path and query give: the place that an error would name, the field, and its value."""
-        found = []
-        for name, field in self._path.items():
-            if field is not None:
-                found.append((f"path.{name}", field, _converted([path[name]], field, f"path.{name}")))
+    def _given(self, path: Mapping[str, str], query: Mapping[str, list[str]]) -> list[tuple[str, Field, list[str]]]:
+        """Return what path and query give: the place that an error names, the field, and its values as text."""
+        found = [(f"path.{name}", field, [path[name]]) for name, field in self._path.items()]
         for name, texts in query.items():
-            known = (self._fields or {}).get(name)
-            if known is not None:
-                found.append((f"query.{name}", known, _converted(texts, known, f"query.{name}")))
-            elif self._forbids_unknown:
-                raise RequestError(f"query.{_short(name)}: no such field", f"query.{_short(name)}", "query")
+            if name in self._fields:
+                found.append((f"query.{name}", self._fields[name], texts))
+            elif self._is_exact:
+                short = "".join(each if each.isprintable() else "?" for each in name[:_SHOWN_CHARACTERS])
+                raise RequestError(f"query.{short}: no such field", f"query.{short}", "query")
         return found
 
 
-def _decoder(handler: type[ApiLambdaHandler[Request, Response]]) -> Callable[[bytes], Request]:
-    """What decodes a handler's requests: its own `decode`, or what the base's does, with the type looked at once."""
-    if getattr(handler.decode, "__func__", None) is not LambdaHandler.decode.__func__:  # type: ignore[attr-defined]
-        return handler.decode
-    found = msgspec.json.Decoder(handler.request_type)
-
-    def decode(body: bytes) -> Request:
-        try:
-            request: Request = found.decode(body)
-        except UNREADABLE as error:
-            raise refused(error) from None
-        return request
-
-    return decode
-
-
-def fields_of(request_type: Any) -> msgspec.inspect.StructType | None:  # noqa: ANN401 - a type
-    """A request type whose fields path and query may give; None where the body alone is the request."""
+def struct_of(request_type: Any) -> inspect.StructType | None:  # noqa: ANN401 - a type
+    """Return a request type whose fields path and query may give; None where the body alone is the request."""
     if not (isinstance(request_type, type) and issubclass(request_type, msgspec.Struct)):
         return None
-    kind = msgspec.inspect.type_info(request_type)
-    return kind if isinstance(kind, msgspec.inspect.StructType) and not kind.array_like else None
+    found = inspect.type_info(request_type)
+    return found if isinstance(found, inspect.StructType) and not found.array_like else None
 
 
-def _field(field: msgspec.structs.FieldInfo, shape: msgspec.inspect.Field) -> Field:
-    kinds = [
-        _bare(kind)
-        for kind in (shape.type.types if isinstance(shape.type, msgspec.inspect.UnionType) else (shape.type,))
-    ]
-    many = any(isinstance(kind, _LISTS) for kind in kinds)
-    alone = all(isinstance(kind, (*_LISTS, msgspec.inspect.NoneType)) for kind in kinds)
-    return Field(field.encode_name, field.type, repeated=many and alone, many=many)
+def _decoder(handler: type[ApiLambdaHandler[Request, Response]]) -> Callable[[bytes], Request]:
+    """Return the handler's own `decode`, or what the base's does with the type looked at once."""
+    if getattr(handler.decode, "__func__", None) is not LambdaHandler.decode.__func__:  # type: ignore[attr-defined]
+        return handler.decode
+    decode = msgspec.json.Decoder(handler.request_type).decode
+    return lambda body: _readable("", decode, body)
 
 
-def _bare(kind: msgspec.inspect.Type) -> msgspec.inspect.Type:
-    """A type without what is said of it besides."""
-    while isinstance(kind, msgspec.inspect.Metadata):
-        kind = kind.type
-    return kind
-
-
-def _converted(texts: list[str], field: Field, place: str) -> Any:  # noqa: ANN401 - the field says what it is
-    """Texts as a value of the field's type."""
-    if not field.many and len(set(texts)) > 1:
-        raise RequestError(f"{place}: given {len(texts)} times, with different values", place)
-    given: Any = texts if field.repeated or (field.many and len(texts) > 1) else "".join(texts[:1])
+def _readable(place: str, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever is read
+    """Return what msgspec reads, or raise its error as RequestError with the place where the value was sent."""
     try:
-        return msgspec.convert(given, field.type, strict=False)
+        return read(*arguments, **options)
     except UNREADABLE as error:
-        raise _at(place, error) from None
+        fault = refused(error)
+        if not place:
+            raise fault from None
+        where = place + fault.field.removeprefix("$")
+        raise RequestError(f"{where}: {str(fault).partition(': ')[2]}", where, place) from None
+
+
+def _field(info: msgspec.structs.FieldInfo, shape: inspect.Type) -> Field:
+    kinds = _kinds(shape)
+    repeats = bool(kinds & _LISTS)
+    return Field(info.encode_name, info.type, repeats, is_list=repeats and kinds <= {*_LISTS, inspect.NoneType})
+
+
+def _kinds(shape: inspect.Type) -> set[type]:
+    """Return the kinds of values that a type takes."""
+    if isinstance(shape, inspect.Metadata):
+        return _kinds(shape.type)
+    return set().union(*map(_kinds, shape.types)) if isinstance(shape, inspect.UnionType) else {type(shape)}
+
+
+def _converted(texts: list[str], field: Field, place: str) -> Any:  # noqa: ANN401 - the field has its type
+    if not field.repeats and len(set(texts)) > 1:
+        raise RequestError(f"{place}: given {len(texts)} times, with different values", place)
+    given = texts if field.is_list or (field.repeats and len(texts) > 1) else texts[0]
+    return _readable(place, msgspec.convert, given, field.type, strict=False)
 
 
 def _object(body: bytes) -> dict[str, msgspec.Raw]:
-    try:
-        return _decode_object(body)
-    except UNREADABLE as error:
-        raise refused(error) from None
-
-
-def _same(body: msgspec.Raw, text: msgspec.Raw, field: Field) -> bool:
-    """Whether the body has the same value."""
-    try:
-        found: bool = msgspec.json.decode(body, type=field.type) == msgspec.json.decode(text, type=field.type)
-    except UNREADABLE as error:
-        raise _at(f"$.{field.name}", error) from None
+    found: dict[str, msgspec.Raw] = _readable("", msgspec.json.decode, body, type=dict[str, msgspec.Raw])
     return found
 
 
-def _at(place: str, error: Exception) -> RequestError:
-    """What msgspec says of a value, with the place where it was sent."""
-    fault = refused(error)
-    where = place + fault.field.removeprefix("$")
-    return RequestError(f"{where}: {str(fault).partition(': ')[2]}", where, place)
+def _same(body: msgspec.Raw, value: msgspec.Raw, field: Field) -> bool:
+    """Return whether the body has the same value, read as strictly as the body is."""
+    sent, given = (_readable(f"$.{field.name}", msgspec.json.decode, each, type=field.type) for each in (body, value))
+    return bool(sent == given)
 
 
 def _takes_null(handler: type[ApiLambdaHandler[Any, Any]]) -> bool:
@@ -215,8 +169,3 @@ def _takes_null(handler: type[ApiLambdaHandler[Any, Any]]) -> bool:
     except RequestError:
         return False
     return True
-
-
-def _short(name: str) -> str:
-    """A name that somebody has sent, as one short word."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name[:60])

@@ -1,102 +1,71 @@
-"""The headers that the API reads besides credentials: client version, log level, correlation id, content type."""
+"""The request headers that the API reads: client version, log level, correlation id, content type."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from app.errors import RequestError, SettingsError, UnsupportedMediaError
+from app.errors import RequestError, UnsupportedMediaError
 from app.handlers.invocation import legible
 from app.telemetry import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CLIENT_VERSION = "x-client-version"
-LOG_LEVEL = "x-log-level"
-CORRELATION_ID = "x-correlation-id"
-REQUEST_ID = "x-request-id"
+    from starlette.types import Scope
 
-_TRACE = "x-amzn-trace-id"
-_VERSION = re.compile(r"^\d{1,9}(\.\d{1,9}){0,5}$", re.ASCII)  # calendar versions have four numbers, some have a build
-_JSON = re.compile(r"^\s*application/([\w.!#$&^-]+\+)?json\s*(;.*)?$", re.ASCII | re.IGNORECASE | re.DOTALL)
+CLIENT_VERSION, LOG_LEVEL = "x-client-version", "x-log-level"
+CORRELATION_ID, REQUEST_ID = "x-correlation-id", "x-request-id"
 
-
-def read_version(text: str) -> tuple[int, ...] | None:
-    """Dotted numbers, without the noughts at the end that change nothing; None for anything else."""
-    if not _VERSION.match(text) or text.endswith("\n"):
-        return None
-    numbers = [int(part) for part in text.split(".")]
-    while len(numbers) > 1 and not numbers[-1]:
-        numbers.pop()
-    return tuple(numbers)
+_VERSION = re.compile(r"(\d{1,9}(?:\.\d{1,9}){0,5}?)(?:\.0{1,9})*", re.ASCII)  # without the noughts at its end
+_JSON = re.compile(r"\s*(application/([\w.!#$&^-]+\+)?json\s*(;.*)?)?", re.ASCII | re.IGNORECASE | re.DOTALL)
 
 
-def least_version(text: str) -> tuple[int, ...] | None:
-    """The oldest client that is answered, from `API_MIN_CLIENT_VERSION`; None where any is.
-
-    Raises:
-        SettingsError: It is no version.
-    """
-    found = read_version(text) if text else None
-    if text and found is None:
-        raise SettingsError(f"API_MIN_CLIENT_VERSION is {text!r}: write numbers with dots between, such as 1.4.0")
+def read_headers(scope: Scope) -> dict[str, str]:
+    """Return a request's headers by name in lower case; values of one name are joined by commas (RFC 9110, 5.2)."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
     return found
 
 
-def check_version(headers: Mapping[str, str], least: tuple[int, ...] | None) -> None:
-    """Holds a client to the oldest version; one that does not say its version is let in, as browsers and curl are.
+def read_version(text: str) -> tuple[int, ...] | None:
+    """Return dotted numbers without the noughts at the end, which change nothing; None for any other text."""
+    found = _VERSION.fullmatch(text)
+    return tuple(map(int, found[1].split("."))) if found else None
 
-    Raises:
-        RequestError: It is older, or what it says is no version.
-    """
+
+def check_version(headers: Mapping[str, str], least: tuple[int, ...] | None) -> None:
+    """Raise RequestError for a client that is too old; one without a version is let in, as browsers and curl are."""
     text = headers.get(CLIENT_VERSION)
     if text is None:
         return
-    found = read_version(text.strip())
+    found, field = read_version(text.strip()), f"header.{CLIENT_VERSION}"
     if found is None:
-        raise RequestError(
-            f"{CLIENT_VERSION}: not a version: send numbers with dots between", f"header.{CLIENT_VERSION}"
-        )
+        raise RequestError(f"{CLIENT_VERSION}: not a version: send numbers with dots between", field)
     if least is not None and found < least:
         needed = ".".join(map(str, least))
-        raise RequestError(f"{CLIENT_VERSION}: this client is too old: {needed} is needed", f"header.{CLIENT_VERSION}")
+        raise RequestError(f"{CLIENT_VERSION}: this client is too old: {needed} is needed", field)
 
 
 def log_level(headers: Mapping[str, str]) -> str | None:
-    """The level at which this request is to be logged, if it says one.
-
-    Raises:
-        RequestError: It is none.
-    """
-    text = headers.get(LOG_LEVEL)
-    if text is None:
-        return None
-    level = text.strip().upper()
-    if level not in LEVELS:
+    """Return the log level that the client asks for with this request; raise RequestError if there is no such level."""
+    level = headers.get(LOG_LEVEL, "").strip().upper()
+    if LOG_LEVEL in headers and level not in LEVELS:
         raise RequestError(f"{LOG_LEVEL}: none of {', '.join(LEVELS)}", f"header.{LOG_LEVEL}")
-    return level
+    return level or None
 
 
 def correlation_id(headers: Mapping[str, str], gateway_id: object) -> str:
-    """What ties a request to what caused it: what the client says, else AWS's trace, else the gateway's own id."""
-    if CORRELATION_ID in headers:
-        said = legible(headers[CORRELATION_ID])
-        if said:
-            return said
-    for part in headers.get(_TRACE, "").split(";"):
-        name, _, value = part.partition("=")
-        if name.strip() == "Root" and (root := legible(value)):
-            return root
-    return legible(gateway_id) if isinstance(gateway_id, str) else ""
+    """Return the client's correlation id, else the id of AWS's trace, else the gateway's request id."""
+    trace = (part.partition("=") for part in headers.get("x-amzn-trace-id", "").split(";"))
+    roots = (value for name, _, value in trace if name.strip() == "Root")
+    said = (legible(each) for each in (headers.get(CORRELATION_ID), *roots, gateway_id) if isinstance(each, str))
+    return next(filter(None, said), "")
 
 
 def check_json(headers: Mapping[str, str]) -> None:
-    """Holds a body to JSON, if its type is said.
-
-    Raises:
-        UnsupportedMediaError: It is said to be something else.
-    """
-    text = headers.get("content-type", "")
-    if text.strip() and not _JSON.match(text):
+    """Raise UnsupportedMediaError for a content type that is not JSON; none at all is taken for JSON."""
+    if not _JSON.fullmatch(headers.get("content-type", "")):
         raise UnsupportedMediaError("content-type: send application/json", "header.content-type")

@@ -1,7 +1,6 @@
-"""Answers that are no success, as problem details (RFC 9457).
+"""Problem details (RFC 9457): the body of every answer that is not a success.
 
-Below 500 the error's one line is the client's to read. Of anything else the client learns the request id, by which the
-log can be found, and nothing of the inside.
+Below 500 the error's one line is for the client. From 500 on the client gets the request id, which finds the log.
 """
 
 from __future__ import annotations
@@ -10,17 +9,14 @@ from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
+from starlette.responses import Response
 
 from app.errors import MillraceError, RequestError, UnauthorizedError
-from app.handlers.api.routes import Answer
 
 CONTENT_TYPE = "application/problem+json"
 
-_INTERNAL = 500
-_HIDDEN = {
-    500: "something went wrong here: ask with the request id",
-    503: "something that is needed here is not to be had now: try again later",
-}
+_HIDDEN = "something went wrong here: ask with the request id"
+_UNAVAILABLE = "something that is needed here is not to be had now: try again later"
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,15 +30,13 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     field: Annotated[str, msgspec.Meta(description="The place at fault: $.features.t1, query.limit, path.id.")] = ""
 
 
-def problem_of(error: MillraceError, request_id: str) -> Answer:
-    """The answer for an error."""
-    status = error.status
-    problem = Problem(
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=str(error) if status < _INTERNAL else _HIDDEN.get(status, _HIDDEN[_INTERNAL]),
-        request_id=request_id,
-        field=error.field if isinstance(error, RequestError) else "",
-    )
-    headers = (("WWW-Authenticate", "Bearer"),) if isinstance(error, UnauthorizedError) else ()
-    return Answer(status, msgspec.json.encode(problem), CONTENT_TYPE, headers)
+def problem_response(error: MillraceError, request_id: str) -> Response:
+    """Return the answer for an error."""
+    status = HTTPStatus(error.status)
+    detail = _UNAVAILABLE if status == HTTPStatus.SERVICE_UNAVAILABLE else _HIDDEN
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        detail = str(error)
+    field = error.field if isinstance(error, RequestError) else ""
+    body = msgspec.json.encode(Problem(status.phrase, int(status), detail, request_id, field=field))
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else None
+    return Response(body, int(status), headers, CONTENT_TYPE)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domains.bike import handlers as bike_api
 from app.domains.bike.handlers import MAX_RECORDS, PredictHandler, Predictions
 from app.domains.bike.pipeline import BikePipeline
 from app.errors import RequestError, TooLargeError, UnprocessableError
-from app.handlers.api.resolver import ApiResolver
+from app.handlers.api.application import Api
+from app.handlers.api.lambda_events import LambdaAdapter
 from app.handlers.invocation import run
 from app.settings import Settings
 from app.stream.context import LocalContext
@@ -194,7 +194,7 @@ def test_the_model_is_loaded_when_the_handler_is_opened() -> None:
 
 
 def test_the_api_answers_one_many_and_the_refused() -> None:
-    api = ApiResolver.discover(bike_api, settings=Settings())
+    api = LambdaAdapter(Api([PredictHandler], Settings()))
 
     def ask(request: Any) -> tuple[int, Any]:
         event = {

@@ -13,12 +13,15 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from app.errors import CloudError, ConflictError, ForbiddenError, NotFoundError, UnauthorizedError, UnprocessableError
+from app.handlers.api.application import Api
 from app.handlers.api.handler import ApiLambdaHandler
-from app.handlers.api.resolver import ApiResolver
+from app.handlers.api.lambda_events import LambdaAdapter
 from app.settings import Settings
 from tests.handlers_for_tests import LambdaContext
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from app.handlers.invocation import Invocation
 
 TOKEN, OTHER_TOKEN, EVERY_TOKEN = "river-bank", "mill-stone", "all-of-it"
@@ -133,19 +136,26 @@ class Reply(NamedTuple):
         return json.loads(self.text)
 
 
-def api(**settings: Any) -> ApiResolver:
-    return ApiResolver(HANDLERS, Settings(**settings))
+def function(handlers: Iterable[Any], settings: Settings | None = None, **options: Any) -> LambdaAdapter:
+    """An API as the function that Lambda calls."""
+    return LambdaAdapter(Api(handlers, settings or Settings(), **options))
+
+
+def api(**settings: Any) -> LambdaAdapter:
+    return function(HANDLERS, Settings(**settings))
 
 
 def reply(answer: dict[str, Any]) -> Reply:
     """What a source makes of an answer: header names in lower case, and one value each."""
     headers = answer.get("headers") or {name: ",".join(each) for name, each in answer["multiValueHeaders"].items()}
+    described = answer.get("statusDescription")
+    assert described is None or described.split()[0] == str(answer["statusCode"])
     assert all(isinstance(value, str) for value in headers.values())
     assert answer["isBase64Encoded"] is False
     return Reply(answer["statusCode"], {name.lower(): value for name, value in headers.items()}, answer["body"])
 
 
-def ask(resolver: ApiResolver, kind: str, method: str, target: str, body: Any = None, **options: Any) -> Reply:
+def ask(resolver: LambdaAdapter, kind: str, method: str, target: str, body: Any = None, **options: Any) -> Reply:
     """One request; a body that is not text or bytes is sent as JSON."""
     if body is not None and not isinstance(body, (str, bytes)):
         body = json.dumps(body)
@@ -238,8 +248,131 @@ def url_event(
     return found
 
 
-EVENTS = {"REST API": rest_event, "HTTP API": http_event, "function URL": url_event}
+def http_1_event(
+    method: str,
+    target: str,
+    body: str | bytes | None = None,
+    *,
+    headers: dict[str, str] | None = None,
+    authorizer: dict[str, Any] | None = None,
+    stage: str = "prod",
+) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+
+    A named stage stands before the path: https://github.com/jeremydaly/lambda-api/issues/136.
+    """
+    path, _, query = target.partition("?")
+    path = unquote(path, errors="surrogateescape")
+    found = rest_event(method, f"{path}?{query}", body, headers=headers, authorizer=authorizer, stage=stage)
+    full = path if stage == "$default" else f"/{stage}{path}"
+    found |= {"version": "1.0", "resource": "$default", "path": full, "pathParameters": None}
+    found["requestContext"] |= {"path": full, "resourceId": None, "resourcePath": "$default"}
+    return found
+
+
+def balancer_event(
+    method: str, target: str, body: str | bytes | None = None, *, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html"""
+    found = balancer_lists_event(method, target, body, headers=headers)
+    for name in ("headers", "queryStringParameters"):
+        found[name] = {key: values[-1] for key, values in found.pop(f"multiValue{name[0].upper()}{name[1:]}").items()}
+    return found
+
+
+def balancer_lists_event(
+    method: str, target: str, body: str | bytes | None = None, *, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The same with multi-value headers turned on: neither path nor query is decoded."""
+    path, _, query = target.partition("?")
+    sent = {"accept": "*/*", "host": "lambda-1.us-east-1.elb.amazonaws.com", "x-forwarded-for": "203.0.113.7"}
+    return {
+        "requestContext": {
+            "elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/lambda/6d0ecf8"}
+        },
+        "httpMethod": method,
+        "path": path,
+        "multiValueQueryStringParameters": _raw_pairs(query),
+        "multiValueHeaders": {name: [value] for name, value in {**sent, **_lower(headers)}.items()},
+        **_body(body if body is not None else ""),
+    }
+
+
+def lattice_1_event(
+    method: str, target: str, body: str | bytes | None = None, *, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/vpc-lattice/latest/ug/lambda-functions.html"""
+    path, _, query = target.partition("?")
+    sent = _body(body)
+    return {
+        "raw_path": path,
+        "method": method,
+        "headers": {"accept": "*/*", "host": "svc-1.vpc-lattice-svcs.us-east-1.on.aws", **_lower(headers)},
+        "query_string_parameters": {name: values[-1] for name, values in _raw_pairs(query).items()},
+        "body": sent["body"],
+        "is_base64_encoded": sent["isBase64Encoded"],
+    }
+
+
+def lattice_2_event(
+    method: str, target: str, body: str | bytes | None = None, *, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The same in version 2."""
+    path, _, query = target.partition("?")
+    sent = {"accept": "*/*", "host": "svc-1.vpc-lattice-svcs.us-east-1.on.aws", **_lower(headers)}
+    return {
+        "version": "2.0",
+        "path": path,
+        "method": method,
+        "headers": {name: [value] for name, value in sent.items()},
+        "queryStringParameters": _raw_pairs(query),
+        **_body(body),
+        "requestContext": {
+            "serviceNetworkArn": "arn:aws:vpc-lattice:us-east-1:123456789012:servicenetwork/sn-1",
+            "serviceArn": "arn:aws:vpc-lattice:us-east-1:123456789012:service/svc-1",
+            "targetGroupArn": "arn:aws:vpc-lattice:us-east-1:123456789012:targetgroup/tg-1",
+            "identity": {"sourceVpcArn": "arn:aws:ec2:us-east-1:123456789012:vpc/vpc-1", "type": "AWS_IAM"},
+            "region": "us-east-1",
+            "timeEpoch": "1795244400000000",
+        },
+    }
+
+
+GATEWAYS = {
+    "REST API": rest_event,
+    "HTTP API": http_event,
+    "HTTP API, payload 1.0": http_1_event,
+    "function URL": url_event,
+}
+"""The sources whose authorizer says who calls."""
+
+EVENTS: dict[str, Any] = {
+    **GATEWAYS,
+    "load balancer": balancer_event,
+    "load balancer, lists": balancer_lists_event,
+    "VPC Lattice, version 1": lattice_1_event,
+    "VPC Lattice, version 2": lattice_2_event,
+}
 KINDS = list(EVENTS)
+LISTING = {"REST API", "HTTP API, payload 1.0", "load balancer, lists"}
+"""These take an answer's headers as lists."""
+DECODING = {"HTTP API", "HTTP API, payload 1.0"}
+"""These send a path decoded."""
+LAST_ONLY = {"load balancer", "VPC Lattice, version 1"}
+"""Of a parameter that is sent several times, these have the last value alone."""
+
+
+def _raw_pairs(query: str) -> dict[str, list[str]]:
+    """A query's parameters as they were sent, escapes and all."""
+    found: dict[str, list[str]] = {}
+    for pair in filter(None, query.split("&")):
+        name, _, value = pair.partition("=")
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def _lower(headers: dict[str, str] | None) -> dict[str, str]:
+    return {name.lower(): value for name, value in (headers or {}).items()}
 
 
 def _version_2(
@@ -254,7 +387,7 @@ def _version_2(
         "rawPath": path,
         "rawQueryString": query,
         "cookies": ["crumb=1"],
-        "headers": {"accept": "*/*", **{name.lower(): value for name, value in (headers or {}).items()}},
+        "headers": {"accept": "*/*", "host": "abc.us-east-1.on.aws", **_lower(headers)},
         **({"queryStringParameters": parameters} if parameters else {}),
         "requestContext": {
             "accountId": "123456789012",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.handlers_for_tests import log_everything, written
-from tests.unit.handlers.api.rides import EVERY_TOKEN, KINDS, OTHER_TOKEN, TOKEN, api, ask
+from tests.unit.handlers.api.rides import EVERY_TOKEN, GATEWAYS, KINDS, OTHER_TOKEN, TOKEN, api, ask
 
 
 def digest(token: str) -> str:
@@ -41,7 +41,7 @@ def test_without_a_known_token_nobody_is_let_in(kind: str) -> None:
     assert ask(with_tokens, kind, "GET", "/rides/7").status == 401  # each handler needs one, also without a scope
 
 
-@any_kind
+@pytest.mark.parametrize("kind", GATEWAYS)
 def test_an_authorizer_is_no_token(kind: str) -> None:
     assert put(kind, None, authorizer={"claims": {"scope": "rides:write"}})[0] == 401
 
@@ -78,6 +78,7 @@ def test_who_is_not_let_in_cannot_make_the_log_longer(kind: str, capsys: pytest.
         ("REST API", {"claims": {"scope": "openid rides:writer"}}, 403),
         ("REST API", {"principalId": "mill", "integrationLatency": 5, "scope": "rides:write"}, 200),
         ("REST API", {"principalId": "mill"}, 403),
+        ("HTTP API, payload 1.0", {"claims": {"scope": "rides:write"}, "scopes": ["rides:write"]}, 200),
         ("HTTP API", {"jwt": {"claims": {"scope": "rides:read rides:write"}, "scopes": None}}, 200),
         ("HTTP API", {"jwt": {"claims": {"sub": "mill"}, "scopes": ["rides:write"]}}, 200),
         ("HTTP API", {"jwt": {"claims": {"sub": "mill"}, "scopes": ["rides:read"]}}, 403),

@@ -13,7 +13,7 @@ import pytest
 from app.errors import MillraceError, RequestError
 from app.handlers.api.binding import Binder
 from app.handlers.api.handler import ApiLambdaHandler
-from app.handlers.api.routes import Route
+from app.handlers.api.routes import parse_route
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Trip(msgspec.Struct, rename="kebab"):
 
 def binder(request_type: Any = Trip, method: str = "POST", route: str = "/trips/<trip_id>") -> Binder[Any, Any]:
     kind = type("TripHandler", (ApiLambdaHandler,), {"request_type": request_type, "route": route})
-    return Binder(kind, Route.parse(route, "test"), method)
+    return Binder(kind, parse_route(route, "test"), method)
 
 
 def bind(body: bytes = b"", trip: str = "t1", **query: list[str]) -> Trip:

@@ -18,7 +18,7 @@ def test_a_browser_that_asks_first_is_told_what_it_may(kind: str) -> None:
     assert found.status == 204
     assert found.headers["access-control-allow-origin"] == PAGE
     assert found.headers["access-control-allow-methods"] == "DELETE,GET,HEAD,OPTIONS,PUT"
-    allowed = {each.lower() for each in found.headers["access-control-allow-headers"].split(",")}
+    allowed = {each.strip().lower() for each in found.headers["access-control-allow-headers"].split(",")}
     assert allowed >= {"authorization", "content-type", "x-client-version", "x-log-level", "x-correlation-id"}
     assert found.headers["access-control-max-age"] == "600"
 

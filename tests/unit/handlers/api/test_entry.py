@@ -63,13 +63,15 @@ def test_a_setting_that_cannot_be_ends_the_start_with_one_line() -> None:
     assert json.loads(line)["message"].startswith("API_MIN_CLIENT_VERSION is 'two'")
 
 
-def test_powertools_is_imported_when_an_api_is_opened_and_not_before() -> None:
+def test_an_api_imports_its_framework_and_no_more() -> None:
     program = (
-        "import sys, app.handlers.api.resolver, app.handlers.api.server\n"
-        "assert not [name for name in sys.modules if name.startswith('aws_lambda_powertools')]\n"
+        "import sys, app.handlers.api.handler, app.registry\n"
+        "assert not [name for name in sys.modules if name.startswith(('starlette', 'asyncio'))]\n"
+        "import app.handlers.api.lambda_events\n"
         "from app.settings import Settings\n"
-        "app.handlers.api.resolver.ApiResolver([], Settings())\n"
-        "assert 'aws_lambda_powertools.event_handler' in sys.modules\n"
-        "assert not [name for name in sys.modules if name.split('.')[0] in ('pydantic', 'boto3', 'numpy')]\n"
+        "app.handlers.api.lambda_events.LambdaAdapter(app.handlers.api.application.Api([], Settings()))\n"
+        "assert 'starlette.routing' in sys.modules\n"
+        "absent = 'pydantic', 'boto3', 'numpy', 'uvicorn', 'aws_lambda_powertools'\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] in absent]\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

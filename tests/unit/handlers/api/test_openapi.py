@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from app.handlers.api.application import Api
 from app.handlers.api.handler import ApiLambdaHandler
-from app.handlers.api.resolver import ApiResolver
 from app.settings import Settings
 from tests.unit.handlers.api.rides import HANDLERS, KINDS, GetRideHandler, Ride, api, ask
 
@@ -33,7 +33,7 @@ def test_the_document_is_openapi_3_1(settings: dict[str, Any]) -> None:
 
 
 def test_an_api_without_handlers_has_a_document_too() -> None:
-    OpenAPIV31SpecValidator(ApiResolver([], Settings()).openapi()).validate()
+    OpenAPIV31SpecValidator(Api([], Settings()).openapi()).validate()
 
 
 def test_each_handler_is_one_operation() -> None:
@@ -70,7 +70,7 @@ def test_fields_stand_where_they_are_sent() -> None:
 
 
 def test_who_must_say_who_they_are() -> None:
-    secured = api(api_tokens=TOKENS).openapi()["paths"]
+    secured = Api(HANDLERS, Settings(api_tokens=TOKENS)).openapi()["paths"]
     assert document["paths"]["/rides/{ride_id}"]["put"]["security"] == [{"bearer": ["rides:write"]}]
     assert "security" not in document["paths"]["/rides/{ride_id}"]["get"]
     assert secured["/rides/{ride_id}"]["get"]["security"] == [{"bearer": []}]
@@ -113,7 +113,7 @@ def test_a_request_by_the_document_is_taken() -> None:
 
 def test_a_response_that_may_be_nothing_has_two_answers() -> None:
     maybe = type("MaybeHandler", (GetRideHandler,), {"response_type": Ride | None, "__doc__": "Maybe."})
-    responses = ApiResolver([maybe], Settings()).openapi()["paths"]["/rides/{ride_id}"]["get"]["responses"]
+    responses = Api([maybe], Settings()).openapi()["paths"]["/rides/{ride_id}"]["get"]["responses"]
     assert {"200", "204"} <= set(responses)
     assert set(document["paths"]["/rides/{ride_id}"]["delete"]["responses"]) & {"200", "204"} == {"204"}
 
@@ -123,7 +123,7 @@ def test_two_types_of_one_name_are_told_apart() -> None:
         return type(name, (GetRideHandler,), {"name": name, "route": f"/{name}", "request_type": kind, "__doc__": "x"})
 
     other = msgspec.defstruct("Ride", [("other", int)], module="elsewhere")
-    found = ApiResolver([handler("one", Ride), handler("two", other)], Settings()).openapi()
+    found = Api([handler("one", Ride), handler("two", other)], Settings()).openapi()
     OpenAPIV31SpecValidator(found).validate()
     assert [each["name"] for each in found["paths"]["/two"]["get"]["parameters"] if "name" in each] == ["other"]
 
