@@ -1,4 +1,4 @@
-"""A dictionary that forgets what was not asked for lately, so that it stays small however many keys go through it."""
+"""A dictionary of limited size that forgets the entries that were not used lately."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ Value = TypeVar("Value")
 
 
 class RecentCache(Generic[Key, Value]):
-    """Remembers at least the last `size` keys that were asked for or put, and never more than twice as many.
+    """Cache of at least the last `size` keys that were read or put, and at most twice as many.
 
-    Two dictionaries, a young and an old one: when the young one is full, it becomes the old one, and what was in that
-    is forgotten. An entry that is asked for while it is old becomes young. A hit costs one look-up, where an ordered
+    It has two dictionaries, a young and an old one: when the young one is full, it becomes the old one, and the former
+    old one is dropped. An entry that is read from the old one becomes young. A hit costs one look-up, where an ordered
     dictionary would move the entry each time.
 
     Attributes:
-        size: How many entries the young dictionary has at the most.
+        size: Largest number of entries in the young dictionary.
     """
 
     def __init__(self, size: int) -> None:
-        """Starts empty."""
+        """Start empty."""
         self.size = size
         self._young: dict[Key, Value] = {}
         self._old: dict[Key, Value] = {}
 
     def __len__(self) -> int:
-        """How many entries there are, one that is both young and old counted twice."""
+        """Return the number of entries; one that is both young and old counts twice."""
         return len(self._young) + len(self._old)
 
     def get(self, key: Key) -> Value | None:
-        """The value of a key, or None where it is not remembered."""
+        """Return the value of a key, or None."""
         found = self._young.get(key)
         if found is None:
             found = self._old.get(key)
@@ -39,11 +39,11 @@ class RecentCache(Generic[Key, Value]):
         return found
 
     def put(self, key: Key, value: Value) -> None:
-        """Remembers a value, which may not be None."""
+        """Store a value, which must not be None."""
         if len(self._young) >= self.size:
             self._old, self._young = self._young, {}
         self._young[key] = value
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Remove all entries."""
         self._young, self._old = {}, {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from app.domains.alerts.roles import ALERT_ROLES
+from app.domains.alerts.records import ALERT_ROLES
 from benchmarks.alerts_contract import AlertOptions, AlertResults, stream_of
 from benchmarks.alerts_fitting import fit
 from benchmarks.alerts_pairs import measure_pairs

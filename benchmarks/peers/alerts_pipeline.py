@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.domains.alerts.roles import ALERT_ROLES
+from app.domains.alerts.records import ALERT_ROLES
 from app.registry import open_runtime
 from app.storage.state import MemoryState
 from benchmarks.alerts_contract import STAGES, TENANT, stream_of

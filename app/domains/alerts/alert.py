@@ -1,4 +1,4 @@
-"""One alert as everything here sees it, whatever format it came in, and what was found out about it."""
+"""An alert in the form that every format is converted to, and its techniques."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST_ID = 256  # characters; the longest seen in the formats read here have about 150
-LONGEST_ENTITY = 256  # characters of a host, user or address: a DNS name has 253 at the most
-LONGEST_NAME = 4096  # characters that are read; what stands behind them changes no technique
-LARGEST_ALERT_BYTES = 1024 * 1024  # of JSON: Kinesis's own limit of a record for most of its life
+LONGEST_ID = 256  # characters; the longest ids of the supported formats have about 150
+LONGEST_ENTITY = 256  # characters of a host, user or address: a DNS name has at most 253
+LONGEST_NAME = 4096  # characters that are read; further ones change no technique
+LARGEST_ALERT_BYTES = 1024 * 1024  # of JSON: Kinesis's limit of a record for most of its history
 
 DEFAULT_TENANT = "default"
 
 HOST, USER, HASH = "host", "user", "hash"
-"""Keys of `other_attributes` that name entities beside `src` and `dst`: text, or a list of it."""
+"""Keys of `other_attributes` with entities besides `src` and `dst`: a text or a list of texts."""
 PORT, PRIORITY, URL, USER_AGENT, CERTIFICATE = "port", "priority", "url", "user_agent", "cert"
-"""Keys of `other_attributes` whose types the format fixes: whole number, number, text, text, text."""
+"""Keys of `other_attributes` with fixed types: whole number, number, text, text, text."""
 DESCRIPTION, COMMAND_LINE, RULE_ID, PRODUCT = "description", "command_line", "rule_id", "product"
-"""Keys of `other_attributes` that help to tell the technique: text."""
+"""Keys of `other_attributes` with texts that help to find the technique."""
 
 
 class AlertFault(Exception):  # noqa: N818 - a fault of the data, not of the program: it ends as a Quarantine or a line
@@ -31,11 +31,11 @@ class AlertFault(Exception):  # noqa: N818 - a fault of the data, not of the pro
         reason: A code in snake case: `missing_id`, `missing_time`, `missing_src`, `missing_dst`, `missing_name`,
             `bad_id`, `bad_time`, `bad_field`, `alert_too_large`, `unknown_format`, `not_one_alert`, `not_json`,
             `not_utf8`.
-        message: What is wrong, where (the field's path), and how to mend it. It may quote the alert: never logged.
+        message: The fault, the path of its field, and how to mend it. It may quote the alert, so it is never logged.
     """
 
     def __init__(self, reason: str, message: str) -> None:
-        """Takes the reason's code and the message."""
+        """Set the reason code and the message."""
         super().__init__(message)
         self.reason, self.message = reason, message
 
@@ -46,13 +46,13 @@ class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
     Attributes:
         id: The sender's id: a whole number or text.
         time: Seconds since 1970, UTC.
-        src: Where it came from: an address or a host's name.
-        dst: Where it went; an alert of one host has it in both.
-        name: What the detector says: the text that techniques are told from.
-        tech: ATT&CK technique ids that the alert carries; it may carry none.
-        other_attributes: What else is known, flat; the keys that have a meaning are named in this module.
-        tenant: Whose it is; empty where the alert does not say.
-        label: The truth, where a data set knows it.
+        src: Source: an address or a host's name.
+        dst: Target; equal to `src` for an alert of one host.
+        name: The detector's text, from which techniques are derived.
+        tech: ATT&CK technique ids from the sender, if any.
+        other_attributes: Further attributes, flat; this module names the keys with a meaning.
+        tenant: The tenant; empty if the alert names none.
+        label: The ground truth of a labelled data set.
     """
 
     id: int | str
@@ -67,14 +67,14 @@ class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Techniques(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was told of an alert's techniques.
+    """The techniques of an alert.
 
     Attributes:
         ids: Technique ids of ATT&CK v19, the surest first; empty when unknown.
         source: One of `ALERT`, `LOOKUP`, `CATALOGUE`, `MODEL`, `UNKNOWN`.
-        confidence: 0 to 1: that the first id is right; of an unknown one, the best that was not enough.
+        confidence: Confidence in the first id, 0 to 1; if unknown, the highest below the threshold.
         confidences: One for each id.
-        dropped: Ids that the alert carried and ATT&CK does not know.
+        dropped: Ids from the sender that ATT&CK does not know.
     """
 
     ALERT: ClassVar[str] = "alert"
@@ -91,14 +91,14 @@ class Techniques(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EnrichedAlert(msgspec.Struct, frozen=True):
-    """An alert with its techniques: what clustering takes."""
+    """An alert with its techniques: the input of clustering."""
 
     alert: Alert
     techniques: Techniques
 
 
 def texts_of(attributes: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """The texts that an attribute holds, one or a list; anything else in it is passed over."""
+    """Return the texts of an attribute, which may be one text or a list; other values are ignored."""
     value = attributes.get(key)
     if isinstance(value, str):
         return (value,) if value else ()

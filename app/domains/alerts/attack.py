@@ -1,6 +1,6 @@
-"""ATT&CK's techniques and tactics: ids, names, which retired id became which, and the kill chain's order.
+"""ATT&CK's techniques and tactics: ids, names, successors of retired ids, and the order of the kill chain.
 
-The table is derived by `model/attack/derive.py`; its notice stands in it and in `NOTICE`.
+The table is derived by `model/attack/derive.py`; it contains its notice, as `NOTICE` does.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import msgspec
 
 TABLE = Path(__file__).parent / "data" / "attack.json"
 TECHNIQUE_ID = re.compile(r"(?<![0-9A-Z])T[0-9]{4}(?:[./][0-9]{3})?(?![0-9])")
-"""An id in capitals, wherever it stands in a text; a sub-technique's with a slash is the form of ATT&CK's addresses."""
-LONGEST_ID_TEXT = 512  # characters that are searched for an id: an address of ATT&CK's has about 60
+"""An id in capitals anywhere in a text; URLs of ATT&CK write a sub-technique with a slash."""
+LONGEST_ID_TEXT = 512  # characters that are searched for an id: a URL of ATT&CK has about 60
 
 
 class Tactic(msgspec.Struct, frozen=True):
@@ -30,8 +30,8 @@ class Technique(msgspec.Struct, frozen=True):
 
     Attributes:
         id: `T1059`, or `T1059.001` for a sub-technique.
-        name: Its name; a sub-technique's own, without its parent's.
-        tactics: Short names of the tactics that it serves.
+        name: Its name; a sub-technique's is without its parent's.
+        tactics: Short names of its tactics.
         stix_id: Its id in ATT&CK's own STIX bundle.
     """
 
@@ -46,10 +46,10 @@ class AttackTable(msgspec.Struct, frozen=True, dict=True):
 
     Attributes:
         version: ATT&CK's version.
-        notice: What its terms ask to be shown.
+        notice: The notice that its terms of use ask for.
         tactics: In the order of the kill chain.
         techniques: By id.
-        retired: The id that took a retired one's place; empty when none did.
+        retired: The successor of each retired id; empty if it has none.
     """
 
     version: str
@@ -59,14 +59,14 @@ class AttackTable(msgspec.Struct, frozen=True, dict=True):
     retired: dict[str, str]
 
     def current(self, technique: str) -> str | None:
-        """The id that is valid now: itself, what took its place, the parent where a sub-technique is not known.
+        """Return the current id: itself, its successor, or the parent of an unknown sub-technique.
 
         Args:
-            technique: As a sender wrote it: case, blanks and text around it do not matter (`attack.t1059.001`,
-                `https://attack.mitre.org/techniques/T1059/001/`); the first id in it counts.
+            technique: Text from a sender with an id in any case (`attack.t1059.001`,
+                `https://attack.mitre.org/techniques/T1059/001/`); the first id in it is used.
 
         Returns:
-            None when ATT&CK has no such technique, or retired it and put nothing in its place.
+            None if ATT&CK has no such technique, or retired it without a successor.
         """
         if technique in self.techniques:
             return technique
@@ -81,27 +81,27 @@ class AttackTable(msgspec.Struct, frozen=True, dict=True):
         return None
 
     def knows(self, technique: str) -> bool:
-        """Whether this very id, as it stands, is a technique of this version, or one that it says what became of."""
+        """Return whether exactly this id is a technique of this version, or a retired one with a successor."""
         return technique in self.techniques or bool(self.retired.get(technique))
 
     def tactics_of(self, technique: str) -> tuple[str, ...]:
-        """Short names of a technique's tactics; none when it is not known."""
+        """Return the short names of a technique's tactics; none if it is unknown."""
         found = self.techniques.get(technique)
         return found.tactics if found else ()
 
     def stage_of(self, tactic: str) -> int:
-        """A tactic's place in the kill chain, 0 for reconnaissance.
+        """Return a tactic's position in the kill chain, 0 for reconnaissance.
 
         Raises:
-            KeyError: There is no such tactic.
+            KeyError: The tactic is unknown.
         """
         return self._stages[tactic]
 
     def tactic(self, short_name: str) -> Tactic:
-        """A tactic by its short name.
+        """Return a tactic by its short name.
 
         Raises:
-            KeyError: There is no such tactic.
+            KeyError: The tactic is unknown.
         """
         return self.tactics[self._stages[short_name]]
 
@@ -111,11 +111,11 @@ class AttackTable(msgspec.Struct, frozen=True, dict=True):
 
 
 def parent_of(technique: str) -> str:
-    """The technique of a sub-technique; a technique is its own."""
+    """Return the technique of a sub-technique, or a technique itself."""
     return technique.partition(".")[0]
 
 
 @functools.cache
 def attack_table() -> AttackTable:
-    """The table that Millrace ships, read once a process."""
+    """Return the table that Millrace ships, read once a process."""
     return msgspec.json.decode(TABLE.read_bytes(), type=AttackTable)

@@ -1,4 +1,4 @@
-"""What clustering says of alerts, what it hands to flows, and what flows say: the types between the rooms."""
+"""Types that clustering, flows and their users exchange: changes and summaries of clusters, and flows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import msgspec
 
 
 class ClusterChange(msgspec.Struct, frozen=True, gc=False):
-    """What one alert did to the clusters.
+    """A change of the clusters by one alert.
 
     Attributes:
-        cluster_id: The cluster that the alert belongs to now.
-        opened: Whether it is the first of that cluster.
-        merged: Clusters that became part of `cluster_id` by it; their ids are never used again.
-        duplicate: Whether an alert that says the same was there already: it is counted and nothing else.
-        notable: Whether a person who watches the cluster would want to know: it has its second alert, a new technique,
-            a new entity or a merge, or its count has doubled since the last time.
+        cluster_id: The alert's cluster.
+        opened: Whether the alert is the first of that cluster.
+        merged: Clusters that became part of `cluster_id`; their ids are never used again.
+        duplicate: Whether an alert with the same signature came in the same second; then it is only counted.
+        notable: Whether an analyst wants to see the change: the cluster has its second alert, a new technique, a new
+            entity or a merge, or its count has doubled since the last notable change.
     """
 
     cluster_id: int
@@ -25,17 +25,17 @@ class ClusterChange(msgspec.Struct, frozen=True, gc=False):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Alerts of one cluster that say the same thing: one technique between the same two entities.
+    """Alerts of one cluster with the same technique, source and target.
 
     Attributes:
-        technique: The surest technique id, or an empty string when unknown.
-        name: The name of its first alert.
-        src: Where from.
-        dst: Where to.
-        start_time: Of the first alert, seconds since 1970.
-        end_time: Of the last one.
-        alerts: How many.
-        first_id: The id of the first alert.
+        technique: The surest technique id; empty when unknown.
+        name: Name of the first alert.
+        src: Source.
+        dst: Target.
+        start_time: Time of the earliest alert, seconds since 1970.
+        end_time: Time of the latest alert.
+        alerts: Number of alerts.
+        first_id: Id of the first alert.
     """
 
     technique: str
@@ -49,19 +49,19 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class ClusterSummary(msgspec.Struct, frozen=True):
-    """A cluster as it stands. Every list is bounded; counts go on when a list is full.
+    """A cluster as it stands. Lists are limited in length; counts are not.
 
     Attributes:
-        cluster_id: Its id, stable from its first alert on; of merged clusters the smallest stays.
-        alerts: How many, duplicates included.
-        start_time: Of its first alert, seconds since 1970.
-        end_time: Of its last.
-        srcs: Sources, as they came.
-        dsts: Destinations, as they came.
-        entities: Sources, destinations, hosts, users and hashes, each once.
-        techniques: Technique ids, as they came.
-        tactics: Short names of their tactics, as they came.
-        steps: By their start.
+        cluster_id: Id, which never changes; merged clusters keep the smallest.
+        alerts: Number of alerts, including duplicates.
+        start_time: Time of the earliest alert, seconds since 1970.
+        end_time: Time of the latest alert.
+        srcs: Sources in order of arrival.
+        dsts: Targets in order of arrival.
+        entities: Sources, targets, hosts, users and hashes, each once.
+        techniques: Technique ids in order of arrival.
+        tactics: Short names of their tactics.
+        steps: Steps in order of their start.
         merged: Ids of the clusters that became part of it.
     """
 
@@ -79,13 +79,13 @@ class ClusterSummary(msgspec.Struct, frozen=True):
 
 
 class FlowNode(msgspec.Struct, frozen=True):
-    """A step of a flow.
+    """A node of a flow: one step of a cluster.
 
     Attributes:
-        id: `<cluster id>-<the step's place in the cluster>`; stable while the flow grows.
-        cluster_id: The cluster that it is of.
-        tactic: The tactic's short name that fits the place in the flow best; empty when unknown.
-        step: What happened.
+        id: `<cluster id>-<index of the step in the cluster>`; stable while the flow grows.
+        cluster_id: The step's cluster.
+        tactic: Short name of the technique's tactic that fits its position in the flow; empty when unknown.
+        step: The step.
     """
 
     id: str
@@ -95,13 +95,13 @@ class FlowNode(msgspec.Struct, frozen=True):
 
 
 class FlowEdge(msgspec.Struct, frozen=True):
-    """One step led to another.
+    """An edge of a flow: one step probably led to another.
 
     Attributes:
         source: Id of the earlier node.
         target: Id of the later node.
-        probability: 0 to 1: that the later one follows from the earlier one.
-        reason: Why, in words: "12 s later on the same host web1", "10.0.0.5 was the target, then the source".
+        probability: Probability that the later step follows from the earlier one, 0 to 1.
+        reason: The evidence in words: "12 s later on the same host web1", "10.0.0.5 was the target, then the source".
     """
 
     source: str
@@ -111,16 +111,16 @@ class FlowEdge(msgspec.Struct, frozen=True):
 
 
 class Flow(msgspec.Struct, frozen=True):
-    """An attack flow: steps of one or more clusters in the order of cause; it has no cycle.
+    """An attack flow: steps of one or more clusters in order of cause; it has no cycle.
 
     Attributes:
-        flow_id: Its id: the smallest cluster id in it.
-        cluster_ids: Its clusters, by their start.
-        cluster_prob: 0 to 1: that these clusters belong together.
-        nodes: Steps, by their start.
-        edges: From earlier to later steps.
-        start_time: Of the first alert, seconds since 1970.
-        end_time: Of the last.
+        flow_id: The smallest id of its clusters.
+        cluster_ids: Its clusters in order of their start.
+        cluster_prob: Probability that these clusters belong together, 0 to 1.
+        nodes: Steps in order of their start.
+        edges: Edges from earlier to later steps.
+        start_time: Time of the earliest alert, seconds since 1970.
+        end_time: Time of the latest alert.
     """
 
     flow_id: int

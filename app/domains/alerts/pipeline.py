@@ -1,11 +1,11 @@
-"""The pipelines of alerts: techniques alone, which any shard may do, and incidents, which a tenant's shard does.
+"""Pipelines of alerts.
 
-    alerts-technique   stateless; alert → enriched alert, keyed by tenant; it grows with the shards
-    alerts             its state is a tenant's, its state key the partition key; alert or enriched alert → enriched
-                       alert with its cluster, changes of clusters and flows, and what tickets are made from
+    alerts-technique   stateless, so it scales with the shards: alert → alert with techniques, keyed by tenant
+    alerts             state per tenant, the partition key: alert, with or without techniques → alert with techniques
+                       and cluster, changes of clusters and flows, contents of tickets
 
-One tenant needs `alerts` alone. With many, or with more alerts than a shard takes, `alerts-technique` reads the
-incoming stream and `alerts` the stream of its role `enriched` (`docs/decisions/0021-alert-streams.md`).
+`alerts` alone suffices for one tenant. With many tenants, or more alerts than one shard takes, `alerts-technique` reads
+the incoming stream and `alerts` reads its role `enriched` (`docs/decisions/0021-alert-streams.md`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,17 @@ import msgspec
 
 from app.domains.alerts.alert import Alert, AlertFault, EnrichedAlert
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.events import outputs_of
-from app.domains.alerts.records import EnrichedRecord, TextDecoder, encoded, key_of, read_record
-from app.domains.alerts.roles import ALERT_ROLES, ENRICHED, TECHNIQUE_ROLES
+from app.domains.alerts.records import (
+    ALERT_ROLES,
+    ENRICHED,
+    TECHNIQUE_ROLES,
+    EnrichedRecord,
+    TextDecoder,
+    encoded,
+    key_of,
+    outputs_of,
+    read_record,
+)
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class TechniquePipeline(Pipeline[bytes]):
-    """Tells each alert's techniques."""
+    """Adds its techniques to each alert."""
 
     name = "alerts-technique"
     record_type = bytes
@@ -47,16 +55,16 @@ class TechniquePipeline(Pipeline[bytes]):
     unordered_roles = frozenset(TECHNIQUE_ROLES)
 
     def __init__(self, resolver: TechniqueResolver, tenant: str) -> None:
-        """Takes what tells techniques, and whose alerts are that do not say."""
+        """Use a resolver, and a tenant for alerts that name none."""
         self._resolver, self._tenant = resolver, tenant
         self._table = attack_table()
 
     @classmethod
     def open(cls, settings: Settings) -> TechniquePipeline:
-        """Loads the model that the settings name.
+        """Load the model that the settings name.
 
         Raises:
-            ModelError: There is none such, or it is not what its manifest says.
+            ModelError: The bundle is missing or damaged.
         """
         return cls(TechniqueResolver.open(settings), settings.read(AlertSettings).alerts_tenant)
 
@@ -74,47 +82,47 @@ class TechniquePipeline(Pipeline[bytes]):
         return outcomes
 
     def explain(self, record: bytes) -> Mapping[str, object]:
-        """The alert as it was read, and its techniques with their source."""
+        """Return the alert as it was read, and its techniques with their source."""
         return explained(record, self._resolver)
 
 
 class AlertPipeline(StatefulPipeline[bytes]):
-    """Tells techniques, and follows each tenant's clusters and flows."""
+    """Adds techniques to alerts, and maintains each tenant's clusters and flows."""
 
     name = "alerts"
     record_type = bytes
     decoder = TextDecoder()
     roles = ALERT_ROLES
     unordered_roles = frozenset({ENRICHED})
-    state_namespace = ""  # states of earlier releases stand under their tenant alone
+    state_namespace = ""  # earlier releases stored states under the tenant alone
 
     def __init__(self, resolver: TechniqueResolver, incidents: Incidents) -> None:
-        """Takes what tells techniques, and what tenants are opened with."""
+        """Use a resolver, and the models and settings of tenants."""
         self._resolver, self._incidents = resolver, incidents
         self._warm: tuple[bytes, Tenant] | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> AlertPipeline:
-        """Loads both models that the settings name.
+        """Load both models that the settings name.
 
         Raises:
-            ModelError: There is none such, or it is not what its manifest says.
+            ModelError: A bundle is missing or damaged.
         """
         return cls(TechniqueResolver.open(settings), Incidents.open(settings))
 
     def state_keys(self, batch: Batch[bytes]) -> list[str]:
-        """The partition key: the tenant, so that its alerts come in one order."""
+        """Return the partition keys: each is a tenant, so that its alerts come in order."""
         return batch.partition_keys
 
     def process_with(self, batch: Batch[bytes], state: Mapping[str, bytes]) -> StagedTenants:
-        """The outputs of each alert in its turn, and the tenants as they are after it."""
+        """Advance the tenants of a batch alert by alert."""
         found = enrich(batch.records, self._resolver, batch.arrivals_s)
         return self.advance(batch.partition_keys, found, state)
 
     def advance(
         self, keys: Sequence[str], found: Sequence[EnrichedAlert | Quarantine], state: Mapping[str, bytes]
     ) -> StagedTenants:
-        """Advances the tenants of alerts from their state; used again to cut the staged state at a record."""
+        """Advance tenants from their states; called again to cut the staged state at a record."""
         tenants: dict[str, Tenant] = {}
         outcomes = Outcomes(len(found))
         for row, (key, each) in enumerate(zip(keys, found, strict=True)):
@@ -130,14 +138,14 @@ class AlertPipeline(StatefulPipeline[bytes]):
         return StagedTenants(self, outcomes, keys, found, state, tenants)
 
     def _open_tenant(self, key: str, state: bytes | None) -> Tenant:
-        """A tenant from its state, without reading it again when this process wrote it last.
+        """Return a tenant from its state, without decoding it again if this process wrote it last.
 
         Raises:
-            CloudError: The state is not one that this version wrote; it says whose.
+            CloudError: The state was not written by this version; the message has the state key.
         """
         if self._warm is not None and state is not None and self._warm[0] == state:
             _, tenant = self._warm
-            self._warm = None  # from here on it is another's: if this batch fails, the state is read again
+            self._warm = None  # it changes from here on: if this batch fails, the state is decoded again
             return tenant
         try:
             return self._incidents.tenant(state)
@@ -145,17 +153,17 @@ class AlertPipeline(StatefulPipeline[bytes]):
             raise CloudError(f"state key {key!r}: {error}") from None
 
     def keep_warm(self, state: bytes, tenant: Tenant) -> None:
-        """Remembers the tenant that was dumped last, and its dump."""
+        """Keep the tenant that was dumped last, with its dump."""
         self._warm = (state, tenant)
 
     def explain(self, record: bytes) -> Mapping[str, object]:
-        """The alert as it was read, and its techniques with their source; clusters need what came before."""
+        """Return the alert as it was read, and its techniques with their source; clusters would need earlier alerts."""
         return explained(record, self._resolver)
 
 
 @dataclass(slots=True)
 class StagedTenants:
-    """Outcomes of a batch, and its tenants' states at any record of it."""
+    """Outcomes of a batch, and its tenants' states after any record of it."""
 
     pipeline: AlertPipeline
     outcomes: Outcomes
@@ -166,7 +174,7 @@ class StagedTenants:
     _whole: dict[str, bytes] = field(default_factory=dict)
 
     def at(self, rows: int) -> Mapping[str, bytes]:
-        """The state of each tenant after the first `rows` records; a cut is worked out again from the state before."""
+        """Return the tenants' states after the first `rows` records; a part of the batch is computed again."""
         if rows < len(self.outcomes):
             return self.pipeline.advance(self.keys[:rows], self.found[:rows], self.before).at(rows) if rows else {}
         if not self._whole:
@@ -180,19 +188,19 @@ class StagedTenants:
 def enrich(
     texts: Sequence[bytes], resolver: TechniqueResolver, arrivals_s: Sequence[float] = ()
 ) -> list[EnrichedAlert | Quarantine]:
-    """Each record's alert with its techniques, or why it cannot be read; one call of the resolver for all."""
+    """Return each record's alert with its techniques, or its quarantine; the resolver is called once for all."""
     read: list[Alert | EnrichedAlert | Quarantine] = []
     for text, received in zip_longest(texts, arrivals_s):
         try:
             read.append(read_record(text, received))
         except AlertFault as fault:
             read.append(Quarantine(fault.reason, fault.message))
-    told = iter(resolver.resolve([each for each in read if isinstance(each, Alert)]))
-    return [EnrichedAlert(each, next(told)) if isinstance(each, Alert) else each for each in read]
+    techniques = iter(resolver.resolve([each for each in read if isinstance(each, Alert)]))
+    return [EnrichedAlert(each, next(techniques)) if isinstance(each, Alert) else each for each in read]
 
 
 def explained(record: bytes, resolver: TechniqueResolver) -> dict[str, object]:
-    """The steps from a record to its techniques."""
+    """Return the steps from a record to its techniques, for `millrace explain`."""
     [each] = enrich([record], resolver)
     if isinstance(each, Quarantine):
         return {"quarantined": msgspec.to_builtins(each)}

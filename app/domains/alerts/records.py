@@ -1,9 +1,14 @@
-"""What the pipelines of alerts read from a stream and what they put on theirs."""
+"""Records that the pipelines of alerts read from a stream and emit, by role.
+
+enriched    every alert with its techniques and cluster
+incidents   changes of clusters and flows: cluster, became, flow
+tickets     contents of a ticket for each changed cluster and flow
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -11,24 +16,42 @@ from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.formats import own, read_alert_bytes, seed
 from app.domains.alerts.incidents import ClusterSummary, Flow  # noqa: TC001 - msgspec reads the types
+from app.domains.alerts.tickets import cluster_ticket, flow_ticket, tactics_of
+from app.stream.outcomes import Output
 
-LONGEST_KEY = 200  # characters of a tenant in a partition key; Kinesis takes 256, and ids of clusters stand behind it
-_OWN = b'{"alert":'  # how an enriched alert of our own begins
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
+    from app.domains.alerts.attack import AttackTable
+    from app.domains.alerts.flows.flows import FlowChange
+    from app.domains.alerts.incidents import ClusterChange
+    from app.domains.alerts.tenant import Observed
+
+ENRICHED, INCIDENTS, TICKETS = "enriched", "incidents", "tickets"
+"""Stream roles."""
+TECHNIQUE_ROLES = (ENRICHED,)
+"""The roles of `alerts-technique`."""
+ALERT_ROLES = (ENRICHED, INCIDENTS, TICKETS)
+"""The roles of `alerts`."""
+
+LONGEST_KEY = 200  # characters of a tenant in a partition key: Kinesis takes 256, and a cluster's id follows
+LONGEST_ID_KEY = 120  # characters of an alert's id as a key, which spreads alerts over shards: Kinesis counts UTF-16
+_SECOND = 2  # alerts: a cluster is first reported with its second one
+_OWN = b'{"alert":'  # beginning of an enriched alert of our own
 
 Change: TypeAlias = Literal["opened", "grew", "merged"]
 
 
 class EnrichedRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One record of the role `enriched`, but for the `id` and `source` that the spine adds.
+    """A record of the role `enriched`, without the `id` and `source` that the spine adds.
 
     Attributes:
         alert: The alert as it was read.
-        techniques: What was told of its techniques, ids of ATT&CK v19.
-        tactics: Short names of the tactics that they serve.
-        tenant: Whose it is.
-        cluster_id: The cluster that it joined; None where none was looked for.
-        duplicate: Whether an alert that says the same was there already.
+        techniques: Its techniques, ids of ATT&CK v19.
+        tactics: Short names of the techniques' tactics.
+        tenant: Its tenant.
+        cluster_id: The cluster that it joined; None if it was not clustered.
+        duplicate: Whether an alert with the same signature came in the same second before.
     """
 
     alert: Alert
@@ -40,14 +63,14 @@ class EnrichedRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ClusterRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="cluster"):
-    """A cluster changed, of the role `incidents`.
+    """A changed cluster, in the role `incidents`.
 
     Attributes:
         change: `opened` with its second alert, `grew`, or `merged` with the clusters in `merged`.
-        tenant: Whose it is.
+        tenant: Its tenant.
         cluster_id: Its id.
-        merged: Clusters that became part of it just now.
-        cluster: As it stands.
+        merged: Clusters that became part of it by this change.
+        cluster: The cluster as it stands.
     """
 
     change: Change
@@ -58,13 +81,13 @@ class ClusterRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="cluster
 
 
 class BecameRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="cluster"):
-    """A cluster became part of another, of the role `incidents`: the last word on its own key.
+    """A cluster that became part of another, in the role `incidents`: the last record with its partition key.
 
     Attributes:
         change: `became`.
-        tenant: Whose it is.
-        cluster_id: The cluster that is no more.
-        into: The cluster that holds its alerts now.
+        tenant: Its tenant.
+        cluster_id: The cluster that ended.
+        into: The cluster that has its alerts now.
     """
 
     change: Literal["became"] = "became"
@@ -74,14 +97,14 @@ class BecameRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="cluster"
 
 
 class FlowRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="flow"):
-    """An attack flow changed, of the role `incidents`.
+    """A changed attack flow, in the role `incidents`.
 
     Attributes:
         change: `opened`, `grew`, or `merged` with the flows in `merged`.
-        tenant: Whose it is.
+        tenant: Its tenant.
         flow_id: Its id.
-        merged: Flows that became part of it just now.
-        flow: As it stands.
+        merged: Flows that became part of it by this change.
+        flow: The flow as it stands.
     """
 
     change: Change
@@ -91,8 +114,8 @@ class FlowRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="flow"):
     flow: Flow
 
 
-class _Carried(msgspec.Struct):
-    """What is read of an `EnrichedRecord`; its alert is held to the bounds of every other, whoever has written it."""
+class _Enriched(msgspec.Struct):
+    """The part of an `EnrichedRecord` that is read; its alert is checked like any other, since anyone may write it."""
 
     alert: dict[str, Any]
     techniques: Techniques
@@ -100,42 +123,95 @@ class _Carried(msgspec.Struct):
 
 
 class TextDecoder:
-    """Leaves a text as it is: an alert may be a line that is no JSON, and its time may follow from when it came."""
+    """Decoder that returns the text: an alert may be a line that is not JSON, dated by its arrival."""
 
     def decode(self, buf: bytes, /) -> bytes:
-        """The text itself."""
+        """Return the text."""
         return buf
 
 
 def read_record(text: bytes, received: float | None = None) -> Alert | EnrichedAlert:
-    """The alert in a record of a stream: of any of the formats, or one that `alerts-technique` has enriched.
+    """Return the alert in a stream's record, of any format or as `alerts-technique` has enriched it.
 
     Args:
         text: UTF-8.
-        received: When it came, seconds since 1970: a time without a year is the latest before it.
+        received: Arrival, seconds since 1970; a time without a year is the latest before it.
 
     Raises:
-        AlertFault: It cannot be read.
+        AlertFault: The record cannot be read.
     """
     if not text.startswith(_OWN):
         return read_alert_bytes(text, received=received)
     try:
-        carried = _CARRIED.decode(text)
+        enriched = _ENRICHED.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return read_alert_bytes(text, received=received)  # a record of another format may begin so too
-    alert = own.read(carried.alert, carried.tenant[: seed.LONGEST_TENANT])
-    if all(each in attack_table().techniques for each in carried.techniques.ids):
-        return EnrichedAlert(alert, carried.techniques)
-    return alert  # of another version of ATT&CK: its techniques are told anew
+        return read_alert_bytes(text, received=received)  # a record of another format may begin like this too
+    alert = own.read(enriched.alert, enriched.tenant[: seed.LONGEST_TENANT])
+    if all(each in attack_table().techniques for each in enriched.techniques.ids):
+        return EnrichedAlert(alert, enriched.techniques)
+    return alert  # enriched with another version of ATT&CK: its techniques are resolved anew
 
 
 def key_of(tenant: str, part: str = "") -> str:
-    """A partition key of a tenant, or of a cluster or flow of it, within Kinesis's limit."""
+    """Return the partition key of a tenant, or of its cluster or flow, within Kinesis's limit."""
     if len(tenant) > LONGEST_KEY:
         tenant = hashlib.blake2b(tenant.encode(), digest_size=16).hexdigest()
     return f"{tenant}/{part}" if part else tenant
 
 
 encoded = msgspec.json.Encoder().encode
-"""A record as JSON."""
-_CARRIED = msgspec.json.Decoder(_Carried)
+"""Return a record as JSON."""
+_ENRICHED = msgspec.json.Decoder(_Enriched)
+
+
+def outputs_of(alert: EnrichedAlert, observed: Observed, tenant: str, table: AttackTable) -> tuple[Output, ...]:
+    """Return an alert's outputs for all three roles; most alerts repeat known activity and have one output only.
+
+    Each cluster and each flow has a partition key of its own, so its changes arrive in order.
+    """
+    change = observed.change
+    record = EnrichedRecord(
+        alert=alert.alert,
+        techniques=alert.techniques,
+        tactics=tactics_of(alert.techniques.ids, table),
+        tenant=tenant,
+        cluster_id=change.cluster_id,
+        duplicate=change.duplicate,
+    )
+    first = Output(str(alert.alert.id)[:LONGEST_ID_KEY] or "-", encoded(record), ENRICHED)
+    if observed.summary is None:
+        return (first,)
+    return (
+        first,
+        *_cluster_outputs(change, observed.summary, tenant),
+        *(output for flow in observed.flows for output in _flow_outputs(flow, tenant)),
+        *_ticket_outputs(observed, observed.summary, tenant, table),
+    )
+
+
+def _cluster_outputs(change: ClusterChange, summary: ClusterSummary, tenant: str) -> Iterator[Output]:
+    word: Change = "merged" if change.merged else "opened" if summary.alerts == _SECOND else "grew"
+    record = ClusterRecord(
+        change=word, tenant=tenant, cluster_id=change.cluster_id, merged=change.merged, cluster=summary
+    )
+    yield Output(key_of(tenant, f"cluster/{change.cluster_id}"), encoded(record), INCIDENTS)
+    for merged in change.merged:
+        became = BecameRecord(tenant=tenant, cluster_id=merged, into=change.cluster_id)
+        yield Output(key_of(tenant, f"cluster/{merged}"), encoded(became), INCIDENTS)
+
+
+def _flow_outputs(change: FlowChange, tenant: str) -> Iterator[Output]:
+    flow = change.flow
+    word: Change = "opened" if change.opened else "merged" if change.merged else "grew"
+    record = FlowRecord(change=word, tenant=tenant, flow_id=flow.flow_id, merged=change.merged, flow=flow)
+    yield Output(key_of(tenant, f"flow/{flow.flow_id}"), encoded(record), INCIDENTS)
+
+
+def _ticket_outputs(observed: Observed, summary: ClusterSummary, tenant: str, table: AttackTable) -> Iterator[Output]:
+    """Yield the tickets' contents: as in the files, with steps in place of the alerts, which a stream does not keep."""
+    ticket = cluster_ticket(summary, (), table) | {"tenant": tenant, "steps": summary.steps}
+    yield Output(key_of(tenant, f"cluster/{summary.cluster_id}"), encoded(ticket), TICKETS)
+    for change in observed.flows:
+        flow = change.flow
+        ticket = flow_ticket(flow, (), (), table) | {"tenant": tenant, "steps": flow.nodes, "edges": flow.edges}
+        yield Output(key_of(tenant, f"flow/{flow.flow_id}"), encoded(ticket), TICKETS)

@@ -1,6 +1,6 @@
-"""All that is remembered of one tenant: its clusters and the flows between them, advanced an alert at a time.
+"""The state of one tenant: its clusters and the flows between them, advanced one alert at a time.
 
-The stream, the files and the command line all go through `Tenant.observe`, so that they cannot differ.
+The stream, the files and the command line all use `Tenant.observe`, so their results cannot differ.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from app.domains.alerts.incidents import ClusterChange, ClusterSummary
     from app.settings import Settings
 
-VERSION = 1  # of the form of a state; one of another version is refused, never guessed at
+VERSION = 1  # of the stored format; any other is refused, since its fields may mean something else
 
 
 class _Dump(msgspec.Struct, array_like=True):
@@ -36,12 +36,12 @@ class _Dump(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What one alert changed.
+    """The changes by one alert.
 
     Attributes:
-        change: In the clusters.
-        summary: The alert's cluster, where the change is notable.
-        flows: In the flows.
+        change: The change of the clusters.
+        summary: The alert's cluster, if the change is notable.
+        flows: The changes of flows.
     """
 
     change: ClusterChange
@@ -51,13 +51,13 @@ class Observed:
 
 @dataclass(frozen=True)
 class Incidents:
-    """What tenants are opened with: what was learned, and how clusters and flows are cut.
+    """The model and settings that all tenants share.
 
     Attributes:
-        affinity: How alike alert types are.
+        affinity: Learned affinities of alert types.
         table: ATT&CK.
-        clusters: How clusters are cut.
-        flows: How flows are cut.
+        clusters: Settings of clusters.
+        flows: Settings of flows.
     """
 
     affinity: Affinity
@@ -67,19 +67,19 @@ class Incidents:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Loads the bundle `cluster` that the settings name.
+        """Load the bundle `cluster` that the settings name.
 
         Raises:
-            ModelError: There is none such, or it is not what its manifest says.
+            ModelError: The bundle is missing or damaged.
         """
         bundle = find_bundle("cluster", settings.read(AlertSettings).cluster_run_id, settings.model_location)
         return cls(Affinity.load(bundle), attack_table(), ClusterConfig(), FlowConfig())
 
     def tenant(self, state: bytes | None = None) -> Tenant:
-        """A tenant as it was dumped, or a new one.
+        """Return a tenant from its dumped state, or a new one.
 
         Raises:
-            CloudError: The state is not one that this version wrote.
+            CloudError: The state was not written by this version.
         """
         if state is None:
             return Tenant(Clusters(self.affinity, self.clusters), Flows(self.table, self.flows))
@@ -101,19 +101,19 @@ class Tenant:
     """One tenant's clusters and flows."""
 
     def __init__(self, clusters: Clusters, flows: Flows) -> None:
-        """Takes both as they stand."""
+        """Use both as they stand."""
         self.clusters, self.flows = clusters, flows
 
     def observe(self, alert: EnrichedAlert) -> Observed:
-        """Adds one alert; only a notable change is looked at further, as most alerts repeat what is known."""
+        """Add one alert; flows are updated only by notable changes, since most alerts repeat known activity."""
         [change] = self.clusters.add((alert,))
         if not change.notable:
             return Observed(change)
         summary = self.clusters.summary(change.cluster_id)
-        if summary is None:  # a cluster that was bounded away at once
+        if summary is None:  # the cluster was removed at once by a limit
             return Observed(change)
         return Observed(change, summary, tuple(self.flows.update(summary)))
 
     def dump(self) -> bytes:
-        """The state as bytes: the same for the same alerts, however they were cut."""
+        """Return the state as bytes: equal for the same alerts, however they were cut into batches."""
         return msgspec.msgpack.encode(_Dump(VERSION, self.clusters.dump(), self.flows.dump()))

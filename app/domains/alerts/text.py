@@ -1,6 +1,6 @@
-"""Alert texts in the form in which they are compared: what differs from one sighting to the next is folded away.
+"""Fold alert texts for comparison: parts that differ between alerts of one kind become placeholders.
 
-Corrections of analysts are kept under folded texts: who changes what is folded has to give them to the table again.
+The lookup table stores corrections under folded texts: after a change of the folding they must be loaded again.
 """
 
 from __future__ import annotations
@@ -30,21 +30,20 @@ _FOLDED = re.compile(
     """,
     re.VERBOSE,
 )
-"""What is folded; a name is what stands for it, but that `kept` stays: a vulnerability's number tells what happened.
+"""The folded parts; each becomes a placeholder with the name of its group. `kept` stays: the number of a vulnerability
+is telling.
 
-Two rules keep a folded text as it is when it is folded again: what looks behind or ahead knows `<` and `>`, which may
-stand for a piece that was folded; and no piece ends where a word goes on. No part repeats over a part that can begin
-at every place, so that the time grows with the length alone.
+Two rules make folding idempotent: look-behinds and look-aheads treat `<` and `>` as part of a placeholder, and no part
+ends within a word. No repetition contains one that can start anywhere, so that the time is linear in the length.
 """
 _MARK = re.compile(r"[0-9/\\@]|:.")
-"""One of these is in every word that is folded: most words have none, and are done with sooner."""
+"""Every folded word contains one of these; most words have none and are skipped."""
 
 
 def fold(text: str) -> str:
-    """A text in lower case, on one line, with URLs, addresses, paths, hashes, times and numbers as `<url>` and so on.
+    """Return a text in lower case on one line, with URLs, addresses, paths, hashes, times and numbers as `<url>` etc.
 
-    A text that was folded is not changed by folding it again. Any text can be folded, in a time that grows with its
-    length and no faster.
+    Folding is idempotent, accepts any text, and takes time linear in its length.
     """
     words = text.lower().split()
     marked = _MARK.search

@@ -1,25 +1,23 @@
-"""Clusters and flows in the rows of the user's files, and what tickets are made from: dicts that JSON can write.
+"""Rows and tickets of clusters and flows, as dicts for JSON.
 
     cluster.json, flow.json      `cluster_row`, `flow_row`: a row each
     …_ticket_output.json         `cluster_ticket`, `flow_ticket`: a line each
     global_metrics.json          `global_metrics`
 
-Files and the stream call the same functions: files have all ids and every cluster's summary, the stream has the alert
-at hand and the flow. Ids of tickets are `cluster-<id>` and `flow-<id>`: a counter that both share would give other
-numbers when a run is repeated, and tickets could not be found again. A consumer that wants a number has `cluster_id`
-and `flow_id` beside it.
+Files and the stream call the same functions: files have all ids and every cluster's summary, the stream has only the
+present alert and the flow. Ids of tickets are `cluster-<id>` and `flow-<id>`: with a common counter, a repeated run
+would number tickets differently, and they could not be found again. `cluster_id` and `flow_id` are the bare numbers.
 
-Tactics are numbers (5 is TA0005), in `cluster.json` as texts; stages are places in the kill chain, from 0. Lists are
-never joined with commas, so hosts and ids may contain them.
+Tactics are numbers (5 is TA0005), in `cluster.json` as texts; stages are positions in the kill chain, from 0. Lists are
+never joined by commas, so hosts and ids may contain them.
 """
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-
-from app.domains.alerts.metrics import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,20 +26,20 @@ if TYPE_CHECKING:
     from app.domains.alerts.attack import AttackTable
     from app.domains.alerts.incidents import ClusterSummary, Flow
 
-QUERY_IDS = 500  # of a search text: longer ones are refused by the search
+QUERY_IDS = 500  # of a search text: Splunk refuses longer ones
 TICKET_ALERTS = 2  # a cluster of one alert is no incident
-TICKET_EVENTS = 100  # that a ticket shows: a person reads no more, and the ids of all are in the cluster's row
+TICKET_EVENTS = 100  # alerts that a ticket shows: nobody reads more, and the cluster's row has all ids
 
 
 def cluster_row(
     summary: ClusterSummary, ids: Sequence[int | str], merged: Sequence[int], table: AttackTable
 ) -> dict[str, Any]:
-    """A row of `cluster.json`.
+    """Return a row of `cluster.json`.
 
     Args:
         summary: The cluster as it stands.
-        ids: Its alerts' ids, as far as they are at hand.
-        merged: Clusters that became part of it, beside those that the summary names.
+        ids: The known ids of its alerts.
+        merged: Clusters that became part of it, in addition to those that the summary lists.
         table: ATT&CK.
     """
     return {
@@ -61,7 +59,7 @@ def cluster_row(
 
 
 def flow_row(flow: Flow, ids: Sequence[int | str]) -> dict[str, Any]:
-    """A row of `flow.json`."""
+    """Return a row of `flow.json`."""
     return {
         "flow_id": flow.flow_id,
         "cluster_prob": flow.cluster_prob,
@@ -74,7 +72,7 @@ def flow_row(flow: Flow, ids: Sequence[int | str]) -> dict[str, Any]:
 
 
 def event_row(each: EnrichedAlert, table: AttackTable) -> msgspec.Raw:
-    """An alert as a ticket shows it, as JSON already."""
+    """Return an alert as a ticket shows it, encoded as JSON."""
     alert, tactics = each.alert, tactics_of(each.techniques.ids, table)
     row = {
         "id": alert.id,
@@ -91,11 +89,11 @@ def event_row(each: EnrichedAlert, table: AttackTable) -> msgspec.Raw:
 
 
 def cluster_ticket(summary: ClusterSummary, events: Sequence[msgspec.Raw], table: AttackTable) -> dict[str, Any]:
-    """A line of `cluster_ticket_output.json`: what a ticket of a cluster is made from.
+    """Return a line of `cluster_ticket_output.json`: the contents of a cluster's ticket.
 
     Args:
         summary: The cluster as it stands.
-        events: Alerts of it that the ticket shows, by `event_row`.
+        events: Alerts that the ticket shows, from `event_row`.
         table: ATT&CK.
     """
     of_steps = [tactics_of([step.technique], table) for step in summary.steps]
@@ -108,7 +106,7 @@ def cluster_ticket(summary: ClusterSummary, events: Sequence[msgspec.Raw], table
         "involved_entities": list(summary.entities),
         **_involved(summary.techniques, table),
         "alerts": summary.alerts,
-        "metrics": {  # how many of each a step has
+        "metrics": {  # per step
             "tech": spread([1 if step.technique else 0 for step in summary.steps], quarters=False),
             "tac": spread([len(tactics) for tactics in of_steps], quarters=False),
             "stage": spread([len(tactics) for tactics in of_steps], quarters=False),
@@ -119,13 +117,12 @@ def cluster_ticket(summary: ClusterSummary, events: Sequence[msgspec.Raw], table
 def flow_ticket(
     flow: Flow, ids: Sequence[int | str], clusters: Sequence[ClusterSummary], table: AttackTable
 ) -> dict[str, Any]:
-    """A line of `flow_ticket_output.json`: what a ticket of a flow is made from.
+    """Return a line of `flow_ticket_output.json`: the contents of a flow's ticket.
 
     Args:
         flow: The flow.
-        ids: Its alerts' ids, as far as they are at hand; the first alert of each of its steps stands for the others
-            when there are none.
-        clusters: Its clusters, as far as they are at hand: the flow's own steps tell of the others.
+        ids: The known ids of its alerts; if empty, the first alert of each step is listed.
+        clusters: The known summaries of its clusters; the flow's own steps stand for the others.
         table: ATT&CK.
     """
     known = {each.cluster_id for each in clusters}
@@ -149,26 +146,52 @@ def flow_ticket(
 
 
 def global_metrics(clusters: Sequence[ClusterSummary]) -> dict[str, Any]:
-    """`global_metrics.json`: over all of a run's clusters."""
+    """Return the contents of `global_metrics.json`, over all clusters of a run."""
     return {"clusters": len(clusters), "metrics": _metrics(clusters)}
 
 
-def splunk_query(ids: Sequence[int | str]) -> str:
-    """A Splunk search for alerts by their ids, the first of many.
+def spread(values: Sequence[float], *, quarters: bool = True) -> dict[str, float]:
+    """Return mean, minimum, maximum, median, quartiles and count of values; all 0 without a value.
 
-    An id of letters, digits and `_` stands as it is. Any other is put in quotes, with quotes and backslashes escaped
-    and what cannot be printed as a blank, so that no id can end its term and add to the search.
+    Quartiles are interpolated linearly between values, as in numpy and spreadsheets.
+
+    Args:
+        values: The values.
+        quarters: Whether to include the quartiles.
+    """
+    if not values:
+        found: dict[str, float] = dict.fromkeys(("avg", "min", "max", "median", "q1", "q3"), 0)
+    else:
+        middle = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+        found = {
+            "avg": statistics.fmean(values),
+            "min": min(values),
+            "max": max(values),
+            "median": statistics.median(values),
+            "q1": middle[0],
+            "q3": middle[2],
+        }
+    if not quarters:
+        del found["q1"], found["q3"]
+    return found | {"count": len(values)}
+
+
+def splunk_query(ids: Sequence[int | str]) -> str:
+    """Return a Splunk search for alerts by their ids, at most `QUERY_IDS` of them.
+
+    An id of letters, digits and `_` is written as it is. Any other is quoted, with quotes and backslashes escaped and
+    unprintable characters as blanks, so that no id can end its term and add to the search.
     """
     return " OR ".join(f"({_term(str(each))})" for each in ids[:QUERY_IDS])
 
 
 def tactics_of(techniques: Iterable[str], table: AttackTable) -> tuple[str, ...]:
-    """Short names of the tactics that techniques serve, each once."""
+    """Return the short names of the techniques' tactics, each once."""
     return tuple(dict.fromkeys(tactic for technique in techniques for tactic in table.tactics_of(technique)))
 
 
 def numbers_of(tactics: Iterable[str], table: AttackTable) -> list[int]:
-    """Tactics as numbers: 1 is TA0001."""
+    """Return tactics as numbers: 1 is TA0001."""
     return [int(table.tactic(tactic).id[2:]) for tactic in tactics]
 
 
@@ -190,7 +213,7 @@ def _involved(techniques: Iterable[str], table: AttackTable) -> dict[str, Any]:
 
 
 def _metrics(clusters: Sequence[ClusterSummary]) -> dict[str, Any]:
-    """How many techniques, tactics, stages, alerts and entities a cluster has, and how many seconds it takes."""
+    """Return the spread of techniques, tactics, stages, alerts, entities and seconds per cluster."""
     return {
         "tech": spread([len(each.techniques) for each in clusters]),
         "tac": spread([len(each.tactics) for each in clusters]),
@@ -202,7 +225,7 @@ def _metrics(clusters: Sequence[ClusterSummary]) -> dict[str, Any]:
 
 
 def _metrics_of_steps(flow: Flow, table: AttackTable) -> dict[str, Any]:
-    """The same of a flow's clusters, from its steps."""
+    """Return the `_metrics` of a flow's clusters, derived from its steps."""
     steps = {cluster: [node.step for node in flow.nodes if node.cluster_id == cluster] for cluster in flow.cluster_ids}
     techniques = [{step.technique for step in each if step.technique} for each in steps.values()]
     tactics = [len(tactics_of(each, table)) for each in techniques]

@@ -14,8 +14,8 @@ from app.domains.alerts.cli.results import write_bundles, write_results
 from app.domains.alerts.cli.session import Output, Session, flush, quiet_pipe, write_line
 from app.domains.alerts.cli.show import LONGEST_NAME, cluster_table, draw, name_of, plain, technique_name
 from app.domains.alerts.cli.work import Kept, Work, enrich, open_resolver
-from app.domains.alerts.events import outputs_of
 from app.domains.alerts.files.opening import bundle
+from app.domains.alerts.records import outputs_of
 from app.domains.alerts.synthetic import synthetic_alerts
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from app.domains.alerts.alert import DEFAULT_TENANT
 from app.domains.alerts.cli.demo_view import IncidentView
 from app.domains.alerts.cli.feeding import alert_records
 from app.domains.alerts.cli.show import draw
-from app.domains.alerts.roles import ALERT_ROLES, ENRICHED, INCIDENTS
+from app.domains.alerts.records import ALERT_ROLES, ENRICHED, INCIDENTS
 from app.errors import CloudError, LocationError
 from app.registry import open_runtime
 from app.settings import Settings

@@ -10,7 +10,6 @@ import pytest
 
 from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.domains.alerts.flows.flows import build_flows
-from app.domains.alerts.metrics import spread
 from app.domains.alerts.tickets import (
     QUERY_IDS,
     cluster_row,
@@ -20,6 +19,7 @@ from app.domains.alerts.tickets import (
     flow_ticket,
     global_metrics,
     splunk_query,
+    spread,
 )
 from tests.flows_for_tests import TABLE, cluster, step
 
