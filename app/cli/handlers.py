@@ -21,7 +21,7 @@ from app.cli.lambda_request import (
     wrong,
 )
 from app.cli.terminal import Watched, configure_logs, is_watched, note, print_json, print_table
-from app.errors import SettingsError, UnknownHandlerError
+from app.errors import EventError, SettingsError, UnknownHandlerError
 from app.handlers.base import LambdaFunction
 from app.registry import HANDLERS
 
@@ -132,9 +132,10 @@ def invoke(
     call = Watched(answer) if is_watched() else answer
     try:
         response = call(name, payload_of, response_location)
-    finally:
-        if isinstance(call, Watched):
-            note(call.line)
+    except EventError as error:
+        raise EventError(f"{error}; one record alone goes to `millrace explain`") from None
+    if isinstance(call, Watched):
+        note(call.line)
     respond(response, response_location, indent=response_location is None)
 
 

@@ -234,7 +234,7 @@ def _parsed(data: bytes) -> Any:  # noqa: ANN401 - any JSON
     try:
         return msgspec.json.decode(data)
     except UNREADABLE as error:
-        raise refused(error) from None
+        raise refused(error, data) from None
 
 
 def _told_alike(name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the work gives

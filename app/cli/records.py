@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import enum
 import itertools
 import os
@@ -17,12 +18,14 @@ from rich.progress import Progress
 
 from app.cli.examples import ALERT_PIPELINES, ALERT_STREAM, INPUT_STREAM, OUTPUT_STREAM
 from app.cli.feeding import feed_aggregates, feed_stream
+from app.cli.terminal import counted, note
 from app.domains.bike import RECORD
 from app.domains.bike.synthetic import synthetic_rows
 from app.errors import EventError, LocationError
 from app.storage.state import create_state_table
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.aggregation_writer import AGGREGATE_BYTES
+from app.stream.hints import OF_WHOLE_FILES, hint_of
 from app.stream.putrecords import SignedPutRecords, check_stream
 from app.stream.shards import StartingPosition, create_stream, read_stream
 
@@ -39,7 +42,7 @@ class From(enum.StrEnum):
 
 Lines = Annotated[
     Path | None,
-    typer.Argument(help="JSON lines, a record each, or - for standard input; without it the seed's record."),
+    typer.Argument(help="JSON lines or a JSON list of records, or - for standard input; without it an example record."),
 ]
 PipelineName = Annotated[
     str, typer.Option("--pipeline", envvar="PIPELINE", help="Whose records: alerts, or any other.", show_default="bike")
@@ -121,8 +124,8 @@ def feed(
                     done += fed
                     progress.update(task, advance=fed)
     finally:
-        as_what = f" as {aggregates} aggregated record{'s' * (aggregates != 1)}" if aggregate else ""
-        console.print(f"{done} record{'s' * (done != 1)} put on {stream}{as_what}", highlight=False)
+        packed = f" as {counted(aggregates, 'aggregated record')}" if aggregate else ""
+        note(f"{counted(done, 'record')} put on {stream}{packed}")
 
 
 def _other_records(
@@ -136,7 +139,7 @@ def _other_records(
         total = count or sys.maxsize
         payloads = made_up(total)
     else:
-        found = _read_lines(lines)
+        found = _read_records(lines)
         total = count or len(found)
         payloads = itertools.islice(itertools.cycle(found), total)
     shown = None if total == sys.maxsize else total
@@ -197,15 +200,46 @@ def _key_of(payload: bytes, number: int) -> str:
     return str(value)[:256] if isinstance(value, (int, str)) and value != "" else str(number)
 
 
-def _read_lines(path: Path) -> list[bytes]:
+def _read_records(path: Path) -> list[bytes]:
+    """Read a file of JSON lines, or of one JSON document over several lines: an object, or a list of records.
+
+    Raises:
+        LocationError: The file cannot be read.
+        EventError: It holds no records, or is something else than text in UTF-8.
+    """
     try:
-        text = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        found = [line for line in text.splitlines() if line.strip()]
+        if str(path) == "-":
+            if sys.stdin.isatty():
+                note("reading records from standard input, one a line, until Ctrl-D")
+            data = sys.stdin.buffer.read()
+        else:
+            data = path.read_bytes()
     except OSError as error:
         raise LocationError(f"{path}: cannot be read: {error.strerror}; name a file, or - for standard input") from None
-    if not found:
+    if (hint := hint_of(data)) in OF_WHOLE_FILES:
+        raise EventError(f"{path}: {hint}")
+    data = data.removeprefix(codecs.BOM_UTF8).strip()
+    lines = [line for line in data.splitlines() if line.strip()]
+    if not lines:
         raise EventError(f"{path}: has no lines; write one JSON record a line")
-    return found
+    unreadable = [number for number, line in enumerate(lines) if not _is_json(line)]
+    if unreadable and _is_json(data):  # one document over several lines
+        return list(map(bytes, msgspec.json.decode(data, type=list[msgspec.Raw]))) if data[0] == ord("[") else [data]
+    if unreadable:
+        hint = hint_of(lines[unreadable[0]])
+        note(
+            f"{len(unreadable)} of {counted(len(lines), 'line')} are not JSON, the first is line {unreadable[0] + 1}"
+            f"{f': {hint}' if hint else ''}; a pipeline that reads JSON will set them aside"
+        )
+    return lines
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _user_records(data: bytes) -> list[bytes]:

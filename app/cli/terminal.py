@@ -62,11 +62,11 @@ def note(line: str) -> None:
 
 def counted(number: float, noun: str) -> str:
     """Return a number and its noun, in the plural where it needs one."""
-    return f"{number:,g} {noun}{'s' * (number != 1)}"
+    return f"{number:.10g} {noun}{'s' * (number != 1)}"
 
 
 class PlainLine(logging.Formatter):
-    """A log record as one line for a person: level, message, and the short ones of its `extra` fields."""
+    """A log record for a person: level, message, the short ones of its `extra` fields, where a handler failed."""
 
     _standard = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -76,7 +76,8 @@ class PlainLine(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             extra["exception"] = record.exc_info[0].__name__
         shown = ", ".join(f"{name} {value}" for name, value in extra.items() if isinstance(value, _SHOWN_EXTRA))
-        return f"{record.levelname.lower()}: {record.getMessage()}{f' ({shown})' if shown else ''}"
+        frames = "".join(f"\n  at {frame}" for frame in extra.get("frames", ()))
+        return f"{record.levelname.lower()}: {record.getMessage()}{f' ({shown})' if shown else ''}{frames}"
 
 
 def configure_logs(level: str | None = None) -> None:
@@ -132,12 +133,12 @@ def invocation_line(counts: Mapping[str, float], milliseconds: Mapping[str, floa
             results = f"{counted(len(computed), 'result')}, none published"  # TEST_RUN
         parts.append(f"{counted(counts['records'], 'record')} → {results}")
     if counts.get("quarantined"):
-        parts.append(f"{counts['quarantined']:,g} set aside{_reasons(answer)}")
+        parts.append(f"{counts['quarantined']:.10g} set aside{_reasons(answer)}")
     for name, words in (("skipped", "skipped"), ("retried", "to come again"), ("will_repeat", "results will repeat")):
         if counts.get(name):
-            parts.append(f"{counts[name]:,g} {words}")
+            parts.append(f"{counts[name]:.10g} {words}")
     others = {name: value for name, value in counts.items() if name not in {*OWN_COUNTS, *_HANDLER_COUNTS} and value}
-    parts += [f"{value:,g} {name.replace('_', ' ')}" for name, value in others.items()]
+    parts += [f"{value:.10g} {name.replace('_', ' ')}" for name, value in others.items()]
     spent = milliseconds.get("duration") or sum(milliseconds.get(name, 0) for name in ("decode", "predict", "emit"))
     parts.append(f"{spent:.0f} ms")
     if milliseconds.get("iterator_age", math.inf) < MAX_AGE_MS:

@@ -10,6 +10,7 @@ import msgspec
 
 from app.errors import LocationError, RequestError
 from app.storage.location import STANDARD, read_location
+from app.stream.hints import hint_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,17 +48,24 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
         # In JSON every key is a string, also where the type has numbers for keys: parsed or not, it is one request.
         return msgspec.convert(payload, kind, str_keys=True, dec_hook=dec_hook)
     except UNREADABLE as error:
-        raise refused(error) from None
+        raise refused(error, payload) from None
 
 
-def refused(error: Exception) -> RequestError:
-    """What msgspec says of a request as one line, with the path of the field at fault and without values."""
+def refused(error: Exception, payload: object = b"") -> RequestError:
+    """Return what msgspec says of a request as one line, with the path of the field at fault and without values.
+
+    Args:
+        error: What msgspec raised.
+        payload: The request, where it came as bytes or text: for a hint at what it is instead of JSON.
+    """
     if isinstance(error, RecursionError):
         return RequestError("request: nested too deeply")
-    if isinstance(error, UnicodeError):
-        return RequestError("request: not JSON: not text in UTF-8")
     if not isinstance(error, msgspec.ValidationError):
-        return RequestError(f"request: not JSON: {str(error).removeprefix('JSON is malformed: ')}")
+        text = payload.encode("utf-8", "replace") if isinstance(payload, str) else payload
+        hint = hint_of(bytes(text)) if isinstance(text, (bytes, bytearray, memoryview)) else ""
+        utf8 = not isinstance(error, UnicodeError)
+        fault = str(error).removeprefix("JSON is malformed: ") if utf8 else "not text in UTF-8"
+        return RequestError(f"request: not JSON: {fault}{f'; {hint}' if hint else ''}")
     place = _PLACE.search(str(error))
     fault = _QUOTED.sub(r"\1", place["fault"] if place else str(error))
     field = known = place["field"] if place else ""
@@ -89,7 +97,7 @@ def read_source(source: str) -> bytes:
         msgspec.json.decode(encoded, type=msgspec.Raw)
     except UNREADABLE as error:
         if text[:1] in {"{", "[", '"'} or not text:
-            raise refused(error) from None
+            raise refused(error, encoded) from None
         raise LocationError(f"{text[:100]!r}: neither JSON nor a file that there is") from None
     return encoded
 

@@ -34,6 +34,9 @@ _COMPRESSED = {
 }
 """Magic numbers, each from its format's specification."""
 
+OF_WHOLE_FILES = frozenset({UTF16, *_COMPRESSED.values()})
+"""The hints after which it makes no sense to look for lines in a file."""
+
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}\s*")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gzip
 import json
 import os
 import pty
@@ -187,6 +188,26 @@ def test_feed_run_drain(new_stream: Callable[..., str], tmp_path: Path) -> None:
     assert list(read_stream(source, StartingPosition()))[-1] == b"not JSON"
 
 
+def test_feed_takes_files_as_people_have_them(new_stream: Callable[..., str], tmp_path: Path) -> None:
+    stream, file = new_stream(), tmp_path / "rides.json"
+    records = [{"pred_id": number} for number in range(3)]
+    file.write_text(json.dumps(records, indent=2))
+    assert "3 records put" in run("feed", str(file), "--stream", stream).stderr
+    file.write_text(json.dumps(records[0], indent=2), encoding="utf-8-sig")
+    assert "1 record put" in run("feed", str(file), "--stream", stream).stderr
+    assert [json.loads(data)["pred_id"] for data in read_stream(stream, StartingPosition())] == [0, 1, 2, 0]
+    file.write_text('{"pred_id": 1}\nrides.jsonl\n{"pred_id"')
+    said = run("feed", str(file), "--stream", stream).stderr
+    assert "2 of 3 lines are not JSON, the first is line 2: it looks like the name of a file" in said
+    assert "3 records put" in said
+    file.write_text('{"pred_id": 1}', encoding="utf-16")
+    assert "rides.json: it looks like UTF-16: write it as UTF-8" in run("feed", str(file), expect=40).stderr
+    file.write_bytes(gzip.compress(b'{"pred_id": 1}'))
+    assert "rides.json: it looks like gzip" in run("feed", str(file), expect=40).stderr
+    file.write_bytes(b"\n")
+    assert "has no lines" in run("feed", str(file), expect=40).stderr
+
+
 def test_quarantine_follows_a_pointer_to_the_location(new_stream: Callable[..., str], tmp_path: Path) -> None:
     source, output, aside = new_stream("in"), new_stream("out"), new_stream("aside")
     large = tmp_path / "large.jsonl"
@@ -289,6 +310,7 @@ def test_explain_takes_a_file_and_standard_input(tmp_path: Path) -> None:
     )
     assert json.loads(piped.stdout)["partition key"] == "7"
     assert "UTF-16" in json.loads(run("explain", str(utf16)).stdout)["quarantined"]["message"]
+    assert "explain" in run("invoke", "--payload", str(whole), expect=40, TEST_RUN="True").stderr
     assert "nowhere.json: there is no such file" in run("explain", "nowhere.json", expect=40).stderr
     assert "cannot be read" in run("explain", "@nowhere", expect=40).stderr
 

@@ -104,7 +104,7 @@ def test_says_where_and_what_kind_but_no_value(text: str, field: str, fault: str
         ('{"number": 1', "request: not JSON: Input data was truncated"),
         ('{"number": 1} hunter2', "request: not JSON: trailing characters (byte 15)"),
         ("", "request: not JSON: Input data was truncated"),
-        (b"\xff\xfe", "request: not JSON: invalid character (byte 0)"),
+        (b"\xff\xfe", "request: not JSON: invalid character (byte 0); it looks like UTF-16: write it as UTF-8"),
         (b'{"number": 1, "code": "hunter2\xff"}', "request: not JSON: not text in UTF-8"),
         ('"hunter2 \udcff"', "request: not JSON: not text in UTF-8"),
         ('{"number": 1, "anything": ' + "[" * 100_000, "request: nested too deeply"),
