@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import CloudError, StateConflictError
+from app.errors import CloudError, StateConflictError, UnreadableStateError
 from app.storage.state import LARGEST_VALUE_BYTES, Stored
 from app.telemetry import logger
 
@@ -56,7 +56,7 @@ class SpillingState:
 
         Raises:
             StateConflictError: An object was replaced while its item was read.
-            CloudError: An object is not the one that was written, is lost, or there is no location to read it from.
+            UnreadableStateError: An object is lost, is not the one that was written, or no location is set.
         """
         found = dict(self._table.load(keys))
         for key, stored in found.items():
@@ -70,19 +70,23 @@ class SpillingState:
         try:
             pointer = msgspec.msgpack.decode(stored.value[len(_MARK) :], type=_Pointer)
         except (msgspec.MsgspecError, ValueError):
-            raise CloudError(f"state of {key!r}: its item is damaged; restore the item or delete it") from None
+            raise UnreadableStateError(
+                f"state of {key!r}: its item is damaged; restore the item or delete it"
+            ) from None
         if self._objects is None:
-            raise CloudError(f"state of {key!r} is an object: set STATE_LOCATION to the location it was written to")
+            raise UnreadableStateError(
+                f"state of {key!r} is an object: set STATE_LOCATION to the location it was written to"
+            )
         value = self._objects.get(pointer.name)
         if value is None:
             if self._table.load([key]).get(key) != stored:
                 raise StateConflictError(f"state of {key!r}: another writer was first")
-            raise CloudError(
+            raise UnreadableStateError(
                 f"{self._objects.root}/{pointer.name}: the state of {key!r} is not there: restore it, or set "
                 "STATE_LOCATION to its location; to start anew delete its item"
             )
         if hashlib.sha256(value).digest() != pointer.sha256:
-            raise CloudError(
+            raise UnreadableStateError(
                 f"{self._objects.root}/{pointer.name}: is not the state of {key!r} that was written: restore it"
             )
         self._named[key] = pointer.name

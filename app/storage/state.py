@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from app import aws
-from app.errors import CloudError, StateConflictError
+from app.errors import CloudError, StateConflictError, UnreadableStateError
 from app.storage.items import get_items, to_attributes
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class DynamoDbState:
         """Read keys in calls of 100; see `get_items`.
 
         Raises:
-            CloudError: DynamoDB does not answer, or `commit` has not written an item.
+            CloudError: DynamoDB does not answer.
+            UnreadableStateError: `commit` has not written an item.
         """
         loaded: dict[str, Stored] = {}
         wanted = [{STATE_KEY: key} for key in dict.fromkeys(keys)]
@@ -89,7 +90,7 @@ class DynamoDbState:
                 last = Position(int(item["sequence_number"]), int(item["sub_sequence_number"]))
                 loaded[key] = Stored(bytes(item["value"]), last)
             except (KeyError, TypeError, ValueError):
-                raise CloudError(
+                raise UnreadableStateError(
                     f"state of {key!r} in {self._table}: no item of a state: is the table also used for something else?"
                 ) from None
         return loaded

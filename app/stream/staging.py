@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.errors import CloudError, DeadlineError, MillraceError, StateConflictError
+from app.errors import DeadlineError, MillraceError, StateConflictError
 from app.storage.state import Position, StateStore, Stored
 from app.stream.bisection import BisectedOutcomes, Stateless, check_outcomes, run_bisected
 from app.stream.outcomes import Outcomes
@@ -145,7 +145,7 @@ class BatchState:
         stored = self._stored[key]
         try:
             self._store.commit(self._pipeline.stored_key(key), staged, stored.last if stored else None)
-        except CloudError as error:
+        except MillraceError as error:
             return error
         return None
 

@@ -33,7 +33,7 @@ from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
 from app.domains.alerts.tickets import tactics_of
-from app.errors import CloudError
+from app.errors import UnreadableStateError
 from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.pipeline import Pipeline, StatefulPipeline
 
@@ -141,7 +141,7 @@ class AlertPipeline(StatefulPipeline[bytes]):
         """Return a tenant from its state, without decoding it again if this process wrote it last.
 
         Raises:
-            CloudError: The state was not written by this version; the message has the state key.
+            UnreadableStateError: The state was not written by this version; the message has the state key.
         """
         if self._warm is not None and state is not None and self._warm[0] == state:
             _, tenant = self._warm
@@ -149,8 +149,8 @@ class AlertPipeline(StatefulPipeline[bytes]):
             return tenant
         try:
             return self._incidents.tenant(state)
-        except CloudError as error:
-            raise CloudError(f"state key {key!r}: {error}") from None
+        except UnreadableStateError as error:
+            raise UnreadableStateError(f"state key {key!r}: {error}") from None
 
     def keep_warm(self, state: bytes, tenant: Tenant) -> None:
         """Keep the tenant that was dumped last, with its dump."""

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from app.errors import CloudError
+from app.errors import UnreadableStateError
 
 _LEVEL = 1  # of zlib: a third of the time of its default, for 3 to 9 % more bytes
 _LARGEST_BYTES = 256 * 1024 * 1024  # uncompressed: above what the default limits can come to; stops zip bombs
@@ -43,16 +43,16 @@ def unpack_state(data: bytes, form: type[Format], version: int, what: str) -> Fo
         what: Name of the state for error messages, such as "state of clusters".
 
     Raises:
-        CloudError: The bytes were not written by this version.
+        UnreadableStateError: The bytes were not written by this version.
     """
     try:
         unpacker = zlib.decompressobj()
         plain = unpacker.decompress(data, _LARGEST_BYTES)
         if not unpacker.eof or unpacker.unused_data:
-            raise CloudError(f"{what}: is cut off or too large; restore or delete it")
+            raise UnreadableStateError(f"{what}: is cut off or too large; restore or delete it")
         found = msgspec.msgpack.decode(plain, type=_Any).version  # first, since another version has other fields
         if found != version:
-            raise CloudError(f"{what}: has version {found}, not {version}; run the release that wrote it")
+            raise UnreadableStateError(f"{what}: has version {found}, not {version}; run the release that wrote it")
         return msgspec.msgpack.decode(plain, type=form)
     except (zlib.error, msgspec.MsgspecError, ValueError) as error:  # ValueError: a text that is not UTF-8
-        raise CloudError(f"{what}: is not what was written ({error}); restore or delete it") from None
+        raise UnreadableStateError(f"{what}: is not what was written ({error}); restore or delete it") from None

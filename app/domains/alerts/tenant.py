@@ -15,7 +15,7 @@ from app.domains.alerts.clusters.affinity import Affinity
 from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.flows.flows import FlowChange, FlowConfig, Flows
 from app.domains.alerts.settings import AlertSettings
-from app.errors import CloudError
+from app.errors import UnreadableStateError
 from app.inference.bundle import find_bundle
 
 if TYPE_CHECKING:
@@ -79,16 +79,18 @@ class Incidents:
         """Return a tenant from its dumped state, or a new one.
 
         Raises:
-            CloudError: The state was not written by this version.
+            UnreadableStateError: The state was not written by this version.
         """
         if state is None:
             return Tenant(Clusters(self.affinity, self.clusters), Flows(self.table, self.flows))
         try:
             dump = msgspec.msgpack.decode(state, type=_Dump)
         except msgspec.MsgspecError as error:
-            raise CloudError(f"state of alerts: is not what was written ({error}); restore or delete it") from None
+            raise UnreadableStateError(
+                f"state of alerts: is not what was written ({error}); restore or delete it"
+            ) from None
         if dump.version != VERSION:
-            raise CloudError(
+            raise UnreadableStateError(
                 f"state of alerts: has version {dump.version}, not {VERSION}; run the release that wrote it"
             )
         return Tenant(

@@ -10,7 +10,8 @@ What becomes of a record:
     None                   nothing; the record is done
     RequestError           quarantined as `request_refused`, `too_large` or `unprocessable`
     CloudError             handed back, with all behind it: it passes, or somebody mends it;
-                           so too with SettingsError, ModelError and UnacknowledgedError
+                           so too with DeadlineError, ModelError, SettingsError, UnacknowledgedError and
+                           UnreadableStateError
     anything else          quarantined as `handler_error`, with the type's name alone
 """
 
@@ -24,6 +25,7 @@ import msgspec
 from app import telemetry
 from app.errors import (
     CloudError,
+    DeadlineError,
     ModelError,
     NoOutputStreamError,
     RequestError,
@@ -31,6 +33,7 @@ from app.errors import (
     TooLargeError,
     UnacknowledgedError,
     UnprocessableError,
+    UnreadableStateError,
 )
 from app.handlers.invocation import Invocation, process_settings, run
 from app.handlers.sources.batch import described_failure
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
     from app.stream.putrecords import PutRecords
     from app.stream.runtime import Answer
 
-WAITS = (CloudError, SettingsError, ModelError, UnacknowledgedError)
+WAITS = (CloudError, DeadlineError, ModelError, SettingsError, UnacknowledgedError, UnreadableStateError)
 """What is no record's fault: the shard resumes at the record on which it was raised."""
 
 NO_RESPONSE = (None, type(None))

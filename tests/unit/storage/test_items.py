@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import aws
-from app.errors import CloudError
+from app.errors import MillraceError, UnreadableStateError
 from app.storage import items
 from app.storage.items import from_attributes, get_items, to_attributes
 from app.storage.state import DynamoDbState
@@ -41,7 +41,7 @@ def asked(table: Table, monkeypatch: pytest.MonkeyPatch, read: Callable[[], Any]
         patch.setattr(items, "pause", pauses.append)
         try:
             return read(), pauses
-        except CloudError as error:
+        except MillraceError as error:
             return error, pauses
 
 
@@ -78,4 +78,5 @@ def test_a_table_that_gives_nothing_is_asked_a_few_times(monkeypatch: pytest.Mon
 
 def test_an_item_of_something_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     error, _ = asked(Table(answered=100), monkeypatch, lambda: DynamoDbState("states").load(["t1"]))
+    assert isinstance(error, UnreadableStateError)
     assert "state of 't1' in states: no item of a state" in str(error)

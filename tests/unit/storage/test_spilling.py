@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.errors import CloudError, StateConflictError
+from app.errors import StateConflictError, UnreadableStateError
 from app.storage.objects import FolderObjects
 from app.storage.spilling import SpillingState
 from app.storage.state import MemoryState, Position, Stored
@@ -90,7 +90,7 @@ def test_a_damaged_object_is_told(objects: FolderObjects) -> None:
     [name] = objects.names()
     objects.put(name, LARGER)
 
-    with pytest.raises(CloudError, match=r"is not the state of .* that was written"):
+    with pytest.raises(UnreadableStateError, match=r"is not the state of .* that was written"):
         state.load(["a"])
 
 
@@ -100,7 +100,7 @@ def test_an_object_that_is_lost_is_told(objects: FolderObjects) -> None:
     [name] = objects.names()
     objects.delete(name)
 
-    with pytest.raises(CloudError, match="the state of 'a' is not there: restore it") as raised:
+    with pytest.raises(UnreadableStateError, match="the state of 'a' is not there: restore it") as raised:
         state.load(["a"])
     assert not isinstance(raised.value, StateConflictError)  # to come again would not help
 
@@ -129,7 +129,7 @@ def test_without_a_location_a_large_state_is_not_taken_for_a_bad_one(objects: Fo
     without.commit("b", Stored(b"small", FIRST), None)
 
     assert without.load(["b"]) == {"b": Stored(b"small", FIRST)}
-    with pytest.raises(CloudError, match="set STATE_LOCATION"):
+    with pytest.raises(UnreadableStateError, match="set STATE_LOCATION"):
         without.load(["a"])
 
 
@@ -138,7 +138,7 @@ def test_a_damaged_pointer_is_told(objects: FolderObjects) -> None:
     SpillingState(table, objects, 50).commit("a", Stored(LARGE, FIRST), None)
     table.stored["a"] = Stored(table.stored["a"].value[:40], FIRST)
 
-    with pytest.raises(CloudError, match="its item is damaged"):
+    with pytest.raises(UnreadableStateError, match="its item is damaged"):
         SpillingState(table, objects, 50).load(["a"])
 
 

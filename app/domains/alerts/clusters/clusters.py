@@ -66,7 +66,7 @@ class Clusters:
         """Return clusters as they were dumped.
 
         Raises:
-            CloudError: The bytes were not written by `dump` of this version.
+            UnreadableStateError: The bytes were not written by `dump` of this version.
         """
         self = cls(affinity, config)
         unpack(data, self._state)

@@ -10,7 +10,7 @@ import msgspec
 from app.domains.alerts.clusters.affinity import AlertType
 from app.domains.alerts.clusters.state import AlertSignature, OpenCluster, StepRecord
 from app.domains.alerts.state_bytes import pack_state, unpack_state
-from app.errors import CloudError
+from app.errors import UnreadableStateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,13 +131,13 @@ def unpack(data: bytes, state: State) -> None:
     """Fill a new state from bytes.
 
     Raises:
-        CloudError: The bytes were not written by `pack` of this version.
+        UnreadableStateError: The bytes were not written by `pack` of this version.
     """
     packed = unpack_state(data, _State, VERSION, WHAT)
     try:
         _fill(state, packed)
     except (IndexError, KeyError) as error:
-        raise CloudError(f"{WHAT}: is not what was written ({error}); restore or delete it") from None
+        raise UnreadableStateError(f"{WHAT}: is not what was written ({error}); restore or delete it") from None
 
 
 def _fill(state: State, packed: _State) -> None:

@@ -18,7 +18,7 @@ from app.domains.alerts.files.seam import AggregatedAlert, ClusterOutput
 from app.domains.alerts.files.techniques import read_enriched
 from app.domains.alerts.incidents import ClusterSummary  # noqa: TC001 - msgspec reads the field's type
 from app.domains.alerts.tickets import numbers_of, tactics_of
-from app.errors import CloudError, StateConflictError
+from app.errors import StateConflictError, UnreadableStateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -84,14 +84,14 @@ class ClustersJob:
 
         Raises:
             StateConflictError: The state to start from is gone, since a newer one is there.
-            CloudError: The state is not one that this version wrote.
+            UnreadableStateError: The state is not one that this version wrote.
         """
         plan, place = read_chunk(bucket, call.unique_id)
         state = _read_state(bucket, call.state)
         try:
             opened = self._opens(state.clusters or None, plan.cluster_config)
-        except CloudError as error:
-            raise CloudError(f"{bucket.root}/{call.state}: {error}") from None
+        except UnreadableStateError as error:
+            raise UnreadableStateError(f"{bucket.root}/{call.state}: {error}") from None
         alerts = read_enriched(bucket, call.unique_id)
         added = _Added(opened)
         for each in alerts:
@@ -252,5 +252,7 @@ def _read_state(bucket: Bucket, name: str | None) -> _State:
     except (msgspec.MsgspecError, ValueError):
         state = None
     if state is None or state.version != VERSION:
-        raise CloudError(f"{bucket.root}/{name}: no state that this version wrote: restore it, or remove the head")
+        raise UnreadableStateError(
+            f"{bucket.root}/{name}: no state that this version wrote: restore it, or remove the head"
+        )
     return state

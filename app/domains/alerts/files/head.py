@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.domains.alerts.files import layout
-from app.errors import CloudError, StateConflictError
+from app.errors import CloudError, StateConflictError, UnreadableStateError
 from app.storage.objects import FolderObjects
 from app.storage.state import Position, StateStore, Stored
 
@@ -61,7 +61,8 @@ def load_head(store: StateStore, key: str) -> Head:
     """A tenant's head as it is now.
 
     Raises:
-        CloudError: It cannot be read, or is not of this form.
+        CloudError: It cannot be read.
+        UnreadableStateError: It is not of this form.
     """
     stored = store.load([key]).get(key)
     if stored is None:
@@ -69,7 +70,7 @@ def load_head(store: StateStore, key: str) -> Head:
     try:
         return msgspec.json.decode(stored.value, type=Head)
     except msgspec.MsgspecError:
-        raise CloudError(
+        raise UnreadableStateError(
             f"state of {key!r}: not a head of alert files: was the table given to something else?"
         ) from None
 

@@ -70,7 +70,7 @@ class Opening:
 
         Raises:
             ModelError: There is nothing learned of the name.
-            CloudError: The dump is not one that this version gave.
+            UnreadableStateError: The dump is not one that this version gave.
         """
         from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters  # noqa: PLC0415 - see above
 

@@ -19,7 +19,7 @@ from app.domains.alerts.flows.causality import (
 )
 from app.domains.alerts.incidents import Step
 from app.domains.alerts.state_bytes import pack_state, unpack_state
-from app.errors import CloudError
+from app.errors import UnreadableStateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -229,13 +229,13 @@ def unpack_flows(data: bytes) -> tuple[StoredFlows, list[Entry]]:
     """Return what `pack_flows` stored.
 
     Raises:
-        CloudError: The bytes were not written by this version.
+        UnreadableStateError: The bytes were not written by this version.
     """
     stored = unpack_state(data, StoredFlows, VERSION, WHAT)
     try:
         return stored, [_entry(cluster, stored.texts) for cluster in stored.clusters]
     except IndexError as error:
-        raise CloudError(f"{WHAT}: is not what was written ({error}); restore or delete it") from None
+        raise UnreadableStateError(f"{WHAT}: is not what was written ({error}); restore or delete it") from None
 
 
 def _entry(cluster: _Cluster, texts: list[str]) -> Entry:

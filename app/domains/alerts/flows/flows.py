@@ -170,7 +170,7 @@ class Flows:
         """Return flows as they were dumped.
 
         Raises:
-            CloudError: The bytes were not written by `dump` of this version.
+            UnreadableStateError: The bytes were not written by `dump` of this version.
         """
         flows = cls(table, config)
         stored, entries = unpack_flows(data)

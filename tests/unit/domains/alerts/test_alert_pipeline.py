@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from app.errors import CloudError
+from app.errors import UnreadableStateError
 from app.storage.objects import FolderObjects
 from app.storage.state import MemoryState, Stored
 from app.stream.testing import FakeStreams
@@ -210,7 +210,7 @@ def test_a_state_that_cannot_be_read_says_whose_it_is_and_no_alert_is_blamed(dam
     spine = alerts_spine(store)
     spine.run([payload(0)], ["acme"])
     store.stored["acme"] = Stored(damaged, store.stored["acme"].last)
-    with pytest.raises(CloudError, match=r"^state key 'acme': state of alerts: "):
+    with pytest.raises(UnreadableStateError, match=r"^state key 'acme': state of alerts: "):
         alerts_spine(store).run([payload(1)], ["acme"], start=1)
     assert spine.quarantined() == []
     assert store.stored["acme"].value == damaged

@@ -13,7 +13,7 @@ from app.domains.alerts.clusters.affinity import Affinity, AlertType, learned_by
 from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.clusters.entities import EntityCounts
 from app.domains.alerts.clusters.recurrence import PatternMemory, pattern_of
-from app.errors import CloudError, ModelError
+from app.errors import ModelError, UnreadableStateError
 from app.inference.bundle import find_bundle
 
 if TYPE_CHECKING:
@@ -280,21 +280,21 @@ def test_the_state_stays_small_however_many_there_are() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"x" * 20, b"\x78\x9c\x03\x00\x00\x00\x00\x01"])
 def test_a_state_that_is_none_is_refused(data: bytes) -> None:
-    with pytest.raises(CloudError, match="state of clusters"):
+    with pytest.raises(UnreadableStateError, match="state of clusters"):
         Clusters.load(data, AFFINITY)
 
 
 @pytest.mark.parametrize("cut", [1, 9])
 def test_a_state_cut_short_is_refused(cut: int) -> None:
     clusters, _ = clusters_of(alert(0), alert(1, LOGIN))
-    with pytest.raises(CloudError, match="state of clusters"):
+    with pytest.raises(UnreadableStateError, match="state of clusters"):
         Clusters.load(clusters.dump()[:-cut], AFFINITY)
 
 
 def test_a_state_whose_text_is_damaged_is_refused() -> None:
     clusters, _ = clusters_of(alert(0, src="here"))
     damaged = zlib.decompress(clusters.dump()).replace(b"here", b"h\xffre")
-    with pytest.raises(CloudError, match="state of clusters: is not what was written"):
+    with pytest.raises(UnreadableStateError, match="state of clusters: is not what was written"):
         Clusters.load(zlib.compress(damaged), AFFINITY)
 
 

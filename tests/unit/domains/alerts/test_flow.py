@@ -11,7 +11,7 @@ import pytest
 from app.domains.alerts.flows.causality import before, technique_order
 from app.domains.alerts.flows.flows import FlowConfig, Flows, build_flows
 from app.domains.alerts.incidents import Flow, FlowEdge
-from app.errors import CloudError
+from app.errors import UnreadableStateError
 from model.flow.corpus import read_corpus
 from model.flow.evaluate import report
 from model.flow.train import fit
@@ -283,7 +283,7 @@ def test_a_state_of_something_else_is_refused() -> None:
         good + b"x",
         *(zlib.compress(each) for each in (b"x", wrong, no_text, out_of_range)),
     ):
-        with pytest.raises(CloudError, match="state of flows"):
+        with pytest.raises(UnreadableStateError, match="state of flows"):
             Flows.load(data, TABLE)
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from app.domains.alerts.state_bytes import pack_state, unpack_state
-from app.errors import CloudError
+from app.errors import UnreadableStateError
 
 
 class Shelf(msgspec.Struct, array_like=True):
@@ -32,7 +32,9 @@ def test_what_was_packed_comes_back() -> None:
 
 @pytest.mark.parametrize("other", [OlderShelf(1, 7), Shelf(3, [], lamp=False)], ids=["other fields", "the same"])
 def test_another_version_is_told_as_such_whatever_its_fields_are(other: OlderShelf | Shelf) -> None:
-    with pytest.raises(CloudError, match=rf"shelf: has version {other.version}, not 2; run the release that wrote it"):
+    with pytest.raises(
+        UnreadableStateError, match=rf"shelf: has version {other.version}, not 2; run the release that wrote it"
+    ):
         unpack_state(pack_state(other), Shelf, 2, "shelf")
 
 
@@ -49,5 +51,5 @@ def test_another_version_is_told_as_such_whatever_its_fields_are(other: OlderShe
     ],
 )
 def test_what_was_not_packed_is_refused_in_one_line(data: bytes) -> None:
-    with pytest.raises(CloudError, match=r"^shelf: is .*; restore or delete it$"):
+    with pytest.raises(UnreadableStateError, match=r"^shelf: is .*; restore or delete it$"):
         unpack_state(data, Shelf, 2, "shelf")

@@ -18,7 +18,7 @@ from app.domains.alerts.files.driver import run_file
 from app.domains.alerts.files.flow_request import read_clusters
 from app.domains.alerts.files.head import load_head, state_key
 from app.domains.alerts.files.seam import Jobs
-from app.errors import CloudError
+from app.errors import UnreadableStateError
 from tests.unit.domains.alerts.files.files_for_tests import MemoryBucket, alert, put_input, small_jobs, small_room
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def test_a_state_of_another_version_is_refused_in_one_line(monkeypatch: pytest.M
     room = small_room(bucket, jobs=jobs())
     run_file(room, put_input(bucket, some_alerts(1), "input/1.json"))
     monkeypatch.setattr(cluster_job, "VERSION", 2)
-    with pytest.raises(CloudError, match="no state that this version wrote"):
+    with pytest.raises(UnreadableStateError, match="no state that this version wrote"):
         run_file(room, put_input(bucket, some_alerts(2), "input/2.json"))
 
 
