@@ -5,7 +5,6 @@ A hint is one of a few fixed sentences: it quotes nothing of the payload, so tha
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 
@@ -81,6 +80,6 @@ def _from_base64(start: bytes) -> bytes:
     if len(start) < LEAST_BASE64_BYTES or not _BASE64.fullmatch(start):
         return b""
     try:
-        return base64.b64decode(start[: len(start) // 4 * 4])
+        return binascii.a2b_base64(start[: len(start) // 4 * 4])
     except binascii.Error:
         return b""
