@@ -68,23 +68,25 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     commands: str = ""
 
 
-def import_named(module: str, name: str, raises: type[MillraceError], label: str, kind: str) -> Any:  # noqa: ANN401 - any object
-    """Import an object by the name of its module and its own name.
+def import_named(name: str, raises: type[MillraceError], label: str, kind: str = "class") -> Any:  # noqa: ANN401 - any object
+    """Import an object by its name.
 
     Args:
-        module: The module's dotted name; whoever runs this process gives it, never an event.
-        name: The object's name in the module.
+        name: `package.module:Name` or `package.module.Name`; whoever runs this process gives it, never an event.
         raises: The class of the error.
         label: What an error's line calls the object: `pipeline`, say.
-        kind: What it should be: `class`, say.
+        kind: What the object should be: `class`, say.
 
     Returns:
-        The object.
+        The object, of whatever type it is.
 
     Raises:
         MillraceError: `raises`, with one line that says what is missing; or what the module raises when it starts.
     """
-    shown = f"{label} {quoted(f'{module}.{name}')}"
+    module, _, attribute = name.rpartition(":" if ":" in name else ".")
+    if not module or not attribute:
+        raise raises(f"no {label} {quoted(name)}: write package.module:{kind.capitalize()}")
+    shown = f"{label} {quoted(name)}"
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -94,26 +96,14 @@ def import_named(module: str, name: str, raises: type[MillraceError], label: str
     except MillraceError:
         raise
     except Exception as error:  # noqa: BLE001 - a module may raise anything when it is imported
-        raise raises(f"{shown} cannot be imported: {type(error).__name__}: {_first_line(error)}") from None
+        reason = str(error).partition("\n")[0][:_SHOWN_CHARACTERS]
+        raise raises(f"{shown} cannot be imported: {type(error).__name__}: {reason}") from None
     try:
-        return getattr(found, name)
+        return getattr(found, attribute)
     except AttributeError:
-        raise raises(f"no {shown}: there is no {kind} {quoted(name)} in {module}") from None
-
-
-def import_class(name: str, raises: type[MillraceError], label: str) -> Any:  # noqa: ANN401 - the caller checks it
-    """Import what `package.module:Class` names; see `import_named` for the arguments and errors."""
-    module, _, class_name = name.partition(":")
-    if not module or not class_name or class_name.startswith(":"):
-        raise raises(f"no {label} {quoted(name)}: write package.module:Class")
-    return import_named(module, class_name, raises, label, "class")
+        raise raises(f"no {shown}: there is no {kind} {quoted(attribute)} in {module}") from None
 
 
 def quoted(name: object) -> str:
     """Return a name that somebody has sent as one short line."""
     return repr(str(name)[:_SHOWN_CHARACTERS])
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message, shortened."""
-    return str(error).partition("\n")[0][:_SHOWN_CHARACTERS]

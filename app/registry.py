@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from app.domain import Domain, HandlerSpec, PipelineSpec, import_class, quoted
+from app.domain import Domain, HandlerSpec, PipelineSpec, import_named, quoted
 from app.domains import alerts, bike, general, model
 from app.errors import SettingsError, UnknownPipelineError
 from app.handlers.registry import Registry
@@ -67,7 +67,7 @@ def pipeline_class(name: str) -> type[AnyPipeline]:
         name = PIPELINES[name].class_name
     elif ":" not in name:
         name = _entry_point(name)
-    found = import_class(name, UnknownPipelineError, "pipeline")
+    found = import_named(name, UnknownPipelineError, "pipeline")
     if not isinstance(found, type) or not issubclass(found, (Pipeline, StatefulPipeline)):
         raise UnknownPipelineError(
             f"{quoted(name)} is no pipeline: name a class that extends Pipeline or StatefulPipeline"
@@ -92,7 +92,7 @@ def read_all_settings(environ: Mapping[str, str]) -> Settings:
 
 def settings_of_domains() -> list[type[msgspec.Struct]]:
     """Import the structs of the domains' own variables."""
-    return [import_class(domain.settings, SettingsError, "settings") for domain in DOMAINS if domain.settings]
+    return [import_named(domain.settings, SettingsError, "settings") for domain in DOMAINS if domain.settings]
 
 
 def open_runtime(settings: Settings | None = None, measure: Measure | None = None) -> Runtime:

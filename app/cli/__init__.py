@@ -11,6 +11,8 @@ INTERRUPTED = 130  # the shell's custom for Ctrl-C
 
 def main() -> None:
     """Runs the command; what a user can mend is one line on standard error and an exit code of its own."""
+    if not sys.flags.safe_path:
+        sys.path.append("")  # PIPELINE may name a class in the current folder
     try:
         from app.cli.tree import command_tree  # noqa: PLC0415 - Ctrl-C while it loads is no stack trace either
 

@@ -104,7 +104,7 @@ def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
         source = stream_of(mapping)
         case = Case(mapping, settings, streams.describe(source), record_bytes)
         if settings:
-            yield from examine_settings(settings, source, function.where, function.set_variables)
+            yield from examine_settings(settings, source, function.where, function.set_variables, deployed=True)
             yield from streams.examine(settings, source)
             output = streams.describe(settings.output_stream) if settings.output_stream else {}
             yield from examine_pair(function, case, settings, output)

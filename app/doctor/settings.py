@@ -23,22 +23,28 @@ if TYPE_CHECKING:
             """The command."""
 
 
-def examine_settings(settings: Settings, source: str, where: str, change: Setter) -> Iterator[Finding]:
-    """What the settings would do to the records of a stream.
+def examine_settings(
+    settings: Settings, source: str, where: str, change: Setter, *, deployed: bool = False
+) -> Iterator[Finding]:
+    """Find what the settings would do to the records of a stream.
 
     Args:
         settings: What the environment says, here or of a function.
         source: The stream that is read.
         where: Where the settings are from, for the findings.
         change: Gives the command that sets variables there.
+        deployed: Whether they are those of a deployed function, which may have a pipeline that is not installed here.
     """
     classes: dict[str, type[AnyPipeline]] = {}
     for name in sorted(settings.pipeline_names()):
         try:
             classes[name] = pipeline_class(name)
         except UnknownPipelineError as error:
-            mend = _without(settings, name, change)
-            yield Finding(Severity.ERROR, where, str(error), "nothing starts", mend)
+            if deployed and ":" in name:
+                why = "its output roles and its state are not checked"
+                yield Finding(Severity.INFO, where, str(error), why, "run the doctor where the pipeline is installed")
+                continue
+            yield Finding(Severity.ERROR, where, str(error), "nothing starts", _without(settings, name, change))
     if settings.test_run:
         yield Finding(
             Severity.ERROR,

@@ -55,7 +55,7 @@ def load(qualified_name: str) -> Callable[[Any, Any], Any]:
         raise UnknownHandlerError(
             f"no handler {quoted(qualified_name)}: give package.module.Class or package.module.function"
         )
-    found: Any = import_named(module, name, UnknownHandlerError, "handler", "function")
+    found: Any = import_named(qualified_name, UnknownHandlerError, "handler", "function")
     if inspect.isclass(found):
         if not issubclass(found, LambdaHandler) or inspect.isabstract(found):
             raise UnknownHandlerError(f"{quoted(qualified_name)} is a class, but no handler that can be made")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args, get_type_hints
 
 import msgspec
 
-from app.domain import import_class
+from app.domain import import_named
 from app.errors import SettingsError
 from app.registry import DOMAINS
 from app.settings import Environment, Settings
@@ -81,7 +81,7 @@ def _parts() -> Iterator[str]:
     for domain in DOMAINS:
         if domain.settings:
             yield f"## The domain `{domain.name}`\n"
-            yield _table(_rows(import_class(domain.settings, SettingsError, "settings")))
+            yield _table(_rows(import_named(domain.settings, SettingsError, "settings")))
     yield OWN
     yield "## Commands\n"
     yield _table(COMMANDS)

@@ -5,11 +5,11 @@ from typing import Any
 from app.domain import Domain, HandlerSpec, PipelineSpec
 
 ALERT = {
-    "name": "Web shell written to disk",
+    "id": "a1",
     "time": 1715673600,
-    "host": "web-1",
-    "src_ip": "192.0.2.7",
-    "dst_ip": "198.51.100.20",
+    "src": "192.0.2.7",
+    "dst": "198.51.100.20",
+    "name": "Web shell written to disk",
 }
 STATE_TABLE = {"STATE_TABLE": "alerts-state"}
 RUN = "day-0123456789abcdef"  # how a run is named, and below it its chunks
