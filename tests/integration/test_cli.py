@@ -25,6 +25,7 @@ import pytest
 from app import aws
 from app.inference.bundle import OWN_BUNDLES, find_bundle
 from app.stream.shards import StartingPosition, read_stream
+from tests.commands_for_tests import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,15 +41,7 @@ def run(*arguments: str, expect: int = 0, **variables: str) -> subprocess.Comple
 
 
 def _run(expect: int, arguments: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*MILLRACE, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_command("millrace", arguments, environ=variables, folder=ROOT)
     assert done.returncode == expect, done.stderr
     assert "Traceback" not in done.stderr
     return done

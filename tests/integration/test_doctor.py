@@ -9,10 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
 import shlex
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +18,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from app import aws
+from tests.commands_for_tests import run_command
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 pytestmark = pytest.mark.cloud
@@ -48,15 +47,7 @@ def doctor(*arguments: str, expect: int, **variables: str) -> dict[str, Any]:
 
 
 def _run(arguments: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "app.cli", "doctor", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_command("millrace", ["doctor", *arguments], environ=variables, folder=ROOT)
     assert "Traceback" not in done.stderr
     return done
 

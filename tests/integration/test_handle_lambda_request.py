@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import aws
+from tests.commands_for_tests import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,16 +117,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def handle(
     *arguments: str, given: str = "", expect: int = 0, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the installed command; whatever happens, nobody sees a stack trace or what an error's text quotes."""
-    done = subprocess.run(
-        [str(SCRIPT), *arguments],
-        env={**os.environ, **(environ or {})},
-        input=given,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    """Runs the command; whatever happens, nobody sees a stack trace or what an error's text quotes."""
+    done = run_command("handle-lambda-request", arguments, environ=environ, given=given)
     assert done.returncode == expect, done.stderr
     assert "Traceback" not in done.stderr
     assert "secret" not in done.stderr
