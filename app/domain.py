@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from app.errors import MillraceError
-
-_SHOWN_CHARACTERS = 100  # a name may come from an event, and be as long as that
+from app.text import LONGEST_QUOTED, quoted
 
 
 class PipelineSpec(msgspec.Struct, frozen=True):
@@ -96,14 +95,9 @@ def import_named(name: str, raises: type[MillraceError], label: str, kind: str =
     except MillraceError:
         raise
     except Exception as error:  # noqa: BLE001 - a module may raise anything when it is imported
-        reason = str(error).partition("\n")[0][:_SHOWN_CHARACTERS]
+        reason = str(error).partition("\n")[0][:LONGEST_QUOTED]
         raise raises(f"{shown} cannot be imported: {type(error).__name__}: {reason}") from None
     try:
         return getattr(found, attribute)
     except AttributeError:
         raise raises(f"no {shown}: there is no {kind} {quoted(attribute)} in {module}") from None
-
-
-def quoted(name: object) -> str:
-    """Return a name that somebody has sent as one short line."""
-    return repr(str(name)[:_SHOWN_CHARACTERS])

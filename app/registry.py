@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from app.domain import Domain, HandlerSpec, PipelineSpec, import_named, quoted
+from app.domain import Domain, HandlerSpec, PipelineSpec, import_named
 from app.domains import alerts, bike, general, model
 from app.errors import SettingsError, UnknownPipelineError
 from app.handlers.registry import Registry
 from app.settings import Settings, read_settings
+from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,6 +17,7 @@ from app.handlers.metrics import Metrics
 from app.settings import Settings, read_settings
 from app.stream.context import LocalContext
 from app.stream.deadline import Context, Deadline
+from app.text import sanitize_id
 
 if TYPE_CHECKING:
     import logging
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 FRAMES_LOGGED = 10  # the innermost: where it was raised, and who called
-ID_CHARACTERS = 128  # a client may send anything as its correlation id; every line carries it
 
 _first = threading.Lock()  # taken by the first invocation of the process, and never given back
 
@@ -99,7 +99,7 @@ def run(
     settings = settings or process_settings()
     context = LocalContext() if context is None else context
     request_id = str(getattr(context, "aws_request_id", "") or "")
-    correlation_id = legible(correlation_id) or request_id
+    correlation_id = sanitize_id(correlation_id) or request_id
     cold_start = _first.acquire(blocking=False)
     metrics = Metrics(settings.metrics_namespace, {"handler": handler})
     metrics.count("invocations")
@@ -146,14 +146,6 @@ def run(
             metrics.milliseconds("duration", (time.perf_counter() - began) * 1000)
             metrics.flush()
     return result
-
-
-def legible(text: str) -> str:
-    """An id that somebody else has sent, as one short word of printable ASCII."""
-    text = text[:ID_CHARACTERS]
-    if text.isascii() and text.isprintable() and " " not in text:  # as nearly all are
-        return text
-    return "".join(letter for letter in text if "!" <= letter <= "~")
 
 
 def _line_of(error: MillraceError) -> tuple[str, str]:

@@ -7,9 +7,10 @@ import inspect
 import pkgutil
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.domain import import_named, quoted
+from app.domain import import_named
 from app.errors import HandlerNotAllowedError, UnknownHandlerError
 from app.handlers.base import LambdaFunction, LambdaHandler
+from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,6 +11,7 @@ import msgspec
 from app.errors import LocationError, RequestError
 from app.storage.location import STANDARD, read_location
 from app.stream.hints import hint_of
+from app.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ def refused(error: Exception, payload: object = b"") -> RequestError:
     if named:
         field = f"{field or '$'}.{named['name']}"
         known = field if fault.startswith("Object missing") else "$"  # an unknown name is the request's own
-    field, fault = _shown(field), _shown(fault)
+    field, fault = (printable(each, _SHOWN_CHARACTERS, _UNPRINTABLE) for each in (field, fault))
     return RequestError(f"{field or 'request'}: {fault[:1].lower()}{fault[1:]}", field, known)
 
 
@@ -100,11 +101,6 @@ def read_source(source: str) -> bytes:
             raise refused(error, encoded) from None
         raise LocationError(f"{text[:100]!r}: neither JSON nor a file that there is") from None
     return encoded
-
-
-def _shown(text: str) -> str:
-    """What is shown of a text that a request may have made: short, and on one line."""
-    return "".join(letter if letter.isprintable() else _UNPRINTABLE for letter in text[:_SHOWN_CHARACTERS])
 
 
 def _is_file(text: str) -> bool:

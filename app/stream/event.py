@@ -16,6 +16,7 @@ import msgspec
 from app.errors import EventError
 from app.stream.batch import Batch
 from app.stream.outcomes import Quarantine
+from app.text import short_name
 
 KINESIS = "aws:kinesis"
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # what a parser may raise for any bytes at all
@@ -81,7 +82,7 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
         [item.data for item in kinesis],
         [],
     )
-    _check_legible(batch)
+    _check_names(batch)
     return batch, faults
 
 
@@ -127,7 +128,7 @@ def _shards(event_ids: list[str]) -> list[str]:
     return [event_id.partition(":")[0] for event_id in event_ids]
 
 
-def _check_legible(batch: Batch[None]) -> None:
+def _check_names(batch: Batch[None]) -> None:
     """Refuses names that could not stand in an id: Kinesis never sends them, a hand-made event might."""
     for kind, names in (("stream", {batch.stream}), ("shard", set(batch.shards))):
         for name in names:
@@ -139,19 +140,13 @@ def _check_legible(batch: Batch[None]) -> None:
 
 
 def _refuse(source: object) -> None:
-    named = _shown(source) if source else "an unnamed source"
+    named = short_name(source) if source else "an unnamed source"
     raise EventError(f"event: comes from {named}, not from {KINESIS}: check the trigger")
-
-
-def _shown(value: object) -> str:
-    """A name from an event as one short word: an event made by hand may hold anything."""
-    text = value[:60] if isinstance(value, str) else f"a {type(value).__name__}"
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _sort_of(document: object) -> str:
     """What an event that is not a batch looks like, without its values."""
     if isinstance(document, dict):
         source = document.get("source") or document.get("eventSource")
-        return f"from {_shown(source)}" if source else f"keys {', '.join(map(_shown, list(document)[:5]))}"
+        return f"from {short_name(source)}" if source else f"keys {', '.join(map(short_name, list(document)[:5]))}"
     return f"a {type(document).__name__}"

@@ -10,7 +10,7 @@ import json
 import sys
 import uuid  # noqa: TC003 - msgspec reads the annotations
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from unittest import mock
 
 import msgspec
@@ -21,9 +21,12 @@ from msgspec import Meta
 
 from app.errors import LocationError, MillraceError, RequestError
 from app.handlers.base import LambdaHandler
-from app.handlers.invocation import ID_CHARACTERS, Invocation, legible
 from app.handlers.request import read_source
+from app.text import LONGEST_ID, sanitize_id
 from tests.handlers_for_tests import log_everything
+
+if TYPE_CHECKING:
+    from app.handlers.invocation import Invocation
 
 SECRET = "hunter2-4711"
 LONGEST_MESSAGE = 1000
@@ -306,11 +309,11 @@ def test_any_source_gives_bytes_or_an_error_of_ours(source: str) -> None:
             assert isinstance(found, bytes)
 
 
-@given(st.text(st.characters(), max_size=2 * ID_CHARACTERS))
+@given(st.text(st.characters(), max_size=2 * LONGEST_ID))
 def test_an_id_from_outside_cannot_break_a_line(sent: str) -> None:
-    kept = legible(sent)
+    kept = sanitize_id(sent)
     assert kept.isascii()
     assert kept.isprintable()
     assert " " not in kept
-    assert len(kept) <= ID_CHARACTERS
-    assert legible(kept) == kept
+    assert len(kept) <= LONGEST_ID
+    assert sanitize_id(kept) == kept

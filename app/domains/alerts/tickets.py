@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from app.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -198,7 +200,7 @@ def numbers_of(tactics: Iterable[str], table: AttackTable) -> list[int]:
 def _term(text: str) -> str:
     if text.isascii() and text.replace("_", "").isalnum() and text.upper() not in {"OR", "AND", "NOT"}:
         return text
-    safe = "".join(each if each.isprintable() else " " for each in text)
+    safe = printable(text, len(text), " ")
     return '"' + safe.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -19,6 +19,7 @@ from app.errors import LocationError, RequestError, SettingsError, Unprocessable
 from app.handlers.base import LambdaHandler
 from app.handlers.request import UNREADABLE, refused
 from app.storage.location import STANDARD, check_location, read_location, write_location
+from app.text import is_nested_deeper
 
 if TYPE_CHECKING:
     from typing import Self
@@ -94,7 +95,7 @@ class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFi
             content = msgspec.json.decode(data)
         except UNREADABLE as error:
             raise UnprocessableError(f"{path}: {_why(error)}", _PATH) from None
-        if _is_too_deep(content):
+        if is_nested_deeper(content, LEVELS):
             raise UnprocessableError(f"{path}: nested more than {LEVELS} levels deep", _PATH)
         return GetJSONFromFileResponse(content)
 
@@ -157,7 +158,7 @@ def _encoded(content: Any) -> bytes:  # noqa: ANN401 - any JSON
 
     The standard library's encoder, since msgspec writes null for NaN.
     """
-    if _is_too_deep(content):
+    if is_nested_deeper(content, LEVELS):
         raise RequestError(f"{_CONTENT}: nested more than {LEVELS} levels deep", _CONTENT)
     try:
         return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
@@ -168,21 +169,6 @@ def _encoded(content: Any) -> bytes:  # noqa: ANN401 - any JSON
     except TypeError:
         fault = "is not what JSON is made of"
     raise RequestError(f"{_CONTENT}: {fault}", _CONTENT)
-
-
-def _is_too_deep(value: Any) -> bool:  # noqa: ANN401 - any JSON
-    """Whether a value is nested more than `LEVELS` deep, found without a call for each level."""
-    level: list[Any] = [[value]]
-    for _ in range(LEVELS + 1):
-        if not level:
-            break
-        level = [
-            child
-            for each in level
-            for child in (each.values() if isinstance(each, dict) else each)
-            if isinstance(child, (dict, list))
-        ]
-    return bool(level)
 
 
 def _why(error: Exception) -> str:

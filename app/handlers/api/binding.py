@@ -19,6 +19,7 @@ from app.errors import MillraceError, RequestError
 from app.handlers.api.routes import BODILESS
 from app.handlers.base import LambdaHandler, Request, Response
 from app.handlers.request import UNREADABLE, refused
+from app.text import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from app.handlers.api.routes import Route
 
 _LISTS = {inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType, inspect.TupleType}
-_SHOWN_CHARACTERS = 60  # of a name that somebody has sent
 
 
 class Field(NamedTuple):
@@ -99,7 +99,7 @@ class Binder(Generic[Request, Response]):
             if name in self._fields:
                 found.append((f"query.{name}", self._fields[name], texts))
             elif self._is_exact:
-                short = "".join(each if each.isprintable() else "?" for each in name[:_SHOWN_CHARACTERS])
+                short = short_name(name)
                 raise RequestError(f"query.{short}: no such field", f"query.{short}", "query")
         return found
 

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from app.errors import RequestError, UnsupportedMediaError
-from app.handlers.invocation import legible
 from app.telemetry import LEVELS
+from app.text import sanitize_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ def correlation_id(headers: Mapping[str, str], gateway_id: object) -> str:
     """Return the client's correlation id, else the id of AWS's trace, else the gateway's request id."""
     trace = (part.partition("=") for part in headers.get("x-amzn-trace-id", "").split(";"))
     roots = (value for name, _, value in trace if name.strip() == "Root")
-    said = (legible(each) for each in (headers.get(CORRELATION_ID), *roots, gateway_id) if isinstance(each, str))
+    said = (sanitize_id(each) for each in (headers.get(CORRELATION_ID), *roots, gateway_id) if isinstance(each, str))
     return next(filter(None, said), "")
 
 

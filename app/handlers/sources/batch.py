@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from app import telemetry
 from app.errors import EventError, MillraceError, RequestError, UnacknowledgedError
-from app.handlers.invocation import FRAMES_LOGGED, Invocation, legible, run
+from app.handlers.invocation import FRAMES_LOGGED, Invocation, run
+from app.text import sanitize_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,7 +146,7 @@ class SourceFunction(Generic[Record]):
             if item.lane in closed or invocation.deadline.remaining_s() <= 0:
                 count = NOT_STARTED
             else:
-                with telemetry.bound({self._source.id_name: legible(item.id)}):
+                with telemetry.bound({self._source.id_name: sanitize_id(item.id)}):
                     count = self._handle(handler, item.record, invocation)
             metrics.count(count)
             if count in {FAILED, NOT_STARTED}:
@@ -153,7 +154,7 @@ class SourceFunction(Generic[Record]):
                 if item.lane is not None:
                     closed.add(item.lane)
         if outcome.again:
-            more = {"records": len(items), "again": len(outcome.again), "first": legible(outcome.again[0])}
+            more = {"records": len(items), "again": len(outcome.again), "first": sanitize_id(outcome.again[0])}
             invocation.logger.warning("not all records are done; the rest is to come again", extra=more)
         return outcome
 
@@ -173,7 +174,7 @@ class SourceFunction(Generic[Record]):
 def described_failure(error: Exception) -> tuple[str, dict[str, object]]:
     """Why a record failed, for the log: of what may quote a payload, only the kind and the place."""
     if isinstance(error, RequestError):
-        return f"{type(error).__name__} at {legible(error.known) or 'the whole'}", {}
+        return f"{type(error).__name__} at {sanitize_id(error.known) or 'the whole'}", {}
     if isinstance(error, MillraceError):
         return str(error), {}
     innermost = traceback.extract_tb(error.__traceback__)[-FRAMES_LOGGED:]
@@ -189,7 +190,7 @@ def all_or_nothing(outcome: Outcome) -> None:
     """
     if not outcome.again:
         return
-    ids = ", ".join(map(legible, outcome.again[:IDS_SHOWN]))
+    ids = ", ".join(map(sanitize_id, outcome.again[:IDS_SHOWN]))
     more = f" and {len(outcome.again) - IDS_SHOWN} more" if len(outcome.again) > IDS_SHOWN else ""
     raise UnacknowledgedError(
         f"{len(outcome.again)} of {outcome.records} records are not done ({ids}{more}): the log says why; Lambda tries "

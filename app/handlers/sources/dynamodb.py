@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from app.errors import EventError
-from app.handlers.invocation import legible
 from app.handlers.sources.attributes import item_of
 from app.handlers.sources.batch import Item, Outcome, Source, SourceFunction
 from app.handlers.sources.envelope import Event, read_records
+from app.text import sanitize_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ def _image(record: DynamoDbRecord) -> dict[str, Any]:
     if record.event_name == REMOVE:
         name, image = "OldImage", record.change.old_image
     if image is None:
-        view = legible(record.change.stream_view_type) or "unknown"
+        view = sanitize_id(record.change.stream_view_type) or "unknown"
         raise EventError(
             f"record: no {name} in a stream of view type {view}: set NEW_AND_OLD_IMAGES, or give request_of"
         )

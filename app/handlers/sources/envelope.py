@@ -8,13 +8,14 @@ import msgspec
 
 from app.errors import EventError
 from app.handlers.request import UNREADABLE, refused
+from app.text import short_name
 
 Event: TypeAlias = Any
 """An event as parsed by Lambda's client, or the bytes that it came as."""
 
 RECORDS = "Records"
 _TEXT = (bytes, bytearray, memoryview, str)
-_SHOWN_CHARACTERS, _SHOWN_KEYS = 60, 5  # of an event that is something else: enough to know it by
+_SHOWN_KEYS = 5  # of an event that is something else: enough to recognize it
 
 
 class Sourced(Protocol):
@@ -85,8 +86,8 @@ def described(document: object) -> str:
         first = document[RECORDS][0] if isinstance(document[RECORDS], list) else document[RECORDS]
         return f"records from {_source_of(first)}"
     if document.get("source"):
-        return f"from {_shown(document['source'])}"
-    return f"keys {', '.join(map(_shown, list(document)[:_SHOWN_KEYS])) or 'none'}"
+        return f"from {short_name(document['source'])}"
+    return f"keys {', '.join(map(short_name, list(document)[:_SHOWN_KEYS])) or 'none'}"
 
 
 def _document(event: Event) -> Any:  # noqa: ANN401 - any JSON
@@ -102,10 +103,4 @@ def _document(event: Event) -> Any:  # noqa: ANN401 - any JSON
 def _source_of(item: object) -> str:
     """Where a record comes from, in whichever of AWS's two spellings."""
     found = (item.get("eventSource") or item.get("EventSource")) if isinstance(item, dict) else None
-    return _shown(found) if found else "an unnamed source"
-
-
-def _shown(value: object) -> str:
-    """A name from an event as one short word: an event made by hand may hold anything, however deep it is nested."""
-    text = value[:_SHOWN_CHARACTERS] if isinstance(value, str) else f"a {type(value).__name__}"
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return short_name(found) if found else "an unnamed source"

@@ -12,9 +12,10 @@ import msgspec
 
 from app import telemetry
 from app.errors import EventError
-from app.handlers.invocation import Invocation, legible, run
+from app.handlers.invocation import Invocation, run
 from app.handlers.sources.batch import FAILED, PROCESSED, RECORDS, SKIPPED
 from app.handlers.sources.envelope import Event, convert, described, read_object
+from app.text import sanitize_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ class EventBridgeFunction(Generic[Handler]):
         def work(invocation: Invocation) -> Any:  # noqa: ANN401 - JSON
             if isinstance(read, EventError):
                 raise read
-            with telemetry.bound({"event_id": legible(read.id)}):
+            with telemetry.bound({"event_id": sanitize_id(read.id)}):
                 return self._answer(read, invocation)
 
         correlation_id = read.id if isinstance(read, EventBridgeEvent) else ""

@@ -21,9 +21,10 @@ from app.errors import (
     UnprocessableError,
 )
 from app.handlers.base import LambdaHandler
-from app.handlers.invocation import ID_CHARACTERS, Invocation, legible, run
+from app.handlers.invocation import Invocation, run
 from app.settings import Settings
 from app.stream.context import LONGEST_TIMEOUT_S
+from app.text import LONGEST_ID, sanitize_id
 from tests.handlers_for_tests import LambdaContext, Parcel, Postage, WeighParcelHandler, log_everything, written
 
 if TYPE_CHECKING:
@@ -84,11 +85,11 @@ def test_the_deadline_is_the_timeout_less_the_margin() -> None:
         ("a b\r\nc", "abc"),
         ("\x1b[31mred", "[31mred"),
         ("é", ""),
-        ("x" * 5000, "x" * ID_CHARACTERS),
+        ("x" * 5000, "x" * LONGEST_ID),
     ],
 )
 def test_an_id_from_outside_is_one_short_word(sent: str, kept: str) -> None:
-    assert legible(sent) == kept
+    assert sanitize_id(sent) == kept
 
 
 def test_every_line_carries_the_handler_and_both_ids(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,11 +12,12 @@ from rich.text import Text
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.cli.results import write_bundles, write_results
 from app.domains.alerts.cli.session import Output, Session, flush, quiet_pipe, write_line
-from app.domains.alerts.cli.show import LONGEST_NAME, cluster_table, draw, name_of, plain, technique_name
+from app.domains.alerts.cli.show import LONGEST_NAME, cluster_table, draw, name_of, technique_name
 from app.domains.alerts.cli.work import Kept, Work, enrich, open_resolver
 from app.domains.alerts.files.opening import bundle
 from app.domains.alerts.records import outputs_of
 from app.domains.alerts.synthetic import synthetic_alerts
+from app.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -150,7 +151,7 @@ def _techniques_line(each: InputItem, found: Techniques) -> dict[str, Any]:
 def _techniques_row(each: InputItem, found: Techniques) -> tuple[Text, ...]:
     tactics = dict.fromkeys(tactic for key in found.ids for tactic in attack_table().tactics_of(key))
     return (
-        Text(plain(each.alert.name if each.alert else "", LONGEST_NAME)),
+        Text(one_line(each.alert.name if each.alert else "", LONGEST_NAME)),
         Text("\n".join(map(technique_name, found.ids))),
         Text("\n".join(tactics)),
         Text("\n".join(f"{each:.2f}" for each in found.confidences) or f"below, {found.confidence:.2f}"),
@@ -166,7 +167,7 @@ def _show(work: Work, session: Session) -> None:
         telling = sorted(clusters, key=lambda each: (-len(each.tactics), -len(each.techniques), -each.alerts))
         shown = sorted(telling[:CLUSTERS_SHOWN], key=lambda each: (each.start_time, each.cluster_id))
         of = f"{len(shown)} of {len(clusters)}" if len(shown) < len(clusters) else str(len(shown))
-        title = f"{of} clusters of two alerts or more" + ("" if len(work.kept) == 1 else f", tenant {plain(name)}")
+        title = f"{of} clusters of two alerts or more" + ("" if len(work.kept) == 1 else f", tenant {one_line(name)}")
         if clusters:
             console.print(cluster_table(shown, title))
         best = sorted(flows, key=lambda each: (-len({node.tactic for node in each.nodes}), -len(each.nodes)))

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from rich.text import Text
 
 from app.domains.alerts.cli.input import STDIN, AlertInput, TextInput
-from app.domains.alerts.cli.show import plain
 from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.settings import AlertSettings
 from app.errors import EventError, LocationError
 from app.settings import read_settings
+from app.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +115,7 @@ class Session:
         if self.bad > MOST_FAULTS_TOLD or each.fault is None:
             return
         where = f"{each.unit} {each.number}"
-        said = plain(each.fault.message, LONGEST_FAULT)
+        said = one_line(each.fault.message, LONGEST_FAULT)
         self.console.print(Text(f"{where}: {each.fault.reason}: {said}"))
         if self.bad == MOST_FAULTS_TOLD:
             self.console.print("further alerts that cannot be read are counted only")

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.domains.alerts.attack import attack_table, parent_of
+from app.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,7 +81,7 @@ def draw(flow: Flow, most: int = STEPS_SHOWN) -> Iterator[Text]:
         lead = Text("  " + "│  " * min(depth, DEEPEST), "dim")
         if follows_by is not None:
             away = "" if follows_by.source == before else f"from step {numbers.get(follows_by.source)}: "
-            yield lead + Text(f"│    {follows_by.probability:.2f} {away}{plain(follows_by.reason)}", "dim")
+            yield lead + Text(f"│    {follows_by.probability:.2f} {away}{one_line(follows_by.reason)}", "dim")
         yield lead + _step(shown, node)
         before = node.id
         following = children.get(node.id, [])
@@ -93,9 +94,9 @@ def draw(flow: Flow, most: int = STEPS_SHOWN) -> Iterator[Text]:
 
 def _step(number: int, node: FlowNode) -> Text:
     step = node.step
-    where = plain(step.src, LONGEST_HOST)
+    where = one_line(step.src, LONGEST_HOST)
     if step.dst != step.src:
-        where += f" → {plain(step.dst, LONGEST_HOST)}"
+        where += f" → {one_line(step.dst, LONGEST_HOST)}"
     what = technique_name(step.technique) if step.technique else ""
     return Text.assemble(
         (f"{number:>2} ", "bold cyan"),
@@ -103,7 +104,7 @@ def _step(number: int, node: FlowNode) -> Text:
         (f"{node.tactic or 'unknown'}", "yellow" if node.tactic else "dim"),
         *(("  ", (what, "bold")) if what else ()),
         (f"  {where}", "green"),
-        f"  {plain(step.name, LONGEST_NAME)}",
+        f"  {one_line(step.name, LONGEST_NAME)}",
         f", {step.alerts} times" if step.alerts > 1 else "",
     )
 
@@ -126,7 +127,7 @@ def name_of(key: str) -> str:
 def hosts(cluster: ClusterSummary) -> str:
     """Where from and where to, some of each."""
     srcs, dsts = (
-        ", ".join(some([plain(each, LONGEST_HOST) for each in ends], HOSTS_SHOWN))
+        ", ".join(some([one_line(each, LONGEST_HOST) for each in ends], HOSTS_SHOWN))
         for ends in (cluster.srcs, cluster.dsts)
     )
     return srcs if srcs == dsts else f"{srcs} → {dsts}"
@@ -135,12 +136,6 @@ def hosts(cluster: ClusterSummary) -> str:
 def some(values: Sequence[str], most: int) -> list[str]:
     """The first values, and how many more there are."""
     return list(values) if len(values) <= most else [*values[:most], f"+{len(values) - most}"]
-
-
-def plain(text: str, longest: int = 200) -> str:
-    """A text on one line, without control characters, cut to a length."""
-    shown = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split()))
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
 def clock(time: float) -> str:

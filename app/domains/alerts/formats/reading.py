@@ -11,6 +11,7 @@ from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
 from app.domains.alerts.formats import snort
 from app.domains.alerts.formats.attributes import with_nodes
 from app.domains.alerts.formats.recognise import contained, recognised
+from app.text import is_nested_deeper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -197,7 +198,7 @@ def json_of(text: str) -> object:
         if "\\ud" not in text and "\\uD" not in text:
             raise AlertFault("not_json", f"{error}; send JSON, or a line of CEF or Snort") from None
         value = _forgiving(text)
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_nested_deeper(value, MAX_DEPTH):
         raise _too_deep()
     return value
 
@@ -278,20 +279,6 @@ def add_nodes(alert: Alert, features: object) -> None:
         ends = {end: features[host] for end, host in (("src", alert.src), ("dst", alert.dst)) if host in features}
         if ends:
             with_nodes(alert.other_attributes, ends)
-
-
-def _is_too_deep(value: object) -> bool:
-    layer = [value]
-    for _ in range(MAX_DEPTH):
-        layer = [
-            inner
-            for each in layer
-            if type(each) is list or type(each) is dict
-            for inner in (each.values() if type(each) is dict else each)
-        ]
-        if not layer:
-            return False
-    return any(type(each) in (list, dict) for each in layer)
 
 
 def _too_deep() -> AlertFault:

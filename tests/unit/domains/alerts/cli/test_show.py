@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from app.domains.alerts.cli.show import cluster_table, draw, hosts, lasting, name_of, plain, technique_name
+from app.domains.alerts.cli.show import cluster_table, draw, hosts, lasting, name_of, technique_name
 from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge, FlowNode, Step
+from app.text import one_line
 
 START_S = 1_715_673_600.0
 
@@ -70,7 +71,7 @@ def test_each_step_is_drawn_once_however_they_hang_together(data: st.DataObject,
 
 def test_what_an_alert_says_cannot_speak_to_the_terminal() -> None:
     evil = "\x1b]0;owned\x07[red]\r\nnext\u202e"
-    assert plain(evil) == "�]0;owned�[red] next�"
+    assert one_line(evil) == "�]0;owned�[red] next�"
     made = flow(0, [])
     shown = printed(*draw(Flow(1, (1,), 1.0, (node(0, evil),), (), made.start_time, made.end_time)))
     shown += printed(cluster_table([cluster(srcs=(evil,))], "clusters"))

@@ -1,0 +1,56 @@
+"""Text and JSON from outside, made safe for messages, log lines and terminals.
+
+Characters are unprintable as in `str.isprintable`: control characters, so line ends and terminal escape sequences,
+bidirectional controls, halves of surrogate pairs, and blanks other than the space.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+LONGEST_ID = 128  # characters: a client may send anything as its correlation id, and every log line repeats it
+LONGEST_QUOTED = 100  # characters of a name that comes from an event or a command line
+
+
+def printable(text: str, longest: int, replacement: str = "?") -> str:
+    """Return the first `longest` characters of a text, with unprintable ones replaced."""
+    return "".join(letter if letter.isprintable() else replacement for letter in text[:longest])
+
+
+def one_line(text: str, longest: int = 200) -> str:
+    """Return a text for a terminal: one line, without unprintable characters, with `…` where it is cut."""
+    line = " ".join(text.split())
+    return printable(line, longest, "�") if len(line) <= longest else f"{printable(line, longest - 1, '�')}…"
+
+
+def short_name(value: object, longest: int = 60) -> str:
+    """Return a name from parsed JSON, printable and cut, or the type of a value that is not a text."""
+    return printable(value if isinstance(value, str) else f"a {type(value).__name__}", longest)
+
+
+def quoted(name: object) -> str:
+    """Return a name in quotes, escaped and cut."""
+    return repr(str(name)[:LONGEST_QUOTED])
+
+
+def sanitize_id(text: str) -> str:
+    """Return an id from outside as one word of printable ASCII, at most `LONGEST_ID` characters."""
+    text = text[:LONGEST_ID]
+    if text.isascii() and text.isprintable() and " " not in text:  # the usual case, without a loop
+        return text
+    return "".join(letter for letter in text if "!" <= letter <= "~")
+
+
+def is_nested_deeper(value: Any, levels: int) -> bool:  # noqa: ANN401 - any JSON
+    """Return whether parsed JSON has more than `levels` levels of objects and arrays; found without recursion."""
+    containers = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        containers = [
+            child
+            for each in containers
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, dict | list)
+        ]
+        if not containers:
+            return False
+    return bool(containers)
