@@ -13,7 +13,7 @@ from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
 from app.settings import Settings
 from app.storage.state import MemoryState
-from tests.spine import Spine
+from app.stream.testing import MemorySpine
 
 if TYPE_CHECKING:
     from app.stream.testing import FakeStreams
@@ -66,17 +66,17 @@ def incidents() -> Incidents:
     return Incidents.open(Settings())
 
 
-def alerts_spine(store: MemoryState | None = None, streams: FakeStreams | None = None, **settings: Any) -> Spine:
+def alerts_spine(store: MemoryState | None = None, streams: FakeStreams | None = None, **settings: Any) -> MemorySpine:
     """The pipeline `alerts` on fake streams."""
     pipeline = AlertPipeline(resolver(), incidents())
-    return Spine(pipeline, streams, store=store or MemoryState(), output_streams=STREAMS, **settings)
+    return MemorySpine(pipeline, streams, store=store or MemoryState(), output_streams=STREAMS, **settings)
 
 
-def technique_spine(streams: FakeStreams | None = None) -> Spine:
+def technique_spine(streams: FakeStreams | None = None) -> MemorySpine:
     """The pipeline `alerts-technique` on fake streams."""
-    return Spine(TechniquePipeline(resolver(), "default"), streams, output_streams=STREAMS)
+    return MemorySpine(TechniquePipeline(resolver(), "default"), streams, output_streams=STREAMS)
 
 
-def told(spine: Spine, role: str) -> list[dict[str, Any]]:
+def told(spine: MemorySpine, role: str) -> list[dict[str, Any]]:
     """What a role's stream holds, in order."""
     return [msgspec.json.decode(data) for _, data in spine.streams.records[role]]

@@ -75,3 +75,8 @@ class CountingPipeline(StatefulPipeline[Order]):
 
     def explain(self, record: Order) -> Mapping[str, object]:
         return {"n": record.n}
+
+
+def orders(count: int, **special: str) -> list[bytes]:
+    """Payloads of so many orders; `_3="skip"` says what becomes of number 3."""
+    return [msgspec.json.encode({"n": number, "do": special.get(f"_{number}", "emit")}) for number in range(count)]

@@ -15,7 +15,7 @@ from app.stream.aggregation_writer import Packer
 from app.stream.shards import StartingPosition, StreamReader
 from tests.integration.test_cli import run
 from tests.integration.test_stream import double_shards, drained, put, read, runtime
-from tests.spine import orders
+from tests.pipelines_for_tests import orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable

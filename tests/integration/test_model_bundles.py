@@ -17,7 +17,7 @@ from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest, Target
 from app.settings import read_settings
 from app.storage.objects import open_objects
-from tests.spine import Spine
+from app.stream.testing import MemorySpine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +35,9 @@ def test_a_bundle_in_s3_runs_and_a_changed_one_is_told(tmp_path: Path, monkeypat
     manifest = Manifest("toy", "a" * 32, "toy", "2026-01-01", [Field("t1", "double")], {}, "", "", {}, Target("cnt"))
     write_bundle(open_objects(f"{LOCATION}/toy/{'a' * 32}"), manifest, {"model.npz": weights.getvalue()})
 
-    spine = Spine(ModelPipeline.open(read_settings({"MODEL_NAME": "toy", "MODEL_LOCATION": LOCATION})))
+    spine = MemorySpine(ModelPipeline.open(read_settings({"MODEL_NAME": "toy", "MODEL_LOCATION": LOCATION})))
     spine.run([b'{"features": {"t1": 3}, "pred_id": 1}'])
-    assert [each["prediction"] for each in spine.output()] == [{"cnt": 7.0, "pred_id": 1}]
+    assert [each["prediction"] for each in spine.outputs()] == [{"cnt": 7.0, "pred_id": 1}]
 
     verify = ["model", "verify", "--location", LOCATION]
     assert CliRunner().invoke(command_tree(), verify).exit_code == 0

@@ -17,8 +17,7 @@ from app.settings import Settings
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.runtime import Runtime
 from app.stream.shards import StartingPosition, StreamReader, read_stream
-from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
-from tests.spine import orders
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

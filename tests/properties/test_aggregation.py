@@ -22,10 +22,9 @@ from app.stream.aggregation import DIGEST_BYTES, HASH_KEYS, MAGIC, SubRecords, s
 from app.stream.aggregation_ranges import HashRange, hash_key_of
 from app.stream.aggregation_writer import Aggregator, Packer
 from app.stream.outcomes import Quarantine
-from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams
-from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
+from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams, MemorySpine
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, orders
 from tests.properties.test_delivery import KEYS, faults
-from tests.spine import Spine, orders
 from tests.unit.stream.test_aggregation import wrapped
 
 if TYPE_CHECKING:
@@ -259,7 +258,7 @@ def test_counts_are_right_however_aggregates_are_repeated_and_refused(
     keys: list[str], cuts: set[int], data: Any, fault: RandomFaults
 ) -> None:
     """Redelivers as a mapping would, from the record at which the shard resumes, with repeats of its choice."""
-    spine = Spine(CountingPipeline(), FakeStreams(fault), store=MemoryState())
+    spine = MemorySpine(CountingPipeline(), FakeStreams(fault), store=MemoryState())
     records = kinesis_records(keys, cuts)
     at = turns = 0
     limit, pause = emit.PAUSE_CAP_S, emit.PAUSE_BASE_S
@@ -295,7 +294,7 @@ def test_an_acknowledged_aggregate_has_no_unsafe_record(does: list[str], cuts: s
     def refuse(_stream: str, keys: Sequence[str]) -> Mapping[int, str]:
         return {row: "InternalFailure" for row, key in enumerate(keys) if int(key) in stuck}
 
-    spine = Spine(EchoPipeline(), FakeStreams(refuse))
+    spine = MemorySpine(EchoPipeline(), FakeStreams(refuse))
     inside: list[UserRecord] = [
         (str(row), b"not JSON" if do == "bad" else msgspec.json.encode({"n": row, "do": do}), None)
         for row, do in enumerate(does)
@@ -304,7 +303,7 @@ def test_an_acknowledged_aggregate_has_no_unsafe_record(does: list[str], cuts: s
     whole = [pack(inside[start:stop]) for start, stop in itertools.pairwise(bounds)]
     result = spine.run(whole, seconds=0.05 if stuck else 5)
     assert result.acknowledged in bounds
-    accepted = {each["n"] for each in spine.output()}
+    accepted = {each["n"] for each in spine.outputs()}
     aside = {int(each["source"]["partition_key"]) for each in spine.quarantined()}
     for row in range(result.acknowledged):
         safe = {"emit": row in accepted, "skip": True, "raise": row in aside, "bad": row in aside, "retry": False}
@@ -323,11 +322,11 @@ ids = st.lists(st.sampled_from(KEYS), min_size=1, max_size=12)
 
 @given(ids, st.sets(st.integers(1, 11)))
 def test_a_replay_gives_the_same_ids(keys: list[str], cuts: set[int]) -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     records = kinesis_records(keys, cuts)
     for _ in range(2):
-        spine.run([each for _, each, _ in records], [key for _, _, key in records])
+        spine.run([each for _, each, _ in records], [key for _, _, key in records], start=0)
     numbers_of: dict[str, list[int]] = defaultdict(list)
-    for each in spine.output():
+    for each in spine.outputs():
         numbers_of[each["id"]].append(each["n"])
     assert sorted(numbers_of.values()) == [[number, number] for number in range(len(keys))]

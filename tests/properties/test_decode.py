@@ -16,8 +16,8 @@ from app.errors import EventError
 from app.stream.event import read_event
 from app.stream.outcomes import Quarantine
 from app.stream.payload import MAX_JSON_DEPTH, decode_payload, json_decoder, plain
-from tests.pipelines_for_tests import EchoPipeline, Order
-from tests.spine import Spine, orders
+from app.stream.testing import MemorySpine
+from tests.pipelines_for_tests import EchoPipeline, Order, orders
 from tests.unit.stream.test_event import with_data
 
 decoder: msgspec.json.Decoder[Any] = json_decoder(Order)
@@ -100,10 +100,10 @@ def test_an_event_is_read_or_refused_in_one_line(event: Any) -> None:
 
 @given(st.lists(payloads, max_size=12))
 def test_no_payload_blocks_a_shard(mixed: list[bytes]) -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     result = spine.run([*mixed, *orders(1)])
     assert result.resume_at is None
-    assert len(spine.output()) + len(spine.quarantined()) == len(mixed) + 1
+    assert len(spine.outputs()) + len(spine.quarantined()) == len(mixed) + 1
     raw = sorted(base64.b64decode(each["data"]) for each in spine.quarantined())
     good = [payload for payload in mixed if not isinstance(decode_payload(payload, decoder), Quarantine)]
     rest = list(mixed)

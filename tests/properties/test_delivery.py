@@ -18,10 +18,9 @@ from app.stream.deadline import Deadline
 from app.stream.emit import Writer
 from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.putrecords import TransientError
-from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams
+from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams, MemorySpine
 from app.stream.tracker import Tracker
-from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
-from tests.spine import Spine, orders
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, orders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,12 +86,12 @@ def test_the_acknowledged_prefix_never_passes_an_unsafe_record(does: list[str], 
     def refuse(_stream: str, keys: Sequence[str]) -> Mapping[int, str]:
         return {row: "InternalFailure" for row, key in enumerate(keys) if int(key.split("-")[1]) in stuck}
 
-    spine = Spine(EchoPipeline(), FakeStreams(refuse))
+    spine = MemorySpine(EchoPipeline(), FakeStreams(refuse))
     payloads = [
         b"not JSON" if do == "bad" else msgspec.json.encode({"n": row, "do": do}) for row, do in enumerate(does)
     ]
     result = spine.run(payloads, seconds=0.05 if stuck else 5)
-    accepted = {each["n"] for each in spine.output()}
+    accepted = {each["n"] for each in spine.outputs()}
     aside = {int(each["source"]["sequence_number"]) - FIRST_SEQUENCE_NUMBER for each in spine.quarantined()}
     for row in range(result.acknowledged):
         safe = {"emit": row in accepted, "skip": True, "raise": row in aside, "bad": row in aside, "retry": False}
@@ -136,7 +135,7 @@ def test_counts_are_right_however_the_stream_is_cut_repeated_and_refused(
     keys: list[str], data: Any, fault: RandomFaults
 ) -> None:
     """Redelivers as a mapping would, from the first unacknowledged record, with cuts and repeats of its choice."""
-    spine = Spine(CountingPipeline(), FakeStreams(fault), store=MemoryState())
+    spine = MemorySpine(CountingPipeline(), FakeStreams(fault), store=MemoryState())
     payloads, at, turns = orders(len(keys)), 0, 0
     limit, pause = emit.PAUSE_CAP_S, emit.PAUSE_BASE_S
     emit.PAUSE_CAP_S = emit.PAUSE_BASE_S = 0.0002

@@ -14,7 +14,7 @@ import pytest
 
 from app.errors import ModelError, SettingsError
 from app.settings import read_settings
-from tests.spine import Spine
+from app.stream.testing import MemorySpine
 
 for package in ("sklearn", "onnx", "skl2onnx", "mlflow"):
     pytest.importorskip(package, reason=f"{package}: install requirements/training.txt", exc_type=ImportError)
@@ -124,12 +124,12 @@ def bring(source: str, folder: Path, said: list[str] | None = None, **wanted: An
 
 def on_stream(folder: Path, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The predictions that come out when rows go in as records."""
-    spine = Spine(ModelPipeline.open(read_settings({"MODEL_NAME": "toy", "MODEL_LOCATION": str(folder)})))
+    spine = MemorySpine(ModelPipeline.open(read_settings({"MODEL_NAME": "toy", "MODEL_LOCATION": str(folder)})))
     records = [{name: value for name, value in row.items() if not np.isnan(value)} for row in rows.to_dict("records")]
     payloads = [msgspec.json.encode({"features": row, "pred_id": number}) for number, row in enumerate(records)]
     spine.run(payloads, seconds=60)
     assert spine.quarantined() == []
-    return sorted((each["prediction"] for each in spine.output()), key=lambda each: each["pred_id"])
+    return sorted((each["prediction"] for each in spine.outputs()), key=lambda each: each["pred_id"])
 
 
 REGRESSIONS: dict[str, tuple[Any, bool, str]] = {  # the model, whether values are missing, the file it becomes

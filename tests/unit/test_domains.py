@@ -19,8 +19,7 @@ from app.inference.manifest import Target
 from app.registry import DOMAINS, HANDLERS, pipeline_class, settings_of_domains
 from app.settings import Settings, read_settings
 from app.storage.state import MemoryState
-from app.stream.testing import FakeStreams
-from tests.spine import Spine
+from app.stream.testing import FakeStreams, MemorySpine
 from tests.unit.domains import test_model_pipeline as toy
 
 PIPELINES = [pipeline for domain in DOMAINS for pipeline in domain.pipelines]
@@ -50,12 +49,7 @@ class Stream:
         self.payloads = [b"{" if row in DAMAGED else msgspec.json.encode(example) for row in range(ROWS)]
         self.keys = ["acme"] * ROWS
         self.store, self.streams = MemoryState(), FakeStreams()
-        self._spine = Spine(
-            kind.open(settings),
-            self.streams,
-            store=self.store,
-            output_streams={role: role for role in kind.roles if role != "default"},
-        )
+        self._spine = MemorySpine(kind.open(settings), self.streams, store=self.store)
 
     def run(self, start: int, stop: int) -> None:
         """Process the records from one index to before another, as one batch."""

@@ -16,7 +16,7 @@ from app.handlers.invocation import run
 from app.settings import Settings
 from app.stream.context import LocalContext
 from app.stream.processor import CHUNK_ROWS
-from tests.spine import Spine
+from app.stream.testing import MemorySpine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,9 +64,9 @@ batches = st.lists(weather, max_size=12).map(
 
 def test_one_record_is_predicted_as_the_stream_does() -> None:
     found = msgspec.to_builtins(answer(record(123)))
-    spine = Spine(handler.pipeline)
+    spine = MemorySpine(handler.pipeline)
     spine.run([msgspec.json.encode(record(123))])
-    [streamed] = spine.output()
+    [streamed] = spine.outputs()
     assert found == {
         "predictions": [{key: streamed[key] for key in ("model", "version", "prediction")}],
         "quarantined": [],
@@ -77,9 +77,9 @@ def test_one_record_is_predicted_as_the_stream_does() -> None:
 @given(batches)
 def test_many_are_answered_in_order_as_the_stream_answers_them(records: list[dict[str, Any]]) -> None:
     found = answer(records)
-    spine = Spine(handler.pipeline)
+    spine = MemorySpine(handler.pipeline)
     spine.run([msgspec.json.encode(each) for each in records])
-    streamed = sorted(spine.output(), key=lambda each: int(each["source"]["sequence_number"]))
+    streamed = sorted(spine.outputs(), key=lambda each: int(each["source"]["sequence_number"]))
     assert [(each.prediction.pred_id, each.prediction.cnt) for each in found.predictions] == [
         (each["prediction"]["pred_id"], each["prediction"]["cnt"]) for each in streamed
     ]

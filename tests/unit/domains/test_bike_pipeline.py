@@ -9,7 +9,7 @@ import pytest
 from app.domains.bike.pipeline import BikePipeline
 from app.domains.bike.records import BikeRecord, columns_of
 from app.settings import Settings
-from tests.spine import Spine
+from app.stream.testing import MemorySpine
 
 WEATHER: dict[str, Any] = {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}
 
@@ -24,18 +24,18 @@ def record(pred_id: Any = 1, beside: dict[str, Any] | None = None, **features: A
 
 
 def counts(pipeline: BikePipeline, *payloads: bytes) -> list[int]:
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run(payloads)
     assert spine.quarantined() == []
-    by_place = {each["source"]["sequence_number"]: each["prediction"]["cnt"] for each in spine.output()}
+    by_place = {each["source"]["sequence_number"]: each["prediction"]["cnt"] for each in spine.outputs()}
     return [by_place[number] for number in sorted(by_place)]
 
 
 def test_the_seeds_record_is_enough(pipeline: BikePipeline) -> None:
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run([b'{\n  "features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2},\n  "pred_id": 123\n}'])
     [(key, _)] = spine.streams.records["output"]
-    [result] = spine.output()
+    [result] = spine.outputs()
     assert key == "123"
     assert result["prediction"]["pred_id"] == 123
     assert isinstance(result["prediction"]["cnt"], int)
@@ -102,13 +102,13 @@ def test_what_no_record_has_is_missing_in_the_columns() -> None:
 def test_each_fault_has_its_reason_and_its_neighbours_go_on(
     payload: bytes, reason: str, pipeline: BikePipeline
 ) -> None:
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run([record(1), payload, record(2)])
     assert [each["reason"] for each in spine.quarantined()] == [reason]
-    assert [each["prediction"]["pred_id"] for each in spine.output()] == [1, 2]
+    assert [each["prediction"]["pred_id"] for each in spine.outputs()] == [1, 2]
 
 
 def test_pred_ids_are_keys_as_text(pipeline: BikePipeline) -> None:
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run([record("ride-ü"), record(-7)])
     assert [key for key, _ in spine.streams.records["output"]] == ["ride-ü", "-7"]

@@ -20,7 +20,7 @@ from app.settings import Settings, read_settings
 from app.storage.objects import FolderObjects, MemoryObjects
 from app.stream.batch import Batch
 from app.stream.outcomes import Quarantine
-from tests.spine import Spine
+from app.stream.testing import MemorySpine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,10 +80,10 @@ def record(pred_id: Any = 1, **features: Any) -> bytes:
 
 
 def test_a_record_becomes_a_result_as_the_contract_has_it(pipeline: ModelPipeline) -> None:
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run([record(123)])
     [(key, _)] = spine.streams.records["output"]
-    [result] = spine.output()
+    [result] = spine.outputs()
     assert key == "123"
     assert list(result) == ["model", "version", "prediction", "id", "source"]
     assert (result["model"], result["version"]) == ('a "toy"', RUN_ID)
@@ -109,15 +109,15 @@ def test_a_record_becomes_a_result_as_the_contract_has_it(pipeline: ModelPipelin
 def test_each_fault_has_its_reason_and_its_neighbours_go_on(
     changes: dict[str, Any], reason: str, pipeline: ModelPipeline
 ) -> None:
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run([record(1), record(**{"pred_id": 7, **changes}), record(2)])
     assert [each["reason"] for each in spine.quarantined()] == [reason]
-    assert [each["prediction"]["pred_id"] for each in spine.output()] == [1, 2]
+    assert [each["prediction"]["pred_id"] for each in spine.outputs()] == [1, 2]
 
 
 @pytest.mark.parametrize("missing", ["t1", "class"])
 def test_a_required_feature_that_is_missing_is_named(missing: str, pipeline: ModelPipeline) -> None:
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run([msgspec.json.encode({"features": {k: v for k, v in ROW.items() if k != missing}, "pred_id": 1})])
     [fault] = spine.quarantined()
     assert fault["reason"] == "missing_field"
@@ -134,7 +134,7 @@ def test_a_missing_optional_feature_reaches_the_model_as_nan(pipeline: ModelPipe
 
     without = {"t1": 1, "class": 2}
     payloads = [{"features": without, "pred_id": 1}, {"features": {**without, "open": None}, "pred_id": 2}]
-    Spine(with_model(pipeline, Watching())).run([msgspec.json.encode(each) for each in payloads])
+    MemorySpine(with_model(pipeline, Watching())).run([msgspec.json.encode(each) for each in payloads])
     assert len(given_rows) == 2
     for row in given_rows:
         assert (row[0], row[2]) == (1, 2)
@@ -143,11 +143,11 @@ def test_a_missing_optional_feature_reaches_the_model_as_nan(pipeline: ModelPipe
 
 def test_a_prediction_that_is_no_number_is_quarantined_with_its_record(pipeline: ModelPipeline) -> None:
     # A linear model needs every feature: without one it gives NaN.
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run([record(1), record(2, open=None), record(3)])
     [fault] = spine.quarantined()
     assert (fault["reason"], fault["message"]) == ("not_finite_prediction", "the model gave nan")
-    assert [each["prediction"]["pred_id"] for each in spine.output()] == [1, 3]
+    assert [each["prediction"]["pred_id"] for each in spine.outputs()] == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_prediction_that_is_no_number_is_quarantined_with_its_record(pipeline:
 )
 def test_rounded_predictions_are_whole_numbers(answer: float, shown: int | None, tmp_path: Path) -> None:
     pipeline = with_model(ModelPipeline(bundle(tmp_path, Target("cnt", rounded=True))), Fixed(answer))
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run([record()])
     if shown is None:
         assert [each["reason"] for each in spine.quarantined()] == ["not_finite_prediction"]
@@ -169,9 +169,9 @@ def test_a_classifier_gives_a_label(labels: list[Any], *, probabilities: bool, t
     target = Target("kind", labels, probabilities=probabilities)
     scores = npz(coef=np.ones((4, 2)), intercept=np.zeros(2), softmax=np.array(True))
     pipeline = with_model(ModelPipeline(bundle(tmp_path, target, files={"model.npz": scores})), Fixed([0.25, 0.75]))
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     spine.run([record(5)])
-    [result] = spine.output()
+    [result] = spine.outputs()
     both = {"probabilities": {str(labels[0]): 0.25, str(labels[1]): 0.75}} if probabilities else {}
     assert result["prediction"] == {"kind": labels[1], **both, "pred_id": 5}
 
@@ -237,7 +237,7 @@ def test_a_row_has_the_same_result_however_rows_are_cut(rows: list[Any], data: s
     pipeline = in_memory(target, arrays)
     payloads = [record(n, **dict(zip(ROW, row, strict=True))) for n, row in enumerate(rows)]
     cut = data.draw(st.integers(0, len(rows)))
-    whole, parts = Spine(pipeline), Spine(pipeline)
+    whole, parts = MemorySpine(pipeline), MemorySpine(pipeline)
     whole.run(payloads)
     for start, part in ((0, payloads[:cut]), (cut, payloads[cut:])):
         if part:

@@ -19,9 +19,8 @@ from app.stream.aggregation_writer import Packer
 from app.stream.event import read_event
 from app.stream.replay import read_quarantined
 from app.stream.runtime import Runtime
-from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams, event_of, sequence_number
-from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
-from tests.spine import Spine, orders
+from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams, MemorySpine, event_of, sequence_number
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, orders
 from tests.unit.stream.test_aggregation import peak_bytes, wrapped
 
 if TYPE_CHECKING:
@@ -41,14 +40,14 @@ def split(event: bytes, foreign: str = "keep", ranges: ShardRanges | None = None
     return Splitter(foreign, ranges).split(*read_event(event))
 
 
-def numbers(spine: Spine) -> list[int]:
-    return [each["n"] for each in spine.output()]
+def numbers(spine: MemorySpine) -> list[int]:
+    return [each["n"] for each in spine.outputs()]
 
 
-def by_key(spine: Spine) -> dict[str, list[int]]:
+def by_key(spine: MemorySpine) -> dict[str, list[int]]:
     """The numbers that came out, in order for each partition key."""
     found: dict[str, list[int]] = {}
-    for (key, _), each in zip(spine.streams.records["output"], spine.output(), strict=True):
+    for (key, _), each in zip(spine.streams.records["output"], spine.outputs(), strict=True):
         found.setdefault(key, []).append(each["count"] if "count" in each else each["n"])
     return found
 
@@ -75,12 +74,12 @@ def test_a_batch_without_aggregates_is_left_as_it_is() -> None:
 
 def test_aggregated_records_give_what_the_same_records_give_alone() -> None:
     payloads, keys = orders(9, _4="skip", _6="raise"), [f"k{number % 3}" for number in range(9)]
-    alone, together = Spine(EchoPipeline()), Spine(EchoPipeline())
+    alone, together = MemorySpine(EchoPipeline()), MemorySpine(EchoPipeline())
     alone.run(payloads, keys)
     together.run([packed(payloads[:7], keys[:7]), *payloads[7:]], ["outer", *keys[7:]])
     assert by_key(alone) == by_key(together)
     assert [each["data"] for each in alone.quarantined()] == [each["data"] for each in together.quarantined()]
-    assert {each["n"]: each["id"].split("/")[2:4] for each in together.output()} == {
+    assert {each["n"]: each["id"].split("/")[2:4] for each in together.outputs()} == {
         **{sub: [sequence_number(0), str(sub)] for sub in (0, 1, 2, 3, 5)},
         7: [sequence_number(1), "0"],
         8: [sequence_number(2), "0"],
@@ -93,7 +92,7 @@ def test_a_record_that_must_wait_brings_its_whole_aggregate_back_with_the_same_i
     def refuse(_stream: str, keys: Sequence[str]) -> Mapping[int, str]:
         return {row: "InternalFailure" for row, key in enumerate(keys) if key == "inner-2" and refusing["on"]}
 
-    spine = Spine(EchoPipeline(), FakeStreams(refuse))
+    spine = MemorySpine(EchoPipeline(), FakeStreams(refuse))
     single, inside = orders(1)[0], orders(5)
     event = [single, packed(inside)]
     result = spine.run(event, seconds=0.3)
@@ -101,11 +100,11 @@ def test_a_record_that_must_wait_brings_its_whole_aggregate_back_with_the_same_i
     assert (result.rows, result.acknowledged) == (6, 1)
     assert result.counts["retried"] == 5
     assert result.counts["will_repeat"] == 4  # two before the one that waits, two behind it
-    before = {each["id"] for each in spine.output()}
+    before = {each["id"] for each in spine.outputs()}
     refusing["on"] = False
     again = spine.run(event[1:], start=1)
     assert again.resume_at is None
-    ids = [each["id"] for each in spine.output()]
+    ids = [each["id"] for each in spine.outputs()]
     assert len(ids) == 1 + 4 + 5
     assert before < set(ids)
     assert len(set(ids)) == 6
@@ -121,13 +120,13 @@ def test_nothing_is_acknowledged_when_the_first_aggregate_is_not_safe_as_a_whole
 
 def test_state_is_committed_within_an_aggregate_and_its_replay_changes_nothing() -> None:
     store = MemoryState()
-    spine = Spine(CountingPipeline(), store=store)
+    spine = MemorySpine(CountingPipeline(), store=store)
     event = [packed(orders(4, _2="retry"), ["a", "b", "a", "b"])]
     assert spine.run(event).resume_at == sequence_number(0)
     assert store.stored["a"].last == Position(FIRST_SEQUENCE_NUMBER, 0)
     assert store.stored["b"].last == Position(FIRST_SEQUENCE_NUMBER, 1)
     event = [packed(orders(4), ["a", "b", "a", "b"])]
-    again = spine.run(event)
+    again = spine.run(event, start=0)
     assert again.resume_at is None
     assert again.counts["skipped"] == 2
     assert by_key(spine) == {"a": [1, 2], "b": [1, 2]}
@@ -136,7 +135,7 @@ def test_state_is_committed_within_an_aggregate_and_its_replay_changes_nothing()
 def test_an_aggregate_that_cannot_be_split_is_set_aside_whole() -> None:
     damaged = packed(orders(3))[:-1] + b"!"
     unreadable = wrapped(b"\x0a\x01a" + b"\x1a\x05\x08\x07\x1a\x01x")
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     result = spine.run([*orders(1), damaged, unreadable, packed(orders(2))], ["a", "b", "c", "d"])
     assert result.resume_at is None
     assert numbers(spine) == [0, 0, 1]
@@ -174,7 +173,7 @@ def test_faults_of_other_records_stay_with_them() -> None:
 
 
 def test_an_aggregate_in_an_aggregate_is_set_aside_as_the_record_that_it_is() -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     nested = packed(orders(2))
     spine.run([packed([*orders(1), nested])])
     assert numbers(spine) == [0]
@@ -185,7 +184,7 @@ def test_an_aggregate_in_an_aggregate_is_set_aside_as_the_record_that_it_is() ->
 
 def test_quarantined_records_of_one_aggregate_do_not_overwrite_each_other(tmp_path: Path) -> None:
     """They share a sequence number; each run here sets another one aside, as a pipeline in the mending might."""
-    spine = Spine(EchoPipeline(), quarantine_stream="", objects=FolderObjects(tmp_path))
+    spine = MemorySpine(EchoPipeline(), quarantine_stream="", objects=FolderObjects(tmp_path))
     for faulty in range(3):
         spine.run([packed(orders(3, **{f"_{faulty}": "raise"}))])
     found = read_quarantined(Settings(quarantine_location=str(tmp_path)))
@@ -196,7 +195,7 @@ def test_quarantined_records_of_one_aggregate_do_not_overwrite_each_other(tmp_pa
 
 
 def test_many_small_records_are_processed_chunk_by_chunk() -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     result = spine.run([packed(orders(5_000))])
     assert numbers(spine) == list(range(5_000))
     assert (result.acknowledged, result.resume_at) == (5_000, None)

@@ -13,9 +13,8 @@ from app.errors import CloudError, NoOutputStreamError
 from app.storage.state import MemoryState, Stored
 from app.stream.outcomes import Outcomes
 from app.stream.pipeline import StateWrites
-from app.stream.testing import FakeStreams, event_of, sequence_number
-from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, Order
-from tests.spine import Spine, orders
+from app.stream.testing import FakeStreams, MemorySpine, event_of, sequence_number
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, Order, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,19 +22,19 @@ if TYPE_CHECKING:
     from app.stream.batch import Batch
 
 
-def numbers(spine: Spine) -> list[int]:
-    return [each["n"] for each in spine.output()]
+def numbers(spine: MemorySpine) -> list[int]:
+    return [each["n"] for each in spine.outputs()]
 
 
 def test_nothing_of_a_later_chunk_is_started_after_a_record_that_waits() -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     result = spine.run(orders(60, _3="retry"))
     assert numbers(spine) == [0, 1, 2]
     assert result.resume_at == sequence_number(3)
 
 
 def test_bad_base64_in_a_later_chunk_is_that_records_fault() -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     event = msgspec.json.decode(event_of(orders(40)))
     event["Records"][30]["kinesis"]["data"] = '{"n": 1}'  # JSON, but not base64
     spine.run_event(msgspec.json.encode(event))
@@ -44,14 +43,14 @@ def test_bad_base64_in_a_later_chunk_is_that_records_fault() -> None:
 
 
 def test_state_is_carried_from_chunk_to_chunk() -> None:
-    spine = Spine(CountingPipeline(), store=MemoryState())
+    spine = MemorySpine(CountingPipeline(), store=MemoryState())
     spine.run(orders(60), ["a"] * 60)
-    assert [each["count"] for each in spine.output()] == list(range(1, 61))
+    assert [each["count"] for each in spine.outputs()] == list(range(1, 61))
 
 
 def test_an_overlap_that_stops_midway_commits_what_it_applied() -> None:
     store = MemoryState()
-    spine = Spine(CountingPipeline(), store=store)
+    spine = MemorySpine(CountingPipeline(), store=store)
     spine.run(orders(4), ["a"] * 4)
     spine.run(orders(4, _2="retry"), ["a"] * 4, start=2)  # two applied before, one new... and it waits
     assert store.stored["a"].value == b"4"
@@ -72,7 +71,7 @@ def test_a_record_after_which_the_state_cannot_be_written_is_quarantined_alone()
             return Unencodable(staged.outcomes) if poisoned else staged
 
     store = MemoryState()
-    spine = Spine(Unwritable(), store=store)
+    spine = MemorySpine(Unwritable(), store=store)
     assert spine.run(orders(6, _3="poison"), ["a"] * 6).resume_at is None
     assert [each["reason"] for each in spine.quarantined()] == ["pipeline_error"]
     assert numbers(spine) == [0, 1, 2, 4, 5]
@@ -81,7 +80,7 @@ def test_a_record_after_which_the_state_cannot_be_written_is_quarantined_alone()
 
 def test_a_test_run_leaves_state_alone() -> None:
     store = MemoryState()
-    Spine(CountingPipeline(), store=store, test_run=True).run(orders(3), ["a"] * 3)
+    MemorySpine(CountingPipeline(), store=store, test_run=True).run(orders(3), ["a"] * 3)
     assert store.stored == {}
 
 
@@ -92,7 +91,7 @@ def test_a_store_that_cannot_be_written_is_told_and_nothing_is_acknowledged_past
                 raise CloudError("state table: gone")
             super().commit(key, staged, expected)
 
-    result = Spine(CountingPipeline(), store=Broken()).run(orders(3), ["a", "b", "a"])
+    result = MemorySpine(CountingPipeline(), store=Broken()).run(orders(3), ["a", "b", "a"])
     assert result.resume_at == sequence_number(1)
     assert "gone" in str(result.failure)
 
@@ -106,7 +105,7 @@ def test_keys_are_committed_side_by_side() -> None:
             super().commit(key, staged, expected)
 
     store = Waiting()
-    assert Spine(CountingPipeline(), store=store).run(orders(8), list("abcdabcd")).resume_at is None
+    assert MemorySpine(CountingPipeline(), store=store).run(orders(8), list("abcdabcd")).resume_at is None
     assert {key: stored.value for key, stored in store.stored.items()} == dict.fromkeys("abcd", b"2")
 
 
@@ -116,7 +115,7 @@ def test_a_store_that_takes_nothing_is_logged_once_a_batch(caplog: pytest.LogCap
             raise CloudError("state table: throttled")
 
     with pytest.raises(CloudError, match="throttled"):  # nothing is safe
-        Spine(CountingPipeline(), store=Throttled()).run(orders(12), [f"t{n}" for n in range(12)])
+        MemorySpine(CountingPipeline(), store=Throttled()).run(orders(12), [f"t{n}" for n in range(12)])
     [record] = [each for each in caplog.records if each.message == "state not committed"]
     assert (record.row, record.keys) == (0, {"CloudError": 12})  # type: ignore[attr-defined]
 
@@ -129,11 +128,11 @@ def test_a_store_that_fails_later_does_not_undo_what_was_placed() -> None:
                 raise CloudError("state table: gone")
             return super().load(wanted)
 
-    spine = Spine(CountingPipeline(), store=Flaky())
+    spine = MemorySpine(CountingPipeline(), store=Flaky())
     result = spine.run(orders(40), ["early"] * 20 + ["late"] * 20)
     assert result.acknowledged == 16  # the first chunk
     assert "gone" in str(result.failure)
-    assert len(spine.output()) == 16
+    assert len(spine.outputs()) == 16
 
 
 def test_a_fault_of_the_cloud_is_not_a_records_fault() -> None:
@@ -143,7 +142,7 @@ def test_a_fault_of_the_cloud_is_not_a_records_fault() -> None:
             raise CloudError("lookup table: gone")
 
     pipeline = Unreachable()
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     with pytest.raises(CloudError, match="gone"):
         spine.run(orders(8))
     assert pipeline.calls == [8]
@@ -155,7 +154,7 @@ def test_too_few_outcomes_lose_nothing() -> None:
         def process(self, batch: Batch[Order]) -> Outcomes:
             return super().process(batch.cut(0, len(batch) - 1, batch.records[:-1]))
 
-    spine = Spine(Forgetful())
+    spine = MemorySpine(Forgetful())
     assert spine.run(orders(4)).resume_at is None
     assert len(spine.quarantined()) == 4
 
@@ -168,7 +167,7 @@ def test_a_row_without_an_outcome_is_quarantined_alone() -> None:
                 outcomes.emit(row, "k", msgspec.json.encode({"n": batch.records[row].n}))
             return outcomes
 
-    spine = Spine(Forgetful())
+    spine = MemorySpine(Forgetful())
     assert spine.run(orders(4)).resume_at is None
     assert numbers(spine) == [1, 2, 3]
     assert [each["reason"] for each in spine.quarantined()] == ["bad_outcome"]
@@ -182,9 +181,9 @@ def test_a_row_that_is_done_emits_nothing_and_is_safe() -> None:
                 outcomes.done(row)
             return outcomes
 
-    spine = Spine(Silent())
+    spine = MemorySpine(Silent())
     result = spine.run(orders(4))
-    assert (result.acknowledged, spine.output(), spine.quarantined()) == (4, [], [])
+    assert (result.acknowledged, spine.outputs(), spine.quarantined()) == (4, [], [])
 
 
 class Odd(EchoPipeline):
@@ -219,7 +218,7 @@ class Odd(EchoPipeline):
     ],
 )
 def test_what_is_not_an_outcome_is_its_records_fault_alone(add: Callable[[Outcomes, int], object]) -> None:
-    spine = Spine(Odd(add))
+    spine = MemorySpine(Odd(add))
     assert spine.run(orders(3)).resume_at is None
     assert numbers(spine) == [0, 2]
     assert [each["source"]["sequence_number"] for each in spine.quarantined()] == [sequence_number(1)]
@@ -234,7 +233,7 @@ def test_whatever_an_exception_says_it_is_set_aside_and_cut_short() -> None:
         def process(self, batch: Batch[Order]) -> Outcomes:
             raise [UnspeakableError(), ValueError("\ud800"), ValueError("x" * 2_000_000)][batch.records[0].n]
 
-    spine = Spine(Raising())
+    spine = MemorySpine(Raising())
     assert spine.run(orders(3)).resume_at is None
     assert max(len(each["message"]) for each in spine.quarantined()) <= 1000
 
@@ -249,17 +248,17 @@ def test_outputs_of_a_record_have_ordinals_and_reach_their_own_streams() -> None
                 outcomes.emit(row, "k", b'{"x":2}')
             return outcomes
 
-    spine = Spine(Three(), output_streams={"audit": "elsewhere"})
+    spine = MemorySpine(Three(), output_streams={"audit": "elsewhere"})
     assert spine.run(orders(1)).resume_at is None
     audit = [msgspec.json.decode(data) for _, data in spine.streams.records["elsewhere"]]
-    assert [(each["x"], each["id"][-2:]) for each in spine.output()] == [(0, "/0"), (2, "/2")]
+    assert [(each["x"], each["id"][-2:]) for each in spine.outputs()] == [(0, "/0"), (2, "/2")]
     assert [(each["x"], each["id"][-2:]) for each in audit] == [(1, "/1")]
 
 
 def test_a_quarantined_record_has_the_same_id_each_time() -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     spine.run([b"?"])
-    spine.run([b"?"])
+    spine.run([b"?"], start=0)
     first, again = spine.quarantined()
     assert first["id"] == again["id"]
 
@@ -272,7 +271,7 @@ def test_a_role_without_a_stream_in_a_later_record_keeps_what_came_before() -> N
                 outcomes.emit(row, "k", b"{}", role="audit" if order.n >= 30 else "default")
             return outcomes
 
-    spine = Spine(Late())
+    spine = MemorySpine(Late())
     result = spine.run(orders(40))
     assert result.acknowledged >= 16
     assert isinstance(result.failure, NoOutputStreamError)
@@ -284,7 +283,7 @@ def test_halving_stops_at_the_deadline_and_still_gets_on() -> None:
             time.sleep(0.02 * len(batch))
             return super().process(batch)
 
-    spine = Spine(SlowAndPoisoned())
+    spine = MemorySpine(SlowAndPoisoned())
     at, turns = 0, 0
     payloads = [msgspec.json.encode({"n": n, "do": "raise"}) for n in range(12)]
     while at < 12:
@@ -310,7 +309,7 @@ def test_a_service_that_hangs_holds_neither_this_batch_nor_the_next() -> None:
             hang(stream, keys)
             return super().put(stream, keys, datas)
 
-    spine = Spine(EchoPipeline(), Hanging())
+    spine = MemorySpine(EchoPipeline(), Hanging())
     began = time.monotonic()
     assert spine.run(orders(40), seconds=0.5).acknowledged == 0
     assert time.monotonic() - began < 1
@@ -325,6 +324,6 @@ def test_the_response_stays_below_lambdas_limit() -> None:
             outcomes.emit_columns(batch.partition_keys, [b'{"x":"' + b"x" * 50_000 + b'"}'] * len(batch))
             return outcomes
 
-    result = Spine(Wide()).run(orders(100))
+    result = MemorySpine(Wide()).run(orders(100))
     assert result.resume_at is None
     assert 0 < sum(map(len, result.published)) <= 1024 * 1024

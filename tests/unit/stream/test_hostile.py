@@ -17,9 +17,8 @@ from app.storage.objects import FolderObjects
 from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.payload import decode_column, decode_payload
 from app.stream.pipeline import Pipeline
-from app.stream.testing import FakeStreams
-from tests.pipelines_for_tests import EchoPipeline, Order
-from tests.spine import Spine, orders
+from app.stream.testing import FakeStreams, MemorySpine
+from tests.pipelines_for_tests import EchoPipeline, Order, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +33,7 @@ def test_a_record_of_many_brackets_does_not_use_up_the_time_of_its_neighbours() 
     padding = base64.b64encode(random.Random(1).randbytes(190_000))  # so that it inflates by less than the cap's ratio
     payloads = orders(8)
     payloads[3] = zlib.compress(b'["' + padding + b'",' + b"[" * 8_000_000 + b"]" * 8_000_000, 9)
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     result = spine.run(payloads, seconds=2)
     assert result.acknowledged == 8
     assert [each["reason"] for each in spine.quarantined()] == ["too_deep"]
@@ -83,7 +82,7 @@ def test_a_chunk_of_which_nothing_can_be_read_does_not_reach_the_pipeline() -> N
         assert len(batch)
         return Outcomes(len(batch))
 
-    spine = Spine(Given(process))
+    spine = MemorySpine(Given(process))
     assert spine.run([b"not json", b"nor this"]).acknowledged == 2
     assert [each["reason"] for each in spine.quarantined()] == ["not_json", "not_json"]
 
@@ -108,9 +107,9 @@ def test_an_outcome_that_is_none_harms_no_other(add: Callable[[Outcomes, int], o
                 outcomes.emit(row, "k", b'{"a":1}')
         return outcomes
 
-    spine = Spine(Given(process))
+    spine = MemorySpine(Given(process))
     assert spine.run(orders(4)).acknowledged == 4
-    assert len(spine.output()) == 3
+    assert len(spine.outputs()) == 3
     assert [each["reason"] for each in spine.quarantined()] == ["bad_outcome"]
 
 
@@ -122,15 +121,15 @@ def test_a_column_with_a_value_that_cannot_be_sent_sets_that_row_aside() -> None
         outcomes.emit_columns(["k"] * len(batch), datas)
         return outcomes
 
-    spine = Spine(Given(process))
+    spine = MemorySpine(Given(process))
     assert spine.run(orders(4)).acknowledged == 4
-    assert len(spine.output()) == 3
+    assert len(spine.outputs()) == 3
     assert [each["reason"] for each in spine.quarantined()] == ["bad_outcome"]
 
 
 @pytest.mark.parametrize("returned", [None, [], "outcomes"])
 def test_a_pipeline_that_returns_something_else_quarantines_its_records(returned: Any) -> None:
-    spine = Spine(Given(lambda _batch: returned))
+    spine = MemorySpine(Given(lambda _batch: returned))
     assert spine.run(orders(2)).acknowledged == 2
     assert [each["reason"] for each in spine.quarantined()] == ["pipeline_error"] * 2
 
@@ -145,7 +144,7 @@ def test_what_waits_behind_calls_that_hang_comes_again_with_one_line(tmp_path: P
 
     payloads = orders(9000)
     payloads[3] = b"not json"
-    spine = Spine(EchoPipeline(), Hanging(), quarantine_stream="", objects=FolderObjects(tmp_path))
+    spine = MemorySpine(EchoPipeline(), Hanging(), quarantine_stream="", objects=FolderObjects(tmp_path))
     with pytest.raises(DeadlineError, match="not written in the time"):
         spine.run(payloads, seconds=1)
     freed.set()

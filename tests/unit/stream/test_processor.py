@@ -8,13 +8,16 @@ import msgspec
 import pytest
 
 from app.errors import MissingStreamError, NoOutputStreamError, SettingsError
+from app.settings import Settings
 from app.storage.objects import FolderObjects
 from app.storage.state import MemoryState
+from app.stream.emit import Writer
 from app.stream.outcomes import Outcomes
+from app.stream.processor import Processor
 from app.stream.putrecords import TransientError
-from app.stream.testing import FakeStreams, sequence_number
-from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, Order
-from tests.spine import Spine, orders
+from app.stream.quarantine import QuarantineDestination
+from app.stream.testing import FakeStreams, MemorySpine, sequence_number
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, Order, orders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def test_every_result_carries_a_deterministic_id_and_its_source() -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     spine.run(orders(2))
-    spine.run(orders(2))
-    assert spine.output()[:2] == spine.output()[2:]
+    spine.run(orders(2), start=0)
+    assert spine.outputs()[:2] == spine.outputs()[2:]
     number = sequence_number(0)
-    assert spine.output()[0] == {
+    assert spine.outputs()[0] == {
         "n": 0,
         "id": f"input/shardId-000000000000/{number}/0/echo/0",
         "source": {"stream": "input", "shard": "shardId-000000000000", "sequence_number": number},
@@ -37,7 +40,7 @@ def test_every_result_carries_a_deterministic_id_and_its_source() -> None:
 
 
 def test_an_empty_batch_is_done_at_once() -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     result = spine.run([])
     assert (result.rows, result.acknowledged, result.resume_at) == (0, 0, None)
     assert spine.streams.calls == []
@@ -45,9 +48,9 @@ def test_an_empty_batch_is_done_at_once() -> None:
 
 def test_a_poisoned_record_is_quarantined_and_its_neighbours_go_on() -> None:
     pipeline = EchoPipeline()
-    spine = Spine(pipeline)
+    spine = MemorySpine(pipeline)
     result = spine.run([*orders(8, _5="raise"), b"no JSON"])
-    assert sorted(each["n"] for each in spine.output()) == [0, 1, 2, 3, 4, 6, 7]
+    assert sorted(each["n"] for each in spine.outputs()) == [0, 1, 2, 3, 4, 6, 7]
     assert result.resume_at is None
     poisoned, not_json = sorted(spine.quarantined(), key=lambda each: each["reason"], reverse=True)
     assert poisoned["reason"] == "pipeline_error"
@@ -62,18 +65,18 @@ def test_a_poisoned_record_is_quarantined_and_its_neighbours_go_on() -> None:
 
 
 def test_after_a_retry_nothing_is_started() -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     result = spine.run(orders(6, _2="retry", _4="skip"))
-    assert [each["n"] for each in spine.output()] == [0, 1]
+    assert [each["n"] for each in spine.outputs()] == [0, 1]
     assert (result.acknowledged, result.resume_at) == (2, sequence_number(2))
     assert result.counts["retried"] == 4
 
 
 def test_a_skipped_record_is_safe() -> None:
-    spine = Spine(EchoPipeline())
+    spine = MemorySpine(EchoPipeline())
     result = spine.run(orders(3, _1="skip"))
     assert result.resume_at is None
-    assert [each["n"] for each in spine.output()] == [0, 2]
+    assert [each["n"] for each in spine.outputs()] == [0, 2]
     assert result.counts["skipped"] == 1
 
 
@@ -81,10 +84,10 @@ def test_what_the_stream_refuses_for_good_resumes_there() -> None:
     def refuse_3(_stream: str, keys: Sequence[str]) -> Mapping[int, str]:
         return {row: "InternalFailure" for row, key in enumerate(keys) if key == "key-3"}
 
-    spine = Spine(EchoPipeline(), FakeStreams(refuse_3))
+    spine = MemorySpine(EchoPipeline(), FakeStreams(refuse_3))
     result = spine.run(orders(6), seconds=0.4)
     assert (result.acknowledged, result.resume_at) == (3, sequence_number(3))
-    assert sorted(each["n"] for each in spine.output()) == [0, 1, 2, 4, 5]
+    assert sorted(each["n"] for each in spine.outputs()) == [0, 1, 2, 4, 5]
     assert result.counts["put_again"] >= 1
     assert result.counts["will_repeat"] == 2  # 4 and 5 are out, and come again behind 3
 
@@ -99,7 +102,7 @@ def test_a_throttled_entry_alone_is_put_again() -> None:
         refused.extend(keys)
         return hit
 
-    spine = Spine(EchoPipeline(), FakeStreams(refuse_once))
+    spine = MemorySpine(EchoPipeline(), FakeStreams(refuse_once))
     result = spine.run(orders(6))
     assert result.resume_at is None
     assert spine.streams.calls == [6, 1]
@@ -109,7 +112,7 @@ def test_a_missing_stream_is_one_clear_error() -> None:
     def missing(stream: str, _keys: Sequence[str]) -> Mapping[int, str]:
         raise MissingStreamError(f"stream {stream}: not found")
 
-    spine = Spine(EchoPipeline(), FakeStreams(missing))
+    spine = MemorySpine(EchoPipeline(), FakeStreams(missing))
     with pytest.raises(MissingStreamError, match="stream output: not found"):
         spine.run(orders(3))
 
@@ -122,8 +125,8 @@ def test_a_role_without_a_stream_says_how_to_name_one() -> None:
             return outcomes
 
     with pytest.raises(NoOutputStreamError, match="OUTPUT_STREAMS=audit:<stream>"):
-        Spine(Audit()).run(orders(1))
-    named = Spine(Audit(), output_streams={"audit": "elsewhere"})
+        MemorySpine(Audit()).run(orders(1))
+    named = MemorySpine(Audit(), output_streams={"audit": "elsewhere"})
     named.run(orders(1))
     assert [key for key, _ in named.streams.records["elsewhere"]] == ["k"]
     assert set(msgspec.json.decode(named.streams.records["elsewhere"][0][1])) == {"id", "source"}
@@ -139,7 +142,7 @@ def test_a_connection_that_fails_is_tried_again() -> None:
             raise TransientError("ConnectTimeoutError")
         return {}
 
-    result = Spine(EchoPipeline(), FakeStreams(flaky)).run(orders(3))
+    result = MemorySpine(EchoPipeline(), FakeStreams(flaky)).run(orders(3))
     assert result.resume_at is None
 
 
@@ -149,17 +152,17 @@ def test_the_deadline_hands_back_what_was_not_started() -> None:
             time.sleep(0.01 * len(batch))
             return super().process(batch)
 
-    spine = Spine(Slow())
+    spine = MemorySpine(Slow())
     began = time.monotonic()
     result = spine.run(orders(400), seconds=1.0)
     assert time.monotonic() - began < 1.0
     assert 16 <= result.acknowledged < 400
     assert result.resume_at == sequence_number(result.acknowledged)
-    assert len(spine.output()) == result.acknowledged
+    assert len(spine.outputs()) == result.acknowledged
 
 
 def test_a_test_run_publishes_nothing_and_shows_everything() -> None:
-    spine = Spine(EchoPipeline(), test_run=True, response_results=1)
+    spine = MemorySpine(EchoPipeline(), test_run=True, response_results=1)
     result = spine.run([*orders(150), b"no JSON"])
     assert spine.streams.records == {}
     assert len(result.published) == 150
@@ -177,12 +180,12 @@ def test_an_output_larger_than_its_stream_takes_quarantines_its_record() -> None
                 outcomes.emit(row, "large", data)
             return outcomes
 
-    spine = Spine(Large())
+    spine = MemorySpine(Large())
     assert spine.run(orders(1)).resume_at is None
     assert [each["reason"] for each in spine.quarantined()] == ["output_too_large"]
     assert spine.streams.records["output"] == []
 
-    roomy = Spine(Large(), FakeStreams(limit_kib=2048))
+    roomy = MemorySpine(Large(), FakeStreams(limit_kib=2048))
     assert roomy.run(orders(1)).resume_at is None
     assert [key for key, _ in roomy.streams.records["output"]] == ["small", "large"]
 
@@ -195,19 +198,19 @@ def test_a_partition_key_that_kinesis_would_refuse_quarantines_its_record(key: s
             outcomes.emit_columns([key] * len(batch), [b"{}"] * len(batch))
             return outcomes
 
-    spine = Spine(Keyed())
+    spine = MemorySpine(Keyed())
     assert spine.run(orders(1)).resume_at is None
     assert [each["reason"] for each in spine.quarantined()] == ["bad_partition_key"]
 
 
 class TestQuarantine:
     def test_without_any_destination_the_record_is_handed_back(self) -> None:
-        spine = Spine(EchoPipeline(), quarantine_stream="")
+        spine = MemorySpine(EchoPipeline(), quarantine_stream="")
         result = spine.run([*orders(2), b"no JSON", *orders(1)])
         assert (result.acknowledged, result.resume_at) == (2, sequence_number(2))
 
     def test_a_location_alone_takes_all_as_json_lines(self, tmp_path: Path) -> None:
-        spine = Spine(EchoPipeline(), quarantine_stream="", objects=FolderObjects(tmp_path))
+        spine = MemorySpine(EchoPipeline(), quarantine_stream="", objects=FolderObjects(tmp_path))
         result = spine.run([b"no JSON", *orders(2), b"", b"\xff"])
         assert result.resume_at is None
         files = list(tmp_path.rglob("*.jsonl"))
@@ -216,7 +219,7 @@ class TestQuarantine:
         assert reasons == ["not_json", "empty", "not_utf8"]
 
     def test_what_is_too_large_for_the_stream_goes_to_the_location_with_a_pointer(self, tmp_path: Path) -> None:
-        spine = Spine(EchoPipeline(), objects=FolderObjects(tmp_path))
+        spine = MemorySpine(EchoPipeline(), objects=FolderObjects(tmp_path))
         large = b'{"n": "' + b"x" * 900_000 + b'"}'
         assert spine.run([large, b"small"]).resume_at is None
         kept = msgspec.json.decode(next(tmp_path.rglob("*.jsonl")).read_bytes())
@@ -228,13 +231,13 @@ class TestQuarantine:
         assert pointer["id"] == kept["id"]
 
     def test_too_large_and_no_location_hands_the_record_back(self) -> None:
-        spine = Spine(EchoPipeline())
+        spine = MemorySpine(EchoPipeline())
         result = spine.run([*orders(1), b'{"n": "' + b"x" * 900_000 + b'"}'])
         assert result.resume_at == sequence_number(1)
 
     def test_a_location_that_cannot_be_written_loses_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "echo").write_text("a file where a folder should be")
-        spine = Spine(EchoPipeline(), quarantine_stream="", objects=FolderObjects(tmp_path))
+        spine = MemorySpine(EchoPipeline(), quarantine_stream="", objects=FolderObjects(tmp_path))
         result = spine.run([*orders(1), b"no JSON", *orders(1)])
         assert result.resume_at == sequence_number(1)
         assert "cannot write" in str(result.failure)
@@ -242,7 +245,7 @@ class TestQuarantine:
 
 class TestState:
     def test_counts_go_on_from_batch_to_batch(self) -> None:
-        spine = Spine(CountingPipeline(), store=MemoryState())
+        spine = MemorySpine(CountingPipeline(), store=MemoryState())
         spine.run(orders(3), ["a", "b", "a"])
         spine.run(orders(3), ["a", "b", "b"], start=3)
         counts = [(key, msgspec.json.decode(data)["count"]) for key, data in spine.streams.records["output"]]
@@ -250,52 +253,57 @@ class TestState:
 
     def test_a_repeated_batch_changes_nothing(self) -> None:
         store = MemoryState()
-        spine = Spine(CountingPipeline(), store=store)
+        spine = MemorySpine(CountingPipeline(), store=store)
         spine.run(orders(4), ["a", "b", "a", "a"])
         before = dict(store.stored)
-        result = spine.run(orders(4), ["a", "b", "a", "a"])
+        result = spine.run(orders(4), ["a", "b", "a", "a"], start=0)
         assert result.resume_at is None
         assert result.counts["skipped"] == 4
         assert store.stored == before
-        assert len(spine.output()) == 4
+        assert len(spine.outputs()) == 4
 
     def test_an_overlapping_batch_applies_only_what_is_new(self) -> None:
-        spine = Spine(CountingPipeline(), store=MemoryState())
+        spine = MemorySpine(CountingPipeline(), store=MemoryState())
         spine.run(orders(4), ["a"] * 4)
         spine.run(orders(4), ["a"] * 4, start=2)
-        assert [each["count"] for each in spine.output()] == [1, 2, 3, 4, 5, 6]
+        assert [each["count"] for each in spine.outputs()] == [1, 2, 3, 4, 5, 6]
 
     def test_only_the_acknowledged_prefix_is_committed(self) -> None:
         store = MemoryState()
-        spine = Spine(CountingPipeline(), store=store)
+        spine = MemorySpine(CountingPipeline(), store=store)
         result = spine.run(orders(5, _3="retry"), ["a"] * 5)
         assert result.resume_at == sequence_number(3)
         assert store.stored["a"].value == b"3"
         spine.run(orders(2), ["a"] * 2, start=3)
-        assert [each["count"] for each in spine.output()] == [1, 2, 3, 4, 5]
+        assert [each["count"] for each in spine.outputs()] == [1, 2, 3, 4, 5]
 
     def test_a_crash_before_the_commit_gives_the_same_outputs_again(self) -> None:
-        class Crashing(MemoryState):
-            crashes = True
+        spine = MemorySpine(CountingPipeline())
+        spine.run_and_crash("commit", orders(3), ["a", "a", "b"])
+        first = spine.outputs()
+        assert (len(first), spine.state("a")) == (3, None)
+        spine.run(orders(3), ["a", "a", "b"], start=0)
+        assert sorted(map(str, spine.outputs()[len(first) :])) == sorted(map(str, first))
+        assert spine.state("a") == b"2"
 
-            def commit(self, *arguments: Any) -> None:
-                if self.crashes:
-                    raise KeyboardInterrupt  # the process is gone
-                super().commit(*arguments)
+    @pytest.mark.parametrize("keys", [["a"] * 3, ["a", "b", "c"]])
+    def test_a_crash_before_anything_is_put_leaves_nothing_behind(self, keys: list[str]) -> None:
+        spine = MemorySpine(CountingPipeline())
+        spine.run_and_crash("put", orders(3), keys)
+        assert (spine.outputs(), spine.state("a")) == ([], None)
+        assert spine.run(orders(3), keys, start=0).resume_at is None
+        assert len(spine.outputs()) == 3
 
-        store = Crashing()
-        spine = Spine(CountingPipeline(), store=store)
-        with pytest.raises(KeyboardInterrupt):
-            spine.run(orders(3), ["a", "a", "b"])
-        first = spine.output()
-        store.crashes = False
-        spine.run(orders(3), ["a", "a", "b"])
-        assert sorted(map(str, spine.output()[len(first) :])) == sorted(map(str, first))
-        assert store.stored["a"].value == b"2"
+    def test_a_crash_before_the_acknowledgement_applies_nothing_twice(self) -> None:
+        spine = MemorySpine(CountingPipeline())
+        spine.run_and_crash("acknowledge", orders(3), ["a", "a", "b"])
+        again = spine.run(orders(3), ["a", "a", "b"], start=0)
+        assert (again.resume_at, again.counts["skipped"]) == (None, 3)
+        assert (len(spine.outputs()), spine.state("a")) == (3, b"2")
 
     def test_of_two_writers_one_wins_and_nothing_is_counted_twice(self) -> None:
         store = MemoryState()
-        other = Spine(CountingPipeline(), store=store)
+        other = MemorySpine(CountingPipeline(), store=store)
 
         class Racing(CountingPipeline):
             raced = False
@@ -307,7 +315,7 @@ class TestState:
                     other.run(orders(3), ["a"] * 3)
                 return staged
 
-        spine = Spine(Racing(), store=store)
+        spine = MemorySpine(Racing(), store=store)
         result = spine.run(orders(4), ["b", "a", "a", "a"])
         assert result.resume_at == sequence_number(1)
         assert store.stored["a"].value == b"3"
@@ -320,9 +328,9 @@ class TestState:
 
     def test_a_poisoned_record_does_not_count(self) -> None:
         store = MemoryState()
-        spine = Spine(CountingPipeline(), store=store)
+        spine = MemorySpine(CountingPipeline(), store=store)
         spine.run(orders(5, _2="raise"), ["a"] * 5)
-        assert [each["count"] for each in spine.output()] == [1, 2, 3, 4]
+        assert [each["count"] for each in spine.outputs()] == [1, 2, 3, 4]
         assert len(spine.quarantined()) == 1
         assert store.stored["a"].value == b"4"
 
@@ -332,12 +340,13 @@ class TestState:
             state_namespace = None  # its name
 
         store = MemoryState()
-        Spine(CountingPipeline(), store=store).run(orders(2), ["a"] * 2)
-        other = Spine(Other(), store=store)
+        MemorySpine(CountingPipeline(), store=store).run(orders(2), ["a"] * 2)
+        other = MemorySpine(Other(), store=store)
         other.run(orders(3), ["a"] * 3)
         other.run(orders(1), ["a"], start=3)
         assert {key: stored.value for key, stored in store.stored.items()} == {"a": b"2", "other/a": b"4"}
 
     def test_a_pipeline_with_state_says_which_setting_it_lacks(self) -> None:
+        quarantine = QuarantineDestination("quarantine", None)
         with pytest.raises(SettingsError, match="STATE_TABLE"):
-            Spine(CountingPipeline())
+            Processor(CountingPipeline(), Writer(FakeStreams()), quarantine, Settings(output_stream="output"))

@@ -12,8 +12,7 @@ from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipeline
 from app.settings import Settings
 from app.stream.runtime import Runtime
 from app.stream.testing import FakeStreams, event_of, sequence_number
-from tests.pipelines_for_tests import CountingPipeline, EchoPipeline
-from tests.spine import orders
+from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, orders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

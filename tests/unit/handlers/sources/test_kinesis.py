@@ -11,8 +11,7 @@ from app.handlers.base import LambdaHandler
 from app.handlers.sources.kinesis import HandlerPipeline, KinesisRecord, kinesis_handler
 from app.handlers.sources.responses import goes_whole
 from app.stream.aggregation_writer import Packer
-from app.stream.testing import FakeStreams, event_of, sequence_number
-from tests.spine import Spine
+from app.stream.testing import FakeStreams, MemorySpine, event_of, sequence_number
 from tests.unit.handlers.sources.sources_for_tests import (
     Clock,
     Label,
@@ -229,7 +228,7 @@ def test_an_event_of_another_source_is_named() -> None:
 def test_a_handler_is_a_pipeline_of_the_spine_as_any_other(capsys: pytest.CaptureFixture[str]) -> None:
     pipeline: Pipeline[Any] = HandlerPipeline(ParcelHandler.fresh()())
     assert pipeline.explain(Parcel(1)) == {"handler": "parcel", "request": {"n": 1, "do": "take"}}
-    assert Spine(pipeline).processor.pipeline.record_type is Parcel
+    assert MemorySpine(pipeline).processor.pipeline.record_type is Parcel
     kinesis_handler(ParcelHandler.fresh(), service=FakeStreams())(event_of(parcels("take", "raise")), Clock())
     *logged, metrics = lines(capsys)
     assert [(line["message"], line["sequence_number"]) for line in logged[:2]] == [
