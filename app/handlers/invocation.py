@@ -1,8 +1,10 @@
-"""What every invocation is given, and what is done around each: logs, metrics, cold start, deadline, typed errors."""
+"""One invocation of a handler: its context, and the logs, metrics, deadline and typed errors around it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import threading
 import time
 import traceback
@@ -12,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from app import telemetry
 from app.errors import HandlerFailedError, MillraceError, RequestError
-from app.handlers.last_word import last_word
 from app.handlers.metrics import Metrics
 from app.settings import Settings, read_settings
 from app.stream.context import LocalContext
@@ -21,29 +22,31 @@ from app.text import sanitize_id
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Result = TypeVar("Result")
 
-FRAMES_LOGGED = 10  # the innermost: where it was raised, and who called
+FRAMES_LOGGED = 10  # the innermost: the line that raised, and its callers
+ALARM_S = 0.1  # before the timeout: writing two lines takes a millisecond, a pause of the collector or the disk more
+_SOONEST_S = 0.001  # a timer of 0 would never ring
 
-_first = threading.Lock()  # taken by the first invocation of the process, and never given back
+_first = threading.Lock()  # the first invocation of the process takes it and keeps it
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of a handler.
+    """One call of a handler, with everything that belongs to this call alone.
 
     Attributes:
         handler: The handler's name.
         request_id: Lambda's id of the invocation, or one of our own.
-        correlation_id: What ties this invocation to what caused it; the request id where nothing says.
-        cold_start: Whether it is the first in this process.
-        context: Lambda's context object, or what stands in for it.
-        deadline: When nothing new may be started: the timeout, less `DEADLINE_MARGIN_MS`.
-        metrics: Counts and durations; written when the invocation ends.
-        logger: Each line that it logs carries the handler's name and both ids.
-        settings: What the environment says.
+        correlation_id: The id of the request or record that caused this invocation; by default the request id.
+        cold_start: Whether it is the first invocation in this process.
+        context: Lambda's context object, or a local stand-in.
+        deadline: The time after which nothing new is started: the timeout, less `DEADLINE_MARGIN_MS`.
+        metrics: Counts and durations, which are written when the invocation ends.
+        logger: The logger; each of its lines carries the handler's name and both ids.
+        settings: The settings.
     """
 
     handler: str
@@ -59,10 +62,10 @@ class Invocation:
 
 @lru_cache(maxsize=1)
 def process_settings() -> Settings:
-    """The environment's settings, read once for the life of the process, with logs set up as they say.
+    """Return the environment's settings, read once for the life of the process, and set up logs accordingly.
 
     Raises:
-        SettingsError: A variable cannot be what it is.
+        SettingsError: A variable has a value that it cannot have.
     """
     settings = read_settings(os.environ)
     telemetry.configure(settings.log_level)
@@ -78,23 +81,23 @@ def run(
     log_level: str | None = None,
     settings: Settings | None = None,
 ) -> Result:
-    """Does one invocation's work with all that belongs around it.
+    """Run one invocation.
 
     Metrics are written however it ends: `invocations`, `cold_starts`, `success`, `failure` (counts) and `duration`
-    (milliseconds), under the dimension `handler`, with what the work has added. Shortly before Lambda's timeout
-    they are written with `timeouts_near` besides, since nothing can be written after it.
+    (milliseconds), with the dimension `handler` and what the work adds. Lambda ends a function at its timeout without a
+    signal, so shortly before it they are written with the count `timeouts_near`; the work goes on.
 
     Args:
         handler: The handler's name.
-        work: What is to be done.
-        context: Lambda's context; without one, an invocation that may take as long as Lambda's longest.
-        correlation_id: What caused this invocation, if the caller knows.
-        log_level: Another level for this invocation alone.
-        settings: Instead of the environment's.
+        work: The work; its result is returned.
+        context: Lambda's context; without one, the invocation may take as long as Lambda's longest.
+        correlation_id: The id of the request or record that caused this invocation, if the caller knows it.
+        log_level: Another log level for this invocation alone.
+        settings: Settings in place of the environment's.
 
     Raises:
-        MillraceError: What the work raises on purpose, without its trace: its one line says it all.
-        HandlerFailedError: The work raised something else; its type and place are logged, never its text.
+        MillraceError: The work raises it on purpose; it comes without its trace, since its one line is complete.
+        HandlerFailedError: The work raised something else; its type and its lines of code are logged, never its text.
     """
     settings = settings or process_settings()
     context = LocalContext() if context is None else context
@@ -119,12 +122,12 @@ def run(
     succeeded = False
     ids = {"handler": handler, "request_id": request_id, "correlation_id": correlation_id}
 
-    def say() -> None:
+    def warn() -> None:
         telemetry.logger.error("not done, and the function's timeout is near: give it more time, or less to do")
         metrics.count("timeouts_near")
         metrics.flush()
 
-    with telemetry.bound(ids, log_level), last_word(context, say):
+    with telemetry.bound(ids, log_level), _alarm(context, warn):
         try:
             result = work(invocation)
             succeeded = True
@@ -149,7 +152,31 @@ def run(
 
 
 def _line_of(error: MillraceError) -> tuple[str, str]:
-    """An error's log line; what a request holds is not said, since a message may quote it."""
+    """Return an error's log line; of a refused request only the field, since the message may quote its value."""
     if isinstance(error, RequestError):
         return "request refused: %s", f"{type(error).__name__} at {error.known or 'the whole'}"
     return "%s", str(error)
+
+
+@contextlib.contextmanager
+def _alarm(context: Context, warn: Callable[[], None]) -> Iterator[None]:
+    """Call `warn` shortly before the timeout, if the block still runs then.
+
+    It does so only where Lambda ends invocations, and in the main thread, which alone receives signals. A native call
+    that does not return in time is not interrupted.
+    """
+    if isinstance(context, LocalContext) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(_signal: int, _frame: object) -> None:
+        with contextlib.suppress(RuntimeError):  # it rang in the middle of another line's writing
+            warn()
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(_SOONEST_S, context.get_remaining_time_in_millis() / 1000 - ALARM_S))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import HandlerFailedError, HandlerNotAllowedError, MillraceError, UnknownHandlerError
+from app.errors import HandlerFailedError, HandlerNotAllowedError, MillraceError, RequestError, UnknownHandlerError
 from app.handlers.base import LambdaFunction
-from app.handlers.router import Router, RouterRequest
 from app.router_function import RouterHandler
 from tests.handlers_for_tests import WeighParcelHandler, registry_of
 
@@ -38,7 +37,7 @@ class WeighRouter(RouterHandler):
 
 def function() -> LambdaFunction[Any]:
     made = LambdaFunction(WeighRouter)
-    made._opened = WeighRouter(Router(REGISTRY, ["weigh"], "router"))
+    made._opened = WeighRouter(REGISTRY, ["weigh"])
     return made
 
 
@@ -66,9 +65,11 @@ def test_only_what_is_allowed_is_ever_called(name: str) -> None:
 
     registry = registry_of({"weigh": WEIGH, "closed": "tests.nowhere.Closed"})
     registry._functions["weigh"] = Weigh.get_handler()
+    router = WeighRouter.get_handler()
+    router._opened = WeighRouter(registry, ["weigh"])
     try:
-        Router(registry, ["weigh"], "router").call(RouterRequest(name, {"grams": 1}), None)
-    except (UnknownHandlerError, HandlerNotAllowedError):
+        router({"handler": name, "event": {"grams": 1}})
+    except (UnknownHandlerError, HandlerNotAllowedError, RequestError):  # no name at all is no request
         assert called == []
         assert name not in {"weigh", WEIGH}
     else:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from app.errors import EventError, HandlerFailedError, MillraceError, UnacknowledgedError
 from app.handlers.base import LambdaHandler
 from app.handlers.invocation import process_settings
-from app.handlers.sources.attributes import item_of
-from app.handlers.sources.dynamodb import dynamodb_stream_handler
+from app.handlers.sources.dynamodb import dynamodb_stream_handler, item_of
 from app.handlers.sources.eventbridge import eventbridge_handler
 from app.handlers.sources.kinesis import kinesis_handler
 from app.handlers.sources.s3 import s3_handler

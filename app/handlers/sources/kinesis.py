@@ -37,7 +37,6 @@ from app.errors import (
 )
 from app.handlers.invocation import Invocation, process_settings, run
 from app.handlers.sources.batch import described_failure
-from app.handlers.sources.responses import goes_whole, output_of
 from app.settings import DEFAULT_ROLE
 from app.stream.outcomes import Outcomes
 from app.stream.pipeline import Pipeline
@@ -58,6 +57,12 @@ WAITS = (CloudError, DeadlineError, ModelError, SettingsError, UnacknowledgedErr
 """What is no record's fault: the shard resumes at the record on which it was raised."""
 
 NO_RESPONSE = (None, type(None))
+SPINE_FIELDS = frozenset({"id", "source"})
+"""The fields that the spine adds to every output."""
+
+WRAPPED = "response"
+"""The field for a response that is no object, or that has one of the spine's fields."""
+
 _NOWHERE = "no-output"  # the spine asks for a stream's name; a handler that returns nothing has none to give
 
 _current: ContextVar[tuple[Invocation, float]] = ContextVar("millrace_kinesis_invocation")  # and when to stop computing
@@ -259,3 +264,28 @@ def _fault(error: Exception) -> tuple[str, str]:
     if isinstance(error, RequestError):
         return "request_refused", str(error)
     return "handler_error", type(error).__name__
+
+
+def goes_whole(response_type: Any) -> bool:  # noqa: ANN401 - a type expression
+    """Whether every response of a type is an object without the fields that the spine adds; None is no response."""
+    try:
+        kind = msgspec.inspect.type_info(response_type)
+    except (TypeError, NameError):  # what msgspec does not know, `encode` makes JSON of
+        return False
+    kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+    return all(_is_free(each) for each in kinds if not isinstance(each, msgspec.inspect.NoneType))
+
+
+def output_of(value: object, *, whole: bool) -> bytes:
+    """An encoded response as an output's JSON."""
+    fits = whole and isinstance(value, dict) and SPINE_FIELDS.isdisjoint(value)
+    return msgspec.json.encode(value if fits else {WRAPPED: value})
+
+
+def _is_free(kind: msgspec.inspect.Type) -> bool:
+    """Whether a type is an object whose fields are known, and none is the spine's."""
+    if isinstance(kind, msgspec.inspect.StructType):
+        tag = {kind.tag_field} if kind.tag_field else set()
+        return not kind.array_like and SPINE_FIELDS.isdisjoint({field.encode_name for field in kind.fields} | tag)
+    objects = (msgspec.inspect.DataclassType, msgspec.inspect.TypedDictType)
+    return isinstance(kind, objects) and SPINE_FIELDS.isdisjoint(field.encode_name for field in kind.fields)

@@ -17,7 +17,6 @@ from app.errors import (
     UnknownHandlerError,
 )
 from app.handlers.invocation import process_settings
-from app.handlers.router import Router, RouterRequest
 from app.router_function import RouterHandler, lambda_handler
 from tests.handlers_for_tests import LambdaContext, WeighParcelHandler, log_everything, registry_of, written
 
@@ -149,9 +148,10 @@ def test_the_handlers_logs_and_metrics_are_its_own(
 def test_what_a_handler_should_not_raise_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     registry = registry_of({"fail": f"{FailHandler.__module__}.FailHandler"})
     registry._functions["fail"] = FailHandler.get_handler()  # a test's module is imported by its path
-    router = Router(registry, ["fail"], "router")
+    router = RouterHandler.get_handler()
+    router._opened = RouterHandler(registry, ["fail"])
     with pytest.raises(HandlerFailedError, match=r"^handler fail failed with ZeroDivisionError"):
-        router.call(RouterRequest("fail", {"grams": 1}), LambdaContext())
+        router({"handler": "fail", "event": {"grams": 1}}, LambdaContext())
     assert "secret" not in written(capsys).text
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from app.errors import EventError, RequestError
 from app.handlers.base import LambdaHandler
-from app.handlers.sources.attributes import item_of, value_of
-from app.handlers.sources.dynamodb import dynamodb_stream_handler
+from app.handlers.sources.dynamodb import dynamodb_stream_handler, item_of, value_of
 from tests.unit.handlers.sources.sources_for_tests import (
     Clock,
     ParcelHandler,

@@ -8,8 +8,7 @@ import pytest
 
 from app.errors import EventError, NoOutputStreamError, TooLargeError, UnacknowledgedError
 from app.handlers.base import LambdaHandler
-from app.handlers.sources.kinesis import HandlerPipeline, KinesisRecord, kinesis_handler
-from app.handlers.sources.responses import goes_whole
+from app.handlers.sources.kinesis import HandlerPipeline, KinesisRecord, goes_whole, kinesis_handler
 from app.stream.aggregation_writer import Packer
 from app.stream.testing import FakeStreams, MemorySpine, event_of, sequence_number
 from tests.unit.handlers.sources.sources_for_tests import (

@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app import telemetry
-from app.handlers.invocation import run
-from app.handlers.last_word import LAST_WORD_S
+from app.handlers.invocation import ALARM_S, run
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,12 +36,12 @@ def test_metrics_are_written_before_the_timeout_and_the_work_goes_on(capsys: pyt
 
     def work(invocation: Invocation) -> str:
         invocation.metrics.count("rows", 3)
-        rung = time.monotonic() + LAST_WORD_S
+        rung = time.monotonic() + ALARM_S
         while time.monotonic() < rung:  # what interrupts it does not end it
-            time.sleep(LAST_WORD_S)
+            time.sleep(ALARM_S)
         return "done"
 
-    assert run("slow", work, Lambda(LAST_WORD_S + 0.02), settings=Settings()) == "done"
+    assert run("slow", work, Lambda(ALARM_S + 0.02), settings=Settings()) == "done"
     warning, near, done = lines(capsys)
     assert warning["message"].startswith("not done, and the function's timeout is near")
     assert warning["request_id"] == "r-1"
