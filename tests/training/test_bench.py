@@ -14,6 +14,7 @@ from benchmarks.floor.build import build
 
 pytest.importorskip("aws_lambda_powertools", reason="the peers: install requirements/benchmarks.txt")
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 MODELS, PARTS, RECORDS = {"linear", "boosted trees"}, {"cpu", "acknowledged"}, {"100", "1,000", "6 MB"}
 NAMES = {candidate.name for candidate in CANDIDATES}

@@ -39,6 +39,7 @@ from benchmarks.alerts_texts import texts
 
 pytest.importorskip("sklearn", reason="the peers: install requirements/training.txt")
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 MOST = 3000
 

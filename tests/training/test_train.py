@@ -98,6 +98,7 @@ def test_the_bundle_names_no_place_of_the_machine_that_trained_it(trained: Train
     assert str(trained.folder) not in (Path(trained.bundle.objects.root) / "manifest.json").read_text()
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_model(trained: Trained, tmp_path: Path) -> None:
     run = train(tmp_path, "--data", str(trained.folder / "synthetic.csv"), "--out", "bike")
     assert run.returncode == 0, run.stderr
@@ -182,6 +183,7 @@ def test_both_ways_of_writing_a_time_are_read_alike(tmp_path: Path, monkeypatch:
     assert one.columns.matrix().tolist() == other.columns.matrix().tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_TABLE.is_file(), reason="london_merged.csv is not here")
 def test_londons_table_gives_the_errors_of_the_card(tmp_path: Path) -> None:
     run = train(tmp_path, "--data", str(REAL_TABLE), "--out", "bike")

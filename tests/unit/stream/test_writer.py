@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+LONG_S = 10.0  # no test waits so long unless it fails
+
+
 class Watched(FakeStreams):
     """Notes the bytes of each call, and how many calls and bytes were in flight at most."""
 
-    def __init__(self, pause_s: float = 0.0) -> None:
+    def __init__(self, pause_s: float = 0.0, wait_for_calls: int = 0) -> None:
         super().__init__()
-        self.pause_s = pause_s
+        self.pause_s, self.wait_for_calls = pause_s, wait_for_calls
+        self._crowded = threading.Event()
         self.sizes: list[int] = []
         self.flying = self.most_calls = self.flying_bytes = self.most_bytes = 0
         self._guard = threading.Lock()
@@ -39,6 +43,9 @@ class Watched(FakeStreams):
             self.flying_bytes += size
             self.most_calls = max(self.most_calls, self.flying)
             self.most_bytes = max(self.most_bytes, self.flying_bytes)
+            if self.flying >= self.wait_for_calls:
+                self._crowded.set()
+        self._crowded.wait(LONG_S)
         time.sleep(self.pause_s)
         with self._guard:
             self.flying -= 1
@@ -69,7 +76,7 @@ def test_a_call_has_at_most_500_records_and_10_mib() -> None:
 
 
 def test_calls_and_bytes_in_flight_are_bounded() -> None:
-    streams = Watched(pause_s=0.02)
+    streams = Watched(pause_s=0.02, wait_for_calls=2)
     send(Writer(streams), [b"{}"] * 20_000, Deadline(20))
     assert 1 < streams.most_calls <= emit.CONCURRENT_CALLS
     heavy = Watched(pause_s=0.05)
@@ -82,12 +89,12 @@ def test_pauses_double_up_to_their_cap_and_burn_no_time(monkeypatch: pytest.Monk
 
     def longest(_low: float, high: float) -> float:
         bounds.append(high)
-        return min(high, 0.05)
+        return min(high, 0.15)
 
     monkeypatch.setattr(random, "uniform", longest)
     streams = FakeStreams(lambda _stream, keys: dict.fromkeys(range(len(keys)), "InternalFailure"))
     before = time.process_time()
-    tracker, emitter = send(Writer(streams), [b"{}"] * 10, Deadline(0.6))
+    tracker, emitter = send(Writer(streams), [b"{}"] * 10, Deadline(1.5))
     assert tracker.prefix == 0
     assert emitter.transient_code == "InternalFailure"
     assert bounds[:3] == [0.1, 0.2, 0.4]
@@ -99,13 +106,19 @@ def test_pauses_double_up_to_their_cap_and_burn_no_time(monkeypatch: pytest.Monk
 def test_a_service_that_cannot_take_many_calls_at_once_is_given_fewer() -> None:
     class Narrow(FakeStreams):
         in_flight, peaks = 0, list[int]()
+        guard, nine_at_once = threading.Lock(), threading.Event()
 
         def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
-            self.in_flight += 1
-            self.peaks.append(self.in_flight)
+            with self.guard:
+                self.in_flight += 1
+                self.peaks.append(self.in_flight)
+                if self.in_flight > 8:
+                    self.nine_at_once.set()
+            self.nine_at_once.wait(LONG_S)
             time.sleep(0.01)
-            crowded = self.in_flight > 3
-            self.in_flight -= 1
+            with self.guard:
+                crowded = self.in_flight > 3
+                self.in_flight -= 1
             if crowded:
                 raise TransientError("ReadTimeoutError")
             return super().put(stream, keys, datas)
@@ -119,11 +132,15 @@ def test_a_service_that_cannot_take_many_calls_at_once_is_given_fewer() -> None:
 
 
 def test_a_final_fault_waits_for_what_is_in_flight_and_starts_nothing_more() -> None:
+    gone = threading.Event()
+
     class Mixed(FakeStreams):
         def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
             if "0" in keys:
-                time.sleep(0.3)
+                gone.wait(LONG_S)
+                time.sleep(0.1)  # until the writer knows, too
                 return super().put(stream, keys, datas)
+            gone.set()
             raise CloudError("stream output: gone")
 
     streams = Mixed()

@@ -304,6 +304,7 @@ def test_the_learned_order_knows_the_ends_of_an_attack() -> None:
     assert order.position("", TABLE) == order.position("T9999", TABLE) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CORPUS.exists(), reason="attack_flow_corpus_graphs.json is not here")
 def test_the_order_is_the_one_that_training_learns_and_is_as_good_as_said() -> None:
     flows = read_corpus(msgspec.json.decode(CORPUS.read_bytes()), TABLE)
