@@ -1,1 +1,1 @@
-"""What serves the people who build and try Millrace: the local cloud, and makers of documents. Not in the image."""
+"""Tools for people who build and try Millrace: the local cloud, the demo, makers of documents. Not in the image."""

@@ -1,4 +1,4 @@
-"""`demo`: the main job end to end on a laptop, and a picture of what came out."""
+"""`demo`: run the main job end to end on a laptop, and draw its results."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from rich.table import Table
 from app import aws
 from app.cli.examples import INPUT_STREAM, OUTPUT_STREAM
 from app.cli.feeding import feed_stream
-from app.cli.records import bike_record
-from app.domains.bike.synthetic import synthetic_rows
+from app.domains.bike.synthetic import record_of, synthetic_rows
 from app.errors import SettingsError
 from app.registry import open_runtime
 from app.settings import Settings
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 QUARANTINE_STREAM = "bike-quarantine"
-SHARDS = 2  # more than one, so that the demo shows what a stream is
+SHARDS = 2  # more than one, as most streams have
 SHOWN_HOURS = 24  # a whole day in the table
 MADE_UP_START = datetime(2016, 6, 6)  # noqa: DTZ001 - a Monday in summer, London's local time: a picture of commuting
 BAR = 28  # characters of the longest bar
@@ -54,7 +53,7 @@ Data = Annotated[
 ]
 Rows = Annotated[
     int | None,
-    typer.Option(min=SHOWN_HOURS, max=20_000, help="How many records to feed; 1000, or what an attack has."),
+    typer.Option(min=SHOWN_HOURS, max=20_000, help="How many records to feed; by default 1000, or all of an attack."),
 ]
 OfAlerts = Annotated[bool, typer.Option("--alerts", help="Security alerts instead, and incidents as they form.")]
 AlertsData = Annotated[
@@ -65,7 +64,7 @@ ROWS = 1000
 
 
 def register(cli: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     cli.command()(demo)
 
 
@@ -90,7 +89,7 @@ def demo(data: Data = None, rows: Rows = None, alerts: OfAlerts = False, alerts_
 
 
 def _show_bikes(console: Console, data: Path | None, rows: int) -> bool:
-    """The demo of bikes; gives whether each record came out, or was set aside."""
+    """Run the bike demo; return whether each record came out or was quarantined."""
     began = time.monotonic()
     table, origin = _rows(data, rows)
     with _own_cloud(console) as (url, _):
@@ -99,7 +98,7 @@ def _show_bikes(console: Console, data: Path | None, rows: int) -> bool:
         create_stream(QUARANTINE_STREAM, 1)
         console.print(f"streams at {url}: {INPUT_STREAM}, {OUTPUT_STREAM}, {QUARANTINE_STREAM}", highlight=False)
         console.print(f"feeding {rows} records of {origin}, and {len(POISON)} bad ones", highlight=False)
-        records = [(str(number), msgspec.json.encode(bike_record(row, number))) for number, row in enumerate(table)]
+        records = [(str(number), msgspec.json.encode(record_of(row, number))) for number, row in enumerate(table)]
         fed = sum(feed_stream(INPUT_STREAM, [*records, *POISON]))
         acknowledged = _process(console, fed)
         results = [msgspec.json.decode(each) for each in read_stream(OUTPUT_STREAM, StartingPosition())]
@@ -116,7 +115,7 @@ def _show_bikes(console: Console, data: Path | None, rows: int) -> bool:
 
 
 def _process(console: Console, total: int) -> int:
-    """Runs the mapping over the input stream until it is drained; gives how many records it acknowledged."""
+    """Run the mapping over the input stream until it is drained; return how many records it acknowledged."""
     settings = Settings(
         output_stream=OUTPUT_STREAM,
         quarantine_stream=QUARANTINE_STREAM,
@@ -138,10 +137,10 @@ def _process(console: Console, total: int) -> int:
 
 @contextlib.contextmanager
 def _own_cloud(console: Console) -> Iterator[tuple[str, Path]]:
-    """A local cloud on a free port for as long as the demo runs, and an environment that points to it.
+    """Start a local cloud on a free port for as long as the demo runs, with an environment that points to it.
 
-    Gives its URL, and a folder that goes away with it: the only one a demo has, made before anything is said, so that
-    Ctrl-C finds none half made.
+    Yields:
+        Its URL, and a folder that is removed with it: the demo's only one, so that Ctrl-C leaves nothing behind.
     """
     from devtools.cloud import supervisor  # noqa: PLC0415 - the image does without the local cloud
     from devtools.cloud.process import free_ports  # noqa: PLC0415
@@ -165,7 +164,7 @@ def _own_cloud(console: Console) -> Iterator[tuple[str, Path]]:
 
 
 def _rows(data: Path | None, count: int) -> tuple[list[dict[str, Any]], str]:
-    """Rows to feed, and what they are: the end of a real table, which the model has not seen, or made-up ones."""
+    """Return the rows to feed, and a description: the end of a real table, unseen in training, or made-up ones."""
     if data is None:
         made_up = list(synthetic_rows(count, start=MADE_UP_START))
         return made_up, "made-up bike hire (it follows London's averages; --data takes the real table)"
@@ -183,7 +182,7 @@ def _rows(data: Path | None, count: int) -> tuple[list[dict[str, Any]], str]:
 
 
 def _typed(row: dict[str, str]) -> dict[str, Any]:
-    """A CSV row as a record's features and the true count."""
+    """Convert a CSV row to a record's features and the true count."""
     text = row["timestamp"]
     time_ = datetime.strptime(text, "%d/%m/%Y %H:%M") if "/" in text else datetime.fromisoformat(text)  # noqa: DTZ007
     floats = {name: float(row[name]) for name in ("t1", "t2", "hum", "wind_speed", "cnt")}
@@ -197,7 +196,7 @@ def _report(console: Console, table: list[dict[str, Any]], results: list[dict[st
     pairs = [(row, predicted[number]) for number, row in enumerate(table) if number in predicted]
     if not pairs:
         return
-    start = next((place for place, (row, _) in enumerate(pairs) if row["timestamp"][11:13] == "00"), 0)
+    start = next((index for index, (row, _) in enumerate(pairs) if row["timestamp"][11:13] == "00"), 0)
     day = pairs[start : start + SHOWN_HOURS]
     most = max(max(row["cnt"], count) for row, count in day) or 1
     longest = max(0, min(BAR, console.width - BESIDE_BAR))

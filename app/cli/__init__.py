@@ -1,4 +1,4 @@
-"""The `millrace` command: everything a person does with Millrace, each command a thin layer over the rooms below."""
+"""The `millrace` command: each subcommand is a thin layer over the packages below it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INTERRUPTED = 130  # the shell's custom for Ctrl-C
 
 
 def main() -> None:
-    """Runs the command; what a user can mend is one line on standard error and an exit code of its own."""
+    """Run the command; an error that a user can mend is one line on standard error, with an exit code of its own."""
     if not sys.flags.safe_path:
         sys.path.append("")  # PIPELINE may name a class in the current folder
     try:

@@ -1,4 +1,4 @@
-"""`doctor`: what would lose or hold up records here, in the streams and in a deployed function, and what mends it."""
+"""`doctor`: find what loses or holds up records here, in the streams and in a deployed function."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.stream.mapping.template import load_mapping
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXIT_ERRORS = 60  # an error was found; a program that ends with 60 has nothing to say on standard error
+EXIT_ERRORS = 60  # an error was found; beside it nothing is written to standard error
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
@@ -34,12 +34,12 @@ File = Annotated[
 ]
 LogicalId = Annotated[str, typer.Option(help="Which mapping of the file: its logical id or UUID.")]
 Stream = Annotated[str, typer.Option(envvar="KINESIS_STREAM_INPUT", help="The stream that is read.")]
-RecordBytes = Annotated[int, typer.Option(min=1, help="The size of a usual record's data, in bytes.")]
+RecordBytes = Annotated[int, typer.Option(min=1, help="Size of a typical record's data, in bytes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object: checked, findings.")]
 
 
 def register(cli: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     cli.command()(doctor)
 
 
@@ -86,12 +86,12 @@ def _show(report: Report) -> None:
     if not report.findings:
         console.print("nothing wrong was found")
         return
-    table = Table("", "", "where", "what, and why it matters", show_lines=True)
+    table = Table("", "", "where", "finding, and why it matters", show_lines=True)
     for number, finding in enumerate(report.findings, 1):
         text = Text.assemble((finding.what, "bold"), "\n", finding.why)
         severity = Text(finding.severity, _STYLES[finding.severity])
         table.add_row(str(number), severity, Text(finding.where), text)
     console.print(table)
-    console.print("what mends it:")
+    console.print("how to mend it:")
     for number, finding in enumerate(report.findings, 1):
         console.print(Text(f"{number}. {finding.mend}"), soft_wrap=True)  # whole, since it is there to be copied

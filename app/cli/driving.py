@@ -60,10 +60,10 @@ def drive(mapping: Mapping, *, drain: bool) -> None:
 
 
 def show_batch(report: BatchReport, watched: Watched | None = None) -> None:
-    """Tell a person in one line what came of a batch.
+    """Show a person one line about a batch.
 
     Args:
-        report: What the mapping knows of it.
+        report: The mapping's report of it.
         watched: The handler that was called, if it is in this process: it knows results, reasons and lag.
     """
     records = counted(report.records, "record") if report.records else "a window's final invocation"

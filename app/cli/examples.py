@@ -1,4 +1,4 @@
-"""The record and the event that `feed`, `invoke` and `explain` take when they are given none."""
+"""Defaults of the commands: names of streams, and the event for `invoke` without a payload."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ INPUT_STREAM = "passenger_events"
 OUTPUT_STREAM = "bike-predictions"
 ALERT_STREAM = "alerts"
 ALERT_PIPELINES = ("alerts",)
-"""How the names of the pipelines begin that read alerts."""
+"""Prefixes of the names of pipelines that read alerts."""
 
 
 def example_event() -> bytes:
-    """An event with the one record above, as Lambda hands it over."""
+    """Return an event with the bike example record, in the form of Lambda."""
     record = {
         "PartitionKey": "1",
         "SequenceNumber": "49633930873543048396023173467440720160140773540570857474",

@@ -1,4 +1,4 @@
-"""Records put on a stream for `feed`, `replay` and `demo`: one by one or aggregated, at a rate or without."""
+"""Put records on a stream for `feed`, `replay` and `demo`: one by one or aggregated, at a rate or at full speed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 FEED_WITHIN_S = 60  # for one step's worth of records; a stream that takes longer needs more shards
 STEP_RECORDS = 4 * CALL_RECORDS  # put side by side before the next are made
-STEP_BYTES = 4 * 1024 * 1024  # the same of aggregates: 160 of the usual size
+STEP_BYTES = 4 * 1024 * 1024  # of aggregates put side by side: 160 of the usual size
 TICKS_PER_S = 10  # how often a rate is kept: smooth enough to watch
 LANES = 4  # parts of a shard's range: aggregates of a part wait for each other, and hide each other's latency
 
 
 def feed_stream(stream: str, records: Iterable[tuple[str, bytes]], rate: float | None = None) -> Iterator[int]:
-    """Puts records (partition key, data) on a stream, in order per key; yields how many each step put.
+    """Put records (partition key, data) on a stream, in order per key.
+
+    Yields:
+        How many records each step put.
 
     Raises:
         CloudError: Some were never accepted.
@@ -47,7 +50,7 @@ def feed_aggregates(
     rate: float | None = None,
     aggregate_bytes: int = AGGREGATE_BYTES,
 ) -> Iterator[tuple[int, int]]:
-    """Puts records (partition key, data) on a stream in aggregated records, in order per key.
+    """Put records (partition key, data) on a stream in aggregated records, in order per key.
 
     With a rate, an aggregate waits for no more than a tick. Without one it waits until it is full.
 
@@ -72,7 +75,7 @@ def feed_aggregates(
 def _aggregates(
     aggregator: Aggregator, records: Iterable[tuple[str, bytes]], rate: float | None
 ) -> Iterator[list[Aggregate]]:
-    """Records as aggregates, a step's worth at a time."""
+    """Pack records into aggregates, a step's worth at a time."""
     if rate:
         for chunk in _chunks(records, max(1, round(rate / TICKS_PER_S))):
             yield [full for key, data in chunk if (full := aggregator.add(key, data))] + aggregator.flush()
@@ -92,10 +95,10 @@ def _aggregates(
 
 
 class _Put:
-    """One step's worth of records put on a stream, and what came of it."""
+    """Puts one step's worth of records on a stream, and knows how many were accepted."""
 
     def __init__(self, writer: Writer, stream: str, chunk: list[tuple[str, bytes]]) -> None:
-        """Puts them, in order per key, for as long as a step may take."""
+        """Put the records, in order per key, for as long as a step may take."""
         tracker = Tracker(len(chunk))
         emitter = writer.begin(tracker, Deadline(FEED_WITHIN_S))
         rows = range(len(chunk))
@@ -107,7 +110,7 @@ class _Put:
         self._stream, self._records, self._emitter = stream, len(chunk), emitter
 
     def check(self) -> None:
-        """Raises for what was not accepted."""
+        """Raise if a record was not accepted."""
         if self._emitter.failure:
             raise self._emitter.failure
         if self.prefix < self._records:
@@ -119,13 +122,13 @@ class _Put:
 
 
 class _Pace:
-    """Keeps to a rate, counted from its start; without one it never waits."""
+    """Waits so that records keep to a rate, counted from its start; without a rate it never waits."""
 
     def __init__(self, rate: float | None) -> None:
         self._rate, self._began, self._fed = rate, time.monotonic(), 0
 
     def keep(self, fed: int) -> None:
-        """Waits until so many more records are due."""
+        """Wait until that many more records are due."""
         self._fed += fed
         if self._rate:
             time.sleep(max(0.0, self._began + self._fed / self._rate - time.monotonic()))

@@ -83,7 +83,7 @@ Payload = Annotated[
 PayloadFile = Annotated[
     str | None,
     typer.Option(
-        metavar="PATH|URL|-", help="The same, and never JSON itself: a path, file:///…, s3://bucket/key or -."
+        metavar="PATH|URL|-", help="Like --payload, but never JSON itself: a path, file:///…, s3://bucket/key or -."
     ),
 ]
 ResponseLocation = Annotated[
@@ -98,7 +98,7 @@ ResponseLocation = Annotated[
 
 
 def command() -> typer.Typer:
-    """The command, with plain help: it is read in containers' logs too, and starts faster."""
+    """Make the command, with plain help: it is read in containers' logs too, and starts faster."""
     cli = typer.Typer(
         name=PROGRAM,
         add_completion=False,
@@ -128,7 +128,7 @@ def handle(
 
 
 def main() -> None:
-    """Runs the command; what a user can mend is one line on standard error and an exit code of its own."""
+    """Run the command; an error that a user can mend is one line on standard error, with an exit code of its own."""
     try:
         command()(prog_name=PROGRAM)
     except MillraceError as error:
@@ -137,13 +137,13 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - a container's log is no place for a stack trace
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        sys.stderr.write(f"{PROGRAM}: {type(error).__name__} at {place.filename}:{place.lineno}\n")
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        sys.stderr.write(f"{PROGRAM}: {type(error).__name__} at {frame.filename}:{frame.lineno}\n")
         sys.exit(1)
 
 
 def wrong(program: str, line: str) -> NoReturn:
-    """Ends the process for a wrong command line, with one line that says how to mend it."""
+    """End the process for a wrong command line, with one line that says how to mend it."""
     sys.stderr.write(f"{program}: {line}\n")
     raise typer.Exit(WRONG_COMMAND_LINE)
 
@@ -151,13 +151,13 @@ def wrong(program: str, line: str) -> NoReturn:
 def chosen_source(
     program: str, payload: str | None, payload_file: str | None, otherwise: str | None
 ) -> Callable[[], bytes] | None:
-    """What reads the request's JSON from where the options say that it is.
+    """Return a function that reads the request's JSON from its source, or None if no option names one.
 
     Args:
-        program: Who complains.
-        payload: JSON, or what `read_source` takes besides.
-        payload_file: Never JSON itself: a file may be named as JSON looks.
-        otherwise: As `payload`, where neither is given.
+        program: The command's name, for messages.
+        payload: JSON, or anything else that `read_source` takes.
+        payload_file: A path or URL, never JSON itself: a file's name may look like JSON.
+        otherwise: In place of `payload`, where neither is given.
     """
     if payload is not None and payload_file is not None:
         wrong(program, "--payload and --payload-file both name a request: give one of them")
@@ -168,17 +168,17 @@ def chosen_source(
 
 
 def answer(name: str, payload: Callable[[], bytes], response_location: str | None) -> Any:  # noqa: ANN401 - any JSON
-    """Calls a handler as Lambda would, in this process.
+    """Call a handler as Lambda would, in this process.
 
-    What can be wrong with the command line is found before the handler runs.
+    Mistakes of the command line are found before the handler runs.
 
     Args:
         name: A short name of the registry, or a dotted name.
         payload: Reads the request's JSON.
-        response_location: Where the response will go; only looked at.
+        response_location: Where the response will go; it is checked, and nothing is written yet.
 
     Returns:
-        What the handler returned, as what JSON is made of.
+        The handler's response, as values that JSON has.
 
     Raises:
         MillraceError: A name, a location or the request is wrong, or the handler raised.
@@ -191,16 +191,16 @@ def answer(name: str, payload: Callable[[], bytes], response_location: str | Non
     if isinstance(function, LambdaFunction):
         # A string may name an object in S3, as in an event that Lambda has parsed; the handler decodes all else itself.
         event = _parsed(data) if data.lstrip().startswith(b'"') else data
-        _told_alike(name, function.open)  # before the clock starts; a wrong setting is no failed invocation
+        _with_failures_logged(name, function.open)  # before the clock starts; a wrong setting is no failed invocation
         return function(event, LocalContext(timeout_s, request_id=request_id))
     event = _parsed(data)
     process_settings()
     context = LocalContext(timeout_s, request_id=request_id)
-    return _told_alike(name, lambda: msgspec.to_builtins(function(event, context), str_keys=True))
+    return _with_failures_logged(name, lambda: msgspec.to_builtins(function(event, context), str_keys=True))
 
 
 def respond(response: Any, location: str | None, *, indent: bool = False) -> None:  # noqa: ANN401 - any JSON
-    """Writes a response as JSON, None as `{}`: sorted by key, or indented as it is for a person.
+    """Write a response as JSON, None as `{}`: sorted by key, or indented and in its own order for a person.
 
     Raises:
         LocationError: It cannot be written.
@@ -215,7 +215,7 @@ def respond(response: Any, location: str | None, *, indent: bool = False) -> Non
     except BrokenPipeError:  # its reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try the rest again when it ends
         raise LocationError(f"standard output: cannot be written: {error.strerror}") from None
 
 
@@ -237,8 +237,8 @@ def _parsed(data: bytes) -> Any:  # noqa: ANN401 - any JSON
         raise refused(error, data) from None
 
 
-def _told_alike(name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the work gives
-    """Does what is done outside an invocation of a typed handler, and tells of its failures as one would."""
+def _with_failures_logged(name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - the work's own result
+    """Do work outside an invocation of a typed handler, and log its failures as an invocation would."""
     try:
         return work()
     except MillraceError:
@@ -253,7 +253,7 @@ def _told_alike(name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - wh
 
 
 def _encoded(response: Any, *, indent: bool) -> bytes:  # noqa: ANN401 - any JSON
-    """JSON by the standard library, since msgspec writes null for NaN."""
+    """Encode by the standard library, since msgspec writes null for NaN."""
     try:
         if indent:
             return json.dumps(response, allow_nan=False, ensure_ascii=False, indent=2).encode()

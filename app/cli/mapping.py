@@ -1,4 +1,4 @@
-"""`mapping`: the event source mapping on its own, in front of any function, with AWS's own settings."""
+"""`mapping`: the local event source mapping in front of any function, with AWS's own settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PlainHelp(TyperCommand):
     """Help without frames, which would cut AWS's long names off."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on as they come
-        """Makes the command as Typer does, without rich's frames."""
+        """Make the command as Typer does, without rich's frames."""
         super().__init__(*args, **{**kwargs, "rich_markup_mode": None})
 
 
@@ -69,17 +69,17 @@ Urls = Annotated[
 ]  # fmt: skip
 File = Annotated[
     Path | None,
-    _here("A CloudFormation or SAM template, or what `aws lambda get-event-source-mapping` prints.", "--from"),
+    _here("A CloudFormation or SAM template, or the output of `aws lambda get-event-source-mapping`.", "--from"),
 ]
 LogicalId = Annotated[str, _here("Which mapping of the file: its logical id, or its UUID.")]
 Parameters = Annotated[list[str] | None, _here("NAME=VALUE of a parameter of the template; repeatable.")]
 TimeoutOption = Annotated[float | None, _here("Seconds an invocation may take. [60 in this process, 905 over HTTP]")]
-Kept = Annotated[Path | None, _here("A file that keeps how far this mapping got, and where it goes on.")]
+CheckpointPath = Annotated[Path | None, _here("A file that keeps how far this mapping got, to go on from there.")]
 Drain = Annotated[bool, _here("Stop once all that is in the stream has been processed.", "--drain")]
 
 
 def register(cli: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     cli.command(cls=PlainHelp)(mapping)
 
 
@@ -105,13 +105,13 @@ def mapping(
     filter_criteria: Criteria = None,
     function_name: FunctionName = None,
     timeout: TimeoutOption = None,
-    checkpoint: Kept = None,
+    checkpoint: CheckpointPath = None,
     drain: Drain = False,
 ) -> None:
     """Drive a function from a stream until Ctrl-C, as Lambda's event source mapping would.
 
-    Settings have the names, bounds and defaults of AWS's API, and may come from a file; what is given here goes over
-    it. Standard error tells what was settled on, and a line a batch.
+    Settings have the names, bounds and defaults of AWS's API, and may come from a file; options override the file.
+    Standard error lists the settings in force, and shows a line a batch.
     """
     configure_logs()
     options: dict[str, Any] = {
@@ -169,7 +169,7 @@ def _destination(text: str | None) -> Any:  # noqa: ANN401 - checked with the ot
 
 
 def _json(option: str, text: str | None) -> Any:  # noqa: ANN401 - checked with the other settings
-    """An option's JSON, or that of the file it names."""
+    """Read an option's JSON, or that of the file it names."""
     if text is None:
         return None
     try:

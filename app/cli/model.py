@@ -1,4 +1,4 @@
-"""`model import`, `list`, `show` and `verify`: a logged model into a bundle, and what bundles there are."""
+"""`model import`, `list`, `show`, `verify` and `evaluate`: bring a model in as a bundle, and examine bundles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Round = Annotated[bool, typer.Option("--round", help="Round predictions to whole
 Probabilities = Annotated[bool, typer.Option("--probabilities", help="A classifier's probabilities in results too.")]
 SampleFile = Annotated[Path | None, typer.Option("--sample", help="Rows to compare on: CSV, or JSON lines.")]
 Features = Annotated[str, typer.Option(help="Names of the inputs, a,b,c, for a model without a signature.")]
-Attribution = Annotated[str, typer.Option(help="What the licence of the training data asks to be shown.")]
+Attribution = Annotated[str, typer.Option(help="Words that the licence of the training data asks for.")]
 AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="Open a pickle, which may run any code.")]
 Output = Annotated[str, typer.Option(help="A folder or s3://… of bundles; else MODEL_LOCATION, else model/bundles.")]
 Location = Annotated[str, typer.Option(help="A folder or s3://… of bundles; else MODEL_LOCATION, else model/bundles.")]
@@ -51,7 +51,7 @@ _METRICS_SHOWN = 3  # in the list; `show` has them all
 
 
 def register(cli: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Model bundles: bring one in, list, show, verify and measure them.")
     group.command("import")(import_one)
     group.command("list")(list_all)
@@ -128,14 +128,14 @@ def list_all(location: Location = "", as_json: AsJson = False) -> None:
 
 
 def show_one(name: OnlyName, run_id: RunId = "", location: Location = "", as_json: AsJson = False) -> None:
-    """Show what a bundle says of itself."""
+    """Show a bundle's manifest: run, inputs, metrics, files."""
     bundle = _chosen(name, run_id, location)[0]
     manifest = bundle.manifest
     if as_json:
         print_json(manifest)
         return
     facts = Table(show_header=False, title=f"{manifest.name} at {bundle.objects.root}")
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "run id": manifest.run_id,
         "model": manifest.model,
         "created": manifest.created,
@@ -143,7 +143,7 @@ def show_one(name: OnlyName, run_id: RunId = "", location: Location = "", as_jso
         "training data": manifest.training_data_sha256,
         "attribution": manifest.attribution,
     }
-    for fact, value in told.items():
+    for fact, value in described.items():
         if value:
             facts.add_row(fact, str(value))
     print_table(facts)
@@ -187,7 +187,7 @@ def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") 
 
 
 def evaluate_one(name: Evaluated, data: Data = None, as_json: AsJson = False) -> None:
-    """Measure a model: both the kind split and the hard one, beside what was aimed at.
+    """Measure a model on data it was not trained on, in an easy and a hard split, beside its aims.
 
     Run it as scripts/evaluate_model.sh, which makes the environment that it needs.
     """
@@ -215,7 +215,7 @@ def evaluate_one(name: Evaluated, data: Data = None, as_json: AsJson = False) ->
 
 
 def _predict_one(bundle: Bundle) -> None:
-    """Opens a bundle with the pipeline that runs it, and gives that a record with a one in every required field."""
+    """Open a bundle with the pipeline that runs it, and predict a record with a one in every required field."""
     manifest = bundle.manifest
     pipeline = "model" if manifest.target else manifest.name
     if pipeline not in PIPELINES:
@@ -233,30 +233,30 @@ def _predict_one(bundle: Bundle) -> None:
 
 
 def _chosen(name: str, run_id: str, location: str) -> list[Bundle]:
-    """The bundles of a name and a run, newest first.
+    """Return the bundles of a name and a run, newest first.
 
     Raises:
         UnknownRunError: There are none.
         ModelError: A manifest cannot be read.
     """
-    place = _location(location)
-    found = list_bundles(place)
+    root = _location(location)
+    found = list_bundles(root)
     for fault in found:
         if isinstance(fault, ModelError):
             raise fault
     bundles = [each for each in found if isinstance(each, Bundle)]
     wanted = [each for each in bundles if name in {"", each.manifest.name} and each.manifest.run_id.startswith(run_id)]
     if not wanted:
-        there = ", ".join(sorted({each.manifest.name for each in bundles})) or "none"
-        what = f"bundle of {name}" if name else "bundle"
-        raise UnknownRunError(f"{place} holds no {what} {run_id}".rstrip() + f"; there are {there}")
+        names = ", ".join(sorted({each.manifest.name for each in bundles})) or "none"
+        wanted_one = f"bundle of {name}" if name else "bundle"
+        raise UnknownRunError(f"{root} holds no {wanted_one} {run_id}".rstrip() + f"; there are {names}")
     return wanted
 
 
 def _predicts(bundle: Bundle) -> str:
     target = bundle.manifest.target
     if target is None:
-        return f"as the pipeline {bundle.manifest.name} says"
+        return f"the result of the pipeline {bundle.manifest.name}"
     kind = "a whole number" if target.rounded else "a number"
     labels = "" if target.labels is None else f"one of {', '.join(map(str, target.labels))}"
     return f"{target.name}: {labels or kind}{', with probabilities' if target.probabilities else ''}"

@@ -1,4 +1,4 @@
-"""`quarantine list`, `quarantine show` and `replay`: what was set aside, why, and back onto its stream."""
+"""`quarantine list`, `quarantine show` and `replay`: examine quarantined records, and put them back on their stream."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Only = Annotated[
     str | None, typer.Option("--id", help="Only the record with this id, its beginning, or sequence number.")
 ]
 To = Annotated[str | None, typer.Option(help="The stream to put them on, instead of the one each came from.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be put back, and put nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List the records that would be put back; put none.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, raw bytes in base64.")]
 RecordId = Annotated[str, typer.Argument(help="An id or its beginning, or the record's sequence number.")]
 
 
 def register(cli: typer.Typer) -> None:
-    """Adds the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Records that can never succeed, as they were set aside.")
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Records that can never succeed: list and show them.")
     group.command("list")(show_all)
     group.command("show")(show_one)
     cli.add_typer(group, name="quarantine")

@@ -1,4 +1,4 @@
-"""`feed`, `drain` and `create`: records onto a stream, off a stream, and the stream itself."""
+"""`feed`, `drain` and `create`: put records on a stream, print those of one, make one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import itertools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -20,7 +20,7 @@ from app.cli.examples import ALERT_PIPELINES, ALERT_STREAM, INPUT_STREAM, OUTPUT
 from app.cli.feeding import feed_aggregates, feed_stream
 from app.cli.terminal import counted, note
 from app.domains.bike import RECORD
-from app.domains.bike.synthetic import synthetic_rows
+from app.domains.bike.synthetic import synthetic_records
 from app.errors import EventError, LocationError
 from app.storage.state import create_state_table
 from app.stream.aggregation import MAGIC, SubRecords, split
@@ -45,7 +45,13 @@ Lines = Annotated[
     typer.Argument(help="JSON lines or a JSON list of records, or - for standard input; without it an example record."),
 ]
 PipelineName = Annotated[
-    str, typer.Option("--pipeline", envvar="PIPELINE", help="Whose records: alerts, or any other.", show_default="bike")
+    str,
+    typer.Option(
+        "--pipeline",
+        envvar="PIPELINE",
+        help="The pipeline that will read them: alerts, or any other.",
+        show_default="bike",
+    ),
 ]
 Input = Annotated[
     str | None,
@@ -63,20 +69,20 @@ Aggregated = Annotated[
 ]
 AggregateBytes = Annotated[
     int,
-    typer.Option(min=64, max=1024 * 1024, help="What an aggregated record may grow to."),
+    typer.Option(min=64, max=1024 * 1024, help="Size that an aggregated record may grow to, in bytes."),
 ]
 Count = Annotated[int | None, typer.Option(min=1, help="How many; a file is repeated or cut short to it.")]
 OutputName = Annotated[str, typer.Option("--stream", envvar="OUTPUT_STREAM", help="The stream to read.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")]
 Pretty = Annotated[bool, typer.Option("--pretty", help="Indented JSON instead of a line a record.")]
-Start = Annotated[From, typer.Option("--from", help="All there is, or only what comes.")]
+Start = Annotated[From, typer.Option("--from", help="TRIM_HORIZON: all records; LATEST: only new ones.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Names of streams.", show_default=False)]
 StateTable = Annotated[str, typer.Option(help="A DynamoDB table for STATE_TABLE too.", show_default=False)]
 Shards = Annotated[int, typer.Option(min=1, help="Shards of each.")]
 
 
 def register(cli: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     cli.command()(feed)
     cli.command()(drain)
     cli.command()(create)
@@ -92,7 +98,7 @@ def feed(
     aggregate: Aggregated = False,
     aggregate_bytes: AggregateBytes = AGGREGATE_BYTES,
 ) -> None:
-    """Put records on a stream: the seed's one, a file of JSON lines, or made-up bike rows at a rate.
+    """Put records on a stream: an example, a file's, or made-up bike records at a rate.
 
     With --pipeline alerts a file is alerts of any format, an AIT-ADS table too, gzip or not; without one alerts are
     made up.
@@ -131,13 +137,13 @@ def feed(
 def _other_records(
     lines: Path | None, count: int | None, key: str | None, *, at_a_rate: bool
 ) -> tuple[Iterator[tuple[str, bytes]], int | None]:
-    """Records (partition key, data) of pipelines that read JSON, and how many where that is known."""
+    """Return records (partition key, data) for pipelines that read JSON, and how many if that is known."""
     if lines is None and not at_a_rate and count is None:
         payloads: list[bytes] | Iterator[bytes] = [msgspec.json.encode(RECORD)]
         key, total = key or "1", 1
     elif lines is None:
         total = count or sys.maxsize
-        payloads = made_up(total)
+        payloads = synthetic_records(total)
     else:
         found = _read_records(lines)
         total = count or len(found)
@@ -152,14 +158,14 @@ def drain(
     pretty: Pretty = False,
     start: Start = From.TRIM_HORIZON,
 ) -> None:
-    """Print the records of all shards of a stream: what is there, or with --follow what comes too.
+    """Print the records of all shards of a stream; with --follow also those still to come.
 
     The records of an aggregated record are printed one by one.
     """
     read = read_stream(stream, StartingPosition(start.value), follow=follow)
     try:
         for data in itertools.chain.from_iterable(map(_user_records, read)):
-            text = _legible(data)
+            text = _as_json_line(data)
             sys.stdout.write((msgspec.json.format(text, indent=2) if pretty else text) + "\n")
             if follow:
                 sys.stdout.flush()
@@ -169,7 +175,7 @@ def drain(
 
 
 def create(streams: Names = None, shards: Shards = 1, state_table: StateTable = "") -> None:
-    """Create streams, and a table for state, and wait until they are active; what exists already is left alone."""
+    """Create streams, and a table for state, and wait until they are active; one that exists is left alone."""
     if not streams and not state_table:
         raise typer.BadParameter("name streams, or --state-table", param_hint="STREAMS")
     for stream in streams or ():
@@ -180,19 +186,8 @@ def create(streams: Names = None, shards: Shards = 1, state_table: StateTable = 
         sys.stdout.write(f"table {state_table}: {'created' if made else 'exists already'}\n")
 
 
-def made_up(count: int, seed: int = 0) -> Iterator[bytes]:
-    """Bike records of our own making, as payloads."""
-    for number, row in enumerate(synthetic_rows(count, seed), 1):
-        yield msgspec.json.encode(bike_record(row, number))
-
-
-def bike_record(row: dict[str, Any], pred_id: int) -> dict[str, Any]:
-    """A table's row as a record of the input stream."""
-    return {"features": {name: value for name, value in row.items() if name != "cnt"}, "pred_id": pred_id}
-
-
 def _key_of(payload: bytes, number: int) -> str:
-    """A record's partition key: its `pred_id`, or its place where it has none."""
+    """Return a record's partition key: its `pred_id`, or its number where it has none."""
     try:
         value = msgspec.json.decode(payload).get("pred_id")
     except (msgspec.MsgspecError, ValueError, AttributeError):
@@ -243,13 +238,13 @@ def _is_json(text: bytes) -> bool:
 
 
 def _user_records(data: bytes) -> list[bytes]:
-    """The records in an aggregated record; one that is none, or cannot be split, as it is."""
+    """Return the records in an aggregated record; any other data as the only one."""
     found = split(data) if data.startswith(MAGIC) else None
     return found.datas if isinstance(found, SubRecords) else [data]
 
 
-def _legible(data: bytes) -> str:
-    """A record's data as one line of JSON; what is not JSON comes as base64."""
+def _as_json_line(data: bytes) -> str:
+    """Return a record's data as one line of JSON; data that is not JSON in base64."""
     try:
         return msgspec.json.format(data, indent=-1).decode()
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -93,14 +93,14 @@ def configure_logs(level: str | None = None) -> None:
 
 
 class Watched:
-    """Calls a handler and keeps what a person wants to know of the last call, in place of writing its metrics."""
+    """Calls a handler and keeps a line about the last call for a person, in place of writing its metrics."""
 
     def __init__(self, handler: Callable[..., Any]) -> None:
         """Take a handler of events: (event, context)."""
         self._handler, self.line = handler, ""
 
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401 - an event and a context, handed on
-        """Call the handler; afterwards `line` says what came of it, also when it raised."""
+        """Call the handler and set `line`, also when it raises."""
         counts: dict[str, float] = {}
         milliseconds: dict[str, float] = {}
 
@@ -118,12 +118,12 @@ class Watched:
 
 
 def invocation_line(counts: Mapping[str, float], milliseconds: Mapping[str, float], answer: object = None) -> str:
-    """Say in a line what came of an invocation: records, results, what was set aside and why, time, lag.
+    """Describe an invocation in a line: records, results, records set aside and why, time, lag.
 
     Args:
         counts: Its metrics that count something.
         milliseconds: Its metrics that measure time; `iterator_age` is how old the last record was when it was done.
-        answer: What the handler returned; its `quarantined` list has the reasons.
+        answer: The handler's return; its `quarantined` list has the reasons.
     """
     parts = []
     if counts.get("records") is not None:

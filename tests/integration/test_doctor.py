@@ -140,7 +140,7 @@ def test_a_person_reads_a_table_and_can_copy_what_mends_it() -> None:
     shown = _run([], {"OUTPUT_STREAM": "nowhere", "COLUMNS": "80"})
     assert shown.returncode == 60
     assert shown.stderr == ""
-    assert "what, and why it matters" in shown.stdout
+    assert "finding, and why it matters" in shown.stdout
     assert ". millrace create nowhere\n" in shown.stdout
 
 

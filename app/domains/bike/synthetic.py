@@ -15,6 +15,7 @@ import random
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from app.domains.bike.features import bank_holiday
@@ -110,3 +111,14 @@ def synthetic_rows(count: int, seed: int = 0, start: datetime = START) -> Iterat
             "is_weekend": int(time.weekday() >= _SATURDAY),
             "season": (time.month + 9) % 12 // 3,
         }
+
+
+def synthetic_records(count: int, seed: int = 0) -> Iterator[bytes]:
+    """Make records of the input stream out of made-up rows, as JSON."""
+    for number, row in enumerate(synthetic_rows(count, seed), 1):
+        yield msgspec.json.encode(record_of(row, number))
+
+
+def record_of(row: dict[str, Any], pred_id: int) -> dict[str, Any]:
+    """Return a table's row as a record of the input stream."""
+    return {"features": {name: value for name, value in row.items() if name != "cnt"}, "pred_id": pred_id}
