@@ -30,7 +30,7 @@ READ_TIMEOUT_S = 5  # the slowest healthy calls (10 MiB bodies) take about two s
 
 LOCAL_HINT = '; for the local cloud: eval "$(scripts/cloud.sh up)"'
 UNREACHABLE = (exceptions.HTTPClientError, exceptions.ConnectionError)
-"""What botocore raises when an endpoint does not answer; it passes, or somebody has to start it."""
+"""botocore's errors when an endpoint does not answer; it passes, or somebody has to start it."""
 
 PASSING = frozenset(
     {
@@ -55,10 +55,10 @@ _REFUSED = frozenset(
 
 @lru_cache(maxsize=1)
 def session() -> Session:
-    """The process's one botocore session: its credential chain is shared by every client.
+    """Return the process's one botocore session; every client shares its credential chain.
 
     Raises:
-        CredentialsError: `AWS_PROFILE` names a profile that there is not.
+        CredentialsError: `AWS_PROFILE` names a profile that does not exist.
     """
     made = get_session()
     try:
@@ -71,7 +71,7 @@ def session() -> Session:
 
 
 def region() -> str:
-    """The region of the session.
+    """Return the session's region.
 
     Raises:
         SettingsError: No region is set.
@@ -83,13 +83,13 @@ def region() -> str:
 
 
 def endpoint(service: str) -> str:
-    """Where a service is called: the configured endpoint, otherwise the region's own."""
+    """Return a service's URL: the configured endpoint, otherwise the region's own."""
     scoped, full = session().get_scoped_config(), session().full_config
     configured = ConfiguredEndpointProvider(full, scoped, service, os.environ).provide()
     if configured:
         if urlsplit(str(configured)).scheme not in {"http", "https"} or not urlsplit(str(configured)).hostname:
             raise SettingsError(
-                f"the endpoint of {service} is {configured!r}: AWS_ENDPOINT_URL is to be http://host:port"
+                f"the endpoint of {service} is {configured!r}: set AWS_ENDPOINT_URL to http://host:port"
             )
         return str(configured).rstrip("/")
     here = region()
@@ -134,11 +134,11 @@ def forget() -> None:
 
 
 def explained(error: Exception, what: str) -> MillraceError:
-    """An error of botocore's as one line of ours.
+    """Return an error of botocore's as one line of ours.
 
     Args:
         error: A `ClientError` or any other `BotoCoreError`.
-        what: What was being done, for the message: `stream bike-predictions`, say.
+        what: The thing that was called, for the message: `stream bike-predictions`, say.
     """
     if isinstance(error, exceptions.ClientError):
         fault = error.response.get("Error", {})
@@ -165,7 +165,7 @@ def explaining(what: str) -> Iterator[None]:
 
 
 def refusal(code: str, message: str, what: str) -> MillraceError:
-    """An error code of a service as one line of ours."""
+    """Return a service's error code as one line of ours."""
     if code in _REFUSED:
         return CredentialsError(f"{what}: AWS refuses the credentials ({code}): check the keys, region and policy")
     if code == "ResourceNotFoundException":

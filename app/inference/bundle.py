@@ -1,4 +1,4 @@
-"""Finds the bundle that `RUN_ID` and `MODEL_LOCATION` name, and reads its files once their digests are right.
+"""Find the bundle that `RUN_ID` and `MODEL_LOCATION` name, and read its files after checking their digests.
 
 A location holds bundles as `<name>/<run id>/manifest.json`, or is itself one bundle. One in S3 is fetched once, file
 by file into a folder under the temporary directory; a process that finds it there reads it from there.
@@ -31,18 +31,18 @@ class Bundle:
     """A model bundle whose manifest has been read.
 
     Attributes:
-        manifest: What it says of itself.
-        objects: Its files.
+        manifest: The bundle's manifest.
+        objects: The bundle's files.
     """
 
     manifest: Manifest
     objects: Objects
 
     def read(self, name: str) -> bytes:
-        """A file's bytes, checked against the manifest; what is loaded are these bytes, not the file again.
+        """Return a file's bytes, checked against the manifest; these are loaded, the file is not read again.
 
         Raises:
-            DigestMismatchError: They are not what the manifest says.
+            DigestMismatchError: They are not the bytes that the manifest names.
             ModelError: The file is missing.
         """
         data = self.objects.get(name)
@@ -51,26 +51,26 @@ class Bundle:
         return check_digest(self.manifest, name, data, self.objects.root)
 
     def verify(self) -> None:
-        """Checks every file.
+        """Check every file.
 
         Raises:
-            DigestMismatchError: One is not what the manifest says.
+            DigestMismatchError: A file is not the one that the manifest names.
         """
         for name in self.manifest.files:
             self.read(name)
 
 
 def find_bundle(name: str, run_id: str = "", location: str = "") -> Bundle:
-    """Finds a bundle and checks every file's digest.
+    """Find a bundle and check every file's digest.
 
     Args:
         name: The model's name.
-        run_id: Which run; empty means the newest.
-        location: A folder or `s3://…` of bundles, or of one; empty means those of this repository.
+        run_id: The run; empty means the newest.
+        location: A folder or `s3://…` of bundles, or of one; empty means this repository's.
 
     Raises:
-        UnknownRunError: There is none; the message lists those that there are.
-        DigestMismatchError: A file is not what the manifest says.
+        UnknownRunError: No bundle matches; the message lists those that exist.
+        DigestMismatchError: A file is not the one that the manifest names.
     """
     root = open_objects(location or str(OWN_BUNDLES))
     manifests = dict(_manifests(root, name))
@@ -78,8 +78,7 @@ def find_bundle(name: str, run_id: str = "", location: str = "") -> Bundle:
     if not wanted:
         raise UnknownRunError(_no_such_run(name, run_id, root, list(manifests.values())))
     folder, manifest = max(wanted.items(), key=lambda item: item[1].created)
-    place = f"{root.root}/{folder}".rstrip("/")
-    bundle = Bundle(manifest, open_objects(place))
+    bundle = Bundle(manifest, open_objects(f"{root.root}/{folder}".rstrip("/")))
     if not isinstance(bundle.objects, FolderObjects):
         bundle = _fetch(bundle)
     bundle.verify()
@@ -87,16 +86,16 @@ def find_bundle(name: str, run_id: str = "", location: str = "") -> Bundle:
 
 
 def list_bundles(location: str = "") -> list[Bundle | ModelError]:
-    """Every bundle at a location, newest first; nothing but manifests is read.
+    """Return every bundle at a location, newest first; only manifests are read.
 
     Args:
         location: A folder or `s3://…`; empty means this repository's.
 
     Returns:
-        Bundles, and behind them why each manifest that cannot be read cannot.
+        Bundles, then an error for each manifest that cannot be read.
 
     Raises:
-        UnknownRunError: There is no such folder.
+        UnknownRunError: The folder does not exist.
     """
     root = open_objects(location or str(OWN_BUNDLES))
     if isinstance(root, FolderObjects) and not Path(root.root).is_dir():
@@ -107,41 +106,41 @@ def list_bundles(location: str = "") -> list[Bundle | ModelError]:
         folder, _, file = path.rpartition("/")
         if file != MANIFEST:
             continue
-        place = f"{root.root}/{folder}".rstrip("/")
+        location = f"{root.root}/{folder}".rstrip("/")
         try:
-            found.append(Bundle(read_manifest(root.get(path) or b"", place), open_objects(place)))
+            found.append(Bundle(read_manifest(root.get(path) or b"", location), open_objects(location)))
         except ModelError as fault:
             faults.append(fault)
     return [*sorted(found, key=lambda each: each.manifest.created, reverse=True), *faults]
 
 
-def write_bundle(place: Objects, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
-    """Writes a bundle, the manifest last: a place without one is no bundle yet.
+def write_bundle(objects: Objects, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle, its manifest last: without one it is no bundle yet.
 
     Args:
-        place: Where it goes: `<name>/<run id>` below a location.
-        manifest: What the bundle says of itself, but for its files.
+        objects: The bundle's own folder or prefix, `<name>/<run id>` below a location.
+        manifest: The manifest, without files.
         files: Data by file name.
 
     Raises:
-        ModelError: There is a bundle already; or a file is of a kind that no bundle may hold.
+        ModelError: A bundle exists already, or a file is of a kind that no bundle may hold.
         CloudError: It cannot be written.
     """
-    if place.get(MANIFEST) is not None:
-        raise ModelError(f"{place.root}: holds a bundle already, which results may name; remove it to write it again")
+    if objects.exists(MANIFEST):
+        raise ModelError(f"{objects.root}: holds a bundle already, which results may name; remove it to write it again")
     digests = {name: File(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
     manifest = msgspec.structs.replace(manifest, files=digests)
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-    bundle = Bundle(read_manifest(text, place.root), place)
+    bundle = Bundle(read_manifest(text, objects.root), objects)
     for name, data in files.items():
-        place.put(name, data)
-    place.put(MANIFEST, text)
+        objects.put(name, data)
+    objects.put(MANIFEST, text)
     bundle.verify()
     return bundle
 
 
 def _manifests(root: Objects, name: str) -> Iterator[tuple[str, Manifest]]:
-    """The bundles at a location, each with its folder below it."""
+    """Yield the bundles of a model at a location, each with its folder below it."""
     own = root.get(MANIFEST)
     if own is not None:
         manifest = read_manifest(own, root.root)
@@ -156,9 +155,9 @@ def _manifests(root: Objects, name: str) -> Iterator[tuple[str, Manifest]]:
 
 
 def _fetch(bundle: Bundle) -> Bundle:
-    """Copies a bundle under the temporary directory unless it is there already."""
-    mark = hashlib.sha256(f"{bundle.objects.root} {bundle.manifest.run_id}".encode()).hexdigest()[:16]
-    local = Bundle(bundle.manifest, FolderObjects(Path(tempfile.gettempdir()) / "millrace-models" / mark))
+    """Copy a bundle under the temporary directory unless it is there already."""
+    folder = hashlib.sha256(f"{bundle.objects.root} {bundle.manifest.run_id}".encode()).hexdigest()[:16]
+    local = Bundle(bundle.manifest, FolderObjects(Path(tempfile.gettempdir()) / "millrace-models" / folder))
     for name in bundle.manifest.files:
         try:
             local.read(name)

@@ -1,4 +1,4 @@
-"""What a model bundle says of itself, and what must be so before one of its files is used."""
+"""A model bundle's manifest, and the checks before one of its files is used."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from app.errors import DigestMismatchError, ModelError
 
 MANIFEST = "manifest.json"
 PRED_ID, PROBABILITIES = "pred_id", "probabilities"
-"""Fields that the prediction of a result has beside the target's."""
+"""Fields of a result's prediction beside the target."""
 _PLAIN = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]+')
 _SUFFIXES = {".npz", ".onnx", ".json", ".md", ".png"}  # data only: nothing in a bundle is ever executed
 
 
 class File(msgspec.Struct, frozen=True):
-    """One file of a bundle: its digest and its size."""
+    """The digest and size of a bundle's file."""
 
     sha256: str
     size_bytes: int
 
 
 class Field(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One input of the model, in the order in which it takes them.
+    """One input of the model; the manifest lists them in the model's order.
 
     Attributes:
         name: The field's name.
-        type: As MLflow's signatures name it: `double`, `float`, `long`, `integer`, `boolean` or `datetime`.
+        type: The type as MLflow's signatures name it: `double`, `float`, `long`, `integer`, `boolean` or `datetime`.
         required: Whether a prediction needs it.
         categories: The values that training saw, for a categorical field.
     """
@@ -41,14 +41,14 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a model predicts, where the pipeline `model` runs it.
+    """The prediction of a model that the pipeline `model` runs.
 
     Attributes:
         name: The field of a result's `prediction` that holds it.
         labels: A classifier's classes, in the order of the model's scores; None for a regression.
         rounded: Whether a regression gives the nearest whole number.
-        probabilities: Whether a classifier's scores are probabilities that results shall hold too.
-        rows_alone: Whether each row must run by itself to be independent of those beside it.
+        probabilities: Whether results hold a classifier's scores too, which are probabilities.
+        rows_alone: Whether each row must run by itself to be independent of its neighbours.
     """
 
     name: str
@@ -63,16 +63,16 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         name: The model's name, `bike` say.
-        run_id: The MLflow run that trained it; it stands in every result as `version`.
+        run_id: The MLflow run that trained it; every result holds it as `version`.
         model: The kind of model, as results name it.
-        created: When it was exported, ISO 8601, UTC; the newest is the default.
-        signature: Its inputs.
-        metrics: What it reached on data it had not seen.
-        training_data_sha256: The digest of the table it was trained on; `mlflow:` and MLflow's own where that is all
-            there is, empty where it is not known.
-        attribution: What the licence of that table asks to be shown.
-        files: Each file by name.
-        target: What it predicts; None for a bundle that a pipeline of its own runs.
+        created: The time of the export, ISO 8601, UTC; the newest bundle is the default.
+        signature: The model's inputs.
+        metrics: Metrics on data that training did not see.
+        training_data_sha256: The digest of the training data; `mlflow:` and MLflow's own digest where only that is
+            known, empty where neither is.
+        attribution: The line that the licence of the training data asks to be shown.
+        files: Digests and sizes by file name.
+        target: The prediction; None for a bundle that a pipeline of its own runs.
     """
 
     name: str
@@ -88,10 +88,10 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def read_manifest(data: bytes, where: str) -> Manifest:
-    """Reads a manifest.
+    """Read a manifest.
 
     Raises:
-        ModelError: It is not a manifest, or names a file that no bundle may hold.
+        ModelError: The data is not a manifest, or names a file that no bundle may hold.
     """
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
@@ -106,7 +106,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
 
 
 def _check_names(manifest: Manifest, where: str) -> None:
-    """Refuses names that records and results cannot have; msgspec writes names as they are, so they need no escape."""
+    """Refuse names that JSON would have to escape, since msgspec writes field names as they are."""
     inputs = [field.name for field in manifest.signature]
     if len(set(inputs)) < len(inputs):
         raise ModelError(f"{where}/{MANIFEST}: two inputs have one name; rename one before the model is logged")
@@ -114,7 +114,9 @@ def _check_names(manifest: Manifest, where: str) -> None:
     if manifest.target is not None:
         names.append(manifest.target.name)
         if manifest.target.name in {PRED_ID, PROBABILITIES}:
-            raise ModelError(f"{where}/{MANIFEST}: {manifest.target.name!r} has a meaning; choose another --target")
+            raise ModelError(
+                f"{where}/{MANIFEST}: {manifest.target.name!r} is a field of every result; choose another --target"
+            )
     for name in names:
         if not name or not _PLAIN.fullmatch(name):
             raise ModelError(
@@ -123,10 +125,10 @@ def _check_names(manifest: Manifest, where: str) -> None:
 
 
 def check_digest(manifest: Manifest, name: str, data: bytes, where: str) -> bytes:
-    """Gives a file's bytes back if they are those that the manifest was written for.
+    """Return a file's bytes if the manifest was written for them.
 
     Raises:
-        DigestMismatchError: They are not.
+        DigestMismatchError: It was written for other bytes.
         ModelError: The manifest has no such file.
     """
     expected = manifest.files.get(name)

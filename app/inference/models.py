@@ -1,7 +1,7 @@
 """Models from data-only files, run on columns: linear (`.npz`), text (`.npz`) and anything in ONNX.
 
-Each loads from bytes whose digest has been checked, holds its arrays in the layout that its maths reads fastest, and
-gives the same row for row however rows are batched.
+Each is loaded from bytes with a checked digest, holds its arrays in the layout that its maths reads fastest, and gives
+the same result for a row however rows are batched.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ class ColumnModel(Protocol):
     """A model of numeric features.
 
     Attributes:
-        dtype: What it takes its features as.
+        dtype: The type of its features.
     """
 
     dtype: type[np.floating[Any]]
 
     def predict(self, features: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        """Predictions for a matrix of shape (rows, features): shape (rows,) or (rows, outputs)."""
+        """Return predictions for a matrix of shape (rows, features): shape (rows,) or (rows, outputs)."""
 
 
 class LinearModel:
-    """`features @ coef + intercept`, a classifier's optionally through softmax, in float64 as scikit-learn has it."""
+    """`features @ coef + intercept`, a classifier's optionally through softmax, in float64 as in scikit-learn."""
 
     dtype: type[np.floating[Any]] = np.float64
 
     def __init__(self, coef: NDArray[np.float64], intercept: NDArray[np.float64], *, softmax: bool = False) -> None:
-        """Takes coefficients of shape (features,) or (features, outputs)."""
+        """Take coefficients of shape (features,) or (features, outputs)."""
         self._coef, self._intercept, self._softmax = coef, intercept, softmax
 
     def predict(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Predictions of shape (rows,) or (rows, outputs)."""
+        """Return predictions of shape (rows,) or (rows, outputs)."""
         outputs = self._coef.shape[1:]
         found = np.empty((len(features), *outputs))
         found[:] = self._intercept
@@ -63,14 +63,14 @@ class LinearModel:
 
 
 class OnnxModel:
-    """An ONNX graph with one matrix in; the first output counts."""
+    """An ONNX graph that takes one matrix; its first output is the prediction."""
 
     def __init__(self, graph: bytes, *, rows_alone: bool = False) -> None:
-        """Loads a graph; one thread, since a small function has less than one processor.
+        """Load a graph to run on one thread, since a small function has less than one processor.
 
         Args:
-            graph: Its bytes.
-            rows_alone: Run each row by itself: the graph's sums depend on the rows beside it.
+            graph: The graph's bytes.
+            rows_alone: Whether to run each row by itself, for a graph whose sums depend on the neighbouring rows.
         """
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its maker by default
         import onnxruntime  # noqa: PLC0415 - 90 ms that a linear model need not pay
@@ -88,7 +88,7 @@ class OnnxModel:
         self._rows_alone = rows_alone
 
     def predict(self, features: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        """Predictions; a single output column comes back as shape (rows,)."""
+        """Return predictions; a single output column comes back as shape (rows,)."""
         features = features.astype(self.dtype, copy=False)
         if self._rows_alone and len(features) > 1:
             return np.concatenate([self.predict(row[None]) for row in features])
@@ -106,7 +106,7 @@ class TextModel:
     """
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Takes the arrays of a text bundle.
+        """Take the arrays of a text bundle.
 
         Args:
             arrays: `vocabulary` (terms, str), `idf` (terms,), `coef` (classes, terms), `intercept` (classes,),
@@ -124,7 +124,7 @@ class TextModel:
         self._words = re.compile(str(arrays["token_pattern"]))
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Decision values of shape (texts, classes)."""
+        """Return decision values of shape (texts, classes)."""
         found = np.tile(self._intercept, (len(texts), 1))
         for row, text in enumerate(texts):
             terms, weights = self._weigh(text)
@@ -133,11 +133,11 @@ class TextModel:
         return found
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The class with the highest score for each text."""
+        """Return the class with the highest score for each text."""
         return [self.classes[best] for best in self.scores(texts).argmax(axis=1)] if texts else []
 
     def _weigh(self, text: str) -> tuple[list[int], NDArray[np.float32]]:
-        """A text's known terms and their normalised weights."""
+        """Return a text's known terms and their normalised weights."""
         words = self._words.findall(text.lower())
         found: Counter[int] = Counter()
         for length in range(self._fewest, self._most + 1):
@@ -153,17 +153,17 @@ class TextModel:
 
 
 def load_columns(bundle: Bundle, file: str) -> ColumnModel:
-    """The numeric model in a bundle's file: `.onnx`, or `.npz` with `coef`, `intercept` and perhaps `softmax`.
+    """Load the numeric model in a bundle's file: `.onnx`, or `.npz` with `coef`, `intercept` and perhaps `softmax`.
 
     Raises:
-        ModelError: The file holds another kind of thing.
+        ModelError: The file is of another kind.
     """
     target = bundle.manifest.target
     return open_columns(file, bundle.read(file), rows_alone=target is not None and target.rows_alone)
 
 
 def open_columns(file: str, data: bytes, *, rows_alone: bool = False) -> ColumnModel:
-    """The numeric model in a file's bytes; see `load_columns`."""
+    """Load the numeric model in a file's bytes; see `load_columns`."""
     if file.endswith(".onnx"):
         return OnnxModel(data, rows_alone=rows_alone)
     arrays = read_arrays(data, file, {"coef", "intercept"})
@@ -172,20 +172,20 @@ def open_columns(file: str, data: bytes, *, rows_alone: bool = False) -> ColumnM
 
 
 def load_text(bundle: Bundle, file: str) -> TextModel:
-    """The text model in a bundle's `.npz` file.
+    """Load the text model in a bundle's `.npz` file.
 
     Raises:
-        ModelError: The file holds another kind of thing.
+        ModelError: The file is of another kind.
     """
     names = {"vocabulary", "idf", "coef", "intercept", "classes", "ngrams", "sublinear", "token_pattern"}
     return TextModel(read_arrays(bundle.read(file), file, names))
 
 
 def read_arrays(data: bytes, file: str, names: set[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of an `.npz`, which must hold these names; pickled objects are refused.
+    """Read the arrays of an `.npz`, which must hold these names; pickled objects are refused.
 
     Raises:
-        ModelError: It is not such a file.
+        ModelError: The file is of another kind, or lacks an array.
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:

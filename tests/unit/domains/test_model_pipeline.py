@@ -197,7 +197,7 @@ def test_settings_name_the_bundle(tmp_path: Path) -> None:
     ("target", "fields", "arrays", "complaint"),
     [
         (None, FIELDS, LINEAR, "has no target: PIPELINE=toy may run it"),
-        (Target("pred_id"), FIELDS, LINEAR, "'pred_id' has a meaning"),
+        (Target("pred_id"), FIELDS, LINEAR, "'pred_id' is a field of every result"),
         (Target(""), FIELDS, LINEAR, "'' cannot be a field"),
         (Target('"cnt"'), FIELDS, LINEAR, "'\"cnt\"' cannot be a field"),
         (Target("cnt"), [*FIELDS[:3], Field("a\\b", "double")], LINEAR, "cannot be a field"),
