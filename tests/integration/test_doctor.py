@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-pytestmark = pytest.mark.cloud
 ROOT = Path(__file__).parents[2]
 _numbers = itertools.count()
 
