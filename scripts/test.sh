@@ -20,7 +20,7 @@ Run by name:
   docs         the documentation as a site, in site/
   coverage     units and properties, and no less of app/ run by them than pyproject.toml says
 
-  --localstack runs the integration tests marked `cloud` against LocalStack in host mode instead of the Kinesis
+  --localstack runs the integration tests that ask for the cloud against LocalStack in host mode instead of the Kinesis
   emulator: 4.14.0 where there is a Python 3.13 (on the PATH or in pyenv), otherwise 4.8.1 on Python 3.11. The first time,
   its environment is made in .cloud (two minutes, 500 MB).
 
@@ -65,7 +65,7 @@ run_stage() {
     integration) python -m pytest -q -m "not slow" tests/integration ;;
     --localstack)
       if python -m devtools.cloud.localstack; then # says which version on which Python
-        python -m pytest -q -m "not slow" --localstack tests/integration
+        python -m pytest -q -m "cloud and not slow" --localstack tests/integration
       else
         skip localstack "it cannot be installed here"
       fi

@@ -17,11 +17,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With LocalStack, only what depends on the cloud and asks for it: the other tests would be the same again."""
+    """With LocalStack, only what asks for the cloud: the other tests would be the same again."""
     if config.getoption("--localstack"):
-        asks = {
-            item: item.get_closest_marker("cloud") and "use_localstack" in getattr(item, "fixturenames", ())
-            for item in items
-        }
+        asks = {item: "use_localstack" in getattr(item, "fixturenames", ()) for item in items}
         config.hook.pytest_deselected(items=[item for item in items if not asks[item]])
         items[:] = [item for item in items if asks[item]]

@@ -7,19 +7,17 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-import msgspec
 import pytest
 
 from app import aws
-from app.domains.alerts.files import handlers, workshop
-from app.domains.alerts.files.bucket import open_bucket
+from app.domains.alerts.files import handlers
 from app.domains.alerts.files.events import alert_files_handler
-from app.domains.alerts.files.opening import Opening
 from app.domains.alerts.lookups.dynamodb import PARTITION_KEY
 from app.errors import CloudError, LocationError, RequestError, SettingsError, UnacknowledgedError
 from app.handlers.invocation import process_settings
+from app.storage.objects import open_objects
 from tests.handlers_for_tests import LambdaContext
-from tests.unit.domains.alerts.files.files_for_tests import SmallResolver, alert, small_jobs
+from tests.unit.domains.alerts.files.files_for_tests import SmallModels, alert
 
 if TYPE_CHECKING:
     from devtools.cloud.supervisor import Cloud
@@ -57,9 +55,7 @@ def bucket(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: ARG00
     aws.client("s3").create_bucket(Bucket=name)
     monkeypatch.setenv("STATE_TABLE", table("state_key"))
     monkeypatch.setenv("LOOKUP_TABLE", table(PARTITION_KEY))
-    monkeypatch.setattr(Opening, "jobs", property(lambda _: small_jobs()))
-    monkeypatch.setattr(Opening, "known", property(lambda _: SmallResolver({})))
-    monkeypatch.setattr(workshop, "bundle", lambda flow, _tenant: msgspec.json.encode(flow))
+    monkeypatch.setattr(handlers, "LocalModels", lambda _settings: SmallModels())
     process_settings.cache_clear()
     return name
 
@@ -80,7 +76,7 @@ def event(bucket: str, key: str, name: str = "ObjectCreated:Put") -> dict[str, A
 
 
 def keys(bucket: str) -> set[str]:
-    return set(open_bucket(f"s3://{bucket}").names())
+    return set(open_objects(f"s3://{bucket}").names())
 
 
 def put(bucket: str, key: str, data: Any) -> None:
@@ -89,11 +85,11 @@ def put(bucket: str, key: str, data: Any) -> None:
 
 
 def get(bucket: str, key: str) -> Any:
-    return json.loads(open_bucket(f"s3://{bucket}").get(key) or b"null")
+    return json.loads(open_objects(f"s3://{bucket}").get(key) or b"null")
 
 
 def results(bucket: str) -> dict[str, bytes | None]:
-    objects = open_bucket(f"s3://{bucket}")
+    objects = open_objects(f"s3://{bucket}")
     return {key: objects.get(key) for key in objects.names() if "/scratch/" not in f"/{key}" and "output/" in key}
 
 
@@ -215,7 +211,7 @@ def test_what_a_person_must_mend_is_named_in_the_log(bucket: str, capfd: pytest.
     deliver(bucket, "input/a.json")
     [response] = [each for each in keys(bucket) if each.endswith("/input.zip.out")]
     put(bucket, response, b"damaged")
-    later = ("/cluster_output.json", "/input_flow.json", "/manifest.json")
+    later = ("/clusters.json", "/input_flow.json", "/manifest.json")
     for each in [each for each in keys(bucket) if each.endswith(later)]:
         aws.client("s3").delete_object(Bucket=bucket, Key=each)  # a crash before all that
     capfd.readouterr()

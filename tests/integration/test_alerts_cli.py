@@ -244,6 +244,7 @@ class TestTrouble:
         assert "Example" in run("alerts", command, "--help").stdout
 
 
+@pytest.mark.cloud
 class TestStreams:
     """`feed --pipeline alerts`, `create --state-table` and the demo."""
 

@@ -30,6 +30,7 @@ from tests.commands_for_tests import run_command
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+pytestmark = pytest.mark.cloud
 ROOT = Path(__file__).parents[2]
 MILLRACE = [sys.executable, "-m", "app.cli"]
 

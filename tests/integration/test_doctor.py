@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+pytestmark = pytest.mark.cloud
 ROOT = Path(__file__).parents[2]
 _numbers = itertools.count()
 

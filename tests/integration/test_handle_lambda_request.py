@@ -156,6 +156,7 @@ class TestTheSeedsExamples:
         shell(command, exported=exported)
         assert (folder / "response.json").read_text() == '{"content": {"city": "Köln", "rides": [1, 2]}}'
 
+    @pytest.mark.cloud
     @pytest.mark.usefixtures("cloud")
     def test_from_s3_to_s3(self, folder: Path) -> None:
         bucket = f"requests-{next(_numbers)}"
@@ -167,6 +168,7 @@ class TestTheSeedsExamples:
         assert json.loads(response) == {"content": {"rides": [1, 2], "city": "Köln"}}
 
 
+@pytest.mark.cloud
 @pytest.mark.usefixtures("cloud", "folder")
 def test_s3_at_both_ends_of_a_request() -> None:
     """What is put without a path goes to the default bucket, from where it is got by an event that points to it."""

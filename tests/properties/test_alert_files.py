@@ -10,21 +10,23 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.domains.alerts.files import enrich, layout
+from app.domains.alerts.files import cut
+from app.domains.alerts.files.codes import Encoder, code_of, node_columns, node_rows
 from app.domains.alerts.files.driver import do_step, run_file
-from app.domains.alerts.files.encoding import Encoder, code_of, node_columns, node_rows
-from app.domains.alerts.files.head import load_head, state_key
+from app.domains.alerts.files.layout import JOB
 from app.domains.alerts.formats.scanner import BrokenJsonError, Scanner
+from app.jobs.head import load_head, state_key
+from app.jobs.layout import INPUT
+from app.storage.objects import MemoryObjects
 from app.storage.state import MemoryState
 from tests.unit.domains.alerts.files.files_for_tests import (
     Crash,
     Faulty,
-    FaultyBucket,
+    FaultyObjects,
     FaultyStore,
-    MemoryBucket,
     alert,
     put_input,
-    small_room,
+    small_context,
     visible,
 )
 
@@ -53,7 +55,7 @@ alerts_of_files = st.lists(
 )
 
 
-def cut(data: bytes, sizes: list[int]) -> Iterator[bytes]:
+def blocks_of(data: bytes, sizes: list[int]) -> Iterator[bytes]:
     at = 0
     for size in [*sizes, len(data) + 1]:
         if block := data[at : at + size]:
@@ -69,14 +71,14 @@ def test_elements_are_those_of_the_document(
     document: list[Any], sizes: list[int], indent: int | None, ascii_only: bool
 ) -> None:
     data = json.dumps(document, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    found = [json.loads(raw or b"") for raw, _ in Scanner(cut(data, sizes)).elements(10_000)]
+    found = [json.loads(raw or b"") for raw, _ in Scanner(blocks_of(data, sizes)).elements(10_000)]
     assert found == document
 
 
 @given(st.lists(values, max_size=6), st.lists(st.integers(1, 9), max_size=40), st.integers(1, 40))
 def test_only_elements_above_the_limit_are_dropped(document: list[Any], sizes: list[int], limit: int) -> None:
     data = json.dumps(document).encode()
-    found = list(Scanner(cut(data, sizes)).elements(limit))
+    found = list(Scanner(blocks_of(data, sizes)).elements(limit))
     lengths = [len(json.dumps(each)) for each in document]
     assert [size for _, size in found] == lengths
     assert [raw is None for raw, _ in found] == [length > limit for length in lengths]
@@ -89,7 +91,7 @@ def test_only_elements_above_the_limit_are_dropped(document: list[Any], sizes: l
 def test_any_bytes_end_with_values_or_one_refusal(data: bytes, sizes: list[int]) -> None:
     for begin in (b"", b"[", b'["'):
         try:
-            list(Scanner(cut(begin + data, sizes)).elements(20))
+            list(Scanner(blocks_of(begin + data, sizes)).elements(20))
         except BrokenJsonError as error:
             assert "at byte" in str(error)
 
@@ -136,12 +138,12 @@ def deliver(
         faults = Faulty(
             random_.randrange(30) if random_.random() < 0.4 and crashes < 30 else None, after=random_.random() < 0.5
         )
-        room = small_room(FaultyBucket(objects, faults), FaultyStore(store, faults))
+        context = small_context(FaultyObjects(objects, faults), FaultyStore(store, faults))
         try:
-            if event.startswith(layout.INPUT):
-                enrich.enrich(room, event, chunk)
+            if event.startswith(INPUT):
+                cut.enrich(context, event, chunk)
             else:
-                do_step(room, event)
+                do_step(context, event)
         except Crash:
             crashes += 1
             waiting.append(event)  # what failed is delivered again
@@ -156,7 +158,7 @@ def deliver(
 @settings(max_examples=40)
 def test_events_in_any_order_and_crashes_at_any_time(files: list[list[dict[str, Any]]], chunk: int, seed: int) -> None:
     objects: dict[str, bytes] = {}
-    bucket, store = MemoryBucket(objects), MemoryState()
+    bucket, store = MemoryObjects(objects), MemoryState()
     inputs = named(files)
     for name, alerts in inputs.items():
         put_input(bucket, alerts, name)
@@ -172,7 +174,7 @@ def test_events_in_any_order_and_crashes_at_any_time(files: list[list[dict[str, 
         ids = sorted(each for row in rows for each in row["ids"])
         assert ids == sorted(each["id"] for each in alerts)  # each alert in one cluster: none lost, none twice
     for tenant in ("default", "acme"):
-        head = load_head(store, state_key(bucket.root, tenant))
+        head = load_head(store, state_key(JOB, bucket.root, tenant))
         if head.state is None:
             continue
         state = json.loads(msgspec.msgpack.decode(objects[head.state])[1])
@@ -189,9 +191,9 @@ def test_one_files_results_do_not_depend_on_how_it_came_about(
     files: list[list[dict[str, Any]]], chunk: int, seed: int
 ) -> None:
     [name, *_], alerts = list(named(files)), next(iter(named(files).values()))
-    quiet, disturbed = MemoryBucket(), MemoryBucket()
+    quiet, disturbed = MemoryObjects(), MemoryObjects()
     put_input(quiet, alerts, name)
     put_input(disturbed, alerts, name)
-    run_file(small_room(quiet), name, 100)
+    run_file(small_context(quiet), name, 100)
     deliver(disturbed.objects, MemoryState(), [name], chunk, random.Random(seed))
     assert visible(disturbed) == visible(quiet)

@@ -16,12 +16,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from app import aws
 from app.stream.clock import SYSTEM_CLOCK
 from app.stream.mapping.destinations import open_destination
-from app.stream.mapping.event import EVENT_BYTES, EventSource, Record, event_of_encoded
+from app.stream.mapping.event import EVENT_BYTES, Record, Source, event_of_encoded
 from app.stream.mapping.filters import compile_criteria
-from app.stream.mapping.invoke import TOO_LARGE, Answer, Inline, InProcess, Pool, Threads
+from app.stream.mapping.invoke import TOO_LARGE, Answer, InProcess
 from app.stream.mapping.lanes import ShardRun
+from app.stream.mapping.pool import Inline, Pool, Threads
 from app.stream.mapping.retries import split_too_old
-from app.stream.mapping.settling import Invocation, Settler
+from app.stream.mapping.settling import Settler, Ticket
 from app.stream.shards import IDLE_PAUSE_S, StartingPosition, StreamReader
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from app.stream.mapping.settings import MappingSettings
     from app.stream.mapping.settling import Progress
 
-InvocationPool: TypeAlias = "Pool[Invocation]"
+TicketPool: TypeAlias = "Pool[Ticket]"
 
 
 class Mapping:
@@ -56,7 +57,7 @@ class Mapping:
         checkpoint: CheckpointFile | None = None,
         kinesis: Any = None,  # noqa: ANN401 - botocore makes its clients at run time
         destination: Destination | None = None,
-        pool: InvocationPool | None = None,
+        pool: TicketPool | None = None,
         clock: Clock = SYSTEM_CLOCK,
         chance: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -140,16 +141,16 @@ class Mapping:
             self._settler.settle(self._pool.answers(IDLE_PAUSE_S))
         return self.acknowledged
 
-    def _describe(self) -> tuple[EventSource, str]:
+    def _describe(self) -> tuple[Source, str]:
         """The stream as events name it, and when it was made."""
         try:
             answer = self._kinesis.describe_stream_summary(StreamName=self._settings.stream)
         except (BotoCoreError, ClientError) as error:
             raise aws.explained(error, f"stream {self._settings.stream}") from error
         summary = answer["StreamDescriptionSummary"]
-        return EventSource(summary["StreamARN"]), str(summary["StreamCreationTimestamp"])
+        return Source(summary["StreamARN"]), str(summary["StreamCreationTimestamp"])
 
-    def _wait(self) -> list[tuple[Invocation, Answer]]:
+    def _wait(self) -> list[tuple[Ticket, Answer]]:
         """Waits for an answer if one is to come, otherwise just waits."""
         if self._pool.busy:
             return self._pool.answers(IDLE_PAUSE_S)
@@ -220,12 +221,12 @@ class Mapping:
             self._settler.discard(run, lane, batch, event)
             return
         lane.under_way = batch
-        invocation = Invocation(run, lane, batch, event, self._clock.monotonic())
+        ticket = Ticket(run, lane, batch, event, self._clock.monotonic())
         if len(event) > EVENT_BYTES:
             fault = f"RequestEntityTooLarge: an event of {len(event)} bytes, {EVENT_BYTES} allowed"
-            self._settler.settle([(invocation, Answer(fault=fault, status=TOO_LARGE))])
+            self._settler.settle([(ticket, Answer(fault=fault, status=TOO_LARGE))])
         else:
-            self._pool.start(invocation, event)
+            self._pool.start(ticket, event)
 
     def _advance(self, run: ShardRun) -> None:
         """Moves a shard's checkpoint on."""

@@ -13,10 +13,11 @@ from app.domains.alerts.attack import attack_table
 from app.domains.alerts.cli.results import write_bundles, write_results
 from app.domains.alerts.cli.session import Output, Session, flush, quiet_pipe, write_line
 from app.domains.alerts.cli.show import LONGEST_NAME, cluster_table, draw, name_of, technique_name
-from app.domains.alerts.cli.work import Kept, Work, enrich, open_resolver
-from app.domains.alerts.files.opening import bundle
+from app.domains.alerts.cli.work import Work, enrich
 from app.domains.alerts.records import outputs_of
+from app.domains.alerts.results import flow_bundle
 from app.domains.alerts.synthetic import synthetic_alerts
+from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.text import one_line
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from app.domains.alerts.cli.app import Given
     from app.domains.alerts.formats.pieces import InputItem
     from app.domains.alerts.tenant import Observed
+    from app.settings import Settings
 
 CLUSTERS_SHOWN = 20
 FLOWS_SHOWN = 5
@@ -41,7 +43,7 @@ def technique(given: Given, texts: Sequence[str], *, table: bool, least: float |
         settings = session.settings
         if least is not None:
             settings = settings.with_variables(TECHNIQUE_LEAST_CONFIDENCE=str(least))
-        resolver = open_resolver(settings, model=not given.no_model)
+        resolver = _resolver(settings, given)
         rows = Table("alert", "techniques", "tactics", "confidence", "source")
         for batch in session.batches(shows_progress=table or not sys.stdout.isatty()):
             for each, found in zip(batch, resolver.resolve(_alerts(batch)), strict=True):
@@ -80,9 +82,8 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
         work = Work(session.settings)
         for _ in _observed(session, given, work, shows_progress=True):
             pass
-        work.settle()
         default = session.tenant
-        for name, kept in work.kept.items():
+        for name, kept in work.tenants.items():
             flows = kept.flows()
             if out is not None:
                 written = write_bundles(out, flows, name, default)
@@ -90,7 +91,7 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
                 continue
             for each in flows:
                 named = {} if name == default else {"tenant": name}
-                write_line(bundle(each, name) if stix else {**named, **msgspec.to_builtins(each)})
+                write_line(flow_bundle(each, name) if stix else {**named, **msgspec.to_builtins(each)})
 
 
 def run(given: Given, *, roles: Collection[str] | None, out: Path | None) -> None:
@@ -104,9 +105,8 @@ def run(given: Given, *, roles: Collection[str] | None, out: Path | None) -> Non
                 for output in outputs_of(each, observed, name, attack_table()):
                     if output.role in roles:
                         write_line(output.data)
-        work.settle()
         if out is not None:
-            written = write_results(out, work.kept, session.tenant)
+            written = write_results(out, work.tenants, session.tenant)
             session.say(f"{len(written)} files written to {out}")
         if roles is None:
             _show(work, session)
@@ -119,6 +119,10 @@ def sample(count: int, seed: int) -> None:
             write_line(each)
 
 
+def _resolver(settings: Settings, given: Given) -> TechniqueResolver:
+    return TechniqueResolver.without_model(settings) if given.no_model else TechniqueResolver.open(settings)
+
+
 def _alerts(batch: Sequence[InputItem]) -> list[Alert]:
     return [each.alert for each in batch if each.alert is not None]
 
@@ -127,7 +131,7 @@ def _observed(
     session: Session, given: Given, work: Work, *, shows_progress: bool
 ) -> Iterator[tuple[EnrichedAlert, str, Observed]]:
     """All alerts in their order, with what each changed."""
-    resolver = open_resolver(session.settings, model=not given.no_model)
+    resolver = _resolver(session.settings, given)
     for batch in session.batches(shows_progress=shows_progress):
         work.configure(session.source.cluster_config, session.source.config)
         yield from work.observe(enrich(_alerts(batch), resolver))
@@ -160,14 +164,14 @@ def _techniques_row(each: InputItem, found: Techniques) -> tuple[Text, ...]:
 
 
 def _show(work: Work, session: Session) -> None:
-    """Clusters as a table, and flows drawn, those with most techniques first."""
+    """Show clusters as a table, and flows drawn, those with most techniques first."""
     console = _console()
-    for name, kept in work.kept.items():
-        clusters, flows = kept.clusters(), kept.flows()
+    found = {name: (each.clusters(), each.flows()) for name, each in work.tenants.items()}
+    for name, (clusters, flows) in found.items():
         telling = sorted(clusters, key=lambda each: (-len(each.tactics), -len(each.techniques), -each.alerts))
         shown = sorted(telling[:CLUSTERS_SHOWN], key=lambda each: (each.start_time, each.cluster_id))
         of = f"{len(shown)} of {len(clusters)}" if len(shown) < len(clusters) else str(len(shown))
-        title = f"{of} clusters of two alerts or more" + ("" if len(work.kept) == 1 else f", tenant {one_line(name)}")
+        title = f"{of} clusters of two alerts or more" + ("" if len(found) == 1 else f", tenant {one_line(name)}")
         if clusters:
             console.print(cluster_table(shown, title))
         best = sorted(flows, key=lambda each: (-len({node.tactic for node in each.nodes}), -len(each.nodes)))
@@ -178,10 +182,10 @@ def _show(work: Work, session: Session) -> None:
         if len(flows) > FLOWS_SHOWN:
             console.print(f"… and {len(flows) - FLOWS_SHOWN} smaller flows; `millrace alerts flow` tells all")
         console.print()
-    counts = [sum(len(part(kept)) for kept in work.kept.values()) for part in (Kept.clusters, Kept.flows)]
-    forgotten = sum(kept.forgotten for kept in work.kept.values())
+    forgotten = sum(each.members.forgotten for each in work.tenants.values())
     if forgotten:
-        console.print(f"{forgotten} clusters that were told of longest ago were too many to keep", highlight=False)
+        console.print(f"{forgotten} clusters that were closed first were too many to keep", highlight=False)
+    counts = [sum(map(len, each)) for each in zip(*found.values(), strict=True)]
     console.print(
         f"{_counted(session.read, 'alert')}, {session.bad} that could not be read, "
         f"{_counted(counts[0], 'cluster')}, {_counted(counts[1], 'flow')}",

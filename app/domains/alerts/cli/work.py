@@ -1,49 +1,32 @@
-"""What the commands of alerts do with alerts, by the stream's own code, and what they keep to show it.
-
-Of each tenant the newest summary of each cluster is kept, bounded, so that a result can be shown at the end; the ids of
-a cluster's alerts only where a file of results is asked for.
-"""
+"""The alerts of an input at work, by the stream's own code, and what is kept of them to show it at the end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from app.domains.alerts.alert import EnrichedAlert
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.flows.config import FlowConfig
-from app.domains.alerts.lookups.table import open_lookup
+from app.domains.alerts.membership import Membership
+from app.domains.alerts.results import ResultCluster, flow_bundle, flows_of, result_files
 from app.domains.alerts.settings import AlertSettings
-from app.domains.alerts.techniques.catalogue import shipped_catalogue
-from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import Incidents
-from app.domains.alerts.tickets import TICKET_EVENTS, event_row
+from app.domains.alerts.tickets import TICKET_ALERTS, TICKET_EVENTS, event_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
+    import msgspec
+
     from app.domains.alerts.alert import Alert
-    from app.domains.alerts.incidents import ClusterSummary, Flow
-    from app.domains.alerts.tenant import Observed, Tenant
+    from app.domains.alerts.incidents import ClusterChange, ClusterSummary, Flow
+    from app.domains.alerts.techniques.resolver import TechniqueResolver
+    from app.domains.alerts.tenant import Observed
     from app.settings import Settings
 
 MOST_KEPT = 20_000  # clusters of a tenant that are shown at the end: some 100 MB at the very most
-
-
-def open_resolver(settings: Settings, *, model: bool = True) -> TechniqueResolver:
-    """What tells techniques: with the model, or from alerts, corrections and the catalogue alone.
-
-    Raises:
-        ModelError: There is no such model, or it cannot be used.
-        SettingsError: `LOOKUP_TABLE` names no table.
-    """
-    if model:
-        return TechniqueResolver.open(settings)
-    return TechniqueResolver(open_lookup(settings.read(AlertSettings).lookup_table), shipped_catalogue(), None)
 
 
 def enrich(alerts: Sequence[Alert], resolver: TechniqueResolver) -> list[EnrichedAlert]:
@@ -51,96 +34,92 @@ def enrich(alerts: Sequence[Alert], resolver: TechniqueResolver) -> list[Enriche
     return [EnrichedAlert(alert, told) for alert, told in zip(alerts, resolver.resolve(alerts), strict=True)]
 
 
-@dataclass
-class Kept:
-    """What is kept of a tenant, beside what its clusters and flows remember.
+class TenantWork:
+    """A tenant's alerts at work.
 
     Attributes:
         tenant: Its clusters and flows.
-        with_ids: Whether the ids of all alerts are kept, and the first alerts of each cluster.
-        summaries: Of clusters with two alerts or more, as they were told last; the one told last at the end.
-        since: Alerts that came since then, and when the last of them was.
-        ids: Of each cluster's alerts.
-        first: The first alerts of each cluster, as a ticket shows them.
-        forgotten: How many clusters were too many to keep.
+        members: Its alerts by cluster, and each cluster's last summary.
     """
 
-    tenant: Tenant
-    with_ids: bool
-    summaries: dict[int, ClusterSummary] = field(default_factory=dict)
-    since: dict[int, tuple[int, float]] = field(default_factory=dict)
-    ids: dict[int, list[int | str]] = field(default_factory=dict)
-    first: dict[int, list[msgspec.Raw]] = field(default_factory=dict)
-    forgotten: int = 0
+    def __init__(self, incidents: Incidents, *, with_ids: bool) -> None:
+        """Start without an alert.
+
+        Args:
+            incidents: How tenants are opened.
+            with_ids: Whether to keep all ids, and the first alerts of each cluster. Otherwise the work is bounded, so
+                that an input may go on for ever.
+        """
+        self.tenant, self._config = incidents.tenant(), incidents.flows
+        self.members = Membership(None if with_ids else MOST_KEPT)
+        self.tenant.clusters.on_close(self.members.close)
+        self._with_ids = with_ids
+        self._ids: list[int | str] = []
+        self._events: dict[int, list[tuple[int, msgspec.Raw]]] = {}
 
     def observe(self, alert: EnrichedAlert) -> Observed:
-        """Adds one alert."""
+        """Add one alert."""
         observed = self.tenant.observe(alert)
-        change = observed.change
-        for merged in change.merged:
-            self.summaries.pop(merged, None)
-            self.since.pop(merged, None)
-            if self.with_ids:
-                self.ids.setdefault(change.cluster_id, []).extend(self.ids.pop(merged, ()))
-                self.first.setdefault(change.cluster_id, []).extend(self.first.pop(merged, ()))
-        if self.with_ids:
-            self.ids.setdefault(change.cluster_id, []).append(alert.alert.id)
-            first = self.first.setdefault(change.cluster_id, [])
-            if len(first) < TICKET_EVENTS:
-                first.append(event_row(alert, attack_table()))
-        if observed.summary is not None:
-            self.summaries.pop(change.cluster_id, None)
-            self.summaries[change.cluster_id] = observed.summary
-            self.since.pop(change.cluster_id, None)
-            if len(self.summaries) > MOST_KEPT and not self.with_ids:
-                oldest = next(iter(self.summaries))
-                del self.summaries[oldest]
-                self.since.pop(oldest, None)
-                self.forgotten += 1
-        elif change.cluster_id in self.summaries:
-            count, end = self.since.get(change.cluster_id, (0, alert.alert.time))
-            self.since[change.cluster_id] = (count + 1, max(end, alert.alert.time))
+        self.members.join(observed.change, len(self._ids))
+        if self._with_ids:
+            self._keep(alert, observed.change)
         return observed
 
-    def settle(self) -> None:
-        """Tells the flows of what came to a cluster since it was last notable: at the end, counts are to be whole."""
-        for cluster in list(self.since):
-            summary = self.tenant.clusters.summary(cluster)
-            if summary is None:  # it has expired: nothing but its count and its end has changed since
-                told, (count, end) = self.summaries[cluster], self.since[cluster]
-                summary = msgspec.structs.replace(told, alerts=told.alerts + count, end_time=max(told.end_time, end))
-            self.summaries[cluster] = summary
-            self.tenant.flows.update(summary)
-        self.since.clear()
-
     def clusters(self) -> list[ClusterSummary]:
-        """Clusters with two alerts or more, by their start."""
-        return sorted(self.summaries.values(), key=lambda each: (each.start_time, each.cluster_id))
+        """Return the clusters with two alerts or more, by their start."""
+        self.members.look(self.tenant.clusters)
+        told = [each for each in self.members.summaries.values() if each.alerts >= TICKET_ALERTS]
+        return sorted(told, key=lambda each: (each.start_time, each.cluster_id))
 
     def flows(self) -> list[Flow]:
-        """Flows, by their id."""
-        return self.tenant.flows.flows()
+        """Return the flows, by their id."""
+        return flows_of(self.clusters(), self._config)
+
+    def files(self, tenant: str) -> dict[str, bytes]:
+        """Return the files of results by their names; all ids must have been kept."""
+        self.members.look(self.tenant.clusters)
+        merges = self.members.merges()
+        clusters = [
+            ResultCluster(
+                self.members.summaries[cluster],
+                [self._ids[number] for number in sorted(numbers)],
+                merges.get(cluster, ()),
+                [event for _, event in self._events[cluster]],
+            )
+            for cluster, numbers in sorted(self.members.ids.items())
+        ]
+        return result_files(clusters, self.flows(), (), lambda flow: flow_bundle(flow, tenant))
+
+    def _keep(self, alert: EnrichedAlert, change: ClusterChange) -> None:
+        found = self._events.setdefault(change.cluster_id, [])
+        for merged in change.merged:
+            found += self._events.pop(merged, ())
+        if change.merged:
+            found[:] = sorted(found, key=lambda each: each[0])[:TICKET_EVENTS]
+        if len(found) < TICKET_EVENTS:
+            found.append((len(self._ids), event_row(alert, attack_table())))
+        self._ids.append(alert.alert.id)
 
 
 class Work:
     """All tenants of an input.
 
     Attributes:
-        kept: By tenant.
+        tenants: By name.
     """
 
     def __init__(self, settings: Settings, *, with_ids: bool = False) -> None:
-        """Loads what clustering has learned.
+        """Load the bundle of affinities.
 
         Raises:
             ModelError: There is no such bundle, or it cannot be used.
         """
         self._incidents, self._with_ids = Incidents.open(settings), with_ids
         self._default = settings.read(AlertSettings).alerts_tenant
-        self.kept: dict[str, Kept] = {}
+        self.tenants: dict[str, TenantWork] = {}
 
     def configure(self, clusters: Mapping[str, Any], flows: Mapping[str, Any]) -> None:
-        """Takes what a document says of clusters and flows, for tenants that have no alert yet."""
+        """Take a document's settings of clusters and flows, for tenants that have no alert yet."""
         if clusters or flows:
             self._incidents = Incidents(
                 self._incidents.affinity,
@@ -150,15 +129,10 @@ class Work:
             )
 
     def observe(self, alerts: Sequence[EnrichedAlert]) -> Iterator[tuple[EnrichedAlert, str, Observed]]:
-        """Adds alerts in their order; gives whose each is and what it changed."""
+        """Add alerts in their order; yield each with its tenant and the changes that it made."""
         for alert in alerts:
             name = alert.alert.tenant or self._default
-            kept = self.kept.get(name)
-            if kept is None:
-                kept = self.kept[name] = Kept(self._incidents.tenant(), self._with_ids)
-            yield alert, name, kept.observe(alert)
-
-    def settle(self) -> None:
-        """Makes all counts whole, at the end of the input."""
-        for kept in self.kept.values():
-            kept.settle()
+            work = self.tenants.get(name)
+            if work is None:
+                work = self.tenants[name] = TenantWork(self._incidents, with_ids=self._with_ids)
+            yield alert, name, work.observe(alert)

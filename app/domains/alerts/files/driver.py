@@ -1,25 +1,25 @@
-"""All steps of a file in one process, in the order in which a bucket's events would start them."""
+"""All steps of a file of alerts in one process, on a folder or a bucket."""
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.domains.alerts.alert import DEFAULT_TENANT
-from app.domains.alerts.files import clusters, enrich, flows, layout, techniques
-from app.domains.alerts.files.room import CHUNK_ALERTS
-from app.errors import StateConflictError
+from app.domains.alerts.files import clusters, cut, flows, layout, techniques
+from app.domains.alerts.files.local import LocalModels
+from app.domains.alerts.files.protocol import AlertJobs
+from app.jobs.context import open_context
+from app.jobs.driver import drive, retried
 
 if TYPE_CHECKING:
-    from app.domains.alerts.files.room import Room
-
-STATE_TRIES = 20  # of one step, while other files of the tenant are worked on at the same time
+    from app.domains.alerts.files.protocol import Context
+    from app.settings import Settings
 
 
 class FileRun(msgspec.Struct, frozen=True):
-    """What became of a file.
+    """The outcome of a file.
 
     Attributes:
         runs: The runs that it was cut into.
@@ -36,59 +36,59 @@ class FileRun(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-def run_file(room: Room, name: str, chunk_alerts: int = CHUNK_ALERTS, tenant: str = DEFAULT_TENANT) -> FileRun:
-    """Works on one file from its alerts to its results; called again after a crash, it goes on where it stood.
+def open_files(location: str, settings: Settings) -> Context:
+    """Return the context of files in a folder, or in S3 with `STATE_TABLE`.
 
     Args:
-        room: Where the file is.
-        name: The file's, below `input/`.
-        chunk_alerts: How many alerts a chunk has at the most.
-        tenant: Whose alerts are that name no tenant.
+        location: A folder, or `s3://bucket/prefix`, with `input/` below it.
+        settings: Which models, and which table.
+
+    Raises:
+        SettingsError: The location is neither, or it is in S3 and `STATE_TABLE` is not set.
+    """
+    return open_context(location, settings, AlertJobs(LocalModels(settings)))
+
+
+def run_file(
+    context: Context, name: str, chunk_alerts: int = cut.CHUNK_ALERTS, tenant: str = DEFAULT_TENANT
+) -> FileRun:
+    """Work on one file from its alerts to its results; called again after a crash, it goes on where it stood.
+
+    Args:
+        context: The file is here.
+        name: The file's name, below `input/`.
+        chunk_alerts: The most alerts of a chunk.
+        tenant: The owner of alerts that name none.
 
     Raises:
         LocationError: There is no such file.
         MillraceError: A step cannot be done.
     """
-    plan = enrich.enrich(room, name, chunk_alerts, tenant)
-    waiting = deque(enrich.responses(room, plan))
-    manifests: list[str] = []
-    while waiting:
-        arrived = waiting.popleft()
-        if room.bucket.get(arrived) is None:
-            continue  # a job elsewhere has not answered
-        for written in do_step(room, arrived):
-            if written.startswith(layout.OUTPUT):
-                manifests.append(written)
-            else:
-                waiting.append(written)
-    return FileRun(list(plan.runs), list(dict.fromkeys(manifests)), plan.alerts, plan.skipped, plan.error)
+    plan = cut.enrich(context, name, chunk_alerts, tenant)
+    started = [layout.technique_response(chunk) for chunk in cut.chunks_of(context, plan)]
+    results = drive(context.objects, layout.LAYOUT, started, lambda step, each: _do(context, step, each))
+    return FileRun(list(plan.runs), results, plan.records, plan.skipped, plan.error)
 
 
-def do_step(room: Room, arrived: str) -> list[str]:
-    """Does the step that an object starts, and gives the objects that start the next one."""
-    found = layout.split_location(arrived)
+def do_step(context: Context, arrived: str) -> list[str]:
+    """Do the step that an object starts; return the names of the objects that start the next one."""
+    found = layout.LAYOUT.arrival(arrived)
     if found is None:
         return []
-    _, name, step = found
-    unique = layout.uid_of(name, step)
-    for _ in range(STATE_TRIES):
-        try:
-            return _do(room, name, step, unique)
-        except StateConflictError:
-            continue
-    return _do(room, name, step, unique)
+    return retried(lambda step, name: _do(context, step, name), found.step, found.name)
 
 
-def _do(room: Room, name: str, step: str, unique: str) -> list[str]:
+def _do(context: Context, step: str, name: str) -> list[str]:
+    unit = layout.LAYOUT.unit(name, step)
     if step == layout.PROCESS_ENRICHED:
-        return techniques.process_enriched(room, unique)
+        return techniques.process_enriched(context, unit)
     if step == layout.CREATE_CLUSTER:
-        return clusters.create(room, unique)
+        return clusters.create(context, unit)
     if step == layout.PROCESS_CLUSTER:
-        return clusters.commit(room, *clusters.chunk_and_version(name))
+        return clusters.commit(context, *layout.chunk_and_version(name))
     if step == layout.CREATE_FLOW:
-        return flows.create_flow(room, unique)
+        return flows.create_flow(context, unit)
     if step == layout.PROCESS_FLOW:
-        manifest = flows.process_flow(room, unique)
+        manifest = flows.process_flow(context, unit)
         return [manifest] if manifest else []
     return []

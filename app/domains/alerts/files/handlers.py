@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from app.domains.alerts.files import clusters, enrich, flows, layout, techniques
+from app.domains.alerts.files import clusters, cut, flows, layout, techniques
+from app.domains.alerts.files.local import LocalModels
+from app.domains.alerts.files.protocol import AlertJobs
 from app.domains.alerts.files.requests import (
     EnrichRequest,
     EnrichResponse,
@@ -25,12 +27,13 @@ from app.domains.alerts.files.requests import (
     UpdateLookupRequest,
     UpdateLookupResponse,
 )
-from app.domains.alerts.files.workshop import Workshop
 from app.domains.alerts.lookups.corrections import Correction
 from app.domains.alerts.lookups.table import LookupTable, open_lookup, update, update_from_csv
 from app.domains.alerts.settings import AlertSettings
 from app.errors import RequestError, SettingsError
 from app.handlers.base import LambdaHandler
+from app.jobs.context import StepEnvironment
+from app.jobs.layout import split_chunk_id
 from app.storage.location import read_location
 
 if TYPE_CHECKING:
@@ -45,17 +48,20 @@ Response = TypeVar("Response")
 SHOWN = 100  # names in a response; a file of a million alerts has 50 chunks
 
 
+_STATEFUL = frozenset((layout.CREATE_CLUSTER, layout.PROCESS_CLUSTER))
+
+
 class StepHandler(LambdaHandler[Request, Response]):
     """A step that an object starts: all of them but the update of the lookup table."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        """Takes what all steps share."""
-        self._workshop = workshop
+    def __init__(self, environment: StepEnvironment[AlertJobs]) -> None:
+        """Take the models and the store that all steps share."""
+        self._environment = environment
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Takes the settings; a model is loaded when the step needs it."""
-        return cls(Workshop(settings))
+        """Take the settings; a model is loaded when the step needs it."""
+        return cls(StepEnvironment(settings, layout.LAYOUT, AlertJobs(LocalModels(settings)), _STATEFUL))
 
 
 class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
@@ -71,17 +77,17 @@ class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
             LocationError: There is no such file.
             UnacknowledgedError: The time is up, or the file was put anew meanwhile: the event is to come again.
         """
-        room, name = self._workshop.room(request.location, self.name, invocation)
-        settings = self._workshop.settings.read(AlertSettings)
+        context, name = self._environment.context(request.location, self.name, invocation)
+        settings = self._environment.settings.read(AlertSettings)
         chunk_alerts = request.chunk_alerts or settings.alerts_chunk
-        plan = enrich.enrich(room, name, chunk_alerts, request.tenant or settings.alerts_tenant)
-        chunks = len(enrich.responses(room, plan))
-        invocation.metrics.count("alerts", plan.alerts)
+        plan = cut.enrich(context, name, chunk_alerts, request.tenant or settings.alerts_tenant)
+        chunks = len(cut.chunks_of(context, plan))
+        invocation.metrics.count("alerts", plan.records)
         invocation.metrics.count("skipped_alerts", plan.skipped)
         invocation.metrics.count("refused_files", int(bool(plan.error)))
         if plan.error:
             invocation.logger.warning("a file of alerts cannot be read", extra={"skipped": plan.skipped})
-        return EnrichResponse(list(plan.runs[:SHOWN]), plan.alerts, plan.skipped, chunks, plan.error)
+        return EnrichResponse(list(plan.runs[:SHOWN]), plan.records, plan.skipped, chunks, plan.error)
 
 
 class ProcessEnrichedWithTechniqueHandler(StepHandler[StepRequest, StepResponse]):
@@ -96,9 +102,9 @@ class ProcessEnrichedWithTechniqueHandler(StepHandler[StepRequest, StepResponse]
             RequestError: The location is no technique response in S3.
             LocationError: The response is not of its form, or step 1 has not been there.
         """
-        room, name = self._workshop.room(request.location, self.name, invocation)
-        unique = layout.uid_of(name, self.name)
-        return StepResponse(_run_of(unique), techniques.process_enriched(room, unique))
+        context, name = self._environment.context(request.location, self.name, invocation)
+        chunk = layout.LAYOUT.unit(name, self.name)
+        return StepResponse(_run_of(chunk), techniques.process_enriched(context, chunk))
 
 
 class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupResponse]):
@@ -160,9 +166,9 @@ class CreateClusterHandler(StepHandler[StepRequest, StepResponse]):
             SettingsError: `STATE_TABLE` is not set.
             StateConflictError: Other files of the tenant were always quicker: the event is to come again.
         """
-        room, name = self._workshop.room(request.location, self.name, invocation)
-        unique = layout.uid_of(name, self.name)
-        return StepResponse(_run_of(unique), clusters.create(room, unique))
+        context, name = self._environment.context(request.location, self.name, invocation)
+        chunk = layout.LAYOUT.unit(name, self.name)
+        return StepResponse(_run_of(chunk), clusters.create(context, chunk))
 
 
 class ProcessClusterHandler(StepHandler[StepRequest, StepResponse]):
@@ -179,9 +185,9 @@ class ProcessClusterHandler(StepHandler[StepRequest, StepResponse]):
             LocationError: The response is not of its form.
             StateConflictError: Other files of the tenant were always quicker: the event is to come again.
         """
-        room, name = self._workshop.room(request.location, self.name, invocation)
-        unique, version = clusters.chunk_and_version(name)
-        return StepResponse(_run_of(unique), clusters.commit(room, unique, version))
+        context, name = self._environment.context(request.location, self.name, invocation)
+        chunk, version = layout.chunk_and_version(name)
+        return StepResponse(_run_of(chunk), clusters.commit(context, chunk, version))
 
 
 class CreateFlowHandler(StepHandler[StepRequest, StepResponse]):
@@ -195,9 +201,9 @@ class CreateFlowHandler(StepHandler[StepRequest, StepResponse]):
         Raises:
             RequestError: The location is no request for flows in S3.
         """
-        room, name = self._workshop.room(request.location, self.name, invocation)
-        run = layout.uid_of(name, self.name)
-        return StepResponse(run, flows.create_flow(room, run))
+        context, name = self._environment.context(request.location, self.name, invocation)
+        run = layout.LAYOUT.unit(name, self.name)
+        return StepResponse(run, flows.create_flow(context, run))
 
 
 class ProcessFlowHandler(StepHandler[StepRequest, FlowResponse]):
@@ -212,14 +218,14 @@ class ProcessFlowHandler(StepHandler[StepRequest, FlowResponse]):
             RequestError: The location is no response about flows in S3.
             LocationError: The response is not of its form, or a step before was not there.
         """
-        room, name = self._workshop.room(request.location, self.name, invocation)
-        run = layout.uid_of(name, self.name)
-        manifest = flows.process_flow(room, run)
+        context, name = self._environment.context(request.location, self.name, invocation)
+        run = layout.LAYOUT.unit(name, self.name)
+        manifest = flows.process_flow(context, run)
         return FlowResponse(run, manifest)
 
 
-def _run_of(unique: str) -> str:
+def _run_of(chunk: str) -> str:
     try:
-        return layout.split_unique_id(unique)[0]
+        return split_chunk_id(chunk)[0]
     except ValueError:
         raise RequestError("$.location: no chunk's name is in it", "$.location") from None

@@ -1,14 +1,14 @@
-"""What is where: the name of every object of a run, and which step an object starts.
+"""Names of the objects of a run of alerts, and the seven steps.
 
-A run is one tenant's alerts of one file as it was: the same file put again under the same name is the same run, so an
-event that is delivered again finds everything done. Names of the seed's system are kept where a user or an outside job
-meets them.
+The names that a user or a job elsewhere meets are those of the seed system.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
+
+from app.errors import UnprocessableError
+from app.jobs.layout import INPUT, INTERMEDIATE, Layout, Step
 
 ENRICH = "enrich-with-technique"
 PROCESS_ENRICHED = "process-enriched-with-technique"
@@ -18,105 +18,121 @@ PROCESS_CLUSTER = "process-cluster"
 CREATE_FLOW = "create-flow"
 PROCESS_FLOW = "process-flow"
 
-INPUT, LOOKUP, OUTPUT, SKIPPED, STATE = "input/", "lookup/", "output/", "skipped_events/", "state/"
-INTERMEDIATE = "scratch/intermediate/"
-TECHNIQUE_RESPONSE = "scratch/response/classification_out/"
-CLUSTER_REQUEST = "scratch/output/classification/"
-CLUSTER_RESPONSE = "scratch/response/cluster_out/"
-FLOW_REQUEST = "scratch/output/cluster/"
-TICKETS = "scratch/output/flow/"  # what comes after a run reads it there
-FLOW_RESPONSE = "scratch/response/flow_out/"
+JOB = "alerts-files"  # how the keys of its heads begin
 
-STARTS: tuple[tuple[str, str, str], ...] = (
-    (INPUT, "", ENRICH),
-    (TECHNIQUE_RESPONSE, "/input_classification.json.out", PROCESS_ENRICHED),
-    (LOOKUP, ".csv", UPDATE_LOOKUP),
-    (CLUSTER_REQUEST, "/input.json", CREATE_CLUSTER),
-    (CLUSTER_RESPONSE, "/input.zip.out", PROCESS_CLUSTER),
-    (FLOW_REQUEST, "/input_flow.json", CREATE_FLOW),
-    (FLOW_RESPONSE, "/input_flow.json.out", PROCESS_FLOW),
+_TECHNIQUE_RESPONSES = "scratch/response/classification_out/"
+_CLUSTER_REQUESTS = "scratch/output/classification/"
+_CLUSTER_RESPONSES = "scratch/response/cluster_out/"
+_FLOW_REQUESTS = "scratch/output/cluster/"
+_FLOW_RESPONSES = "scratch/response/flow_out/"
+
+LAYOUT = Layout(
+    Step(ENRICH, INPUT),
+    Step(PROCESS_ENRICHED, _TECHNIQUE_RESPONSES, "/input_classification.json.out"),
+    Step(UPDATE_LOOKUP, "lookup/", ".csv"),
+    Step(CREATE_CLUSTER, _CLUSTER_REQUESTS, "/input.json"),
+    Step(PROCESS_CLUSTER, _CLUSTER_RESPONSES, "/input.zip.out"),
+    Step(CREATE_FLOW, _FLOW_REQUESTS, "/input_flow.json"),
+    Step(PROCESS_FLOW, _FLOW_RESPONSES, "/input_flow.json.out"),
 )
-"""How the name of an object begins, how it ends, and which handler its arrival starts."""
 
-_STEM_CHARACTERS = 40  # of the file's own name: enough to know it again in a list of runs
-_TENANT_CHARACTERS = 40
-_DIGEST_CHARACTERS = 16  # 64 bits: two of a billion runs share a name with a chance of 3 %
-_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
-_DIGESTED = re.compile(rf"-[0-9a-f]{{{_DIGEST_CHARACTERS}}}$")
-_TOP = re.compile(r"(^|/)(?=(?:input|lookup|scratch)/)")
+_CLUSTER_RESPONSE = re.compile(
+    re.escape(_CLUSTER_RESPONSES) + r"(?P<chunk>[^/]+\.\d+)/(?P<version>\d{1,18})/input\.zip\.out"
+)
 
 
-def split_location(key: str) -> tuple[str, str, str] | None:
-    """An object's key as the prefix of everything here, the name below it, and the step that it starts.
-
-    A folder in the prefix or below may itself be called `input`: the first split that gives a step is taken, so that a
-    key has one reading only.
-
-    Returns:
-        None where the object starts no step.
-    """
-    if key.endswith("/"):  # a folder as consoles make them
-        return None
-    for found in _TOP.finditer(key):
-        name = key[found.end(1) :]
-        for begin, end, step in STARTS:
-            if name.startswith(begin) and name.endswith(end) and len(name) > len(begin) + len(end) - bool(end):
-                return key[: found.end(1)].rstrip("/"), name, step
-    return None
+def chunk_alerts(chunk: str) -> str:
+    """Return the name of a chunk's alerts."""
+    return f"{INTERMEDIATE}{chunk}/original_input.json"
 
 
-def file_run(name: str, digest: str) -> str:
-    """The run of a file's alerts that name no tenant.
-
-    Args:
-        name: The input object's name.
-        digest: SHA-256 of its bytes, in hexadecimal digits.
-    """
-    stem = _UNSAFE.sub("-", name.rpartition("/")[2].partition(".")[0])[:_STEM_CHARACTERS].strip("-") or "file"
-    return f"{stem}-{_short(f'{digest} {name}')}"
+def user_ids(chunk: str) -> str:
+    """Return the name of a chunk's list of the users' own ids, by internal id."""
+    return f"{INTERMEDIATE}{chunk}/internal_id_to_user_id.json"
 
 
-def tenant_run(run: str, tenant: str) -> str:
-    """The run of a file's alerts of one named tenant."""
-    return f"{run}--{tenant_slug(tenant)}"
+def chunk_ranges(run: str) -> str:
+    """Return the name of the list of the internal ids in each chunk of a run."""
+    return f"{INTERMEDIATE}{run}/internal_id_to_unique_id.json"
 
 
-def tenant_slug(tenant: str) -> str:
-    """A tenant as part of a name: itself where it is short and plain, otherwise with a digest that tells it apart.
-
-    A plain one that ends as such a digest does gets its own, so that nobody can name himself like another.
-    """
-    plain = _UNSAFE.sub("-", tenant)[:_TENANT_CHARACTERS]
-    return plain if plain == tenant and not _DIGESTED.search(plain) else f"{plain}-{_short(tenant)}"
+def node_features(file_run: str) -> str:
+    """Return the name of a file's node features, as they came."""
+    return f"{INTERMEDIATE}{file_run}/node_feature_original.json"
 
 
-def manifest_name(run: str) -> str:
-    """The name of the list of a run's results; where it is, the run is complete."""
-    return f"{OUTPUT}{run}/manifest.json"
+def node_columns(file_run: str) -> str:
+    """Return the name of the columns of node features in requests for clusters."""
+    return f"{INTERMEDIATE}{file_run}/node_feature_lookup.json"
 
 
-def unique_id(run: str, chunk: int) -> str:
-    """The unique id of a chunk of a run, counted from 0."""
-    return f"{run}.{chunk:05d}"
+def known_techniques(chunk: str) -> str:
+    """Return the name of a chunk's techniques as far as no model was needed."""
+    return f"{INTERMEDIATE}{chunk}/known.json"
 
 
-def split_unique_id(unique: str) -> tuple[str, int]:
-    """A chunk's run and its place in it.
+def techniques(chunk: str) -> str:
+    """Return the name of the techniques of a chunk's alerts."""
+    return f"{INTERMEDIATE}{chunk}/classification.json"
+
+
+def technique_request(chunk: str) -> str:
+    """Return the name of a chunk's request to a technique job elsewhere."""
+    return f"{INTERMEDIATE}{chunk}/input_classification.json"
+
+
+def technique_response(chunk: str) -> str:
+    """Return the name of the object that says that a chunk's techniques are known."""
+    return f"{_TECHNIQUE_RESPONSES}{chunk}/input_classification.json.out"
+
+
+def cluster_request(chunk: str) -> str:
+    """Return the name of the object that says that a chunk can be clustered."""
+    return f"{_CLUSTER_REQUESTS}{chunk}/input.json"
+
+
+def cluster_response(chunk: str, version: int) -> str:
+    """Return the name of the answer about a chunk that makes a version of the tenant's state."""
+    return f"{_CLUSTER_RESPONSES}{chunk}/{version:012d}/input.zip.out"
+
+
+def chunk_and_version(name: str) -> tuple[str, int]:
+    """Return the chunk that an answer is about, and the version that it makes.
 
     Raises:
-        ValueError: It is no chunk's unique id.
+        UnprocessableError: It is no name of an answer.
     """
-    run, _, chunk = unique.rpartition(".")
-    if not run:
-        raise ValueError(unique)
-    return run, int(chunk)
+    found = _CLUSTER_RESPONSE.fullmatch(name)
+    if found is None:
+        raise UnprocessableError(f"{_CLUSTER_RESPONSES}…: no response about clusters has this name")
+    return found["chunk"], int(found["version"])
 
 
-def uid_of(name: str, step: str) -> str:
-    """The chunk or the run that an object is of: what stands where its step's names differ."""
-    begin, _, _ = next(each for each in STARTS if each[2] == step)
-    return name.removeprefix(begin).partition("/")[0]
+def chunk_clusters(chunk: str) -> str:
+    """Return the name of a chunk's rows of clusters, once they count."""
+    return f"{INTERMEDIATE}{chunk}/clusters.json"
 
 
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
+def run_clusters(run: str) -> str:
+    """Return the name of a run's clusters."""
+    return f"{INTERMEDIATE}{run}/clusters.json"
+
+
+def flow_request(run: str) -> str:
+    """Return the name of the object that says that a run's clusters are complete."""
+    return f"{_FLOW_REQUESTS}{run}/input_flow.json"
+
+
+def flow_response(run: str) -> str:
+    """Return the name of the object that says that a run's flows are known."""
+    return f"{_FLOW_RESPONSES}{run}/input_flow.json.out"
+
+
+def run_flows(run: str) -> str:
+    """Return the name of a run's flows."""
+    return f"{INTERMEDIATE}{run}/flow_output.json"
+
+
+def tickets(run: str) -> str:
+    """Return the name of the run's tickets for systems that come after it."""
+    return f"scratch/output/flow/{run}/enrich_alert_input.json"

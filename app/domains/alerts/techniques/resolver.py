@@ -108,6 +108,15 @@ class TechniqueResolver:
         model = TechniqueModel.load(find_bundle(BUNDLE, variables.technique_run_id, settings.model_location))
         return cls(lookup, shipped_catalogue(), model, least_confidence=variables.technique_least_confidence)
 
+    @classmethod
+    def without_model(cls, settings: Settings) -> TechniqueResolver:
+        """Return the resolver that the settings describe, without its model.
+
+        Raises:
+            SettingsError: `LOOKUP_TABLE` names no table.
+        """
+        return cls(open_lookup(settings.read(AlertSettings).lookup_table), shipped_catalogue(), None)
+
     def resolve(self, alerts: Sequence[Alert]) -> list[Techniques]:
         """Return the techniques of each alert; they do not depend on the other alerts of the call.
 

@@ -9,19 +9,18 @@ import msgspec
 
 from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.files.cluster_job import ClustersJob, Opened
-from app.domains.alerts.files.jobs import FlowsJob, ResolverJob
-from app.domains.alerts.files.membership import summary_of
-from app.domains.alerts.files.room import Room
-from app.domains.alerts.files.seam import Jobs
+from app.domains.alerts.files.protocol import AlertJobs, ExternalJobs
 from app.domains.alerts.incidents import ClusterChange, ClusterSummary, Flow
+from app.domains.alerts.membership import summary_of
+from app.jobs.context import StepContext
 from app.storage.objects import MemoryObjects
 from app.storage.state import MemoryState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from app.domains.alerts.files.bucket import Bucket
+    from app.domains.alerts.files.protocol import Context, LocalJobs, TenantClusters
+    from app.storage.objects import Objects
     from app.storage.state import StateStore
 
 TECHNIQUES = {"port scan": "T1046", "password guessing": "T1110", "new service": "T1543.003"}
@@ -85,6 +84,9 @@ class SmallClusters:
             cluster_id = self.kept["into"][str(cluster_id)]
         return cluster_id if str(cluster_id) in self.kept["alerts"] else None
 
+    def on_close(self, see: Callable[[ClusterSummary], object]) -> None:
+        """None is ever closed."""
+
     def dump(self) -> bytes:
         return json.dumps(self.kept, sort_keys=True).encode()
 
@@ -109,23 +111,36 @@ def small_flows(summaries: Sequence[ClusterSummary], config: Mapping[str, Any]) 
     ]
 
 
-def small_jobs(texts: Mapping[str, str] = TECHNIQUES) -> Jobs:
-    return Jobs(
-        ResolverJob(SmallResolver(texts)),
-        ClustersJob(lambda dump, _: Opened(SmallClusters(dump), 1e9, 10**9), attack_table()),
-        FlowsJob(small_flows),
-    )
+class SmallModels:
+    """Stand-ins for the models."""
+
+    def __init__(self, texts: Mapping[str, str] = TECHNIQUES) -> None:
+        self.resolver = SmallResolver(texts)
+
+    def techniques(self, alerts: Sequence[Alert]) -> list[Techniques]:
+        return self.resolver.resolve(alerts)
+
+    def known(self, alerts: Sequence[Alert]) -> list[Techniques]:
+        return SmallResolver({}).resolve(alerts)
+
+    def clusters(self, dump: bytes | None, config: Mapping[str, Any]) -> TenantClusters:  # noqa: ARG002
+        return SmallClusters(dump)
+
+    def flows(self, summaries: Sequence[ClusterSummary], config: Mapping[str, Any]) -> list[Flow]:
+        return small_flows(summaries, config)
+
+    def bundle(self, flow: Flow, tenant: str) -> bytes:  # noqa: ARG002
+        return msgspec.json.encode(flow)
 
 
-def small_room(bucket: Bucket, store: StateStore | None = None, jobs: Jobs | None = None) -> Room:
-    """A room whose models are the stand-ins."""
-    return Room(
-        bucket,
-        store or MemoryState(),
-        jobs or small_jobs(),
-        SmallResolver({}),
-        lambda flow, _tenant: msgspec.json.encode(flow),
-    )
+def small_context(
+    objects: Objects,
+    store: StateStore | None = None,
+    local: LocalJobs | None = None,
+    external: ExternalJobs = ExternalJobs(),  # noqa: B008 - frozen
+) -> Context:
+    """A context whose models are the stand-ins."""
+    return StepContext(objects, store or MemoryState(), AlertJobs(local or SmallModels(), external))
 
 
 class Crash(BaseException):
@@ -153,7 +168,7 @@ class Faulty:
 MemoryBucket = MemoryObjects
 
 
-class FaultyBucket(MemoryBucket):
+class FaultyObjects(MemoryObjects):
     """Objects in a dictionary whose calls may break off."""
 
     def __init__(self, objects: dict[str, bytes], faults: Faulty) -> None:
@@ -161,17 +176,20 @@ class FaultyBucket(MemoryBucket):
         self.faults = faults
 
     def put(self, name: str, data: bytes) -> None:
-        self.faults.call(f"put {name}", lambda: MemoryBucket.put(self, name, data))
+        self.faults.call(f"put {name}", lambda: MemoryObjects.put(self, name, data))
 
     def get(self, name: str) -> bytes | None:
-        found: bytes | None = self.faults.call(f"get {name}", lambda: MemoryBucket.get(self, name))
+        found: bytes | None = self.faults.call(f"get {name}", lambda: MemoryObjects.get(self, name))
         return found
 
+    def exists(self, name: str) -> bool:
+        return bool(self.faults.call(f"exists {name}", lambda: MemoryObjects.exists(self, name)))
+
     def delete(self, name: str) -> None:
-        self.faults.call(f"delete {name}", lambda: MemoryBucket.delete(self, name))
+        self.faults.call(f"delete {name}", lambda: MemoryObjects.delete(self, name))
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        yield from self.faults.call(f"blocks {name}", lambda: MemoryBucket.blocks(self, name))
+        yield from self.faults.call(f"blocks {name}", lambda: MemoryObjects.blocks(self, name))
 
 
 class FaultyStore:
@@ -193,13 +211,13 @@ def alert(number: int, src: str = "", dst: str = "", name: str = "port scan", **
     return {"id": f"a{number}", "time": 1000.0 + number, "src": src, "dst": dst or src, "name": name, **more}
 
 
-def put_input(bucket: Bucket, alerts: list[Any], name: str = "input/day.json", **more: Any) -> str:
+def put_input(bucket: Objects, alerts: list[Any], name: str = "input/day.json", **more: Any) -> str:
     """Puts a file of alerts."""
     bucket.put(name, json.dumps({"input": alerts, **more}).encode())
     return name
 
 
-def visible(bucket: Bucket) -> dict[str, bytes]:
+def visible(bucket: Objects) -> dict[str, bytes]:
     """All that a user sees."""
     names = [*bucket.names("output/"), *bucket.names("skipped_events/")]
     return {name: bucket.get(name) or b"" for name in names}

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from app.domains.alerts.files import clusters, handlers, layout
-from app.domains.alerts.files.bucket import FolderBucket
 from app.domains.alerts.files.driver import run_file
-from app.domains.alerts.files.events import placed
-from app.domains.alerts.files.head import FolderState, state_key
-from app.domains.alerts.files.plan import read_plan
-from app.domains.alerts.files.seam import AggregatedAlert
+from app.domains.alerts.files.external import answered_clusters
+from app.domains.alerts.files.layout import JOB, LAYOUT
 from app.domains.alerts.files.techniques import process_enriched, read_enriched
 from app.errors import LocationError, RequestError, StateConflictError, UnacknowledgedError, UnprocessableError
+from app.jobs.events import located
+from app.jobs.head import FolderState, state_key
+from app.jobs.layout import file_run, tenant_slug
+from app.jobs.plan import read_plan
+from app.storage.objects import FolderObjects, MemoryObjects
 from app.storage.state import Position, Stored
-from tests.unit.domains.alerts.files.files_for_tests import MemoryBucket, alert, put_input, small_room
+from tests.unit.domains.alerts.files.files_for_tests import alert, put_input, small_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
 )
 def test_what_an_object_starts(key: str, found: tuple[str, str | None, str]) -> None:
     root, name, step = found
-    assert layout.split_location(key) == (root, name or key.removeprefix(f"{root}/" if root else ""), step)
+    assert LAYOUT.arrival(key) == (root, name or key.removeprefix(f"{root}/" if root else ""), step)
 
 
 @pytest.mark.parametrize(
@@ -52,34 +56,34 @@ def test_what_an_object_starts(key: str, found: tuple[str, str | None, str]) -> 
     ["input/", "input", "output/r/cluster.json", "my-input/a.json", "lookup/a.txt", "state/x/input.json", "inputs/a"],
 )
 def test_what_starts_nothing(key: str) -> None:
-    assert layout.split_location(key) is None
+    assert LAYOUT.arrival(key) is None
 
 
 def test_runs_have_names_of_their_own() -> None:
     names = [("input/a.json", "1"), ("input/a.json", "2"), ("input/b.json", "1"), ("input/x/a.json", "1")]
-    assert len({layout.file_run(*each) for each in names}) == len(names)
-    assert layout.file_run("input/ä öß?.json", "1").isascii()
+    assert len({file_run(*each) for each in names}) == len(names)
+    assert file_run("input/ä öß?.json", "1").isascii()
     posing = f"ac-me-{hashlib.sha256(b'ac me').hexdigest()[:16]}"  # as the slug of `ac me` is
     tenants = ["acme", "ac me", "ac?me", "a" * 300, "a" * 301, "../x", posing]
-    slugs = {layout.tenant_slug(each) for each in tenants}
+    slugs = {tenant_slug(each) for each in tenants}
     assert len(slugs) == len(tenants)
     assert not any("/" in each or "." in each for each in slugs)
 
 
 def test_no_tenant_has_the_head_of_another_or_of_another_prefix() -> None:
     places = [("s3://b", "a/acme"), ("s3://b/a", "acme"), ("s3://b/a", "ac/me"), ("s3://b/a/ac", "me")]
-    assert len({state_key(*each) for each in places}) == len(places)
-    assert len(state_key("s3://" + "b" * 63 + "/" + "é" * 512, "ü" * 256).encode()) <= 2048  # DynamoDB's limit
+    assert len({state_key(JOB, *each) for each in places}) == len(places)
+    assert len(state_key(JOB, "s3://" + "b" * 63 + "/" + "é" * 512, "ü" * 256).encode()) <= 2048  # DynamoDB's limit
 
 
 @pytest.mark.parametrize("place", ["00001", "99999", "-1"])
 def test_a_chunk_that_is_not_there_is_one_line(place: str) -> None:
-    room = small_room(MemoryBucket())
-    [run] = run_file(room, put_input(room.bucket, [alert(1)])).runs
+    context = small_context(MemoryObjects())
+    [run] = run_file(context, put_input(context.objects, [alert(1)])).runs
     steps: list[Callable[[str], object]] = [
-        lambda unique: process_enriched(room, unique),
-        lambda unique: clusters.create(room, unique),
-        lambda unique: clusters.commit(room, unique, 1),
+        lambda unique: process_enriched(context, unique),
+        lambda unique: clusters.create(context, unique),
+        lambda unique: clusters.commit(context, unique, 1),
     ]
     for step in steps:
         with pytest.raises(LocationError, match=f"run {run} has 1 chunks, and none is"):
@@ -87,18 +91,22 @@ def test_a_chunk_that_is_not_there_is_one_line(place: str) -> None:
 
 
 def test_a_damaged_response_is_one_line() -> None:
-    rows = [AggregatedAlert(aggalert_id=number, ids=[number]) for number in range(200)]
-    data = bytearray(clusters.packed([], rows))
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        rows = [{"aggalert_id": number, "ids": [number]} for number in range(200)]
+        archive.writestr("cluster_output.json", "[]")
+        archive.writestr("alert_output.json", json.dumps(rows))
+    data = target.getvalue()
     for at in range(30, len(data)):
         with contextlib.suppress(LocationError):
-            clusters.unpacked(bytes(data[:at]) + bytes([data[at] ^ 0xFF]) + bytes(data[at + 1 :]), "it")
+            answered_clusters(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :], "it")
 
 
 def test_a_location_is_in_s3_and_of_the_step() -> None:
-    assert placed("s3://b/p/input/a b.json", layout.ENRICH) == ("s3://b/p", "input/a b.json")
+    assert located("s3://b/p/input/a b.json", layout.ENRICH, LAYOUT) == ("s3://b/p", "input/a b.json")
     for location in ("s3://b/input/a.json", "s3:///scratch/output/cluster/r/input_flow.json", "folder"):
         with pytest.raises(RequestError, match=r"^\$\.location: give s3://"):
-            placed(location, layout.CREATE_FLOW)
+            located(location, layout.CREATE_FLOW, LAYOUT)
 
 
 def test_a_folders_store_lets_one_writer_win(tmp_path: Path) -> None:
@@ -113,16 +121,17 @@ def test_a_folders_store_lets_one_writer_win(tmp_path: Path) -> None:
 
 
 def test_what_a_file_knows_of_its_hosts_comes_to_its_alerts_wherever_it_stands() -> None:
-    bucket = MemoryBucket()
+    bucket = MemoryObjects()
     name = put_input(bucket, [alert(1, "h1", "h2")], node_feature={"h2": {"userid": "ada"}})
-    [run] = run_file(small_room(bucket), name).runs
-    [each] = read_enriched(bucket, read_plan(bucket, run).chunks[0].unique_id)
+    [run] = run_file(small_context(bucket), name).runs
+    plan = read_plan(bucket, run)
+    [each] = read_enriched(bucket, plan, plan.chunks[0].unique_id)
     assert each.alert.other_attributes["user"] == "ada"
 
 
 def test_the_ids_of_a_run_can_be_found_again() -> None:
-    bucket = MemoryBucket()
-    [run] = run_file(small_room(bucket), put_input(bucket, [alert(n) for n in range(5)]), 2).runs
+    bucket = MemoryObjects()
+    [run] = run_file(small_context(bucket), put_input(bucket, [alert(n) for n in range(5)]), 2).runs
     ranges = json.loads(bucket.objects[f"scratch/intermediate/{run}/internal_id_to_unique_id.json"])
     assert [(each["first"], each["alerts"]) for each in ranges] == [(0, 2), (2, 2), (4, 1)]
     users = [
@@ -133,7 +142,7 @@ def test_the_ids_of_a_run_can_be_found_again() -> None:
 
 
 def test_a_file_that_is_put_anew_while_it_is_read_is_tried_again() -> None:
-    class Changing(MemoryBucket):
+    class Changing(MemoryObjects):
         reads = 0
 
         def blocks(self, name: str) -> Iterator[bytes]:
@@ -145,27 +154,27 @@ def test_a_file_that_is_put_anew_while_it_is_read_is_tried_again() -> None:
     bucket = Changing()
     name = put_input(bucket, [alert(1)])
     with pytest.raises(UnacknowledgedError, match="put anew"):
-        run_file(small_room(bucket), name)
+        run_file(small_context(bucket), name)
     assert list(bucket.names("output/")) == []
-    [run] = run_file(small_room(bucket), name).runs
+    [run] = run_file(small_context(bucket), name).runs
     assert [row["ids"] for row in json.loads(bucket.objects[f"output/{run}/cluster.json"])] == [["a7"]]
 
 
 @pytest.mark.parametrize("name", ["scratch/response/cluster_out/x/1/input.zip.out", "elsewhere"])
 def test_a_response_is_known_by_its_name(name: str) -> None:
     with pytest.raises(UnprocessableError, match="no response about clusters"):
-        clusters.chunk_and_version(name)
+        layout.chunk_and_version(name)
 
 
 def test_a_run_that_is_not_there_is_one_line() -> None:
     with pytest.raises(LocationError, match="run the step before this one first"):
-        clusters.create(small_room(MemoryBucket()), "nothing.00000")
+        clusters.create(small_context(MemoryObjects()), "nothing.00000")
 
 
 def test_a_file_of_many_tenants_is_cut_within_bounds(tmp_path: Path) -> None:
-    bucket = FolderBucket(tmp_path)
+    bucket = FolderObjects(tmp_path)
     alerts = [alert(n, tenant=f"t{n % 5}") for n in range(23)]
-    done = run_file(small_room(bucket), put_input(bucket, alerts), chunk_alerts=3)
+    done = run_file(small_context(bucket), put_input(bucket, alerts), chunk_alerts=3)
     assert (len(done.runs), done.alerts, len(done.manifests)) == (5, 23, 5)
 
 

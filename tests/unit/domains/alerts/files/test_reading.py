@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert
+from app.domains.alerts.files.cut import READ_TOGETHER
 from app.domains.alerts.files.driver import run_file
-from app.domains.alerts.files.enrich import READ_TOGETHER
 from app.domains.alerts.formats.file import AlertFile, BrokenPartError
 from app.domains.alerts.formats.inflate import BrokenGzipError
-from tests.unit.domains.alerts.files.files_for_tests import MemoryBucket, alert, small_room
+from app.storage.objects import MemoryObjects
+from tests.unit.domains.alerts.files.files_for_tests import alert, small_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +41,9 @@ def reasons(skipped: list[InputItem]) -> list[tuple[int, str, bytes | None]]:
 
 def refusal(text: str) -> str:
     """Why nothing of a file is taken, as its user is told."""
-    bucket = MemoryBucket()
+    bucket = MemoryObjects()
     bucket.put("input/day.json", text.encode())
-    assert run_file(small_room(bucket), "input/day.json").alerts == 0
+    assert run_file(small_context(bucket), "input/day.json").alerts == 0
     [error] = [json.loads(bucket.objects[name])["error"] for name in bucket.names("output/")]
     assert isinstance(error, str)
     return error

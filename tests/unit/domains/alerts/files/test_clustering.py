@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from app.domains.alerts.attack import attack_table
 from app.domains.alerts.clusters.affinity import Affinity
 from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
-from app.domains.alerts.files import cluster_job
-from app.domains.alerts.files.cluster_job import ClustersJob, Opened
+from app.domains.alerts.files import clustering
 from app.domains.alerts.files.driver import run_file
-from app.domains.alerts.files.flow_request import read_clusters
-from app.domains.alerts.files.head import load_head, state_key
-from app.domains.alerts.files.seam import Jobs
+from app.domains.alerts.files.layout import JOB, run_clusters
+from app.domains.alerts.files.protocol import RunClusters
 from app.errors import UnreadableStateError
-from tests.unit.domains.alerts.files.files_for_tests import MemoryBucket, alert, put_input, small_jobs, small_room
+from app.jobs.head import load_head, state_key
+from app.jobs.plan import need
+from app.storage.objects import MemoryObjects
+from tests.unit.domains.alerts.files.files_for_tests import SmallModels, alert, put_input, small_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,15 +27,12 @@ if TYPE_CHECKING:
 AFFINITY = Affinity([], np.zeros((0, 0)), [])
 
 
-def opens(dump: bytes | None, config: Mapping[str, Any]) -> Opened:
-    cut = ClusterConfig.from_request(config)
-    clusters = Clusters(AFFINITY, cut) if dump is None else Clusters.load(dump, AFFINITY, cut)
-    return Opened(clusters, cut.expiry_s, cut.most_clusters)
+class Models(SmallModels):
+    """The clusterer of the stream, and stand-ins for the others."""
 
-
-def jobs() -> Jobs:
-    small = small_jobs()
-    return Jobs(small.technique, ClustersJob(opens, attack_table()), small.flow)
+    def clusters(self, dump: bytes | None, config: Mapping[str, Any]) -> Clusters:
+        cut = ClusterConfig.from_request(config)
+        return Clusters(AFFINITY, cut) if dump is None else Clusters.load(dump, AFFINITY, cut)
 
 
 def some_alerts(seed: int, count: int = 120) -> list[dict[str, Any]]:
@@ -57,10 +54,10 @@ def test_how_a_file_is_cut_does_not_show(seed: int, config: dict[str, Any]) -> N
     alerts = some_alerts(seed)
     found = []
     for chunk in (1, 7, 50, 1000):
-        bucket = MemoryBucket()
+        bucket = MemoryObjects()
         name = put_input(bucket, alerts, cluster_config=config)
-        [run] = run_file(small_room(bucket, jobs=jobs()), name, chunk).runs
-        clusters = read_clusters(bucket, run)
+        [run] = run_file(small_context(bucket, local=Models()), name, chunk).runs
+        clusters = need(bucket, run_clusters(run), RunClusters).clusters
         assert sorted(each for row in clusters for each in row.ids) == list(range(len(alerts)))
         for row in clusters:  # what is told of a cluster is what its alerts say, also when it was closed meanwhile
             times = [alerts[each]["time"] for each in row.ids]
@@ -75,22 +72,24 @@ def test_how_a_file_is_cut_does_not_show(seed: int, config: dict[str, Any]) -> N
 
 
 def test_a_state_of_another_version_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket = MemoryBucket()
-    room = small_room(bucket, jobs=jobs())
-    run_file(room, put_input(bucket, some_alerts(1), "input/1.json"))
-    monkeypatch.setattr(cluster_job, "VERSION", 2)
+    bucket = MemoryObjects()
+    context = small_context(bucket, local=Models())
+    run_file(context, put_input(bucket, some_alerts(1), "input/1.json"))
+    monkeypatch.setattr(clustering, "VERSION", 2)
     with pytest.raises(UnreadableStateError, match="no state that this version wrote"):
-        run_file(room, put_input(bucket, some_alerts(2), "input/2.json"))
+        run_file(context, put_input(bucket, some_alerts(2), "input/2.json"))
 
 
 def test_the_clusters_that_are_kept_for_flows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_job, "RECENT_BYTES", 3_000)
-    bucket = MemoryBucket()
-    room = small_room(bucket, jobs=jobs())
+    monkeypatch.setattr(clustering, "RECENT_BYTES", 3_000)
+    bucket = MemoryObjects()
+    context = small_context(bucket, local=Models())
     for number in range(4):
-        run_file(room, put_input(bucket, some_alerts(number), f"input/{number}.json", cluster_config={"expiry_s": 30}))
-    head = load_head(room.store, state_key(bucket.root, "default"))
+        run_file(
+            context, put_input(bucket, some_alerts(number), f"input/{number}.json", cluster_config={"expiry_s": 30})
+        )
+    head = load_head(context.store, state_key(JOB, bucket.root, "default"))
     assert head.state is not None
     assert len(bucket.objects[head.state]) < 20_000
-    requests = [json.loads(bucket.objects[name]) for name in bucket.names("scratch/output/cluster/")]
-    assert all(request["input"] for request in requests)
+    runs = [each.split("/")[3] for each in bucket.names("scratch/output/cluster/")]
+    assert all(json.loads(bucket.objects[run_clusters(run)])["clusters"] for run in runs)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.domains.alerts.files.driver import do_step, run_file
-from app.domains.alerts.files.seam import Jobs
+from app.domains.alerts.files.protocol import ExternalJobs
 from app.errors import LocationError
-from tests.unit.domains.alerts.files.files_for_tests import MemoryBucket, alert, put_input, small_room
+from app.storage.objects import MemoryObjects
+from tests.unit.domains.alerts.files.files_for_tests import alert, put_input, small_context
 
 if TYPE_CHECKING:
-    from app.domains.alerts.files.bucket import Bucket
-    from app.domains.alerts.files.seam import ClusterCall
+    from app.domains.alerts.files.protocol import ClusterCall
+    from app.storage.objects import Objects
 
 
 class TechniquesElsewhere:
@@ -25,7 +26,7 @@ class TechniquesElsewhere:
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
 
-    def submit(self, bucket: Bucket, request: str, response: str) -> None:
+    def submit(self, bucket: Objects, request: str, response: str) -> None:
         lines = [json.loads(line) for line in (bucket.get(request) or b"").splitlines()]
         self.lines += lines
         answers = [
@@ -41,7 +42,7 @@ class ClustersElsewhere:
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
 
-    def submit(self, bucket: Bucket, call: ClusterCall) -> None:
+    def submit(self, bucket: Objects, call: ClusterCall) -> None:
         [line] = (bucket.get(call.request) or b"").splitlines()
         request = json.loads(line)
         self.requests.append(request)
@@ -67,7 +68,7 @@ class FlowsElsewhere:
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
 
-    def submit(self, bucket: Bucket, request: str, response: str) -> None:
+    def submit(self, bucket: Objects, request: str, response: str) -> None:
         self.requests.append(json.loads(bucket.get(request) or b""))
         ids = [row["cluster_id"] for row in self.requests[-1]["input"]]
         answer = [{"output": {"flow_output": [{"Flow_id": 7, "cluster_ids": sorted(ids), "cluster_prob": 0.25}]}}]
@@ -91,14 +92,14 @@ ALERTS = [
 NODES = {"h0": {"os": "Linux", "group": "HR"}, "h9": {"os": "Linux", "risk": 0}, "elsewhere": {"os": "x"}}
 
 
-def read(bucket: Bucket, name: str) -> Any:
+def read(bucket: Objects, name: str) -> Any:
     return json.loads(bucket.get(name) or b"null")
 
 
 def test_all_three_jobs_elsewhere() -> None:
-    bucket, jobs = MemoryBucket(), Jobs(TechniquesElsewhere(), ClustersElsewhere(), FlowsElsewhere())
+    bucket, jobs = MemoryObjects(), ExternalJobs(TechniquesElsewhere(), ClustersElsewhere(), FlowsElsewhere())
     name = put_input(bucket, ALERTS, node_feature=NODES, cluster_config={"mu": 7}, config={"steps": 3})
-    [run] = run_file(small_room(bucket, jobs=jobs), name, chunk_alerts=3).runs
+    [run] = run_file(small_context(bucket, external=jobs), name, chunk_alerts=3).runs
 
     assert isinstance(jobs.technique, TechniquesElsewhere)
     texts = [[line["request_id"], line["input"]] for line in jobs.technique.lines]
@@ -141,33 +142,36 @@ def test_all_three_jobs_elsewhere() -> None:
 
 
 def test_a_run_waits_for_a_job_and_goes_on_when_its_answer_arrives() -> None:
-    bucket = MemoryBucket()
+    bucket = MemoryObjects()
     name = put_input(bucket, ALERTS)
-    waiting = run_file(small_room(bucket, jobs=Jobs(Later(), Later(), Later())), name)
+    waiting = run_file(small_context(bucket, external=ExternalJobs(Later(), Later(), Later())), name)
     assert waiting.manifests == []
     assert list(bucket.names("output/")) == []
-    room = small_room(bucket)
+    context = small_context(bucket)
     [request] = [each for each in bucket.names() if each.endswith("/input_classification.json")]
     response = request.replace("intermediate", "response/classification_out") + ".out"
     TechniquesElsewhere().submit(bucket, request, response)
     arrived = [response]
     while arrived:  # as the bucket's events would have it
-        arrived += do_step(room, arrived.pop(0))
+        arrived += do_step(context, arrived.pop(0))
     assert len([each for each in bucket.names("output/") if each.endswith("manifest.json")]) == 1
 
 
 def test_answers_in_another_order_are_told_by_their_text() -> None:
     class Backwards(TechniquesElsewhere):
-        def submit(self, bucket: Bucket, request: str, response: str) -> None:
+        def submit(self, bucket: Objects, request: str, response: str) -> None:
             super().submit(bucket, request, response)
             lines = (bucket.get(response) or b"").splitlines()
             bucket.put(response, b"\n".join(reversed(lines)))
 
-    bucket, jobs = MemoryBucket(), Jobs(Backwards(), ClustersElsewhere(), FlowsElsewhere())
-    run_file(small_room(bucket, jobs=jobs), put_input(bucket, ALERTS))
+    bucket, jobs = MemoryObjects(), ExternalJobs(Backwards(), ClustersElsewhere(), FlowsElsewhere())
+    run_file(small_context(bucket, external=jobs), put_input(bucket, ALERTS))
     assert isinstance(jobs.cluster, ClustersElsewhere)
     [request] = jobs.cluster.requests
     assert [each["tech"] for each in request["input"]] == [["T1046"], [], ["T1046"], ["T1059"], ["T1046"]]
+
+
+ALL_ELSEWHERE = ("classification_out", "cluster_out", "flow_out")
 
 
 @pytest.mark.parametrize(
@@ -176,22 +180,56 @@ def test_answers_in_another_order_are_told_by_their_text() -> None:
         ("classification_out", b'{"raw_alert": "x"}\n{"raw_alert": 5}', "line 2 is not of the form"),
         ("classification_out", b"<html>", "line 1 is not of the form"),
         ("cluster_out", b"<html>", "no ZIP archive"),
+        ("cluster_out", b"PK<html>", "no ZIP archive"),
         ("flow_out", b"<html>", "not what this step reads"),
         ("flow_out", b'[{"output": {}}]', "not what this step reads"),
     ],
 )
 def test_an_answer_that_is_none_is_one_line_and_counts_for_nothing(step: str, answer: bytes, words: str) -> None:
-    class Broken(MemoryBucket):
+    class Broken(MemoryObjects):
         def put(self, name: str, data: bytes) -> None:
             super().put(name, answer if f"/{step}/" in name else data)
 
     bucket = Broken()
     name, shared = put_input(bucket, ALERTS), bucket.objects
-    room = small_room(bucket)
+    jobs = ExternalJobs(TechniquesElsewhere(), ClustersElsewhere(), FlowsElsewhere())
+    context = small_context(bucket, external=jobs)
     with pytest.raises(LocationError, match=words) as caught:
-        run_file(room, name)
+        run_file(context, name)
     assert "\n" not in str(caught.value)
     assert list(bucket.names("output/")) == []
-    mended = MemoryBucket({each: data for each, data in shared.items() if f"/{step}/" not in each})
-    done = run_file(small_room(mended, room.store), name)
+    mended = MemoryObjects({each: data for each, data in shared.items() if f"/{step}/" not in each})
+    done = run_file(small_context(mended, context.store, external=jobs), name)
     assert len(done.manifests) == 1
+
+
+@pytest.mark.parametrize("elsewhere", ALL_ELSEWHERE)
+def test_one_job_elsewhere_works_beside_the_models_here(elsewhere: str) -> None:
+    jobs = ExternalJobs(
+        TechniquesElsewhere() if elsewhere == "classification_out" else None,
+        ClustersElsewhere() if elsewhere == "cluster_out" else None,
+        FlowsElsewhere() if elsewhere == "flow_out" else None,
+    )
+    bucket = MemoryObjects()
+    [run] = run_file(small_context(bucket, external=jobs), put_input(bucket, ALERTS), chunk_alerts=2).runs
+    rows = read(bucket, f"output/{run}/cluster.json")
+    assert sorted(each for row in rows for each in row["ids"]) == ["a0", "a1", "a2", "a3", "a4"]
+    here = MemoryObjects()
+    run_file(small_context(here), put_input(here, ALERTS), chunk_alerts=2)
+    assert not any(
+        "input_classification.json" in name.rpartition("/")[2] and name.endswith(".json") for name in here.names()
+    )
+
+
+def test_a_run_of_an_earlier_release_is_refused_in_one_line() -> None:
+    bucket = MemoryObjects()
+    name = put_input(bucket, ALERTS)
+    waiting = run_file(small_context(bucket, external=ExternalJobs(Later())), name)
+    plan = f"scratch/intermediate/{waiting.runs[0]}/plan.json"
+    old = json.loads(bucket.objects[plan]) | {"cluster_config": {}}
+    del old["form"]
+    bucket.put(plan, json.dumps(old).encode())
+    response = f"scratch/response/classification_out/{waiting.runs[0]}.00000/input_classification.json.out"
+    bucket.put(response, b"")
+    with pytest.raises(LocationError, match="an earlier release began it"):
+        do_step(small_context(bucket), response)

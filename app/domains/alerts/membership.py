@@ -1,0 +1,137 @@
+"""The alerts of each cluster, followed through every merge: in a chunk, in a run of chunks, in a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from app.domains.alerts.incidents import ClusterSummary, Step
+from app.domains.alerts.tickets import TICKET_ALERTS, tactics_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from app.domains.alerts.alert import EnrichedAlert
+    from app.domains.alerts.attack import AttackTable
+    from app.domains.alerts.incidents import ClusterChange
+
+MOST_STEPS = 64  # of a summary that is made here: as many as a cluster lists
+
+
+class Summaries(Protocol):
+    """Clusters that can be asked: `Clusters`."""
+
+    def summary(self, cluster_id: int) -> ClusterSummary | None:
+        """Return a cluster as it stands; None where it is no more."""
+
+
+class Membership:
+    """Follows which alert is in which cluster, and each cluster's last summary.
+
+    Attributes:
+        ids: The numbers of the alerts in each cluster; a cluster that became part of another has none here.
+        summaries: The last summary of each cluster.
+        forgotten: How many closed clusters were too many to keep.
+    """
+
+    def __init__(self, most_closed: int | None = None) -> None:
+        """Start empty.
+
+        Args:
+            most_closed: The most closed clusters of two alerts or more whose summaries are kept. Then no numbers of
+                alerts are kept either, so that an input may go on for ever. None keeps everything.
+        """
+        self.ids: dict[int, list[int]] = {}
+        self.summaries: dict[int, ClusterSummary] = {}
+        self.forgotten = 0
+        self._most_closed = most_closed
+        self._into: dict[int, int] = {}
+
+    def join(self, change: ClusterChange, number: int) -> None:
+        """Add an alert with the change that it made."""
+        for merged in change.merged:
+            self.merge(merged, change.cluster_id)
+        found = self.ids.setdefault(change.cluster_id, [])
+        if self._most_closed is None:
+            found.append(number)
+
+    def merge(self, cluster: int, into: int) -> None:
+        """Make a cluster part of another; a job elsewhere may say anything, but no circle can come of it."""
+        into = self.current(into)
+        if cluster == into:
+            return
+        self.summaries.pop(cluster, None)
+        if self._most_closed is None:
+            self._into[cluster] = into
+        if cluster in self.ids:
+            self.ids.setdefault(into, []).extend(self.ids.pop(cluster))
+
+    def close(self, summary: ClusterSummary) -> None:
+        """Take the last summary of a cluster that is closed."""
+        self.summaries[summary.cluster_id] = summary
+        if self._most_closed is None:
+            return
+        self.ids.pop(summary.cluster_id, None)
+        if summary.alerts < TICKET_ALERTS:
+            del self.summaries[summary.cluster_id]
+        elif len(self.summaries) > self._most_closed:
+            del self.summaries[next(iter(self.summaries))]
+            self.forgotten += 1
+
+    def look(self, clusters: Summaries, wanted: Iterable[int] | None = None) -> None:
+        """Take the summaries of clusters that are open still: of those with alerts here, or the wanted ones."""
+        for cluster in self.ids if wanted is None else wanted:
+            summary = clusters.summary(cluster)
+            if summary is not None:
+                self.summaries[cluster] = summary
+
+    def current(self, cluster: int) -> int:
+        """Return the cluster that one is or has become part of."""
+        while cluster in self._into:
+            cluster = self._into[cluster]
+        return cluster
+
+    def merges(self) -> dict[int, list[int]]:
+        """Return the clusters that have become part of each one, sorted."""
+        found: dict[int, list[int]] = {}
+        for each in sorted(self._into):
+            found.setdefault(self.current(each), []).append(each)
+        return found
+
+
+def summary_of(
+    cluster: int, alerts: Sequence[EnrichedAlert], table: AttackTable, merged: Sequence[int] = ()
+) -> ClusterSummary:
+    """Return a cluster as its alerts alone show it, for a job elsewhere that tells the alerts and no more."""
+    by_time = sorted(alerts, key=lambda each: each.alert.time)
+    steps: dict[tuple[str, str, str], Step] = {}
+    for each in by_time:
+        alert, technique = each.alert, next(iter(each.techniques.ids), "")
+        key = (technique, alert.src, alert.dst)
+        first = steps.get(key)
+        if first is not None:
+            steps[key] = Step(
+                technique,
+                first.name,
+                alert.src,
+                alert.dst,
+                first.start_time,
+                alert.time,
+                first.alerts + 1,
+                first.first_id,
+            )
+        elif len(steps) < MOST_STEPS:
+            steps[key] = Step(technique, alert.name, alert.src, alert.dst, alert.time, alert.time, 1, alert.id)
+    techniques = tuple(dict.fromkeys(technique for each in by_time for technique in each.techniques.ids))
+    return ClusterSummary(
+        cluster_id=cluster,
+        alerts=len(alerts),
+        start_time=by_time[0].alert.time,
+        end_time=by_time[-1].alert.time,
+        srcs=tuple(dict.fromkeys(each.alert.src for each in by_time)),
+        dsts=tuple(dict.fromkeys(each.alert.dst for each in by_time)),
+        entities=tuple(dict.fromkeys(end for each in by_time for end in (each.alert.src, each.alert.dst))),
+        techniques=techniques,
+        tactics=tactics_of(techniques, table),
+        steps=tuple(steps.values()),
+        merged=tuple(merged),
+    )
