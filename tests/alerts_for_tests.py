@@ -35,9 +35,9 @@ STORY: tuple[tuple[float, str, str, str, str], ...] = (
 
 
 def alert(number: int, **changed: Any) -> dict[str, Any]:
-    """The alert at a place of the story told over and over, a day apart each time."""
-    day, place = divmod(number, len(STORY))
-    after_s, src, dst, name, technique = STORY[place]
+    """Return the alert with this number of the story, which repeats every day."""
+    day, index = divmod(number, len(STORY))
+    after_s, src, dst, name, technique = STORY[index]
     return {
         "id": f"a{number}",
         "time": START_S + 86_400 * day + after_s,
@@ -77,6 +77,6 @@ def technique_spine(streams: FakeStreams | None = None) -> MemorySpine:
     return MemorySpine(TechniquePipeline(resolver(), "default"), streams, output_streams=STREAMS)
 
 
-def told(spine: MemorySpine, role: str) -> list[dict[str, Any]]:
+def emitted(spine: MemorySpine, role: str) -> list[dict[str, Any]]:
     """What a role's stream holds, in order."""
     return [msgspec.json.decode(data) for _, data in spine.streams.records[role]]

@@ -77,9 +77,9 @@ def clusters_of(draw: st.DrawFn, most: int = 10, latest_s: int = 36_000) -> list
 
 @st.composite
 def histories_of(draw: st.DrawFn, latest_s: int = 36_000) -> list[ClusterSummary]:
-    """What clustering tells over time: clusters appear, grow, and become part of one with a smaller id."""
+    """Histories of clusters, which appear, grow, and become part of one with a smaller id."""
     alive: dict[int, tuple[list[Step], list[int]]] = {}
-    told = []
+    history = []
     for fresh in range(draw(st.integers(1, 14))):
         action = draw(st.sampled_from(("new", "new", "grow", "merge"))) if len(alive) > 1 else "new"
         merged: list[int] = []
@@ -94,12 +94,12 @@ def histories_of(draw: st.DrawFn, latest_s: int = 36_000) -> list[ClusterSummary
             gone, before = alive.pop(other)
             merged = [*alive[chosen][1], other, *before]
             alive[chosen] = (alive[chosen][0] + gone, merged)
-        told.append(cluster(chosen, alive[chosen][0], merged=alive[chosen][1]))
-    return told
+        history.append(cluster(chosen, alive[chosen][0], merged=alive[chosen][1]))
+    return history
 
 
-def last_told(history: Sequence[ClusterSummary]) -> list[ClusterSummary]:
-    """The clusters that are left at a history's end, as they were told of last."""
+def last_states(history: Sequence[ClusterSummary]) -> list[ClusterSummary]:
+    """Return the clusters that are left at the end of a history, as they stand."""
     latest = {each.cluster_id: each for each in history}
     gone = {merged for each in latest.values() for merged in each.merged}
     return [each for each in latest.values() if each.cluster_id not in gone]

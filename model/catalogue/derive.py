@@ -84,7 +84,7 @@ def derive(rows: Iterable[Row], table: AttackTable) -> Rules:
     Raises:
         KeyError: A row is of a source that is not among `SOURCES`.
     """
-    order = {name: place for place, name in enumerate(SOURCES)}
+    order = {name: index for index, name in enumerate(SOURCES)}
     answers: dict[Answer, int] = {}
     authors: dict[str, int] = {}
     rules: list[Rule] = []

@@ -180,11 +180,11 @@ class Units:
 def units_of(run: Columns) -> Units:
     """A run's units, in the order of their first alerts."""
     key = (run.time - run.time[0]) * len(run.types) + run.type
-    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    _, first, index = np.unique(key, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    unit, rows = rank[place], first[order]
+    unit, rows = rank[index], first[order]
     inside = [np.bincount(unit[run.attack == each], minlength=len(rows)) for each in range(len(run.attacks))]
     return Units(
         run.time[rows],

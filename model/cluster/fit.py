@@ -33,11 +33,11 @@ def fit(scenarios: Sequence[Columns]) -> tuple[list[str], Floats, Floats]:
     bins, kinds = [], []
     offset = 0
     for scenario in scenarios:
-        place = np.array([names.setdefault(fold(each[0]), len(names)) for each in scenario.types])
+        index = np.array([names.setdefault(fold(each[0]), len(names)) for each in scenario.types])
         seconds = scenario.time - scenario.time[0] + offset
         offset = int(seconds[-1]) + 1
         bins.append(seconds)
-        kinds.append(place[scenario.type])
+        kinds.append(index[scenario.type])
     together = count_together(np.concatenate(bins), np.concatenate(kinds), len(names))
     days = sum(int(each.time[-1] - each.time[0]) for each in scenarios) / _DAY_S
     return list(names), affinity(together), np.diag(together) / days

@@ -62,14 +62,14 @@ class Agreement:
 
 def instance_rates(units: Units, clusters: Ints) -> list[tuple[str, Rates]]:
     """Each attack's label and rates; one of a single alert has no pair inside, and none that is wrong."""
-    places = np.unique(clusters, return_inverse=True)[1]
-    count = int(places.max()) + 1
+    indexes = np.unique(clusters, return_inverse=True)[1]
+    count = int(indexes.max()) + 1
     inside = units.inside.astype(np.float64)
-    everything = np.bincount(places, units.weight, count)
-    attacks = np.bincount(places, inside.sum(axis=0), count)
+    everything = np.bincount(indexes, units.weight, count)
+    attacks = np.bincount(indexes, inside.sum(axis=0), count)
     found = []
     for label, mine in zip(units.attacks, inside, strict=True):
-        held = np.bincount(places, mine, count)
+        held = np.bincount(indexes, mine, count)
         alerts = mine.sum()
         pairs = alerts * (alerts - 1)
         tpr = float((held * (held - 1)).sum() / pairs) if pairs else 1.0
@@ -119,8 +119,8 @@ def _contingency(units: Sequence[Units], clusters: Sequence[Ints]) -> tuple[Floa
     rows: list[float] = []
     columns: list[Floats] = []
     for run, found in zip(units, clusters, strict=True):
-        places = np.unique(found, return_inverse=True)[1]
-        held = np.array([np.bincount(places, mine, places.max() + 1) for mine in run.inside.astype(np.float64)])
+        indexes = np.unique(found, return_inverse=True)[1]
+        held = np.array([np.bincount(indexes, mine, indexes.max() + 1) for mine in run.inside.astype(np.float64)])
         cells.append(held[held > 0])
         rows += list(held.sum(axis=1))
         columns.append(held.sum(axis=0))

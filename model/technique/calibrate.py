@@ -106,9 +106,9 @@ def calibrate(found: Sequence[Seen]) -> DecisionSettings:
         )
         tops.append(ranked[:, 0])
         rights.append(right[:, 0])
-        beside = ranked[:, 1:] >= RELATIVE * ranked[:, :1]
-        other_tops.append(ranked[:, 1:][beside])
-        other_rights.append(right[:, 1:][beside])
+        near = ranked[:, 1:] >= RELATIVE * ranked[:, :1]
+        other_tops.append(ranked[:, 1:][near])
+        other_rights.append(right[:, 1:][near])
     top, right = np.concatenate(tops), np.concatenate(rights)
     scores, confidences = _table(top, right)
     other_scores, other_confidences = _table(np.concatenate(other_tops), np.concatenate(other_rights))

@@ -103,7 +103,7 @@ def print_report(report: Report) -> None:
 
 
 def _random_folds(corpus: Corpus, options: Options, settings: DecisionSettings) -> dict[str, Score]:
-    rules = np.array([place for place, each in enumerate(corpus.samples) if each.source == SIGMA])
+    rules = np.array([index for index, each in enumerate(corpus.samples) if each.source == SIGMA])
     fold = np.random.default_rng(0).permutation(len(rules)) % FOLDS
     parts: list[list[tuple[Seen, int]]] = [[] for _ in SPLITS]
     for number in range(FOLDS):

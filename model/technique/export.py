@@ -70,10 +70,10 @@ def write(data: Path, out: Path, say: Callable[[str], None]) -> str:
         attribution="\n".join(ATTRIBUTION),
         files={},
     )
-    place = FolderObjects(out / run_id)
-    write_bundle(place, manifest, files)
+    objects = FolderObjects(out / run_id)
+    write_bundle(objects, manifest, files)
     for name, each in scores.items():
         say(f"  2024, {name:18} {each.line()}")
-    say(f"bundle: {place.root}: {sum(map(len, files.values())) / 1e6:.1f} MB")
+    say(f"bundle: {objects.root}: {sum(map(len, files.values())) / 1e6:.1f} MB")
     say(f"RUN_ID={run_id}")
     return run_id

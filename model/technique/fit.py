@@ -147,7 +147,7 @@ def fit(corpus: Corpus, chosen: NDArray[np.int64], options: Options) -> Fitted:
     X = unit(mean[:, used] @ weighing.texts(part))
     labels = tuple(sorted({label for each in chosen for label in corpus.samples[each].labels}))
     Y = targets([corpus.samples[each].labels for each in chosen], labels)
-    coefficients, places = prune(ridge(X, Y, options), options.per_feature)
+    coefficients, columns = prune(ridge(X, Y, options), options.per_feature)
     names = [corpus.features[each] for each in weighing.kept]
     is_run = corpus.is_run[weighing.kept]
     order = np.argsort(is_run, kind="stable")
@@ -156,7 +156,7 @@ def fit(corpus: Corpus, chosen: NDArray[np.int64], options: Options) -> Fitted:
         "runs": _packed([names[each][1:] for each in order if is_run[each]]),
         "scales": weighing.weights[order].astype(np.float16),
         "coefficients": coefficients[order],
-        "places": places[order],
+        "places": columns[order],
     }
     return Fitted(labels, arrays)
 
@@ -185,10 +185,10 @@ def unit(X: Any) -> Any:  # noqa: ANN401
 
 def targets(labels: Sequence[tuple[str, ...]], names: Sequence[str]) -> NDArray[np.float32]:
     """Ones where a sample has a technique, shape (samples, names)."""
-    places = {name: place for place, name in enumerate(names)}
+    columns = {name: index for index, name in enumerate(names)}
     found = np.zeros((len(labels), len(names)), np.float32)
     for row, each in enumerate(labels):
-        found[row, [places[label] for label in each if label in places]] = 1
+        found[row, [columns[label] for label in each if label in columns]] = 1
     return found
 
 
@@ -222,15 +222,15 @@ def gram(X: Any) -> NDArray[np.float32]:  # noqa: ANN401
 
 
 def prune(coefficients: NDArray[np.float32], most: int) -> tuple[NDArray[np.float16], NDArray[np.uint16]]:
-    """The largest coefficients of each feature and their places, largest first; each of shape (features, most)."""
+    """The largest coefficients of each feature and their columns, largest first; each of shape (features, most)."""
     most = min(most, coefficients.shape[1])
-    places = np.empty((len(coefficients), most), np.uint16)
+    columns = np.empty((len(coefficients), most), np.uint16)
     for start in range(0, len(coefficients), 4096):
         block = np.abs(coefficients[start : start + 4096])
         chosen = np.argpartition(-block, most - 1, axis=1)[:, :most]
         order = np.argsort(-np.take_along_axis(block, chosen, 1), axis=1, kind="stable")
-        places[start : start + 4096] = np.take_along_axis(chosen, order, 1)
-    return np.take_along_axis(coefficients, places.astype(np.int64), 1).astype(np.float16), places
+        columns[start : start + 4096] = np.take_along_axis(chosen, order, 1)
+    return np.take_along_axis(coefficients, columns.astype(np.int64), 1).astype(np.float16), columns
 
 
 def _tokens(text: str) -> list[str]:
@@ -246,8 +246,8 @@ def _features(token: str) -> list[str]:
 
 def _matrix(rows: list[list[int]], width: int) -> Any:  # noqa: ANN401
     ends = np.cumsum([0, *map(len, rows)])
-    places = np.fromiter((place for row in rows for place in row), np.int32, int(ends[-1]))
-    found = sparse.csr_matrix((np.ones(len(places), np.float32), places, ends), shape=(len(rows), width))
+    columns = np.fromiter((column for row in rows for column in row), np.int32, int(ends[-1]))
+    found = sparse.csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape=(len(rows), width))
     found.sum_duplicates()
     return found
 

@@ -13,7 +13,7 @@ from app.domains.alerts.flows.causality import technique_order
 from app.domains.alerts.flows.flows import FlowConfig, Flows, build_flows
 from app.domains.alerts.flows.stix import bundle_of
 from app.domains.alerts.flows.stix_check import check_bundle
-from tests.flows_for_tests import TABLE, clusters_of, histories_of, last_told
+from tests.flows_for_tests import TABLE, clusters_of, histories_of, last_states
 
 if TYPE_CHECKING:
     from app.domains.alerts.incidents import ClusterSummary, Flow
@@ -55,7 +55,7 @@ def test_every_step_of_every_cluster_of_a_flow_is_in_it_and_no_cluster_is_in_two
         assert flow.flow_id == min(flow.cluster_ids)
         assert 0 < flow.cluster_prob <= 1
         assert sorted(node.id for node in flow.nodes) == sorted(
-            f"{each}-{place}" for each in flow.cluster_ids for place in range(len(by_id[each].steps))
+            f"{each}-{index}" for each in flow.cluster_ids for index in range(len(by_id[each].steps))
         )
         assert list(flow.nodes) == sorted(flow.nodes, key=lambda node: node.step.start_time)
 
@@ -79,8 +79,8 @@ def test_a_state_that_was_dumped_and_loaded_goes_on_as_if_it_had_not_been(
 ) -> None:
     cuts = data.draw(st.sets(st.integers(0, len(history))))
     whole, cut = Flows(TABLE), Flows(TABLE)
-    for place, each in enumerate(history):
-        if place in cuts:
+    for index, each in enumerate(history):
+        if index in cuts:
             cut = Flows.load(cut.dump(), TABLE)
         assert cut.update(each) == whole.update(each)
     assert cut.flows() == whole.flows()
@@ -92,8 +92,8 @@ def test_so_it_does_while_clusters_are_forgotten(history: list[ClusterSummary], 
     cuts = data.draw(st.sets(st.integers(0, len(history))))
     config = FlowConfig(window_s=86_400, half_life_s=40_000, most_clusters=5, most_flow_clusters=2, common_clusters=3)
     whole, cut = Flows(TABLE, config), Flows(TABLE, config)
-    for place, each in enumerate(history):
-        if place in cuts:
+    for index, each in enumerate(history):
+        if index in cuts:
             cut = Flows.load(cut.dump(), TABLE, config)
         assert cut.update(each) == whole.update(each)
         assert len(whole) <= config.most_clusters
@@ -109,7 +109,7 @@ def test_flows_follow_from_the_clusters_as_they_stand_and_not_from_their_history
     history: list[ClusterSummary], config: FlowConfig, data: st.DataObject
 ) -> None:
     found = updated(history, config).flows()
-    left = last_told(history)
+    left = last_states(history)
     assert found == build_flows(left, TABLE, config)
     one, other = (updated(data.draw(st.permutations(left)), config) for _ in range(2))
     assert found == one.flows()
@@ -120,7 +120,7 @@ def test_flows_follow_from_the_clusters_as_they_stand_and_not_from_their_history
 def test_an_update_that_says_what_is_known_changes_nothing(history: list[ClusterSummary]) -> None:
     flows = updated(history)
     before = flows.dump()
-    for each in last_told(history):
+    for each in last_states(history):
         assert flows.update(each) == []
     assert flows.dump() == before
 

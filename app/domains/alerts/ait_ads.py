@@ -1,8 +1,8 @@
-"""Rows of AIT-ADS, a public set of labelled alerts, as alerts.
+"""Read AIT-ADS, a public data set of labelled alerts.
 
-Its files are tables with the columns `time, name, ip, host, short, time_label, event_label`. A row names one address
-and one host: they become the alert's two ends, and the host is an entity too. The set is not shipped; it is CC-BY 4.0,
-by Landauer, Skopik and Wurzenberger (https://zenodo.org/records/8263181).
+Its files are tables with the columns `time, name, ip, host, short, time_label, event_label`. The address of a row
+becomes the alert's source, the host its target and an entity. The data set is not shipped; it is CC-BY 4.0, by
+Landauer, Skopik and Wurzenberger (https://zenodo.org/records/8263181).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHORT = "short"
-"""The key of `other_attributes` that has the set's own short form of the name."""
+"""Key of `other_attributes` with the data set's short form of the name."""
 NOISE = "-"
-"""What the column `event_label` has where an alert belongs to no attack."""
+"""Value of the column `event_label` for an alert that belongs to no attack."""
 
 
 def seed_alert(row: Mapping[str, str], number: int) -> dict[str, Any]:
-    """A row as an alert in the seed system's JSON; one of no attack has no label.
+    """Return a row as an alert in the seed system's JSON; without a label if it belongs to no attack.
 
     Args:
-        row: By column.
-        number: Its place in the file, which becomes its id.
+        row: Values by column.
+        number: The row's index in the file, which becomes the alert's id.
     """
     alert: dict[str, Any] = {
         "id": number,
@@ -45,20 +45,20 @@ def seed_alert(row: Mapping[str, str], number: int) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a scenario's file, `.csv` or `.csv.gz`, in its order.
+    """Yield the rows of a scenario's file, `.csv` or `.csv.gz`.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)
 
 
 def read_scenario(path: Path) -> Iterator[Alert]:
-    """The alerts of a scenario's file in its order; ids count from 0.
+    """Yield the alerts of a scenario's file; ids count from 0.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     for number, row in enumerate(read_rows(path)):
         seed = seed_alert(row, number)

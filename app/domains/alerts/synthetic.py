@@ -1,7 +1,7 @@
-"""Invented alerts, for those who have none at hand: a quiet background, and now and then an attack in several stages.
+"""Invented sample alerts: a quiet background, and now and then an attack in several stages.
 
-Nothing in it was observed, and no product wrote these texts. Addresses are those that documentation may use. Some
-alerts carry their techniques, as those of detectors on hosts do; most leave them to be told.
+Nothing in it was observed, and no product wrote these texts. Addresses are those reserved for documentation. Some
+alerts have techniques, as those of detectors on hosts do; most leave them to be resolved.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ START_S = 1_715_673_600.0  # 14 May 2024, 08:00 UTC
 SAMPLE_ALERTS = 300  # one attack, with quiet before and after it
 QUIET_GAP_S = 60.0  # between two alerts of the background, on average
 FIRST_ATTACK_S = 10 * 60.0
-ATTACK_EVERY_S = 4 * 3600.0  # from one attack's begin to the next one's
+ATTACK_EVERY_S = 4 * 3600.0  # from the start of an attack to that of the next
 LABEL = "attack"
-"""What the alerts of an attack have in `label`; the background has none."""
+"""Value of `label` in the alerts of an attack; the background has none."""
 
 _WORKPLACES = tuple(f"ws-{number}" for number in range(11, 251))
-_LATEST_S = 0.2  # that an alert of an attack comes later than its turn: sensors are not clocks
+_LATEST_S = 0.2  # random delay of an alert of an attack, since sensors are not clocks
 
 
 class _Quiet(NamedTuple):
-    """An everyday alert: how often, and its priority."""
+    """An everyday alert, with its relative frequency and its priority."""
 
     weight: int
     priority: int
@@ -46,10 +46,7 @@ _BACKGROUND = (
 
 
 class _Stage(NamedTuple):
-    """Alerts of one kind in an attack.
-
-    `at_s` counts from the attack's begin; `every_s` is the time from one alert to the next.
-    """
+    """Alerts of one kind in an attack: the first `at_s` after its start, then one every `every_s`."""
 
     at_s: float
     every_s: float
@@ -79,15 +76,15 @@ _ATTACK = (
     _Stage(1200, 1, 2, "files1", "files1", "Shadow copies of a volume deleted", "T1490", "{1}"),
     _Stage(1204, 0.6, 30, "files1", "files1", "Many files renamed within seconds", "T1486", "{1}"),
 )
-"""`{1}` is the account that is taken over, `{2}` the workplace that it is used from."""
+"""`{1}` is the account that is taken over, `{2}` the workplace where it is used."""
 
 
 def synthetic_alerts(count: int | None = SAMPLE_ALERTS, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Alerts in the order of their times, in the seed system's JSON; the same for the same seed.
+    """Yield alerts in order of time, in the seed system's JSON; always the same for one seed.
 
     Args:
-        count: How many; None for ever more.
-        seed: Other seeds have another background, and attackers with other addresses.
+        count: Number of alerts; None for no end.
+        seed: Seed of the background and of the attackers' addresses.
 
     Yields:
         `id` (from 1), `time`, `src`, `dst`, `name`, `tech`, `other_attributes_dict`, and in an attack `label`.

@@ -10,7 +10,8 @@ Terms:
 
 - An **alert signature** is the combination of type, source, target and entities. Only the latest alert of each recent
   signature is compared with new alerts, so a scan of a thousand alerts costs one comparison.
-- **Entities** are the hosts, users and file hashes of an alert. The rarer an entity, the more it says to share it.
+- **Entities** are the hosts, users and file hashes of an alert. A shared entity links alerts the more, the rarer
+  it is.
 - The **affinity** of two alert types, 0 to 1, is how often they occur together: learned without labels by
   `model/cluster/`, or taken from the likeness of their names and techniques where training has not seen them.
 - The **pace** of a type is what a second of waiting counts for it: less than 1 for rare types, if `patience` is set.

@@ -1,4 +1,4 @@
-"""The clustering state of one tenant as bytes, and back. Each text is stored once; elsewhere stands its index."""
+"""The clustering state of one tenant as bytes, and back. Each text is stored once and referred to by its index."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def check_bundle(bundle: Mapping[str, Any]) -> list[str]:
         if not _is_id(id_, each.get("type")):
             found.append(f"{id_}: is no id of a {each.get('type')}")
         elif id_ in by_id:
-            found.append(f"{id_}: stands twice")
+            found.append(f"{id_}: occurs twice")
         else:
             by_id[id_] = each
     if found:

@@ -26,7 +26,7 @@ class DecisionSettings(msgspec.Struct, frozen=True):
             technique was below the threshold.
         family_confidences: How often the technique or one of its sub-techniques was right.
         threshold: Least confidence of the best technique.
-        family_threshold: Least confidence of its parent in its place.
+        family_threshold: Least confidence of its parent, which is used instead.
         alone: Factor on the scores of a text of one line. Texts of several lines have means, which are lower for the
             same confidence.
         relative: Share of the best score that a further technique needs.

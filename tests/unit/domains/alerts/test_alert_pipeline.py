@@ -11,7 +11,7 @@ from app.errors import UnreadableStateError
 from app.storage.objects import FolderObjects
 from app.storage.state import MemoryState, Stored
 from app.stream.testing import FakeStreams
-from tests.alerts_for_tests import START_S, STORY, alert, alerts_spine, payload, technique_spine, told
+from tests.alerts_for_tests import START_S, STORY, alert, alerts_spine, emitted, payload, technique_spine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def test_each_alert_comes_out_with_its_techniques_and_its_cluster() -> None:
     result = spine.run([payload(number) for number in range(len(STORY))], KEYS)
 
     assert result.acknowledged == len(STORY)
-    found = {each["alert"]["id"]: each for each in told(spine, "enriched")}
+    found = {each["alert"]["id"]: each for each in emitted(spine, "enriched")}
     assert set(found) == {f"a{number}" for number in range(len(STORY))}
     assert found["a4"]["techniques"] == {
         "ids": ["T1003.001"], "source": "alert", "confidence": 1.0, "confidences": [1.0],
@@ -37,21 +37,21 @@ def test_each_alert_comes_out_with_its_techniques_and_its_cluster() -> None:
 def test_incidents_tell_of_a_cluster_from_its_second_alert_on() -> None:
     spine = alerts_spine()
     spine.run([payload(0)], KEYS[:1])
-    assert told(spine, "incidents") == told(spine, "tickets") == []
+    assert emitted(spine, "incidents") == emitted(spine, "tickets") == []
 
     spine.run([payload(1)], KEYS[:1], start=1)
-    [change, *_] = told(spine, "incidents")
+    [change, *_] = emitted(spine, "incidents")
     assert (change["type"], change["change"], change["tenant"]) == ("cluster", "opened", "acme")
     assert change["cluster"]["alerts"] == 2
     assert change["cluster"]["techniques"] == ["T1046"]
-    assert told(spine, "tickets")[0]["cluster_id"] == change["cluster_id"]
+    assert emitted(spine, "tickets")[0]["cluster_id"] == change["cluster_id"]
 
 
-def test_a_flow_is_told_when_steps_follow_from_each_other() -> None:
+def test_a_flow_is_emitted_when_steps_follow_from_each_other() -> None:
     spine = alerts_spine()
     spine.run([payload(number) for number in range(len(STORY))], KEYS)
 
-    flows = [each for each in told(spine, "incidents") if each["type"] == "flow"]
+    flows = [each for each in emitted(spine, "incidents") if each["type"] == "flow"]
     nodes = {node["id"]: node["step"]["technique"] for node in flows[-1]["flow"]["nodes"]}
     ordered = [(nodes[edge["source"]], nodes[edge["target"]]) for edge in flows[-1]["flow"]["edges"]]
     assert ("T1046", "T1505.003") in ordered
@@ -80,7 +80,7 @@ def test_one_bad_alert_harms_no_other() -> None:
     assert result.acknowledged == 7
     reasons = [each["reason"] for each in spine.quarantined()]
     assert reasons == ["not_utf8", "not_json", "unknown_format", "bad_time", "missing_src"]
-    assert [each["alert"]["id"] for each in told(spine, "enriched")] == ["a0", "a1"]
+    assert [each["alert"]["id"] for each in emitted(spine, "enriched")] == ["a0", "a1"]
 
 
 def test_an_alert_of_ten_megabytes_is_set_aside_with_its_reason(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_an_alert_of_ten_megabytes_is_set_aside_with_its_reason(tmp_path: Path) 
     [pointer] = spine.quarantined()
     assert pointer["reason"] == "alert_too_large"
     assert pointer["location"].startswith(str(tmp_path))
-    assert [each["alert"]["id"] for each in told(spine, "enriched")] == ["a1"]
+    assert [each["alert"]["id"] for each in emitted(spine, "enriched")] == ["a1"]
 
 
 def test_lines_that_are_no_json_are_alerts_too() -> None:
@@ -98,7 +98,7 @@ def test_lines_that_are_no_json_are_alerts_too() -> None:
     line = b"CEF:0|Example|Sensor|1|100|Port scan|5|rt=1700000000000 src=192.0.2.1 dst=192.0.2.2 externalId=77"
     spine.run([line], ["acme"])
 
-    [found] = told(spine, "enriched")
+    [found] = emitted(spine, "enriched")
     assert (found["alert"]["src"], found["alert"]["dst"], found["alert"]["name"]) == (
         "192.0.2.1", "192.0.2.2", "Port scan",
     )  # fmt: skip
@@ -108,9 +108,9 @@ def test_tenants_share_nothing() -> None:
     spine = alerts_spine()
     spine.run([payload(number) for number in (0, 0, 1, 1)], ["acme", "umbrella"] * 2)
 
-    first = {(each["tenant"], each["cluster_id"]) for each in told(spine, "enriched")}
+    first = {(each["tenant"], each["cluster_id"]) for each in emitted(spine, "enriched")}
     assert len({tenant for tenant, _ in first}) == 2
-    assert {each["tenant"] for each in told(spine, "incidents")} == {"acme", "umbrella"}
+    assert {each["tenant"] for each in emitted(spine, "incidents")} == {"acme", "umbrella"}
 
 
 def test_techniques_alone_need_no_state_and_are_keyed_by_tenant() -> None:
@@ -118,7 +118,7 @@ def test_techniques_alone_need_no_state_and_are_keyed_by_tenant() -> None:
     spine.run([payload(0), payload(1, tenant="umbrella"), b"?"], ["any", "key", "at all"])
 
     assert [key for key, _ in spine.streams.records["enriched"]] == ["default", "umbrella"]
-    assert [each["techniques"]["ids"] for each in told(spine, "enriched")] == [["T1046"], ["T1046"]]
+    assert [each["techniques"]["ids"] for each in emitted(spine, "enriched")] == [["T1046"], ["T1046"]]
     assert len(spine.quarantined()) == 1
 
 
@@ -138,7 +138,7 @@ def test_clustering_behind_the_technique_stage_gives_what_one_stage_gives() -> N
     second.run([data for _, data in passed], [key for key, _ in passed])
 
     def clusters(spine: Any) -> dict[str, int]:
-        return {each["alert"]["id"]: each["cluster_id"] for each in told(spine, "enriched")}
+        return {each["alert"]["id"]: each["cluster_id"] for each in emitted(spine, "enriched")}
 
     assert clusters(second) == clusters(whole)
 
@@ -148,13 +148,13 @@ def test_a_repeated_batch_changes_nothing() -> None:
     spine = alerts_spine(store)
     payloads = [payload(number) for number in range(len(STORY))]
     spine.run(payloads, KEYS)
-    state, outputs = dict(store.stored), {role: told(spine, role) for role in ("enriched", "incidents", "tickets")}
+    state, outputs = dict(store.stored), {role: emitted(spine, role) for role in ("enriched", "incidents", "tickets")}
 
     result = spine.run(payloads, KEYS, start=0)
 
     assert result.acknowledged == len(STORY)
     assert store.stored == state
-    assert {role: told(spine, role) for role in outputs} == outputs
+    assert {role: emitted(spine, role) for role in outputs} == outputs
 
 
 def enriched_record(**changed: Any) -> bytes:
@@ -178,13 +178,13 @@ def test_an_enriched_record_is_held_to_the_same_bounds(field: str, value: bytes,
     bad = enriched_record(**{field: "HERE"}).replace(b'"HERE"', value)
     assert spine.run([payload(0), bad, payload(1)], ["acme"] * 3).acknowledged == 3
     assert [each["reason"] for each in spine.quarantined()] == [reason]
-    assert [each["alert"]["id"] for each in told(spine, "enriched")] == ["a0", "a1"]
+    assert [each["alert"]["id"] for each in emitted(spine, "enriched")] == ["a0", "a1"]
 
 
-def test_techniques_of_another_version_of_attack_are_told_anew() -> None:
+def test_techniques_of_another_version_of_attack_are_resolved_anew() -> None:
     spine = alerts_spine()
     spine.run([enriched_record(techniques={"ids": ["T9999"]})], ["acme"])
-    [found] = told(spine, "enriched")
+    [found] = emitted(spine, "enriched")
     assert found["techniques"]["ids"] == ["T1046"]  # the alert's own
 
 
@@ -200,7 +200,7 @@ def test_a_record_of_another_format_may_begin_with_its_alert() -> None:
     spine = alerts_spine()
     spine.run([msgspec.json.encode(eve)], ["acme"])
     assert spine.quarantined() == []
-    [found] = told(spine, "enriched")
+    [found] = emitted(spine, "enriched")
     assert (found["alert"]["src"], found["alert"]["name"]) == ("10.0.0.1", "ET SCAN Potential SSH Scan")
 
 

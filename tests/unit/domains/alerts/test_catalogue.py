@@ -36,8 +36,8 @@ def a_catalogue(*rows: Row) -> Catalogue:
     return Catalogue(msgspec.json.decode(written, type=Rules))
 
 
-def ids_of(told: Techniques | None) -> tuple[str, ...]:
-    return () if told is None else told.ids
+def ids_of(found: Techniques | None) -> tuple[str, ...]:
+    return () if found is None else found.ids
 
 
 def by_title(known: Catalogue, name: str) -> Techniques | None:
@@ -46,9 +46,9 @@ def by_title(known: Catalogue, name: str) -> Techniques | None:
 
 def test_a_rule_is_known_by_its_id_and_by_its_title() -> None:
     known = a_catalogue(row("Data Export from Server 5", "T1213.003", rule_id="AB-1"), row("Other Rule", "T1003"))
-    told = known.by_rule("ab-1")
-    assert told == Techniques(("T1213.003",), Techniques.CATALOGUE, RULE_CONFIDENCE, (RULE_CONFIDENCE,))
-    assert known.by_rule(" AB-1 ") == told
+    found = known.by_rule("ab-1")
+    assert found == Techniques(("T1213.003",), Techniques.CATALOGUE, RULE_CONFIDENCE, (RULE_CONFIDENCE,))
+    assert known.by_rule(" AB-1 ") == found
     titled = Techniques(("T1213.003",), Techniques.CATALOGUE, TITLE_CONFIDENCE, (TITLE_CONFIDENCE,))
     assert by_title(known, "Data export  from server 17.") == titled
     assert known.by_rule("") is None
@@ -109,10 +109,10 @@ def test_a_title_of_rules_that_agree_on_nothing_says_nothing_but_their_ids_do() 
 
 def test_a_share_is_a_part_of_the_confidence() -> None:
     known = a_catalogue(row("One Title", "T1036", "T1003.001"), row("one title", "T1003.001", source="chronicle"))
-    told = by_title(known, "One Title")
-    assert told is not None
-    assert told.confidences == (TITLE_CONFIDENCE, TITLE_CONFIDENCE / 2)
-    assert told.confidence == TITLE_CONFIDENCE
+    found = by_title(known, "One Title")
+    assert found is not None
+    assert found.confidences == (TITLE_CONFIDENCE, TITLE_CONFIDENCE / 2)
+    assert found.confidence == TITLE_CONFIDENCE
 
 
 def test_short_titles_are_no_titles() -> None:

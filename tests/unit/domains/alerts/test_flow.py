@@ -173,8 +173,8 @@ def test_a_step_that_goes_on_is_no_news_and_a_new_one_is() -> None:
 def test_a_flow_that_grows_and_grows_is_told_of_ever_more_seldom(technique: str) -> None:
     flows = Flows(TABLE)
     steps = [step(1_000 + each, technique.format(10 + each), f"host{each}", "web1") for each in range(32)]
-    told = [count for count in range(1, 33) if flows.update(cluster(1, steps[:count]))]
-    assert told == [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
+    news = [count for count in range(1, 33) if flows.update(cluster(1, steps[:count]))]
+    assert news == [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
 
 
 def test_a_cluster_that_takes_the_place_of_another_is_told_of() -> None:

@@ -46,8 +46,8 @@ def of(bundle: dict[str, Any], type_: str) -> list[dict[str, Any]]:
 
 
 def action(bundle: dict[str, Any], node: str) -> dict[str, Any]:
-    place = [each.id for each in FLOW.nodes].index(node)
-    return of(bundle, "attack-action")[place]
+    index = [each.id for each in FLOW.nodes].index(node)
+    return of(bundle, "attack-action")[index]
 
 
 def test_a_flow_starts_at_the_steps_that_follow_from_none() -> None:
@@ -243,7 +243,7 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "an address without a value": (_without("ipv4-addr", "value"), "value is missing"),
     "an id of another type": (_set("attack-asset", "id", STRANGE_ID), "is no id of a attack-asset"),
     "an id that is none": (_set("attack-asset", "id", "attack-asset--1"), "is no id of a attack-asset"),
-    "an id twice": (_twice, "stands twice"),
+    "an id twice": (_twice, "occurs twice"),
     "an object of a foreign type": (_set("attack-operator", "type", "relationship"), "is no id of a relationship"),
     "a circle": (_circle, "lead back to themselves"),
     "a way back to the start": (_back_to_start, "is a start, and something leads to it"),

@@ -51,8 +51,8 @@ def test_the_attack_is_one_flow_with_most_of_its_stages(seed: int) -> None:
     alerts = [read_alert(each) for each in synthetic_alerts(seed=seed)]
     tenant = incidents().tenant()
     of_attack: set[int] = set()
-    for alert, told in zip(alerts, resolver().resolve(alerts), strict=True):
-        observed = tenant.observe(EnrichedAlert(alert, told))
+    for alert, found in zip(alerts, resolver().resolve(alerts), strict=True):
+        observed = tenant.observe(EnrichedAlert(alert, found))
         if alert.label:
             of_attack.add(observed.change.cluster_id)
     largest = max(tenant.flows.flows(), key=lambda flow: len({node.step.technique for node in flow.nodes}))

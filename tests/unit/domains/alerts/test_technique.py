@@ -1,4 +1,4 @@
-"""The order in which an alert's techniques are told, and by whom."""
+"""Order of the sources of an alert's techniques."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def resolver(lookup: LookupTable, model: WordModel) -> TechniqueResolver:
     return TechniqueResolver(lookup, Catalogue(derive(RULES, attack_table())), model)
 
 
-def told(resolver: TechniqueResolver, *alerts: Alert) -> list[tuple[str, tuple[str, ...]]]:
+def resolved(resolver: TechniqueResolver, *alerts: Alert) -> list[tuple[str, tuple[str, ...]]]:
     return [(each.source, each.ids) for each in resolver.resolve(alerts)]
 
 
@@ -115,12 +115,12 @@ def test_the_first_source_that_knows_something_is_believed(resolver: TechniqueRe
     everything = {"name": "Curl Download dump", RULE_ID: "rule-2"}
     update(lookup, [Correction("curl download dump", ("T1078",), NOW)])
     by_name, by_rule = everything["name"], {RULE_ID: everything[RULE_ID]}
-    assert told(resolver, alert(by_name, "T1110", **by_rule)) == [("alert", ("T1110",))]
-    assert told(resolver, alert(by_name, **by_rule)) == [("lookup", ("T1078",))]
-    assert told(resolver, alert("Curl Download", **by_rule)) == [("catalogue", ("T1685.005",))]  # not by its title
-    assert told(resolver, alert("Curl Download", **{RULE_ID: "another's"})) == [("catalogue", ("T1105",))]
-    assert told(resolver, alert("other dump", **by_rule)) == [("catalogue", ("T1685.005",))]
-    assert told(resolver, alert("other dump")) == [("model", ("T1003", "T1059"))]
+    assert resolved(resolver, alert(by_name, "T1110", **by_rule)) == [("alert", ("T1110",))]
+    assert resolved(resolver, alert(by_name, **by_rule)) == [("lookup", ("T1078",))]
+    assert resolved(resolver, alert("Curl Download", **by_rule)) == [("catalogue", ("T1685.005",))]  # not by its title
+    assert resolved(resolver, alert("Curl Download", **{RULE_ID: "another's"})) == [("catalogue", ("T1105",))]
+    assert resolved(resolver, alert("other dump", **by_rule)) == [("catalogue", ("T1685.005",))]
+    assert resolved(resolver, alert("other dump")) == [("model", ("T1003", "T1059"))]
 
 
 def test_an_alert_with_an_empty_list_gets_what_the_lookup_table_has(
@@ -134,7 +134,7 @@ def test_an_alert_with_an_empty_list_gets_what_the_lookup_table_has(
         type=list[Alert],
     )
     for _ in range(2):
-        assert told(resolver, *carried) == [("lookup", ("T1071",))] * 2
+        assert resolved(resolver, *carried) == [("lookup", ("T1071",))] * 2
     assert model.asked == []
 
 
@@ -164,7 +164,7 @@ def test_what_is_shown_as_dropped_is_bounded(resolver: TechniqueResolver) -> Non
 
 @pytest.mark.parametrize("rule_id", [5710, None, ["rule-1"], {"id": "rule-1"}, ""])
 def test_a_rule_id_that_is_no_text_says_nothing(resolver: TechniqueResolver, rule_id: object) -> None:
-    assert told(resolver, alert("dump", **{RULE_ID: rule_id})) == [("model", ("T1003", "T1059"))]
+    assert resolved(resolver, alert("dump", **{RULE_ID: rule_id})) == [("model", ("T1003", "T1059"))]
 
 
 def test_an_analysts_word_that_there_is_none_stands_against_catalogue_and_model(
@@ -177,28 +177,28 @@ def test_an_analysts_word_that_there_is_none_stands_against_catalogue_and_model(
 
 def test_a_correction_holds_for_what_differs_in_numbers_alone(resolver: TechniqueResolver, lookup: LookupTable) -> None:
     update(lookup, [Correction("Login from 10.0.0.1 port 22", ("T1078",), NOW)])
-    assert told(resolver, alert("Login from 10.9.9.9 port 4711")) == [("lookup", ("T1078",))]
+    assert resolved(resolver, alert("Login from 10.9.9.9 port 4711")) == [("lookup", ("T1078",))]
 
 
 def test_a_correction_made_elsewhere_changes_names_that_were_told_before(
     resolver: TechniqueResolver, kept: MemoryCorrections, clock: HandClock
 ) -> None:
-    assert told(resolver, alert("dump"), alert("Curl Download")) == [
+    assert resolved(resolver, alert("dump"), alert("Curl Download")) == [
         ("model", ("T1003", "T1059")),
         ("catalogue", ("T1105",)),
     ]
     kept.store([Correction("dump", ("T1005",), NOW), Correction("curl download", ("T1071",), NOW)])
     clock.passed += REFRESH_S
-    assert told(resolver, alert("dump"), alert("Curl Download")) == [("lookup", ("T1005",)), ("lookup", ("T1071",))]
+    assert resolved(resolver, alert("dump"), alert("Curl Download")) == [("lookup", ("T1005",)), ("lookup", ("T1071",))]
     kept.store([Correction("dump", ("T1006",), NOW + 1)])
     clock.passed += REFRESH_S
-    assert told(resolver, alert("dump")) == [("lookup", ("T1006",))]
+    assert resolved(resolver, alert("dump")) == [("lookup", ("T1006",))]
 
 
 def test_a_table_that_is_down_labels_nothing(
     resolver: TechniqueResolver, kept: MemoryCorrections, clock: HandClock
 ) -> None:
-    assert told(resolver, alert("dump")) == [("model", ("T1003", "T1059"))]
+    assert resolved(resolver, alert("dump")) == [("model", ("T1003", "T1059"))]
     kept.is_down = True
     with pytest.raises(CloudError):
         resolver.resolve([alert("dump"), alert("new dump")])
@@ -206,7 +206,7 @@ def test_a_table_that_is_down_labels_nothing(
     with pytest.raises(CloudError):
         resolver.resolve([alert("dump")])
     kept.is_down = False
-    assert told(resolver, alert("new dump")) == [("model", ("T1003", "T1059"))]
+    assert resolved(resolver, alert("new dump")) == [("model", ("T1003", "T1059"))]
 
 
 def test_a_batch_asks_the_table_and_the_model_once_and_each_text_once(
@@ -221,7 +221,7 @@ def test_a_batch_asks_the_table_and_the_model_once_and_each_text_once(
 
 def test_the_model_reads_what_it_wants_of_an_alert(resolver: TechniqueResolver, model: WordModel) -> None:
     alerts = [alert("x"), alert("x", **{COMMAND_LINE: "dump"}), alert("x")]
-    assert told(resolver, *alerts) == [("unknown", ()), ("model", ("T1003", "T1059")), ("unknown", ())]
+    assert resolved(resolver, *alerts) == [("unknown", ()), ("model", ("T1003", "T1059")), ("unknown", ())]
     assert model.asked == [["x", "x\ndump"]]
 
 
@@ -234,7 +234,7 @@ def test_sources_that_are_not_there_are_passed_over(model: WordModel) -> None:
             Techniques(("T1110",), "alert", 1.0, (1.0,)),
             msgspec.structs.replace(UNKNOWN, dropped=("T9999",)),
         ]
-    assert told(TechniqueResolver(None, None, model), alert("dump")) == [("model", ("T1003", "T1059"))]
+    assert resolved(TechniqueResolver(None, None, model), alert("dump")) == [("model", ("T1003", "T1059"))]
 
 
 def test_no_alerts_are_no_answers(resolver: TechniqueResolver) -> None:
@@ -251,7 +251,7 @@ def test_what_is_remembered_is_bounded(resolver: TechniqueResolver, monkeypatch:
     assert [10 <= len(each) <= 20 for each in remembered] == [True] * 3
     long = "dump" * LONGEST_CACHED
     for _ in range(2):
-        assert told(resolver, alert(long, long)) == [("model", ("T1003", "T1059"))]
+        assert resolved(resolver, alert(long, long)) == [("model", ("T1003", "T1059"))]
     assert all(long not in each._young for each in (resolver._names, resolver._texts))
     assert (long,) not in resolver._own_ids._young
 

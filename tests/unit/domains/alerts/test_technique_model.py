@@ -48,16 +48,16 @@ def arrays(words: Features, runs: Features, most: int = 2) -> dict[str, NDArray[
     """The arrays of a model of a few features."""
     features = {**words, **runs}
     coefficients = np.zeros((len(features), most), np.float16)
-    places = np.zeros((len(features), most), np.uint16)
+    columns = np.zeros((len(features), most), np.uint16)
     for row, (_, says) in enumerate(features.values()):
-        for column, (place, weight) in enumerate(says.items()):
-            places[row, column], coefficients[row, column] = place, weight
+        for column, (index, weight) in enumerate(says.items()):
+            columns[row, column], coefficients[row, column] = index, weight
     return {
         "words": np.frombuffer("\n".join(words).encode(), np.uint8),
         "runs": np.frombuffer("\n".join(runs).encode(), np.uint8),
         "scales": np.array([scale for scale, _ in features.values()], np.float16),
         "coefficients": coefficients,
-        "places": places,
+        "places": columns,
     }
 
 
@@ -179,8 +179,8 @@ def test_an_answer_does_not_depend_on_the_texts_beside_it(texts: list[str], rand
     alone = [small().scores([text])[0].tobytes() for text in texts]
     shuffled = random.sample(range(len(texts)), len(texts))
     model = small()
-    together = model.scores([texts[place] for place in shuffled])
-    assert [row.tobytes() for row in together] == [alone[place] for place in shuffled]
+    together = model.scores([texts[index] for index in shuffled])
+    assert [row.tobytes() for row in together] == [alone[index] for index in shuffled]
 
 
 def test_of_the_shipped_model_as_well(shipped: TechniqueModel) -> None:

@@ -57,6 +57,6 @@ def test_half_a_surrogate_pair_and_nul_can_be_folded() -> None:
     ["a", "1", "1.", "/", "/a", "-/a", "\\", "-\\", "a:", ":", "0x", "a@", "a@b.", "a-", "a+b.c-", "aa:bb:", "<url>"],
 )
 def test_a_hostile_text_is_folded_in_a_time_that_ends(piece: str) -> None:
-    """A pattern that looks at every pair of places would need minutes for each of these."""
+    """A pattern that tries every pair of positions would need minutes for each of these."""
     text = piece * (200_000 // len(piece)) + '"g'
     assert fold(fold(text)) == fold(text)
