@@ -60,7 +60,7 @@ run_stage() {
       if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else skip shellcheck "not installed"; fi
       ;;
     types) mypy ;;
-    unit) python -m pytest -q -m "not slow" tests/unit ;;
+    unit) python -m pytest -q -m "not slow" tests/unit examples ;;
     properties) python -m pytest -q -m "not slow" tests/properties ;;
     integration) python -m pytest -q -m "not slow" tests/integration ;;
     --localstack)

@@ -32,6 +32,8 @@ from app.stream.shards import StartingPosition, create_stream, read_stream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LONGEST_KEY = 256  # Kinesis's limit on a partition key, in characters
+
 
 class From(enum.StrEnum):
     """Where reading begins."""
@@ -63,6 +65,9 @@ Key = Annotated[
     str | None,
     typer.Option(help="Partition key of every record; else its pred_id, else its line; of an alert its tenant."),
 ]
+KeyField = Annotated[
+    str | None, typer.Option(help="Field of each record whose value is its partition key; for a sensor's state, say.")
+]
 Rate = Annotated[float | None, typer.Option(min=0.1, help="Records a second; as fast as may be without.")]
 Aggregated = Annotated[
     bool, typer.Option("--aggregate", help="Pack records together, as the Kinesis Producer Library does.")
@@ -93,6 +98,7 @@ def feed(
     pipeline: PipelineName = "",
     stream: Input = None,
     key: Key = None,
+    key_field: KeyField = None,
     rate: Rate = None,
     count: Count = None,
     aggregate: Aggregated = False,
@@ -107,6 +113,9 @@ def feed(
     millrace feed rows.jsonl --aggregate;  millrace feed --pipeline alerts ait_ads_shaw.csv.gz --rate 500
     """
     alerts = pipeline.startswith(ALERT_PIPELINES)
+    if key_field is not None and (alerts or key is not None):
+        other = "--pipeline alerts, whose key is the tenant" if alerts else "--key"
+        raise typer.BadParameter(f"goes without {other}", param_hint="--key-field")
     stream = stream or (ALERT_STREAM if alerts else INPUT_STREAM)
     total: int | None
     if alerts:
@@ -114,7 +123,7 @@ def feed(
 
         records, total = alert_records(lines, count, endless=rate is not None, key=key)
     else:
-        records, total = _other_records(lines, count, key, at_a_rate=rate is not None)
+        records, total = _other_records(lines, count, key, key_field, at_a_rate=rate is not None)
     console = Console(stderr=True)
     check_stream(SignedPutRecords(1), stream)
     done = aggregates = 0
@@ -135,12 +144,12 @@ def feed(
 
 
 def _other_records(
-    lines: Path | None, count: int | None, key: str | None, *, at_a_rate: bool
+    lines: Path | None, count: int | None, key: str | None, key_field: str | None, *, at_a_rate: bool
 ) -> tuple[Iterator[tuple[str, bytes]], int | None]:
     """Return records (partition key, data) for pipelines that read JSON, and how many if that is known."""
     if lines is None and not at_a_rate and count is None:
         payloads: list[bytes] | Iterator[bytes] = [msgspec.json.encode(RECORD)]
-        key, total = key or "1", 1
+        key, total = key or (None if key_field else "1"), 1
     elif lines is None:
         total = count or sys.maxsize
         payloads = synthetic_records(total)
@@ -148,7 +157,13 @@ def _other_records(
         found = _read_records(lines)
         total = count or len(found)
         payloads = itertools.islice(itertools.cycle(found), total)
+        if key_field is not None:  # before the first record is put, so that none is put if one lacks it
+            for number, payload in enumerate(found, 1):
+                _field_of(payload, key_field, number)
     shown = None if total == sys.maxsize else total
+    if key_field is not None:
+        keyed = ((_field_of(payload, key_field, number), payload) for number, payload in enumerate(payloads, 1))
+        return keyed, shown
     return ((key or _key_of(payload, number), payload) for number, payload in enumerate(payloads, 1)), shown
 
 
@@ -192,7 +207,28 @@ def _key_of(payload: bytes, number: int) -> str:
         value = msgspec.json.decode(payload).get("pred_id")
     except (msgspec.MsgspecError, ValueError, AttributeError):
         value = None
-    return str(value)[:256] if isinstance(value, (int, str)) and value != "" else str(number)
+    return str(value)[:LONGEST_KEY] if isinstance(value, (int, str)) and value != "" else str(number)
+
+
+def _field_of(payload: bytes, field: str, number: int) -> str:
+    """Return the value of a record's field as its partition key.
+
+    Raises:
+        EventError: The record has no such field, or its value is no text or whole number that can be a key.
+    """
+    try:
+        record = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, ValueError):
+        record = None
+    if not isinstance(record, dict) or field not in record:
+        raise EventError(f"record {number}: has no field {field!r}, whose value would be its partition key")
+    value = record[field]
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or not 0 < len(str(value)) <= LONGEST_KEY:
+        raise EventError(
+            f"record {number}: field {field!r} is no partition key: it must be a whole number, or text of 1 to "
+            f"{LONGEST_KEY} characters"
+        )
+    return str(value)
 
 
 def _read_records(path: Path) -> list[bytes]:

@@ -14,6 +14,9 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
+STREAM, SHARD = "direct", "direct-000000000000"  # the names that a pipeline sees where there is no stream
+
+
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[T]):
     """Records of one stream as columns of equal length.
@@ -37,6 +40,13 @@ class Batch(Generic[T]):
     arrivals_s: list[float]
     payloads: list[bytes]
     records: list[T]
+
+    @classmethod
+    def of(cls, records: list[T]) -> Batch[T]:
+        """Return records that come from no stream; their indexes stand for sequence numbers and partition keys."""
+        rows = len(records)
+        numbers = [str(row) for row in range(rows)]
+        return cls(STREAM, [SHARD] * rows, numbers, [0] * rows, numbers, [0.0] * rows, [b""] * rows, records)
 
     def __len__(self) -> int:
         """Return the number of records."""

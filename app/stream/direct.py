@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STREAM, SHARD = "direct", "direct-000000000000"  # the names that a pipeline sees where there is no stream
 PIPELINE_ERROR = "pipeline_error"  # the reason that `run_bisected` gives a record on which a pipeline raises
 RAISED = Quarantine(PIPELINE_ERROR, "cannot be processed; the log has the type of the error")
 
@@ -53,7 +52,7 @@ def run_directly(pipeline: Pipeline[T], records: Sequence[T], is_late: Callable[
     Raises:
         MillraceError: A fault that is not a record's.
     """
-    batch = _batch_of(records)
+    batch = Batch.of(list(records))
     outcomes = run_bisected(lambda part, _: Stateless(pipeline.process(part)), batch, {}, is_late).outcomes
     direct = Direct(outcomes.outputs().datas)
     for row, outcome in sorted(outcomes.set_aside.items()):
@@ -62,10 +61,3 @@ def run_directly(pipeline: Pipeline[T], records: Sequence[T], is_late: Callable[
         elif isinstance(outcome, Retry):
             direct.retried[row] = outcome
     return direct
-
-
-def _batch_of(records: Sequence[T]) -> Batch[T]:
-    """Return records as a batch; they came as values, so their payloads are empty."""
-    rows = len(records)
-    numbers = [str(row) for row in range(rows)]
-    return Batch(STREAM, [SHARD] * rows, numbers, [0] * rows, numbers, [0.0] * rows, [b""] * rows, list(records))

@@ -254,6 +254,14 @@ class OutputColumns:
         )
 
 
+def readable(data: bytes) -> object:
+    """Return an output for people to read: its JSON value, or its text where it is not quite JSON."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return data.decode("utf-8", "replace")
+
+
 def _ordinals(rows: list[int]) -> list[int]:
     """Return the number of each output among those of its row; the rows are sorted."""
     if len(set(rows)) == len(rows):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, T
 import msgspec
 
 from app.settings import DEFAULT_ROLE
+from app.stream.batch import Batch
+from app.stream.outcomes import readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
     from app.settings import Settings
-    from app.stream.batch import Batch
     from app.stream.outcomes import Outcomes
     from app.stream.payload import Decoder
 
@@ -54,9 +55,9 @@ class BasePipeline(ABC, Generic[T]):
         """
         return cls()
 
+    @abstractmethod
     def explain(self, record: T) -> Mapping[str, object]:
         """Return the steps from a record to its result, named and in order, for a person to read."""
-        return {"record": msgspec.to_builtins(record)}
 
 
 class Pipeline(BasePipeline[T]):
@@ -70,6 +71,10 @@ class Pipeline(BasePipeline[T]):
         called again with halves of the batch until the record at fault stands alone; that one is quarantined.
         A `MillraceError` is not a record's fault and ends the batch.
         """
+
+    def explain(self, record: T) -> Mapping[str, object]:
+        """Return the record and its outcome."""
+        return _explained(record, self.process(Batch.of([record])))
 
 
 class Staged(Protocol):
@@ -116,6 +121,10 @@ class StatefulPipeline(BasePipeline[T]):
             state: The state of each key of the batch that has one.
         """
 
+    def explain(self, record: T) -> Mapping[str, object]:
+        """Return the record and the outcome that it has as the first of its key."""
+        return _explained(record, self.process_with(Batch.of([record]), {}).outcomes)
+
 
 @dataclass(slots=True)
 class StateWrites:
@@ -137,6 +146,19 @@ class StateWrites:
     def at(self, rows: int) -> Mapping[str, bytes]:
         """Return the state, after the first `rows` records, of each key that they wrote."""
         return dict(self._writes[: bisect_left(self._rows, rows)])
+
+
+def _explained(record: object, outcomes: Outcomes) -> dict[str, object]:
+    """Return a record and its outcome for a person to read."""
+    outcomes.quarantine_invalid()
+    [outcome] = outcomes.as_list()
+    if isinstance(outcome, tuple):
+        outputs = [{"role": each.role, "data": readable(each.data)} for each in outcome]
+        return {"record": msgspec.to_builtins(record), "outputs": outputs}
+    return {
+        "record": msgspec.to_builtins(record),
+        type(outcome).__name__.lower(): msgspec.to_builtins(outcome),
+    }
 
 
 AnyPipeline: TypeAlias = Pipeline[Any] | StatefulPipeline[Any]

@@ -17,6 +17,7 @@ from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Context, Deadline
 from app.stream.emit import CONCURRENT_CALLS, Writer
 from app.stream.event import read_event
+from app.stream.outcomes import readable
 from app.stream.pipeline import StatefulPipeline
 from app.stream.processor import Processor, Result
 from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, check_stream
@@ -152,7 +153,7 @@ class Runtime:
 
     def _answer(self, result: Result) -> Answer:
         answer: Answer = {
-            "predictions": [_decoded(data) for data in result.published],
+            "predictions": [readable(data) for data in result.published],
             "quarantined": msgspec.to_builtins(result.quarantined),
         }
         if self.settings.partial_responses:
@@ -211,11 +212,3 @@ def check_roles(pipeline: str, roles: Sequence[str], settings: Settings) -> None
         f"pipeline {pipeline} emits to {', '.join(roles)}; no stream for {', '.join(missing)}: "
         f"set OUTPUT_STREAMS={pairs}, or TEST_RUN=True"
     )
-
-
-def _decoded(data: bytes) -> object:
-    """An output for the response; one that is not quite JSON, which a pipeline should not make, as text."""
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return data.decode("utf-8", "replace")
