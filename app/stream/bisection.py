@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.errors import MillraceError
+from app.errors import MillraceError, UnreadableStateError
 from app.stream.outcomes import Outcomes
 from app.telemetry import logger
 
@@ -34,10 +34,12 @@ class BisectedOutcomes:
     Attributes:
         outcomes: An outcome for each row.
         state: The state after them; a later part's state of a key replaces an earlier one's.
+        failure: The reason why the records from some row on are handed back, if a person must mend it.
     """
 
     outcomes: Outcomes
     state: dict[str, bytes] = field(default_factory=dict)
+    failure: MillraceError | None = None
     _parts: list[tuple[int, Staged]] = field(default_factory=list)
 
     def add(self, start: int, part: Staged) -> None:
@@ -68,6 +70,9 @@ def run_bisected(
 ) -> BisectedOutcomes:
     """Run a pipeline over a batch; quarantine each record on which it raises.
 
+    Where the state of a record's key cannot be read, that record and all after it are handed back: those before it,
+    of other keys, go on.
+
     Args:
         run: Called with a part of the batch and the state before it.
         batch: The records.
@@ -75,7 +80,7 @@ def run_bisected(
         is_late: Whether the time for it is up: then no further part is started, and the rest is handed back.
 
     Raises:
-        MillraceError: A fault that is not a record's.
+        MillraceError: A fault that is no record's and no key's.
     """
     found = BisectedOutcomes(Outcomes(len(batch)))
     waiting = [(0, len(batch))] if len(batch) else []  # a pipeline need not know what to make of no records
@@ -89,9 +94,9 @@ def run_bisected(
             staged = run(part, {**state, **found.state})
             check_outcomes(staged.outcomes, len(part))
             found.add(start, staged)  # may raise too: where the state cannot be written after a record, it is at fault
-        except MillraceError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a pipeline may raise anything; a record must not block its shard
+        except Exception as error:  # a pipeline may raise anything; a record must not block its shard
+            if isinstance(error, MillraceError) and not isinstance(error, UnreadableStateError):
+                raise
             if len(part) > 1:
                 middle = (start + stop) // 2
                 waiting += [(middle, stop), (start, middle)]
@@ -99,6 +104,10 @@ def run_bisected(
                     found.outcomes.retry_from(start, "deadline")
                     break
                 continue
+            if isinstance(error, UnreadableStateError):
+                found.outcomes.retry_from(start, "unreadable_state")
+                found.failure = error
+                break
             logger.warning(
                 "pipeline raised on a record",
                 extra={"exception": type(error).__name__, "sequence_number": part.sequence_numbers[0]},

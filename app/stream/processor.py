@@ -8,6 +8,7 @@ What happens when a step fails:
 4. It dies between commit and acknowledgement: the replay finds the records already applied and skips them; their
    outputs were accepted before the commit.
 5. Another writer commits a state key first: nothing of ours is written, the shard resumes at the key's first record.
+6. The state of a key cannot be read: the shard resumes at the key's first record; the records before it are done.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ class _Run:
         batch, began = self._batch, time.perf_counter()
         routed = self._router.finish()
         self._milliseconds["emit"] += (time.perf_counter() - began) * 1000
-        safe, failure = routed.safe_rows, routed.failure or self._failure
+        safe, failure = routed.safe_rows, routed.failure or self._failure or self._state.failure
         if not self._processor.settings.test_run:
             safe, commit_failure = self._state.commit(safe, self._deadline)
             failure = failure or commit_failure

@@ -27,6 +27,8 @@ COMMITS_AT_ONCE = 8  # of different keys; botocore keeps ten connections
 class NoState:
     """Runs a pipeline without state over the chunks of one batch."""
 
+    failure: MillraceError | None = None
+
     def __init__(self, pipeline: Pipeline[Any]) -> None:
         """Take the pipeline."""
         self._pipeline = pipeline
@@ -58,10 +60,14 @@ class BatchState:
 
     A record whose position is not past the last one applied to its key was emitted and committed before: it is
     skipped, so a repeated or overlapping batch changes nothing.
+
+    Attributes:
+        failure: A state that cannot be read, and because of which records were handed back.
     """
 
     def __init__(self, pipeline: StatefulPipeline[Any], store: StateStore) -> None:
         """Take both; no state is loaded yet."""
+        self.failure: MillraceError | None = None
         self._pipeline, self._store = pipeline, store
         self._stored: dict[str, Stored | None] = {}
         self._ahead: dict[str, bytes] = {}  # staged by earlier chunks
@@ -75,6 +81,7 @@ class BatchState:
         found = run_bisected(self._run_part, records, self._ahead, is_late)
         self._ahead.update(found.state)
         self._chunks.append((rows, found))
+        self.failure = found.failure
         return found.outcomes
 
     def _run_part(self, part: Batch[Any], ahead: Mapping[str, bytes]) -> Staged:

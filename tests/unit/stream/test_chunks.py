@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from app.errors import CloudError, NoOutputStreamError
+from app.errors import CloudError, NoOutputStreamError, UnreadableStateError
 from app.storage.state import MemoryState, Stored
 from app.stream.outcomes import Outcomes
 from app.stream.pipeline import StateWrites
@@ -133,6 +133,33 @@ def test_a_store_that_fails_later_does_not_undo_what_was_placed() -> None:
     assert result.acknowledged == 16  # the first chunk
     assert "gone" in str(result.failure)
     assert len(spine.outputs()) == 16
+
+
+@pytest.mark.parametrize("by_pipeline", [False, True])
+def test_a_state_that_cannot_be_read_holds_its_key_and_not_the_records_before_it(by_pipeline: bool) -> None:
+    class Damaged(MemoryState):
+        def load(self, keys: Any) -> Mapping[str, Stored]:
+            wanted = set(keys)
+            if "bad" in wanted and not by_pipeline:
+                raise UnreadableStateError("state of 'bad': its item is damaged")
+            return super().load(wanted)
+
+    class Reading(CountingPipeline):
+        def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> StateWrites:
+            if by_pipeline and "bad" in batch.partition_keys:
+                raise UnreadableStateError("state of 'bad': of another release")
+            return super().process_with(batch, state)
+
+    store = Damaged()
+    spine = MemorySpine(Reading(), store=store)
+    result = spine.run(orders(12), ["a", "b", "a", "b", "a", "bad", "a", "b", "bad", "a", "b", "a"])
+    assert result.resume_at == sequence_number(5)
+    assert isinstance(result.failure, UnreadableStateError)
+    assert numbers(spine) == [0, 1, 2, 3, 4]
+    assert {key: stored.value for key, stored in store.stored.items()} == {"a": b"3", "b": b"2"}
+    with pytest.raises(UnreadableStateError, match="state of 'bad'"):  # it comes first now: a person has to know
+        spine.run(orders(7), ["bad", "a", "b", "bad", "a", "b", "a"], start=5)
+    assert spine.quarantined() == []
 
 
 def test_a_fault_of_the_cloud_is_not_a_records_fault() -> None:
