@@ -33,6 +33,10 @@ class Deadline:
             return cls(WITHOUT_CONTEXT_S)
         return cls((context.get_remaining_time_in_millis() - margin_ms) / 1000)
 
+    def earlier(self, seconds: float) -> Deadline:
+        """Return the deadline that comes `seconds` before this one."""
+        return Deadline(self.remaining_s() - seconds, self._clock)
+
     def remaining_s(self) -> float:
         """Seconds left, 0 when it has passed."""
         return max(0.0, self._at_s - self._clock())

@@ -44,6 +44,7 @@ CHUNK_ROWS = 2000  # four full PutRecords calls: they travel while the next chun
 FIRST_CHUNK_ROWS = 16  # until a pipeline's pace is known: even at 100 ms a record it fits Lambda's 3 s default
 CHUNK_BYTES = 1024 * 1024  # as they came; inflated at the highest ratio that decoding allows it is 100 MiB
 COMPUTE_SHARE = 0.5  # of the time there is; the rest is kept for outputs that must be tried again
+COMMIT_SHARE = 0.1  # of it, if there is state: outputs that take all the time would keep the shard where it is for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +134,15 @@ class _Run:
         self._reserve_s = deadline.remaining_s() * (1 - COMPUTE_SHARE)
         self._milliseconds: dict[str, float] = defaultdict(float)
         self._state = processor.begin_state()
+        keeps_state = isinstance(processor.pipeline, StatefulPipeline)
+        commit_s = deadline.remaining_s() * COMMIT_SHARE if keeps_state else 0.0
         self._router = OutcomeRouter(
             batch,
             processor.pipeline,
             settings=processor.settings,
             writer=processor.writer,
             quarantine=processor.quarantine,
-            deadline=deadline,
+            deadline=deadline.earlier(commit_s),
         )
 
     def compute(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_RECORD_LIMIT_BYTES = 1024 * 1024  # every stream takes this much; some are set to take up to 10 MiB
 
 _NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the end of a small body waits 40 ms for the server's ACK
+_NOT_KINESIS = "an answer that is not Kinesis's"
 _SERVER_FAULT = 500
 _OK = 200
 
@@ -132,7 +133,7 @@ class SignedPutRecords:
                 return {}
             results = _results.decode(answer).records
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise TransientError("an answer that is not Kinesis's") from error
+            raise TransientError(_NOT_KINESIS) from error
         failed = {row: result.error_code for row, result in enumerate(results) if result.error_code}
         if len(results) != len(entries) or len(failed) != failed_count:
             raise TransientError("an answer that does not add up")
@@ -143,7 +144,10 @@ class SignedPutRecords:
         if stream not in self._limits:
             body = msgspec.json.encode({"StreamName": stream})
             answer = self._call("DescribeStreamSummary", stream, body)
-            self._limits[stream] = msgspec.json.decode(answer, type=_Description).summary.kib * 1024
+            try:
+                self._limits[stream] = msgspec.json.decode(answer, type=_Description).summary.kib * 1024
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise TransientError(_NOT_KINESIS) from error
         return self._limits[stream]
 
     def _call(self, action: str, stream: str, body: bytes) -> bytes:

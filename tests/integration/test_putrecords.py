@@ -238,6 +238,13 @@ def test_an_answer_that_does_not_add_up_accepts_nothing(body: bytes, answers: li
         SignedPutRecords(1).put("stream", ["a", "b", "c"], [b"{}"] * 3)
 
 
+@pytest.mark.parametrize("body", [b"{}", b"<html>maintenance</html>"])
+def test_a_record_limit_that_is_not_kinesis_s_passes(body: bytes, answers: list[tuple[int, bytes]]) -> None:
+    answers.append((200, body))
+    with pytest.raises(TransientError, match="an answer that is not Kinesis's"):
+        SignedPutRecords(1).record_limit_bytes("stream")
+
+
 @pytest.mark.parametrize("service", SERVICES, ids=IDS)
 def test_only_the_failed_entries_are_named(service: Callable[[], PutRecords], answers: list[tuple[int, bytes]]) -> None:
     results = [

@@ -11,6 +11,8 @@ import pytest
 
 from app.errors import CloudError, NoOutputStreamError, UnreadableStateError
 from app.storage.state import MemoryState, Stored
+from app.stream.deadline import Deadline
+from app.stream.event import read_event
 from app.stream.outcomes import Outcomes
 from app.stream.pipeline import StateWrites
 from app.stream.testing import FakeStreams, MemorySpine, event_of, sequence_number
@@ -133,6 +135,22 @@ def test_a_store_that_fails_later_does_not_undo_what_was_placed() -> None:
     assert result.acknowledged == 16  # the first chunk
     assert "gone" in str(result.failure)
     assert len(spine.outputs()) == 16
+
+
+def test_outputs_that_take_all_the_time_leave_some_for_the_state() -> None:
+    now = 0.0
+
+    def one_second(_stream: str, _keys: Sequence[str]) -> Mapping[int, str]:
+        nonlocal now
+        now += 1
+        return {}
+
+    streams, store = FakeStreams(one_second), MemoryState()
+    processor = MemorySpine(CountingPipeline(), streams, store=store).processor
+    batch, _ = read_event(event_of(orders(30), ["a"] * 30))  # one key: one call after another
+    result = processor.process(batch, {}, Deadline(10, lambda: now))
+    assert result.acknowledged == 9
+    assert store.stored["a"].value == b"9"
 
 
 @pytest.mark.parametrize("by_pipeline", [False, True])
