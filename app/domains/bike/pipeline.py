@@ -58,7 +58,7 @@ class BikePipeline(Pipeline[BikeRecord]):
         columns = columns_of(batch.records)
         ids = [record.pred_id for record in batch.records]
         outcomes.emit_columns(list(map(str, ids)), self._results(self._model.predict(columns).tolist(), ids))
-        known = np.isin(columns.weather_code, self._weather_codes)
+        known = (columns.weather_code[:, None] == self._weather_codes).any(axis=1)
         for row in np.flatnonzero(~known).tolist():
             outcomes.quarantine(row, UNKNOWN_WEATHER, self._unknown_weather(columns.weather_code[row]))
         return outcomes

@@ -1,44 +1,86 @@
-"""A typed request from a path, a query and a body.
+"""Routes, and a typed request from a path, a query and a body.
 
 With a `msgspec.Struct` as request type, the three are one JSON object: the body's fields, and those of path and query
 put in. A field is found by the name that JSON has for it; one given twice must have the same value both times. Text
 becomes a field's type where it says so (`limit=10` is the number 10, `limit=ten` is an error; where the type takes
-text, text it stays), and is then decoded with the body, as strictly as the body is.
-
-With any other type, also a Struct in a list, a union or brackets, the body alone is the request.
+text, text it stays), and is then decoded with the body, as strictly as the body is. With any other type, also a Struct
+in a list, a union or brackets, the body alone is the request.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import msgspec
 from msgspec import inspect
 
 from app.errors import MillraceError, RequestError
-from app.handlers.api.routes import BODILESS
 from app.handlers.base import LambdaHandler, Request, Response
 from app.handlers.request import UNREADABLE, refused
 from app.text import short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from app.handlers.api.handler import ApiLambdaHandler
-    from app.handlers.api.routes import Route
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # what a handler may answer; the API answers HEAD and OPTIONS
+BODILESS = frozenset({"GET", "DELETE"})  # their bodies have no meaning (RFC 9110, 9.3), and are not read
+
+_SEGMENT = re.compile(r"<([A-Za-z]\w*)>|[\w.~-]+", re.ASCII)  # a field, or what a URL holds without escapes
 _LISTS = {inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType, inspect.TupleType}
+_NULLS: set[type] = {inspect.NoneType, inspect.AnyType}
+
+
+class RoutePath(NamedTuple):
+    """A path with fields in it: its text `/rides/<ride_id>`, its fields, and its segments, empty for each field."""
+
+    text: str
+    fields: tuple[str, ...]
+    shape: tuple[str, ...]
+
+    @property
+    def template(self) -> str:
+        """The path as Starlette and OpenAPI write it, `/rides/{ride_id}`."""
+        return self.text.replace("<", "{").replace(">", "}")
+
+
+def parse_route(text: str, owner: str) -> RoutePath:
+    """Return a route from its text, or raise MillraceError with the owner's name."""
+    text = text.rstrip("/")
+    if text and not text.startswith("/"):
+        raise MillraceError(f"{owner}: route {text!r} does not start with a slash")
+    fields, shape = [], []
+    for segment in text.split("/")[1:]:
+        found = _SEGMENT.fullmatch(segment)
+        if not found:
+            raise MillraceError(f"{owner}: route {text!r} has {segment!r}: write a word, or a field as <name>")
+        fields += [found[1]] if found[1] else []
+        shape.append("" if found[1] else segment)
+    if len(set(fields)) < len(fields):
+        raise MillraceError(f"{owner}: route {text!r} has a field twice")
+    return RoutePath(text or "/", tuple(fields), tuple(shape))
+
+
+def check_routes(planned: Iterable[tuple[str, str, RoutePath]]) -> None:
+    """Raise MillraceError where two (name, method, route) exclude each other, or a method is unknown."""
+    found: dict[tuple[str, tuple[str, ...]], tuple[str, RoutePath]] = {}
+    names: set[str] = set()
+    for name, method, route in planned:
+        if method not in METHODS:
+            raise MillraceError(f"{name}: method {method!r} is none of {', '.join(METHODS)}")
+        other, taken = found.setdefault((method, route.shape), (name, route))
+        if taken is not route:
+            paths = f"{method} {route.text} of {name} and {taken.text} of {other}"
+            raise MillraceError(f"{paths} are one route: give one of them another")
+        if name in names:
+            raise MillraceError(f"two handlers are named {name}: give one of them another `name`")
+        names.add(name)
 
 
 class Field(NamedTuple):
-    """A field of a request that path or query may give.
-
-    Attributes:
-        name: The name that JSON has for it.
-        type: Its type.
-        repeats: Whether it may be given several times.
-        is_list: Whether one value is a list of one, since the type takes nothing else.
-    """
+    """A field that path or query may give: its name in JSON, and whether it takes several values, and only a list."""
 
     name: str
     type: Any
@@ -49,34 +91,23 @@ class Field(NamedTuple):
 class Binder(Generic[Request, Response]):
     """Makes the requests of one handler."""
 
-    def __init__(self, handler: type[ApiLambdaHandler[Request, Response]], route: Route, method: str) -> None:
+    def __init__(self, handler: type[ApiLambdaHandler[Request, Response]], route: RoutePath, method: str) -> None:
         """Look at the request type once, or raise MillraceError where route or method cannot give its fields."""
-        self._decode = _decoder(handler)
-        self._bodiless = method in BODILESS
-        struct = struct_of(handler.request_type)
+        self._decode, self._bodiless, struct = _decoder(handler), method in BODILESS, struct_of(handler.request_type)
         self._is_struct, self._is_exact = struct is not None, struct is not None and struct.forbid_unknown_fields
-        infos = msgspec.structs.fields(struct.cls) if struct else ()
-        fields = [_field(info, shape.type) for info, shape in zip(infos, struct.fields if struct else (), strict=True)]
-        self._fields = {each.name: each for each in fields}
-        by_any_name = {info.name: field for info, field in zip(infos, fields, strict=True)} | self._fields
-        if struct is None and self._bodiless and not _takes_null(handler):
+        if self._bodiless and not struct and not _kinds(inspect.type_info(handler.request_type)) & _NULLS:
             raise MillraceError(f"{handler.name}: a {method} has no body, so its request is to be a Struct or None")
+        infos = zip(msgspec.structs.fields(struct.cls), struct.fields, strict=True) if struct else ()
+        fields = {info.name: _field(info, shape.type) for info, shape in infos}
+        self._fields = {each.name: each for each in fields.values()}
+        fields |= self._fields
         for name in route.fields:
-            if name not in by_any_name:
+            if name not in fields:
                 raise MillraceError(f"{handler.name}: route {route.text} has <{name}>, which its request has not")
-        self._path = {name: by_any_name[name] for name in route.fields}
+        self._path = {name: fields[name] for name in route.fields}
 
     def bind(self, body: bytes, path: Mapping[str, str], query: Callable[[], Mapping[str, list[str]]]) -> Request:
-        """Return one request.
-
-        Args:
-            body: As it was sent, or empty.
-            path: The path's fields.
-            query: Returns the query's values by name.
-
-        Raises:
-            RequestError: They are not what the handler takes; `field` has the place at fault.
-        """
+        """Return a request, or raise RequestError with the place at fault: in the body, the path or the query."""
         if not self._is_struct:
             if not body and not self._bodiless:
                 raise RequestError("body: missing: send JSON", "body")
@@ -84,10 +115,11 @@ class Binder(Generic[Request, Response]):
         given = self._given(path, query())
         if not given:
             return self._decode(body or b"{}")
-        merged = _object(body) if body else {}
+        merged = _read("", msgspec.json.decode, body or b"{}", type=dict[str, msgspec.Raw])
         for place, field, texts in given:
             value = msgspec.Raw(msgspec.json.encode(_converted(texts, field, place)))
-            if field.name in merged and not _same(merged[field.name], value, field):
+            sent = merged.setdefault(field.name, value)
+            if sent is not value and _strict(sent, field) != _strict(value, field):
                 raise RequestError(f"{place}: given twice, with two values", place)
             merged[field.name] = value
         return self._decode(msgspec.json.encode(merged))
@@ -106,10 +138,9 @@ class Binder(Generic[Request, Response]):
 
 def struct_of(request_type: Any) -> inspect.StructType | None:  # noqa: ANN401 - a type
     """Return a request type whose fields path and query may give; None where the body alone is the request."""
-    if not (isinstance(request_type, type) and issubclass(request_type, msgspec.Struct)):
-        return None
     found = inspect.type_info(request_type)
-    return found if isinstance(found, inspect.StructType) and not found.array_like else None
+    plain = isinstance(request_type, type) and isinstance(found, inspect.StructType) and not found.array_like
+    return found if plain and isinstance(found, inspect.StructType) else None
 
 
 def _decoder(handler: type[ApiLambdaHandler[Request, Response]]) -> Callable[[bytes], Request]:
@@ -117,10 +148,10 @@ def _decoder(handler: type[ApiLambdaHandler[Request, Response]]) -> Callable[[by
     if getattr(handler.decode, "__func__", None) is not LambdaHandler.decode.__func__:  # type: ignore[attr-defined]
         return handler.decode
     decode = msgspec.json.Decoder(handler.request_type).decode
-    return lambda body: _readable("", decode, body)
+    return lambda body: _read("", decode, body)
 
 
-def _readable(place: str, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever is read
+def _read(place: str, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever is read
     """Return what msgspec reads, or raise its error as RequestError with the place where the value was sent."""
     try:
         return read(*arguments, **options)
@@ -130,6 +161,17 @@ def _readable(place: str, read: Callable[..., Any], *arguments: Any, **options: 
             raise fault from None
         where = place + fault.field.removeprefix("$")
         raise RequestError(f"{where}: {str(fault).partition(': ')[2]}", where, place) from None
+
+
+def _strict(value: msgspec.Raw, field: Field) -> Any:  # noqa: ANN401 - the field has its type
+    return _read(f"$.{field.name}", msgspec.json.decode, value, type=field.type)
+
+
+def _converted(texts: list[str], field: Field, place: str) -> Any:  # noqa: ANN401 - the field has its type
+    if not field.repeats and len(set(texts)) > 1:
+        raise RequestError(f"{place}: given {len(texts)} times, with different values", place)
+    given = texts if field.is_list or (field.repeats and len(texts) > 1) else texts[0]
+    return _read(place, msgspec.convert, given, field.type, strict=False)
 
 
 def _field(info: msgspec.structs.FieldInfo, shape: inspect.Type) -> Field:
@@ -143,29 +185,3 @@ def _kinds(shape: inspect.Type) -> set[type]:
     if isinstance(shape, inspect.Metadata):
         return _kinds(shape.type)
     return set().union(*map(_kinds, shape.types)) if isinstance(shape, inspect.UnionType) else {type(shape)}
-
-
-def _converted(texts: list[str], field: Field, place: str) -> Any:  # noqa: ANN401 - the field has its type
-    if not field.repeats and len(set(texts)) > 1:
-        raise RequestError(f"{place}: given {len(texts)} times, with different values", place)
-    given = texts if field.is_list or (field.repeats and len(texts) > 1) else texts[0]
-    return _readable(place, msgspec.convert, given, field.type, strict=False)
-
-
-def _object(body: bytes) -> dict[str, msgspec.Raw]:
-    found: dict[str, msgspec.Raw] = _readable("", msgspec.json.decode, body, type=dict[str, msgspec.Raw])
-    return found
-
-
-def _same(body: msgspec.Raw, value: msgspec.Raw, field: Field) -> bool:
-    """Return whether the body has the same value, read as strictly as the body is."""
-    sent, given = (_readable(f"$.{field.name}", msgspec.json.decode, each, type=field.type) for each in (body, value))
-    return bool(sent == given)
-
-
-def _takes_null(handler: type[ApiLambdaHandler[Any, Any]]) -> bool:
-    try:
-        handler.decode(b"null")
-    except RequestError:
-        return False
-    return True

@@ -34,8 +34,7 @@ def problem_response(error: MillraceError, request_id: str) -> Response:
     """Return the answer for an error."""
     status = HTTPStatus(error.status)
     detail = _UNAVAILABLE if status == HTTPStatus.SERVICE_UNAVAILABLE else _HIDDEN
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        detail = str(error)
+    detail = error.line if status < HTTPStatus.INTERNAL_SERVER_ERROR else detail
     field = error.field if isinstance(error, RequestError) else ""
     body = msgspec.json.encode(Problem(status.phrase, int(status), detail, request_id, field=field))
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else None

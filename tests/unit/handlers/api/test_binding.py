@@ -11,9 +11,8 @@ import msgspec
 import pytest
 
 from app.errors import MillraceError, RequestError
-from app.handlers.api.binding import Binder
+from app.handlers.api.binding import Binder, parse_route
 from app.handlers.api.handler import ApiLambdaHandler
-from app.handlers.api.routes import parse_route
 
 T = TypeVar("T")
 
