@@ -1,38 +1,38 @@
-"""Everything that Millrace raises on purpose, as one tree: each with its exit code, and its status where it is not 500.
+"""The errors that Millrace raises on purpose, as one tree: each with its exit code, and its HTTP status if not 500.
 
     MillraceError                  1
-    ├── SettingsError             10   an environment variable that cannot be what it is
+    ├── SettingsError             10   an environment variable has a value that it cannot have
     │   ├── UnknownPipelineError  11
     │   └── NoOutputStreamError   12
-    ├── ModelError                20   a bundle that cannot be used
+    ├── ModelError                20   a bundle cannot be used
     │   ├── UnknownRunError       21
     │   └── DigestMismatchError   22
-    ├── CloudError                30   AWS, or the local cloud, did not do what was asked (503)
+    ├── CloudError                30   AWS, or the local cloud, did not answer or refused (503)
     │   ├── MissingStreamError    31
     │   ├── CredentialsError      32
-    │   └── StateConflictError    33   another writer committed first
-    ├── EventError                40   an event that is not of the source that it should come from (400)
-    ├── QuarantineError           41   no such quarantined record
-    ├── RequestError              42   a request that its handler does not take (400)
+    │   └── StateConflictError    33   another writer committed the state first
+    ├── EventError                40   an event is not of the expected source (400)
+    ├── QuarantineError           41   a quarantined record is not there
+    ├── RequestError              42   a request is not of its handler's type (400)
     │   ├── TooLargeError         43   … because of its size (413)
-    │   ├── UnprocessableError    44   … of the right form, which cannot be carried out (422)
-    │   └── UnsupportedMediaError 75   … whose body is of a kind that is not read (415)
+    │   ├── UnprocessableError    44   … of the right type, but cannot be carried out (422)
+    │   └── UnsupportedMediaError 75   … with a body of an unknown media type (415)
     ├── UnknownHandlerError       45   no handler of this name (404)
-    ├── HandlerNotAllowedError    46   a handler that may not be reached this way (403)
-    ├── LocationError             47   a file or object that cannot be read or written
+    ├── HandlerNotAllowedError    46   a handler that may not be called this way (403)
+    ├── LocationError             47   a file or object cannot be read or written
     ├── UnreadableStateError      48   stored state that this release cannot read
     ├── UnacknowledgedError       50   the batch returns whole: the mapping must deliver it again
-    ├── HandlerFailedError        51   a handler raised what it should not
+    ├── HandlerFailedError        51   a handler raised an unexpected exception
     ├── DeadlineError             52   the time for it ended before it was done (503)
-    ├── UnauthorizedError         70   who asks is not known (401)
-    ├── ForbiddenError            71   who asks may not (403)
-    ├── NotFoundError             72   what is asked for is not there (404)
-    ├── MethodNotAllowedError     73   not with this method (405)
-    └── ConflictError             74   what is asked for contradicts what is there (409)
+    ├── UnauthorizedError         70   the caller is not authenticated (401)
+    ├── ForbiddenError            71   the caller may not do this (403)
+    ├── NotFoundError             72   there is no such resource (404)
+    ├── MethodNotAllowedError     73   the resource has no such method (405)
+    └── ConflictError             74   the request contradicts the resource's state (409)
 
 Exit codes 0 (fine), 2 (a wrong command line) and 130 (Ctrl-C) are the shell's customs. Of the commands, `doctor` ends
-with 60 when it found an error, and `cloud status` with 3 when not all runs. Each message is one line that says what,
-where and how to mend it; the command line prints it as it is.
+with 60 when it found an error, and `cloud status` with 3 when not all runs. Each message is one line that says what
+happened, where, and how to mend it; the command line prints it as it is.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from typing import ClassVar
 
 
 class MillraceError(Exception):
-    """The root: catch this to catch all that Millrace raises on purpose."""
+    """The root of all errors that Millrace raises on purpose."""
 
     exit_code: ClassVar[int] = 1
     status: ClassVar[int] = 500
-    """What the API answers; below 500 the message is the client's to read."""
+    """The API's HTTP status; below 500 the client gets the message."""
 
     @property
     def line(self) -> str:
-        """The message on one line, whatever is in the names that it tells."""
+        """Return the message on one line, whatever the names in it hold."""
         return " ".join(str(self).splitlines())
 
 
@@ -72,7 +72,7 @@ class NoOutputStreamError(SettingsError):
 
 
 class ModelError(MillraceError):
-    """A model bundle is missing a part, or is not of a kind that can be run."""
+    """A model bundle is incomplete, or of a kind that cannot be run."""
 
     exit_code = 20
 
@@ -84,13 +84,13 @@ class UnknownRunError(ModelError):
 
 
 class DigestMismatchError(ModelError):
-    """A bundle's file is not the one its manifest was written for."""
+    """A bundle's file is not the one that its manifest describes."""
 
     exit_code = 22
 
 
 class CloudError(MillraceError):
-    """AWS, or what stands in for it, could not be reached or refused."""
+    """AWS, or the local cloud, could not be reached or refused."""
 
     exit_code = 30
     status = 503
@@ -115,7 +115,7 @@ class StateConflictError(CloudError):
 
 
 class EventError(MillraceError):
-    """An event is not of the source that it should come from; the message names what it is."""
+    """An event is not of the expected source; the message names its own."""
 
     exit_code = 40
     status = 400
@@ -128,39 +128,39 @@ class QuarantineError(MillraceError):
 
 
 class RequestError(MillraceError):
-    """A request is not what its handler takes.
+    """A request is not of its handler's type.
 
     Attributes:
         field: The path of the field at fault (`$.features.t1`), or an empty string.
-        known: As much of it as the type names, which a log may show: the name of an unknown field is the request's own.
+        known: The part of the path that the type names, which a log may show: an unknown field's name is the client's.
     """
 
     exit_code = 42
     status = 400
 
     def __init__(self, message: str, field: str = "", known: str | None = None) -> None:
-        """Takes the line that is shown, the path of the field at fault, and what of that is known; None means all."""
+        """Take the message, the field's path, and the part of the path that a log may show; None means all."""
         super().__init__(message)
         self.field = field
         self.known = field if known is None else known
 
 
 class TooLargeError(RequestError):
-    """A request is larger than its handler takes."""
+    """A request is larger than its handler allows."""
 
     exit_code = 43
     status = 413
 
 
 class UnprocessableError(RequestError):
-    """A request has the right form, and still cannot be carried out."""
+    """A request has the right type, but cannot be carried out."""
 
     exit_code = 44
     status = 422
 
 
 class UnsupportedMediaError(RequestError):
-    """A body is of a kind that is not read."""
+    """A body is of an unknown media type."""
 
     exit_code = 75
     status = 415
@@ -174,7 +174,7 @@ class UnknownHandlerError(MillraceError):
 
 
 class HandlerNotAllowedError(MillraceError):
-    """There is such a handler, but it may not be reached this way."""
+    """The handler may not be called this way."""
 
     exit_code = 46
     status = 403
@@ -193,13 +193,13 @@ class UnreadableStateError(MillraceError):
 
 
 class UnacknowledgedError(MillraceError):
-    """Part of the batch is not safe, and without partial responses all of it must come again."""
+    """Records of the batch are not safe yet, and without partial responses the whole batch must come again."""
 
     exit_code = 50
 
 
 class HandlerFailedError(MillraceError):
-    """A handler raised what it should not; the log has where, and the type of what it raised."""
+    """A handler raised an unexpected exception; the log has its type and its lines of code."""
 
     exit_code = 51
 
@@ -212,35 +212,35 @@ class DeadlineError(MillraceError):
 
 
 class UnauthorizedError(MillraceError):
-    """Who asks is not known."""
+    """The caller is not authenticated."""
 
     exit_code = 70
     status = 401
 
 
 class ForbiddenError(MillraceError):
-    """Who asks is known, and may not."""
+    """The caller is authenticated, but may not do this."""
 
     exit_code = 71
     status = 403
 
 
 class NotFoundError(MillraceError):
-    """What is asked for is not there."""
+    """There is no such resource."""
 
     exit_code = 72
     status = 404
 
 
 class MethodNotAllowedError(MillraceError):
-    """What is asked for is there, but not with this method."""
+    """The resource has no such method."""
 
     exit_code = 73
     status = 405
 
 
 class ConflictError(MillraceError):
-    """What is asked for contradicts what is there."""
+    """The request contradicts the resource's state."""
 
     exit_code = 74
     status = 409

@@ -37,10 +37,10 @@ _metrics_sink: ContextVar[MetricsSink | None] = ContextVar("millrace_metrics_sin
 
 
 class JsonLine(logging.Formatter):
-    """A log record as one JSON object: time, level, message, what is bound, then the `extra` fields."""
+    """A log record as one JSON object: time, level, message, the bound fields, then the `extra` fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Formats one record; an exception is named by its type, since its text may quote a payload."""
+        """Format one record; an exception is named by its type, since its text may quote a payload."""
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
             "level": record.levelname,
@@ -54,21 +54,21 @@ class JsonLine(logging.Formatter):
 
 
 class _StandardError(logging.StreamHandler[Any]):
-    """Writes to what `sys.stderr` is now, so that redirection works as a caller expects."""
+    """Writes to the present `sys.stderr`, so that redirection works as a caller expects."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Names the place of a line that cannot be written; logging would show its arguments, maybe a payload."""
+        """Name the code of a line that cannot be written; logging would show its arguments, maybe a payload."""
         line = {"level": "ERROR", "message": "cannot write a log line", "place": f"{record.module}:{record.lineno}"}
         with contextlib.suppress(OSError, ValueError):  # standard error itself is gone
             self.stream.write(msgspec.json.encode(line).decode() + self.terminator)
 
 
 def configure(level: str = "INFO") -> None:
-    """Sends Millrace's own log lines to standard error at `level` and above; calling again is harmless."""
+    """Send Millrace's own log lines to standard error at `level` and above; calling again is harmless."""
     logger.setLevel(level.upper())
     logger.propagate = False
     if not logger.handlers:
@@ -79,7 +79,7 @@ def configure(level: str = "INFO") -> None:
 
 @contextlib.contextmanager
 def bound(fields: Mapping[str, object], level: str | None = None) -> Iterator[None]:
-    """Adds fields to every line that this thread logs within the block, and logs at `level` if one is given.
+    """Add fields to every line that this thread logs within the block, and log at `level` if one is given.
 
     The level is the process's: one invocation at a time may set it.
     """
@@ -111,7 +111,7 @@ def emit_metrics(
     counts: Mapping[str, float],
     milliseconds: Mapping[str, float],
 ) -> None:
-    """Writes one embedded-metric line.
+    """Write one line in CloudWatch's embedded metric format.
 
     Args:
         namespace: The CloudWatch namespace.

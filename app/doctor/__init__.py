@@ -1,1 +1,1 @@
-"""The doctor: what loses or holds up records, here, in the streams and in a deployed function, and what mends it."""
+"""The doctor: checks for whatever loses or holds up records, here and in a deployed function, and how to mend it."""

@@ -1,4 +1,4 @@
-"""What the doctor has to say: findings, each with its severity, its reason and what mends it."""
+"""Findings of the doctor: each with its severity, its reason and the command that mends it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Severity(StrEnum):
-    """How bad a finding is."""
+    """The severity of a finding."""
 
     ERROR = "error"
     """Records are lost, or none are processed."""
@@ -24,13 +24,13 @@ class Severity(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that is not as it should be.
+    """One fault.
 
     Attributes:
-        severity: How bad it is.
-        where: What it was found in: `stream bike-predictions`, say.
-        what: What was found.
-        why: What it leads to.
+        severity: The severity.
+        where: The part that has it: `stream bike-predictions`, say.
+        what: The fault.
+        why: The consequence.
         mend: The command, or the setting, that mends it.
     """
 
@@ -45,8 +45,8 @@ class Report(msgspec.Struct, frozen=True):
     """The result of an examination.
 
     Attributes:
-        checked: What was looked at and found well, a line each.
-        findings: What was not, the worst first.
+        checked: A line for each check that found no fault.
+        findings: The faults, the worst first.
     """
 
     checked: list[str]
@@ -54,12 +54,12 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def has_errors(self) -> bool:
-        """Whether records are lost, or none processed."""
+        """Return whether records are lost, or none are processed."""
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
 def report_of(results: Iterable[str | Finding]) -> Report:
-    """Sorts what the checks gave: a line for what is well, a finding for what is not."""
+    """Make a report of the checks' results: a line where all is well, a finding where not."""
     listed = list(results)
     order = list(Severity)
     findings = [each for each in listed if isinstance(each, Finding)]
@@ -70,7 +70,7 @@ def report_of(results: Iterable[str | Finding]) -> Report:
 
 
 def options(values: Mapping[str, Any]) -> Iterator[str]:
-    """Settings under their names in AWS's API as options of its command line, quoted for a shell."""
+    """Yield settings of AWS's API as options of AWS's command line, quoted for a shell."""
     for name, value in values.items():
         option = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)
         if value is True:

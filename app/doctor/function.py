@@ -1,4 +1,4 @@
-"""A deployed function: what its configuration and its environment would lose or hold up, and its mappings.
+"""Checks of a deployed function: its configuration, its environment and its event source mappings.
 
 Functions go by what GetFunctionConfiguration says of them
 (https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html).
@@ -36,32 +36,32 @@ ROOM_S = 60  # for a batch, past the window in which it gathered
 
 @dataclass(frozen=True)
 class Function:
-    """A function under the name that it was asked for by, and its configuration."""
+    """A function's configuration, and the name that the user gave."""
 
     name: str
     configuration: Mapping[str, Any]
 
     @property
     def where(self) -> str:
-        """How a finding names it."""
+        """Return the function's name in a finding."""
         return f"function {self.name}"
 
     @property
     def timeout_s(self) -> int:
-        """Seconds that an invocation may take."""
+        """Return the seconds that an invocation may take."""
         return int(self.configuration.get("Timeout", DEFAULT_TIMEOUT_S))
 
     @property
     def variables(self) -> dict[str, str]:
-        """Its environment."""
+        """Return its environment variables."""
         return dict((self.configuration.get("Environment") or {}).get("Variables") or {})
 
     def update(self, change: str) -> str:
-        """The command that changes its configuration."""
+        """Return the command that changes its configuration."""
         return f"aws lambda update-function-configuration --function-name {self.name} {change}"
 
     def set_variables(self, **new: str) -> str:
-        """A command that sets variables and keeps the others, which AWS's own would drop.
+        """Return a command that sets variables and keeps the others, which AWS's own would drop.
 
         It shows none of the others: they may be secrets.
         """
@@ -74,7 +74,7 @@ class Function:
 
 
 def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
-    """Asks AWS for a function and its mappings, and says what is to be said of them and of their streams.
+    """Ask AWS for a function and its mappings, and check them and their streams.
 
     Args:
         name: The function's name or ARN, with an alias or version if the mapping has one.
@@ -112,7 +112,7 @@ def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
 
 
 def examine_configuration(function: Function, mappings: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    """What the function's own configuration would do to records."""
+    """Find faults in the function's own configuration."""
     if not mappings:
         yield Finding(
             Severity.ERROR,
@@ -154,7 +154,7 @@ def examine_configuration(function: Function, mappings: Sequence[Mapping[str, An
 
 
 def _default_of(variable: str) -> str:
-    """What a variable of the settings is when it is not set, as its text."""
+    """Return a variable's default as text."""
     kinds: list[type[msgspec.Struct]] = [Settings, *settings_of_domains()]
     for kind in kinds:
         for each in msgspec.structs.fields(kind):
@@ -164,7 +164,7 @@ def _default_of(variable: str) -> str:
 
 
 def examine_pair(function: Function, case: Case, settings: Settings, output: Mapping[str, Any]) -> Iterator[Finding]:
-    """What a function and its mapping are only together: whether they agree, and whether a batch can be done in time.
+    """Find faults that only a function and its mapping together have: they disagree, or a batch takes too long.
 
     Args:
         function: The function.
@@ -212,7 +212,7 @@ def examine_pair(function: Function, case: Case, settings: Settings, output: Map
 
 
 def _read(name: str) -> tuple[Function, list[dict[str, Any]]]:
-    """The function, and its mappings of Kinesis streams."""
+    """Read the function, and its mappings of Kinesis streams."""
     client = aws.client("lambda")
     function = Function(name, client.get_function_configuration(FunctionName=name))
     pages = client.get_paginator("list_event_source_mappings").paginate(FunctionName=name)

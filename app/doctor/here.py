@@ -1,4 +1,4 @@
-"""This machine and this environment: Python, packages, settings, endpoint, credentials, streams and the model."""
+"""Checks of this machine and this environment: Python, packages, settings, credentials, streams and models."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HERE = "environment"
 
 
 def examine_here(environ: Mapping[str, str], source: str, example: bytes) -> Iterator[str | Finding]:
-    """Examines what `millrace run` would start with.
+    """Check all that `millrace run` would start with.
 
     Args:
         environ: The environment.
@@ -52,11 +52,11 @@ def examine_here(environ: Mapping[str, str], source: str, example: bytes) -> Ite
     yield from examine_settings(settings, source, HERE, _export)
     yield from examine_models(settings, example)
     if reachable:
-        yield from examine_places(settings, source)
+        yield from examine_destinations(settings, source)
 
 
 def examine_python(locked: Path = LOCKED) -> Iterator[str | Finding]:
-    """Whether this Python and its packages are what the project is tested with."""
+    """Check that Python and its packages are those that the project is tested with."""
     version = platform.python_version()
     if sys.version_info < PYTHON_AT_LEAST:
         wanted = ".".join(map(str, PYTHON_AT_LEAST))
@@ -78,7 +78,7 @@ def examine_python(locked: Path = LOCKED) -> Iterator[str | Finding]:
 
 
 def examine_account() -> Iterator[str | Finding]:
-    """Whether AWS, or the local cloud, answers and takes the credentials; text if it does."""
+    """Check that AWS, or the local cloud, answers and accepts the credentials; yield a text if it does."""
     where = "AWS"
     try:
         where = aws.endpoint("kinesis")
@@ -98,7 +98,7 @@ def examine_account() -> Iterator[str | Finding]:
 
 
 def examine_models(settings: Settings, example: bytes) -> Iterator[str | Finding]:
-    """Whether each pipeline's model is found, is what its manifest says, loads, and predicts."""
+    """Check that each pipeline's model is found, matches its manifest, loads, and predicts."""
     for name in sorted(settings.pipeline_names()):
         where = f"pipeline {name}"
         alone = msgspec.structs.replace(settings, pipeline=name, pipelines={}, test_run=True, state_table="")
@@ -129,8 +129,8 @@ def examine_models(settings: Settings, example: bytes) -> Iterator[str | Finding
         yield f"{where}: its model is found, its digests are right, it loads and predicts {_value_of(steps)}"
 
 
-def examine_places(settings: Settings, source: str) -> Iterator[str | Finding]:
-    """Whether the streams, the table and the location that the settings name are there."""
+def examine_destinations(settings: Settings, source: str) -> Iterator[str | Finding]:
+    """Check that the streams, the table and the location that the settings name exist."""
     try:
         yield from Streams().examine(settings, source)
         if settings.quarantine_location:
@@ -163,14 +163,14 @@ def _export(**new: str) -> str:
 
 
 def _value_of(steps: Mapping[str, object]) -> str:
-    """What a pipeline's explanation ends in."""
+    """Return the prediction at the end of a pipeline's explanation."""
     result = steps.get("result")
     prediction = result.get("prediction") if isinstance(result, dict) else None
     return msgspec.json.encode(prediction).decode() if prediction is not None else "the example"
 
 
 def _pins(requirements: Path) -> dict[str, str]:
-    """The versions that a hashed requirements file names; none where there is no such file, as in an image."""
+    """Return the versions in a hashed requirements file; none where there is no such file, as in an image."""
     try:
         lines = requirements.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The settings of an event source mapping that lose records, hold up their shard, or surprise.
+"""Checks of an event source mapping: settings that lose records, hold up their shard, or surprise.
 
 What they do: https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html and
 https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html. Settings go by their names in AWS's
@@ -30,7 +30,7 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Case:
-    """One mapping, and what is known of what stands at its two ends.
+    """One mapping, with the stream and the function at its ends.
 
     Attributes:
         mapping: As `get-event-source-mapping` or a template has it.
@@ -48,20 +48,20 @@ class Case:
 
     @property
     def source(self) -> str:
-        """The name of the stream: `…:stream/NAME`, or `…:stream/NAME/consumer/…`."""
+        """Return the name of the stream: `…:stream/NAME`, or `…:stream/NAME/consumer/…`."""
         return stream_of(self.mapping)
 
     @property
     def where(self) -> str:
-        """How a finding names the mapping."""
+        """Return the mapping's name in a finding."""
         return f"mapping of {self.source}" + (f" ({self.file})" if self.file else f" ({self.mapping.get('UUID')})")
 
     def finding(self, severity: Severity, what: str, why: str, **change: object) -> Finding:
-        """A finding that changing these settings mends."""
+        """Make a finding that other values of these settings mend."""
         return Finding(severity, self.where, what, why, self.change(**change))
 
     def change(self, **values: object) -> str:
-        """What gives settings other values."""
+        """Return the command that changes settings."""
         if self.file and not self.mapping.get("UUID"):  # without one it is a template's
             said = (f"{name}: {msgspec.json.encode(value).decode()}" for name, value in values.items())
             return f"in {self.file}: {', '.join(said)}"
@@ -70,34 +70,34 @@ class Case:
         )
 
     def limit(self, name: str) -> int:
-        """A limit, infinite by default."""
+        """Return a limit, infinite by default."""
         return int(self.mapping.get(name, INFINITE))
 
     @property
     def destination(self) -> str:
-        """The ARN that discarded batches are told to, or an empty string."""
+        """Return the ARN of the on-failure destination, or an empty string."""
         config = self.mapping.get("DestinationConfig") or {}
         return str((config.get("OnFailure") or {}).get("Destination") or "")
 
     @property
     def reports_failures(self) -> bool:
-        """Whether Lambda reads what the function says of single records."""
+        """Return whether Lambda reads `batchItemFailures`."""
         return REPORT_FAILURES in (self.mapping.get("FunctionResponseTypes") or ())
 
     @property
     def retention_h(self) -> int:
-        """Hours until a record expires."""
+        """Return the hours after which a record expires."""
         return int(self.stream.get("RetentionPeriodHours", RETENTION_H))
 
 
 def stream_of(mapping: Mapping[str, Any]) -> str:
-    """The name of a mapping's stream."""
+    """Return the name of a mapping's stream."""
     _, _, path = str(mapping.get("EventSourceArn", "")).partition(":stream/")
     return path.partition("/")[0] or str(mapping.get("StreamName", "a stream"))
 
 
 def examine_mapping(case: Case) -> Iterator[Finding]:
-    """All that is to be said of a mapping."""
+    """Find all faults of a mapping."""
     for rule in RULES:
         yield from rule(case)
 
@@ -124,7 +124,7 @@ def _last_result(case: Case) -> Iterator[Finding]:
 
 
 def _discards(case: Case) -> Iterator[Finding]:
-    """Retries, age and destination: one without the others blocks or loses."""
+    """Find limits of retries and age that block a shard or lose records."""
     retries, age_s = case.limit("MaximumRetryAttempts"), case.limit("MaximumRecordAgeInSeconds")
     endless = retries == INFINITE and age_s == INFINITE
     kept = {} if case.destination else _bucket(case)[1]  # a limit alone would lose what it gives up
@@ -182,14 +182,14 @@ def _with_bucket(case: Case) -> str:
 
 
 def _bucket(case: Case) -> tuple[str, dict[str, Any]]:
-    """A bucket for what is given up, of a name that nobody else has, and the setting that names it."""
+    """Return the commands that make a bucket for discarded records, and the setting that names it."""
     _, _, _, region, account, *_ = (*str(case.mapping.get("EventSourceArn", "")).split(":"), *[""] * 5)
     bucket = "-".join(part for part in ("millrace-failed", account, region) if part)
     return bucket, {"DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}}}
 
 
 def _partial_responses(case: Case) -> Iterator[Finding]:
-    """What the mapping reads, and what the function returns: apart, they lose or repeat."""
+    """Find a disagreement about partial responses, which loses or repeats records."""
     returned = case.settings.partial_responses if case.settings else None
     if not case.reports_failures:
         yield case.finding(

@@ -1,4 +1,4 @@
-"""Settings that are each possible, and together or for a stream are not what anybody wants."""
+"""Checks of settings that are valid one by one, but wrong together or for a stream."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from app.stream.pipeline import AnyPipeline
 
     class Setter(Protocol):
-        """Gives the command that sets variables where the settings are from."""
+        """Returns the command that sets variables in the environment that the settings come from."""
 
         def __call__(self, **new: str) -> str:
-            """The command."""
+            """Return the command."""
 
 
 def examine_settings(
@@ -108,7 +108,7 @@ def _destinations(
 
 
 def _loops(settings: Settings, source: str, where: str, change: Setter) -> Iterator[Finding]:
-    """Streams that are written to and read at once."""
+    """Find streams that are both written to and read."""
     if source in {settings.output_stream, *settings.output_streams.values()}:
         yield Finding(
             Severity.ERROR,

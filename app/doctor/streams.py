@@ -1,4 +1,4 @@
-"""The streams that records come from and go to: whether they are there, and whether one takes what another gives.
+"""Checks of the streams: whether they exist, and whether one takes all that another gives.
 
 Streams go by what DescribeStreamSummary says of them
 (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html).
@@ -25,15 +25,15 @@ LONG_ENOUGH_H = 48  # a weekend's first half: who finds a stopped shard after a 
 
 
 class Streams:
-    """The streams of an account, each asked for once."""
+    """The streams of an account, each described once."""
 
     def __init__(self) -> None:
-        """Asks for nothing yet."""
+        """Ask for nothing yet."""
         self._found: dict[str, dict[str, Any]] = {}
         self._said: set[str] = set()
 
     def describe(self, name: str) -> Mapping[str, Any]:
-        """A stream's summary; empty if there is no such stream.
+        """Return a stream's summary; empty if there is no such stream.
 
         Raises:
             CloudError: AWS, or the local cloud, does not answer.
@@ -51,7 +51,7 @@ class Streams:
         return self._found[name]
 
     def examine(self, settings: Settings, source: str) -> Iterator[str | Finding]:
-        """What is to be said of the stream that is read and of those that are written to; of each stream once."""
+        """Check the stream that is read and those that are written to, each once."""
         written = {settings.output_stream, settings.quarantine_stream, *settings.output_streams.values()} - {""}
         for name in [source, *sorted(written - {source})]:
             if name not in self._said:
@@ -65,7 +65,7 @@ class Streams:
 
 
 def examine_stream(name: str, stream: Mapping[str, Any], *, is_read: bool) -> Iterator[str | Finding]:
-    """Whether a stream can be used, and how long it keeps what is in it."""
+    """Check that a stream can be used, and how long it keeps its records."""
     where = f"stream {name}"
     if not stream:
         yield Finding(
@@ -102,7 +102,7 @@ def examine_stream(name: str, stream: Mapping[str, Any], *, is_read: bool) -> It
 def examine_flow(
     source: str, read: Mapping[str, Any], settings: Settings, output: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """Whether the output stream takes what the input stream can give: a result a record, as most pipelines have it."""
+    """Check that the output stream takes a result for each record that the input stream can give."""
     if not (read and output and is_provisioned(read) and is_provisioned(output)):
         return
     into, out = int(read.get("OpenShardCount", 1)), int(output.get("OpenShardCount", 1))
@@ -119,7 +119,7 @@ def examine_flow(
 
 
 def examine_quarantine(read: Mapping[str, Any], name: str, aside: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether the quarantine stream takes the largest record that can be read, in base64 and with its reason."""
+    """Check that the quarantine stream takes the largest input record, in base64 and with its reason."""
     if not read or not aside:
         return
     largest = int(read.get("MaxRecordSizeInKiB", DEFAULT_RECORD_KIB))
@@ -135,5 +135,5 @@ def examine_quarantine(read: Mapping[str, Any], name: str, aside: Mapping[str, A
 
 
 def is_provisioned(stream: Mapping[str, Any]) -> bool:
-    """Whether a stream has the shards that it was given; one on demand takes up to what it needs."""
+    """Return whether a stream has a fixed number of shards; one on demand grows."""
     return bool((stream.get("StreamModeDetails") or {}).get("StreamMode", "PROVISIONED") == "PROVISIONED")

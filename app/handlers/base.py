@@ -1,4 +1,4 @@
-"""The typed handler: one class a function, with its request and its response.
+"""Typed Lambda handlers: one class for each function, with the types of its request and its response.
 
     class Resize(LambdaHandler[ResizeRequest, ResizeResponse]):
         \"\"\"Makes a picture smaller.\"\"\"
@@ -36,7 +36,7 @@ Handler = TypeVar("Handler", bound="LambdaHandler[Any, Any]")
 
 
 class LambdaHandler(ABC, Generic[Request, Response]):
-    """A Lambda function as a class: made once for a process, called once for each event.
+    """A Lambda function as a class: opened once for a process, called once for each event.
 
     What an instance holds (a model, a client) lives as long as the process and is shared by its invocations; what
     belongs to one of them is in its `Invocation`. The first line of the docstring is the handler's summary everywhere.
@@ -52,7 +52,7 @@ class LambdaHandler(ABC, Generic[Request, Response]):
     response_type: ClassVar[Any]
 
     def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - whatever a subclass declares
-        """Reads both types from the brackets, and makes the name."""
+        """Read both types from the brackets, and derive the name."""
         super().__init_subclass__(**options)
         if "name" not in cls.__dict__:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", _stem(cls.__name__)).lower()
@@ -68,26 +68,26 @@ class LambdaHandler(ABC, Generic[Request, Response]):
 
     @classmethod
     def open(cls, settings: Settings) -> Self:  # noqa: ARG003 - for those that need them
-        """Makes the handler once, at a cold start, from the settings; a handler that needs a model loads it here."""
+        """Open the handler at a cold start; a handler that needs a model loads it here."""
         return cls()
 
     @abstractmethod
     def handle(self, request: Request, invocation: Invocation) -> Response:
-        """Answers one request.
+        """Return the response to one request.
 
         Raises:
-            MillraceError: What a caller can mend, as one line; its class says which exit code and which HTTP status.
+            MillraceError: The caller can mend it: one line, whose class sets the exit code and the HTTP status.
         """
 
     @classmethod
     def decode(cls, payload: Any) -> Request:  # noqa: ANN401 - an event may be anything
-        """A request from an event: JSON in bytes or a string, parsed JSON, a request, or a string `s3://bucket/key`.
+        """Decode a request from an event: JSON in bytes or a string, parsed JSON, a request, or `s3://bucket/key`.
 
         A local path is taken from a person (`app.handlers.request.read_source`), never from an event: whoever may
         invoke a function need not be allowed to read its files.
 
         Raises:
-            RequestError: It is not what the handler takes; `field` has the path of what is at fault.
+            RequestError: It is not of the request type; `field` has the path of the field at fault.
             LocationError: The object cannot be read.
         """
         if isinstance(payload, str) and payload.startswith("s3://"):
@@ -97,32 +97,32 @@ class LambdaHandler(ABC, Generic[Request, Response]):
 
     @classmethod
     def encode(cls, response: Response) -> Any:  # noqa: ANN401 - JSON has no narrower type
-        """A response as what JSON is made of."""
+        """Return a response as dicts, lists, strings, numbers, booleans and None."""
         return msgspec.to_builtins(response)
 
     @classmethod
     def request_schema(cls) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of a request."""
+        """Return the JSON Schema (2020-12) of a request."""
         return msgspec.json.schema(cls.request_type)
 
     @classmethod
     def response_schema(cls) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of a response."""
+        """Return the JSON Schema (2020-12) of a response."""
         return msgspec.json.schema(cls.response_type)
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of the docstring."""
+        """Return the first line of the docstring."""
         return (cls.__doc__ or "").strip().partition("\n")[0]
 
     @classmethod
     def qualified_name(cls) -> str:
-        """The dotted name by which the class can be found again."""
+        """Return the dotted name by which the class can be imported."""
         return f"{cls.__module__}.{cls.__qualname__}"
 
     @classmethod
     def get_handler(cls) -> LambdaFunction[Self]:
-        """The function to give Lambda; the handler is opened at the first event, or by `open` called before."""
+        """Return the function for Lambda; the handler is opened at the first event, or before it by `open`."""
         return LambdaFunction(cls)
 
 
@@ -130,18 +130,18 @@ class LambdaFunction(Generic[Handler]):
     """A handler class as the function that Lambda calls."""
 
     def __init__(self, handler_class: type[Handler]) -> None:
-        """Takes the class, and makes nothing yet."""
+        """Take the class; open nothing yet."""
         self.handler_class = handler_class
         self._opened: Handler | None = None
 
     def open(self) -> Handler:
-        """The handler, made once, from the environment's settings."""
+        """Return the handler, opened once with the environment's settings."""
         if self._opened is None:
             self._opened = self.handler_class.open(process_settings())
         return self._opened
 
     def __call__(self, event: Any, context: Any = None) -> Any:  # noqa: ANN401 - JSON either way
-        """Answers one event; see `app.handlers.invocation.run` for what is done around it and what is raised."""
+        """Handle one event; see `app.handlers.invocation.run` for logs, metrics and errors."""
         return run(self.handler_class.name, lambda invocation: self._answer(event, invocation), context)
 
     def _answer(self, event: Any, invocation: Invocation) -> Any:  # noqa: ANN401 - JSON either way
@@ -150,7 +150,7 @@ class LambdaFunction(Generic[Handler]):
 
 
 def _filled(kind: Any, given: Mapping[Any, Any]) -> Any:  # noqa: ANN401 - a type, or what typing makes of one
-    """A type with its variables filled in: `T`, and those within `list[T]`."""
+    """Return a type with its variables filled in: `T`, and those within `list[T]`."""
     if isinstance(kind, TypeVar):
         return given.get(kind, kind)
     variables = getattr(kind, "__parameters__", ()) if get_origin(kind) else ()

@@ -22,7 +22,7 @@ class Metrics:
     """
 
     def __init__(self, namespace: str, dimensions: Mapping[str, str]) -> None:
-        """Starts empty.
+        """Start empty.
 
         Args:
             namespace: CloudWatch's.
@@ -34,16 +34,16 @@ class Metrics:
         self._milliseconds: dict[str, float] = {}
 
     def dimension(self, name: str, value: str) -> None:
-        """Adds a dimension to all metrics of this invocation."""
+        """Add a dimension to all metrics of this invocation."""
         self._dimensions[name] = value
 
     def count(self, name: str, value: float = 1) -> None:
-        """Adds to a count."""
+        """Add to a count."""
         self._counts[name] = self._counts.get(name, 0) + value
 
     @contextmanager
     def duration(self, name: str) -> Iterator[None]:
-        """Adds the milliseconds of a block to `<name>_duration`, also when it raises."""
+        """Add the milliseconds of a block to `<name>_duration`, also when it raises."""
         began = time.perf_counter()
         try:
             yield
@@ -51,16 +51,16 @@ class Metrics:
             self.milliseconds(f"{name}_duration", (time.perf_counter() - began) * 1000)
 
     def milliseconds(self, name: str, value: float) -> None:
-        """Adds to a time, in milliseconds."""
+        """Add to a duration in milliseconds."""
         self._milliseconds[name] = self._milliseconds.get(name, 0) + value
 
     def success(self, name: str) -> None:
-        """Counts one success, and no failure, of something."""
+        """Count one success, and no failure, of a step."""
         self.count(f"{name}_success")
         self.count(f"{name}_failure", 0)
 
     def failure(self, name: str) -> None:
-        """Counts one failure, and no success, of something."""
+        """Count one failure, and no success, of a step."""
         self.count(f"{name}_success", 0)
         self.count(f"{name}_failure")
 
@@ -71,7 +71,7 @@ class Metrics:
         counts: Mapping[str, float],
         milliseconds: Mapping[str, float],
     ) -> None:
-        """Takes a batch's metrics from the spine (`app.stream.runtime.Measure`), so that one line has them all."""
+        """Add a batch's metrics from the spine (`app.stream.runtime.Measure`), so that one line has them all."""
         self._dimensions.update(dimensions)
         for name, value in counts.items():
             self.count(name, value)
@@ -79,7 +79,7 @@ class Metrics:
             self.milliseconds(name, value)
 
     def flush(self) -> None:
-        """Writes what was gathered, and starts again without it."""
+        """Write the metrics gathered so far, and start again without them."""
         counts, milliseconds = list(self._counts.items()), list(self._milliseconds.items())
         self._counts, self._milliseconds = {}, {}
         tagged = [(*each, True) for each in counts] + [(*each, False) for each in milliseconds]

@@ -1,4 +1,4 @@
-"""Where handlers are found: in a module or package, by a dotted name, or by the short names of a registry."""
+"""Finding handlers: those of a module or package, by a dotted name, or by the short names of a registry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Kind = TypeVar("Kind", bound=LambdaHandler[Any, Any])
 
 
 def discover(*modules: ModuleType, kind: type[Kind]) -> list[type[Kind]]:
-    """The handler classes that modules define, and packages with all that is below them.
+    """Find the handler classes that modules and packages, with their subpackages, define.
 
     Args:
         modules: Modules and packages, imported.

@@ -1,4 +1,4 @@
-"""What a request may come as, and how it becomes a value of its type."""
+"""Requests: JSON from an event, a file or a command line, decoded strictly to a type."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PATH_CHARACTERS = 4096  # no longer path can exist: it is JSON that went wrong
 
 
 def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None = None) -> Any:  # noqa: ANN401 - kind says what it is
-    """A payload as a value of a type, with nothing guessed: a number in quotes is no number.
+    """Decode a payload as a value of a type; nothing is guessed, so a number in quotes is no number.
 
     Args:
         payload: A value of the type already; JSON in bytes, or in a string; or what was parsed from JSON.
@@ -53,7 +53,7 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
 
 
 def refused(error: Exception, payload: object = b"") -> RequestError:
-    """Return what msgspec says of a request as one line, with the path of the field at fault and without values.
+    """Return a fault that msgspec found as one line, with the path of the field and without its value.
 
     Args:
         error: What msgspec raised.
@@ -79,7 +79,7 @@ def refused(error: Exception, payload: object = b"") -> RequestError:
 
 
 def read_source(source: str) -> bytes:
-    """A request's JSON, from wherever a person says that it is.
+    """Read a request's JSON from the source that a person names.
 
     Args:
         source: JSON itself, a path, `file://…`, `s3://bucket/key`, or `-` for standard input.

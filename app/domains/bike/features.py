@@ -1,4 +1,4 @@
-"""What the bike model reads, derived from a record's fields: calendar, sun and weather.
+"""Features of the bike model, derived from a record's fields: calendar, sun and weather.
 
 Training calls the same functions, so that what is learnt and what is served cannot drift apart.
 """
@@ -65,21 +65,21 @@ class Columns:
     timestamp: Dates
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Return the number of rows."""
         return len(self.t1)
 
     def take(self, rows: slice | Bools | Ints) -> Columns:
-        """The chosen rows."""
+        """Return the chosen rows."""
         return Columns(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def matrix(self) -> NDArray[np.float32]:
-        """The numeric fields as `WEATHER` orders them: shape (rows, 8), NaN where missing."""
+        """Return the numeric fields in the order of `WEATHER`: shape (rows, 8), NaN where missing."""
         return np.stack([getattr(self, name) for name in WEATHER], axis=1).astype(np.float32)
 
 
 @dataclass(slots=True)
 class Timed:
-    """What the model with a timestamp reads.
+    """Features of the model for records with a timestamp.
 
     Attributes:
         day_type: Index into `DAY_TYPES`, shape (rows,).
@@ -95,7 +95,7 @@ class Timed:
 
 
 def timed_features(columns: Columns) -> Timed:
-    """Derives everything that the model with a timestamp reads; every row must have one.
+    """Derive the features of the model for records with a timestamp; every row must have one.
 
     A missing wind is taken as typical, a missing `is_holiday` follows from the date, and `is_weekend` and `season`
     always do: the date knows better than a field.
@@ -128,7 +128,7 @@ def timed_features(columns: Columns) -> Timed:
 
 
 def day_type(day: Dates, is_holiday: Floats) -> Ints:
-    """The index of each day in `DAY_TYPES`, shape (rows,).
+    """Return the index of each day in `DAY_TYPES`, shape (rows,).
 
     Christmas Day is a type of its own: London has no public transport that day, whatever day of the week it is.
 
@@ -147,18 +147,18 @@ def day_type(day: Dates, is_holiday: Floats) -> Ints:
 
 
 def is_weekend(day: Dates) -> Ints:
-    """1 on Saturday and Sunday, 0 otherwise."""
+    """Return 1 for Saturday and Sunday, 0 otherwise."""
     return (_weekday(day) >= 5).astype(np.int64)  # noqa: PLR2004 - Saturday
 
 
 def season(day: Dates) -> Ints:
-    """The season by whole months, as the table counts it: 0 spring from March, then 1, 2 and 3 winter."""
+    """Return the season by whole months, as the data counts it: 0 for spring from March, up to 3 for winter."""
     month = day.astype("datetime64[M]").astype(np.int64) % 12  # January is 0
     return (month + 10) % 12 // 3
 
 
 def bank_holiday(day: Dates) -> Bools:
-    """Whether a day is a bank holiday of England and Wales, without those proclaimed for one year only.
+    """Return whether a day is a bank holiday of England and Wales, without those proclaimed for one year only.
 
     The days and their substitutes: Banking and Financial Dealings Act 1971, schedule 1, and
     https://www.gov.uk/bank-holidays
@@ -185,7 +185,7 @@ def bank_holiday(day: Dates) -> Bools:
 
 
 def easter_sunday(day: Dates) -> Dates:
-    """Easter Sunday of each day's year.
+    """Return Easter Sunday of each day's year.
 
     The anonymous Gregorian algorithm: Meeus, Astronomical Algorithms, 2nd edition, chapter 8.
     """
@@ -202,12 +202,12 @@ def easter_sunday(day: Dates) -> Dates:
 
 
 def festive_season(day: Dates) -> Bools:
-    """Whether a day lies between 22 December and 2 January, when London works and travels less."""
+    """Return whether a day lies between 22 December and 2 January, when London works and travels less."""
     return (day >= _date(day, 12, 22)) | (day <= _date(day, 1, 2))
 
 
 def sun_height(day: Dates, hour: Ints) -> Floats:
-    """The sine of the sun's altitude over London in the middle of the hour; negative is night.
+    """Return the sine of the sun's altitude over London in the middle of the hour; negative is night.
 
     sin(altitude) = sin(latitude) sin(declination) + cos(latitude) cos(declination) cos(hour angle), with the
     declination -23.44° cos(2 pi (day of the year + 10) / 365.25): https://en.wikipedia.org/wiki/Position_of_the_Sun.
@@ -226,24 +226,24 @@ def sun_height(day: Dates, hour: Ints) -> Floats:
 
 
 def summer_time(day: Dates) -> Bools:
-    """Whether London's clock is an hour ahead: from the last Sunday of March to the day before October's last."""
+    """Return whether London's clock is an hour ahead: from March's last Sunday to the day before October's last."""
     start, end = _date(day, 3, 31), _date(day, 10, 31)
     return (day >= start - (_weekday(start) + 1) % 7) & (day < end - (_weekday(end) + 1) % 7)
 
 
 def _weekday(day: Dates) -> Ints:
-    """0 is Monday; day 0 of datetime64 was a Thursday."""
+    """Return the day of the week, 0 for Monday; day 0 of datetime64 was a Thursday."""
     weekday: Ints = (day.astype(np.int64) + 3) % 7
     return weekday
 
 
 def _day_of_year(day: Dates) -> Ints:
-    """1 January is 0."""
+    """Return the day of the year, 0 for 1 January."""
     elapsed: Ints = (day - day.astype("datetime64[Y]")).astype(np.int64)
     return elapsed
 
 
 def _date(day: Dates, month: int, of_month: int) -> Dates:
-    """A date in the year of each day."""
+    """Return a date in the year of each day."""
     first = (day.astype("datetime64[Y]").astype("datetime64[M]") + (month - 1)).astype("datetime64[D]")
     return first + (of_month - 1)

@@ -32,9 +32,9 @@ class NotPredicted(msgspec.Struct, frozen=True, gc=False):
     """A record without a prediction, and why.
 
     Attributes:
-        index: Its place in the request, from 0.
+        index: The record's index in the request, from 0.
         reason: A code in snake case, as in the stream's quarantine.
-        message: What is wrong and where.
+        message: The fault, with its field.
     """
 
     index: Annotated[int, msgspec.Meta(ge=0)]
@@ -43,7 +43,7 @@ class NotPredicted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Predictions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of a request's records.
+    """The outcome of a request's records.
 
     Attributes:
         predictions: In the records' order; `pred_id` says whose each is.
@@ -64,20 +64,20 @@ class PredictHandler(ApiLambdaHandler[BikeRecord | list[BikeRecord], Predictions
     method = "POST"
 
     def __init__(self, pipeline: BikePipeline) -> None:
-        """Takes the pipeline, its model loaded."""
+        """Take the pipeline with its model."""
         self.pipeline = pipeline
 
     @classmethod
     def open(cls, settings: Settings) -> PredictHandler:
-        """Loads the bundle that the settings name.
+        """Load the bundle that the settings name.
 
         Raises:
-            ModelError: There is none such, or it is not what its manifest says.
+            ModelError: There is no such bundle, or it does not match its manifest.
         """
         return cls(BikePipeline.open(settings))
 
     def handle(self, request: BikeRecord | list[BikeRecord], invocation: Invocation) -> Predictions:
-        """Predicts the records in one model call; one that cannot be predicted harms no other.
+        """Predict the records in one model call; one that cannot be predicted harms no other.
 
         An empty list gets empty lists: a client that sends what it has gathered need not know that it was nothing.
 
@@ -105,6 +105,6 @@ class PredictHandler(ApiLambdaHandler[BikeRecord | list[BikeRecord], Predictions
 
 
 def _unprocessable(reason: str, message: str) -> UnprocessableError:
-    """Why a record cannot be predicted, with the field that the message names."""
-    place = _FIELD.search(message)
-    return UnprocessableError(f"{reason}: {message}", place[1] if place else "")
+    """Return the error for a record that cannot be predicted, with the field that the message names."""
+    field = _FIELD.search(message)
+    return UnprocessableError(f"{reason}: {message}", field[1] if field else "")

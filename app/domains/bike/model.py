@@ -1,4 +1,4 @@
-"""The bike model: how many bikes are hired in an hour.
+"""The bike model: predicts how many bikes are hired in an hour.
 
 With a timestamp, count = base x ratio: the base is log-linear (a level for each type of day and hour, and slopes for
 season and weather by hour), the ratio a small boosted ensemble of what the base misses. Without one, the hour of the
@@ -54,19 +54,19 @@ class Tables:
     highest: NDArray[np.float64]
 
     def base(self, timed: Timed) -> NDArray[np.float64]:
-        """The base count, shape (rows,)."""
+        """Return the base count, shape (rows,)."""
         slopes = self.slope[slot(timed)]
         log: NDArray[np.float64] = self.level[timed.day_type, timed.hour] + (timed.terms * slopes).sum(axis=1)
         return np.exp(log)
 
     def limit(self, columns: Columns) -> Columns:
-        """The columns with `LIMITED` fields held within what training saw."""
+        """Return the columns with `LIMITED` fields clipped to the range seen in training."""
         limits = zip(LIMITED, self.lowest, self.highest, strict=True)
         return replace(columns, **{name: np.clip(getattr(columns, name), *ends) for name, *ends in limits})
 
 
 def slot(timed: Timed) -> NDArray[np.int64]:
-    """The row of `Tables.slope` for each row: the hour, a day further on for days that are not working days."""
+    """Return each row's index in `Tables.slope`: the hour, plus 24 for days that are not working days."""
     return timed.hour + _HOURS * (timed.day_type >= WORKING_DAY_TYPES)
 
 
@@ -74,12 +74,12 @@ class BikeModel:
     """Counts of bikes hired in an hour, from columns."""
 
     def __init__(self, tables: Tables, ratio: ColumnModel, fallback: ColumnModel) -> None:
-        """Takes the parts; `load` reads them from a bundle."""
+        """Take the parts; `load` reads them from a bundle."""
         self._tables, self._ratio, self._fallback = tables, ratio, fallback
 
     @classmethod
     def load(cls, bundle: Bundle) -> BikeModel:
-        """Reads the model from a bundle.
+        """Read the model from a bundle.
 
         Raises:
             ModelError: A part is missing or of another kind.
@@ -90,14 +90,14 @@ class BikeModel:
         return cls(tables, load_columns(bundle, RATIO), load_columns(bundle, FALLBACK))
 
     def predict(self, columns: Columns) -> NDArray[np.int64]:
-        """Counts, rounded to the nearest and never negative: shape (rows,).
+        """Return counts, rounded to the nearest and never negative: shape (rows,).
 
         A row's count does not depend on the rows beside it.
         """
         return np.rint(self.counts(columns)).astype(np.int64)
 
     def counts(self, columns: Columns) -> NDArray[np.float64]:
-        """Counts before rounding: shape (rows,)."""
+        """Return counts before rounding: shape (rows,)."""
         columns = self._tables.limit(columns)
         timed = ~np.isnat(columns.timestamp)
         found = np.empty(len(columns))
@@ -109,7 +109,7 @@ class BikeModel:
         return np.maximum(found, 0)
 
     def steps(self, columns: Columns) -> dict[str, object]:
-        """The intermediate values of one row by name, for a person who asks why."""
+        """Return the intermediate values of one row by name, for a person to read."""
         limited = self._tables.limit(columns)
         count = float(self.counts(columns)[0])
         if np.isnat(columns.timestamp[0]):

@@ -30,7 +30,7 @@ class BikePipeline(Pipeline[BikeRecord]):
     record_type = BikeRecord
 
     def __init__(self, model: BikeModel, manifest: Manifest) -> None:
-        """Takes a loaded model and what its bundle says of it."""
+        """Take a loaded model and its bundle's manifest."""
         self._model = model
         self._kind, self._run_id = manifest.model, manifest.run_id
         codes = next(field.categories or [] for field in manifest.signature if field.name == "weather_code")
@@ -42,10 +42,10 @@ class BikePipeline(Pipeline[BikeRecord]):
 
     @classmethod
     def open(cls, settings: Settings) -> BikePipeline:
-        """Loads the bundle that the settings name.
+        """Load the bundle that the settings name.
 
         Raises:
-            ModelError: There is none such, or it is not what its manifest says.
+            ModelError: There is no such bundle, or it does not match its manifest.
         """
         bundle = find_bundle(cls.name, settings.run_id, settings.model_location)
         return cls(BikeModel.load(bundle), bundle.manifest)
@@ -64,7 +64,7 @@ class BikePipeline(Pipeline[BikeRecord]):
         return outcomes
 
     def explain(self, record: BikeRecord) -> Mapping[str, object]:
-        """The record's features, the model's intermediate values, and the result."""
+        """Return the record's features, the model's intermediate values, and the result."""
         columns = columns_of([record])
         given = msgspec.to_builtins(record)
         if not np.isin(columns.weather_code, self._weather_codes).all():
@@ -84,7 +84,7 @@ class BikePipeline(Pipeline[BikeRecord]):
         }
 
     def _results(self, counts: list[int], ids: list[int | str]) -> list[bytes]:
-        """Results as JSON; what is the same in all is encoded once."""
+        """Return results as JSON; the part that all share is encoded once."""
         encode, head = self._encode, self._head
         return [head + encode(prediction) + b"}" for prediction in map(Prediction, counts, ids)]
 

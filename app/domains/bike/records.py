@@ -1,4 +1,4 @@
-"""What a bike record and a bike result look like, and records as the columns that the model takes.
+"""The types of bike records and results, and records as the columns that the model takes.
 
 The seed's record, `{"features": {"t1", "t2", "hum", "weather_code"}, "pred_id"}`, is enough. Whatever else is known
 (`timestamp`, `wind_speed`, `is_holiday`, `is_weekend`, `season`) may stand among the features or beside them, and
@@ -34,7 +34,7 @@ PredictionId = (
 
 
 class _Optional(msgspec.Struct, gc=False, omit_defaults=True):
-    """What a record may hold besides.
+    """Optional fields of a record.
 
     Attributes:
         timestamp: ISO 8601; without an offset it is London's local time.
@@ -68,7 +68,7 @@ class BikeRecord(_Optional, kw_only=True, gc=False):
 
 
 class Prediction(msgspec.Struct, frozen=True, gc=False):
-    """How many bikes will be hired in the hour."""
+    """The predicted number of hires in the hour."""
 
     cnt: int
     pred_id: int | str
@@ -83,7 +83,7 @@ class BikeResult(msgspec.Struct, frozen=True, gc=False):
 
 
 def columns_of(records: Sequence[BikeRecord]) -> Columns:
-    """Records as columns; what a record does not hold is NaN (NaT for the timestamp)."""
+    """Return records as columns; a missing value is NaN (NaT for the timestamp)."""
     features = [record.features for record in records]
     return Columns(
         t1=np.array([each.t1 for each in features]),
@@ -99,7 +99,7 @@ def columns_of(records: Sequence[BikeRecord]) -> Columns:
 
 
 def _either(name: str, records: Sequence[BikeRecord], features: Sequence[Features]) -> list[Any] | None:
-    """An optional field, from the features or from beside them; None when no record has it, as is usual."""
+    """Return an optional field, from the features or from the record; None when no record has it, as is usual."""
     field = operator.attrgetter(name)
     values: list[Any] = list(map(field, features))
     if None in values:
@@ -108,13 +108,13 @@ def _either(name: str, records: Sequence[BikeRecord], features: Sequence[Feature
 
 
 def _numbers(name: str, records: Sequence[BikeRecord], features: Sequence[Features]) -> NDArray[np.float64]:
-    """An optional numeric field; NaN where a record does not have it."""
+    """Return an optional numeric field; NaN where a record does not have it."""
     values = _either(name, records, features)
     return np.full(len(features), np.nan) if values is None else np.array(values, np.float64)
 
 
 def _timestamps(records: Sequence[BikeRecord], features: Sequence[Features]) -> NDArray[np.datetime64]:
-    """Timestamps in London's local time, to the minute; NaT where a record does not have one."""
+    """Return timestamps in London's local time, to the minute; NaT where a record has none."""
     times = _either("timestamp", records, features)
     if times is None:
         return np.full(len(features), np.datetime64("NaT"), "datetime64[m]")
@@ -122,7 +122,7 @@ def _timestamps(records: Sequence[BikeRecord], features: Sequence[Features]) -> 
 
 
 def _local(time: datetime) -> datetime:
-    """A time without an offset: London's clock."""
+    """Return a time on London's clock, without an offset."""
     if time.tzinfo is None:
         return time
     if not MINYEAR < time.year < MAXYEAR:

@@ -1,4 +1,4 @@
-"""JSON from a file or an S3 object, and to one, as handlers.
+"""Handlers that read JSON from a file or an S3 object, and write it to one.
 
 A path in a request lets whoever sends it read, or write, whatever the function may: that is what these two are for. So
 no queue, stream or route stands before them. They are reached by the command line, by a function that is deployed with
@@ -44,19 +44,19 @@ Path = Annotated[
 
 
 class GetJSONFromFileRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which file or object to read."""
+    """The file or object to read."""
 
     path: Path
 
 
 class GetJSONFromFileResponse(msgspec.Struct, frozen=True):
-    """What it holds."""
+    """The content of the file or object."""
 
     content: Annotated[Any, msgspec.Meta(description="as it is there")]
 
 
 class PutJSONToFileRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to write, and where."""
+    """The content to write, and its path."""
 
     content: Annotated[Any, msgspec.Meta(description="what the file will hold")]
     path: Annotated[
@@ -66,7 +66,7 @@ class PutJSONToFileRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
 
 class PutJSONToFileResponse(msgspec.Struct, frozen=True):
-    """Where it is."""
+    """The path of what was written."""
 
     path: Annotated[str, msgspec.Meta(description="as it was asked for, or as it was made up")]
 
@@ -81,7 +81,7 @@ class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFi
     name = "get-json-from-file"
 
     def handle(self, request: GetJSONFromFileRequest, invocation: Invocation) -> GetJSONFromFileResponse:
-        """Reads the whole file.
+        """Read the whole file.
 
         Raises:
             LocationError: There is none such, it is a folder, or it may not be read.
@@ -110,16 +110,16 @@ class PutJSONToFileHandler(LambdaHandler[PutJSONToFileRequest, PutJSONToFileResp
     name = "put-json-to-file"
 
     def __init__(self, default_bucket: str = "") -> None:
-        """Takes the bucket for requests without a path; without one, they are refused."""
+        """Take the bucket for requests without a path; without one, they are refused."""
         self.default_bucket = default_bucket
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Takes the bucket from the settings."""
+        """Take the bucket from the settings."""
         return cls(settings.read(GeneralSettings).default_bucket_name)
 
     def handle(self, request: PutJSONToFileRequest, invocation: Invocation) -> PutJSONToFileResponse:
-        """Writes the content.
+        """Write the content.
 
         Raises:
             RequestError: The content cannot be JSON: NaN, an infinity, half a surrogate pair, or nested too deeply.
@@ -143,7 +143,7 @@ class PutJSONToFileHandler(LambdaHandler[PutJSONToFileRequest, PutJSONToFileResp
 
 
 def _checked(path: str) -> str:
-    """A path that a request may name; standard input and output are the function's own."""
+    """Return a path that a request may name; standard input and output are the function's own."""
     if path == STANDARD:
         raise RequestError(f"{_PATH}: give a path, file:///… or s3://bucket/key", _PATH)
     try:
@@ -172,5 +172,5 @@ def _encoded(content: Any) -> bytes:  # noqa: ANN401 - any JSON
 
 
 def _why(error: Exception) -> str:
-    """What is wrong with a file's JSON, without its text."""
+    """Return the fault in a file's JSON, without its text."""
     return str(refused(error)).removeprefix("request: ")

@@ -35,7 +35,7 @@ class ModelPipeline(Pipeline[ModelRecord]):
     name = "model"
 
     def __init__(self, bundle: Bundle) -> None:
-        """Loads a bundle's model and tries it on one row.
+        """Load a bundle's model and try it on one row.
 
         Raises:
             ModelError: The bundle is for a pipeline of its own, or its parts do not fit together.
@@ -59,11 +59,11 @@ class ModelPipeline(Pipeline[ModelRecord]):
 
     @classmethod
     def open(cls, settings: Settings) -> ModelPipeline:
-        """Loads the bundle that the settings name.
+        """Load the bundle that the settings name.
 
         Raises:
             SettingsError: `MODEL_NAME` is not set.
-            ModelError: There is none such, or it is not what its manifest says.
+            ModelError: There is no such bundle, or it does not match its manifest.
         """
         name = settings.read(ModelSettings).model_name
         if not name:
@@ -83,7 +83,7 @@ class ModelPipeline(Pipeline[ModelRecord]):
         return outcomes
 
     def explain(self, record: ModelRecord) -> Mapping[str, object]:
-        """The record's features as the model takes them, the model's answer, and the result."""
+        """Return the record's features as the model takes them, the model's output, and the result."""
         features = self._matrix([record])
         found = self._model.predict(features)
         labels = self._target.labels
@@ -103,19 +103,19 @@ class ModelPipeline(Pipeline[ModelRecord]):
         return matrix_of(records, len(self._names), self._model.dtype)
 
     def _results(self, found: NDArray[np.floating[Any]], ids: list[int | str]) -> list[bytes]:
-        """The model's answers as results; those of unusable rows are not to be read."""
+        """Return the model's outputs as results; those of unusable rows have no meaning."""
         encode, head = self._encode, self._head
         return [head + encode(each) + b"}" for each in map(self._prediction, *self._values(found), ids)]
 
     def _values(self, found: NDArray[np.floating[Any]]) -> list[list[Any]]:
-        """The columns of a result's prediction that come before its id."""
+        """Return the columns of a result's prediction before its id."""
         labels = self._target.labels
         if labels is None:
             if not self._target.rounded:
                 return [found.tolist()]
             whole = np.where(_is_whole(found), np.rint(found), 0)
             return [whole.astype(np.int64).tolist()]
-        chosen = [labels[place] for place in found.argmax(axis=1).tolist()]
+        chosen = [labels[index] for index in found.argmax(axis=1).tolist()]
         if not self._target.probabilities:
             return [chosen]
         names = list(map(str, labels))
@@ -130,7 +130,7 @@ class ModelPipeline(Pipeline[ModelRecord]):
         return {row: f"the model gave {found[row].tolist()}" for row in rows}
 
     def _check(self, where: str) -> None:
-        """Predicts one row, so that a model of another shape is refused at the start and not record by record.
+        """Predict one row, so that a model of another shape is refused at the start and not record by record.
 
         Raises:
             ModelError: It does not take these features, or does not give what the target says.
@@ -147,6 +147,6 @@ class ModelPipeline(Pipeline[ModelRecord]):
 
 
 def _is_whole(found: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """Whether a value, rounded, is a 64-bit integer."""
+    """Return whether a value, rounded, is a 64-bit integer."""
     whole: NDArray[np.bool_] = np.abs(found) < _WHOLE_LIMIT
     return whole

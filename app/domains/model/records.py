@@ -1,4 +1,4 @@
-"""What the records and predictions of a bundle look like, as types made from its manifest, and records as a matrix.
+"""The types of a bundle's records and predictions, made from its manifest, and records as a matrix.
 
 A record is `{"features": {…}, "pred_id": …}` with the names of the manifest's signature. Types made once let msgspec
 decode and check as fast as for types written by hand.
@@ -49,7 +49,7 @@ class ModelRecord(Protocol):
 
 
 def record_type(signature: Sequence[Field], where: str) -> type[Any]:
-    """The type of a record with these features; an optional one that is not there is NaN.
+    """Return the type of a record with these features; an optional one that is missing is NaN.
 
     Raises:
         ModelError: There are no features, or one has a type that no model here takes.
@@ -70,7 +70,7 @@ def record_type(signature: Sequence[Field], where: str) -> type[Any]:
 
 
 def prediction_type(target: Target) -> type[Any]:
-    """The type of a result's `prediction`: positionally the value, the probabilities where there are any, the id."""
+    """Return the type of a result's `prediction`, with positional fields: value, probabilities if any, id."""
     fields: list[tuple[str, Any]] = [("value", Any), (PRED_ID, Any)]
     if target.probabilities:
         fields.insert(1, (PROBABILITIES, Any))
@@ -80,7 +80,7 @@ def prediction_type(target: Target) -> type[Any]:
 def matrix_of(
     records: Sequence[ModelRecord], features: int, dtype: type[np.floating[Any]]
 ) -> NDArray[np.floating[Any]]:
-    """The records' features, shape (records, features); None is NaN."""
+    """Return the records' features, shape (records, features); None is NaN."""
     # One flat pass is the cheapest way from objects to an array: 0.035 µs a value, a list a column takes twice that.
     rows = map(msgspec.structs.astuple, [record.features for record in records])
     flat = np.fromiter(chain.from_iterable(rows), dtype, len(records) * features)

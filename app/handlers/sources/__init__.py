@@ -3,7 +3,7 @@
     lambda_handler = sqs_handler(ResizeHandler)             # app.handlers.sources.sqs
     lambda_handler = sqs_handler(ResizeHandler, fifo=True)
 
-    module       function                  what is the request      what becomes of records that fail
+    module       function                  the request              a record that fails
     sqs          sqs_handler               the body's JSON          handed back by message id; FIFO: with all behind
     dynamodb     dynamodb_stream_handler   the new, or last, image  the shard resumes at the first one
     kinesis      kinesis_handler           the record's JSON        the spine's: quarantine, or the shard resumes

@@ -1,4 +1,4 @@
-"""What every batch source does with its records: one at a time, each failure kept to itself, until the time is up.
+"""The part that all batch sources share: records are handled one at a time, and a failure harms no other record.
 
 A record fails, and its neighbours go on. Where order matters, records share a lane: after one that has failed, nothing
 more of its lane is started. Once the deadline has passed nothing at all is started. Nothing that a record holds, and
@@ -49,7 +49,7 @@ class Item(Generic[Record]):
 
 @dataclass(frozen=True, slots=True)
 class Source(Generic[Record]):
-    """What one source does its own way.
+    """The steps in which sources differ.
 
     Attributes:
         id_name: What logs call a record's id.
@@ -62,13 +62,13 @@ class Source(Generic[Record]):
     id_name: str
     read: Callable[[Event], Sequence[Item[Record]]]
     request_of: Callable[[Record], Any]
-    answer: Callable[[Outcome], Any]
+    answer: Callable[[BatchResult], Any]
     correlated: bool = False
 
 
 @dataclass(slots=True)
-class Outcome:
-    """How a batch ended.
+class BatchResult:
+    """The number of records in a batch, and those that must come again.
 
     Attributes:
         records: How many there were.
@@ -89,7 +89,7 @@ class SourceFunction(Generic[Record]):
         should_process: Callable[[Record], bool] | None = None,
         request_of: Callable[[Record], Any] | None = None,
     ) -> None:
-        """Takes the class, and makes nothing yet.
+        """Take the class; open nothing yet.
 
         Args:
             handler_class: Its `handle` is called for each record; what it returns is not kept.
@@ -103,11 +103,11 @@ class SourceFunction(Generic[Record]):
         self._request_of = request_of or source.request_of
 
     def open(self) -> LambdaHandler[Any, Any]:
-        """The handler, made once."""
+        """Return the handler, opened once."""
         return self._function.open()
 
     def __call__(self, event: Event, context: Any = None) -> Any:  # noqa: ANN401 - Lambda's context; JSON
-        """Answers one event.
+        """Handle one event.
 
         Raises:
             EventError: The event is not of this source; its message names what it is.
@@ -129,13 +129,13 @@ class SourceFunction(Generic[Record]):
         correlation_id = items[0].id if self._source.correlated and len(items) == 1 else ""
         return run(self.handler_class.name, work, context, correlation_id=correlation_id)
 
-    def _process(self, items: Sequence[Item[Record]], invocation: Invocation) -> Outcome:
-        """Handles each record that may be started."""
+    def _process(self, items: Sequence[Item[Record]], invocation: Invocation) -> BatchResult:
+        """Handle each record that may be started."""
         metrics, handler = invocation.metrics, self.open()
         for name in COUNTS:
             metrics.count(name, 0)
         metrics.count(RECORDS, len(items))
-        outcome = Outcome(len(items))
+        outcome = BatchResult(len(items))
         known: set[str] = set()
         closed: set[str] = set()
         for item in items:
@@ -159,7 +159,7 @@ class SourceFunction(Generic[Record]):
         return outcome
 
     def _handle(self, handler: LambdaHandler[Any, Any], record: Record, invocation: Invocation) -> str:
-        """Handles one record; gives what it counts as."""
+        """Handle one record; return the metric that counts it."""
         try:
             if self._should_process is not None and not self._should_process(record):
                 return SKIPPED
@@ -172,7 +172,7 @@ class SourceFunction(Generic[Record]):
 
 
 def described_failure(error: Exception) -> tuple[str, dict[str, object]]:
-    """Why a record failed, for the log: of what may quote a payload, only the kind and the place."""
+    """Return a failure's reason for the log; of an error that may quote a payload, its type and its lines of code."""
     if isinstance(error, RequestError):
         return f"{type(error).__name__} at {sanitize_id(error.known) or 'the whole'}", {}
     if isinstance(error, MillraceError):
@@ -182,8 +182,8 @@ def described_failure(error: Exception) -> tuple[str, dict[str, object]]:
     return type(error).__name__, {"exception": type(error).__name__, "frames": frames}
 
 
-def all_or_nothing(outcome: Outcome) -> None:
-    """The answer to a source that delivers an event again as a whole, or not at all.
+def all_or_nothing(outcome: BatchResult) -> None:
+    """Raise for a source that delivers an event again as a whole, or not at all.
 
     Raises:
         UnacknowledgedError: Not all records are done.

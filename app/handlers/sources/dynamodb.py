@@ -1,4 +1,4 @@
-"""Changes of a DynamoDB table, off its stream, each a request.
+"""Changes of a DynamoDB table, from its stream, each a request.
 
 The event: https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html. The mapping must have `ReportBatchItemFailures`
 (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html), else a record that failed is
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from app.errors import EventError, RequestError
-from app.handlers.sources.batch import Item, Outcome, Source, SourceFunction
+from app.handlers.sources.batch import BatchResult, Item, Source, SourceFunction
 from app.handlers.sources.envelope import Event, read_records
 from app.text import sanitize_id
 
@@ -49,7 +49,7 @@ _NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII
 
 
 class DynamoDbChange(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
-    """What DynamoDB says of a change; which images there are depends on the stream's view type.
+    """A change of an item; the stream's view type decides which images it has.
 
     Attributes:
         sequence_number: Its place in the shard.
@@ -69,14 +69,14 @@ class DynamoDbChange(msgspec.Struct, frozen=True, rename="pascal", kw_only=True)
 
 
 class DynamoDbIdentity(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """Who made a change where it was DynamoDB itself, as when an item's time to live is over."""
+    """The author of a change that DynamoDB itself made, as when an item's time to live is over."""
 
     principal_id: str = ""
     type: str = ""
 
 
 class DynamoDbRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as Lambda hands it over.
+    """A record of Lambda's event.
 
     Attributes:
         change: What changed.
@@ -99,7 +99,7 @@ def dynamodb_stream_handler(
     should_process: Callable[[DynamoDbRecord], bool] | None = None,
     request_of: Callable[[DynamoDbRecord], Any] | None = None,
 ) -> SourceFunction[DynamoDbRecord]:
-    """A function that handles each change of a batch in order, up to the first that fails: the shard resumes there.
+    """Return a function that handles each change in order, up to the first that fails: the shard resumes there.
 
     A record that can never succeed holds its shard until the mapping's `MaximumRetryAttempts` or
     `MaximumRecordAgeInSeconds` sends it to the mapping's on-failure destination: set both.
@@ -119,7 +119,7 @@ def _read(event: Event) -> list[Item[DynamoDbRecord]]:
 
 
 def _image(record: DynamoDbRecord) -> dict[str, Any]:
-    """The item as it is after the change, or was before it was removed."""
+    """Return the item after the change, or before its removal."""
     name, image = "NewImage", record.change.new_image
     if record.event_name == REMOVE:
         name, image = "OldImage", record.change.old_image
@@ -131,13 +131,13 @@ def _image(record: DynamoDbRecord) -> dict[str, Any]:
     return item_of(image)
 
 
-def _resume(outcome: Outcome) -> dict[str, Any]:
-    """The first record that is not done, alone: the shard resumes there, whatever else is named."""
+def _resume(outcome: BatchResult) -> dict[str, Any]:
+    """Return the first record that is not done: the shard resumes there, whatever else is named."""
     return {"batchItemFailures": [{"itemIdentifier": number} for number in outcome.again[:1]]}
 
 
 def item_of(image: Mapping[str, Any], path: str = "$") -> dict[str, Any]:
-    """An item, or an image of one, as plain values.
+    """Return an item, or an image of one, as plain values.
 
     Raises:
         RequestError: A value is not of DynamoDB's format; `field` has its path.
@@ -146,7 +146,7 @@ def item_of(image: Mapping[str, Any], path: str = "$") -> dict[str, Any]:
 
 
 def value_of(attribute: object, path: str = "$", depth: int = 0) -> Any:  # noqa: ANN401 - one of the table's
-    """One attribute value as a plain value.
+    """Return one attribute value as a plain value.
 
     Raises:
         RequestError: It is not of DynamoDB's format; `field` has its path.

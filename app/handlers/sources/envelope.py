@@ -1,4 +1,4 @@
-"""An event of AWS's into typed records, or one line that says what it is instead."""
+"""Reading AWS's events as typed records, or refusing them with one line that says what they are."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SHOWN_KEYS = 5  # of an event that is something else: enough to recognize it
 
 
 class Sourced(Protocol):
-    """A record that says where it comes from."""
+    """A record that names its source."""
 
     @property
     def source(self) -> str:
-        """As `eventSource` has it."""
+        """Return the value of `eventSource`."""
 
 
 Record = TypeVar("Record", bound=Sourced)
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def read_records(event: Event, kind: type[Record], source: str) -> list[Record]:
-    """The records of an event, which may be none.
+    """Return the records of an event, which may be none.
 
     Args:
         event: As it came.
@@ -53,7 +53,7 @@ def read_records(event: Event, kind: type[Record], source: str) -> list[Record]:
 
 
 def read_object(event: Event) -> dict[str, Any]:
-    """An event that is one JSON object.
+    """Return an event that is one JSON object.
 
     Raises:
         EventError: It is something else.
@@ -65,7 +65,7 @@ def read_object(event: Event) -> dict[str, Any]:
 
 
 def convert(value: object, kind: type[T], place: str = "$") -> T:
-    """Parsed JSON as a type of an event; whatever does not fit is named by its path, without its value.
+    """Convert parsed JSON to a type; a fault is named by its path, without its value.
 
     Raises:
         EventError: It does not fit.
@@ -79,7 +79,7 @@ def convert(value: object, kind: type[T], place: str = "$") -> T:
 
 
 def described(document: object) -> str:
-    """What a parsed event looks like, without its values."""
+    """Describe a parsed event without its values."""
     if not isinstance(document, dict):
         return f"a {type(document).__name__}"
     if document.get(RECORDS):
@@ -91,7 +91,7 @@ def described(document: object) -> str:
 
 
 def _document(event: Event) -> Any:  # noqa: ANN401 - any JSON
-    """An event parsed, if it is not yet."""
+    """Parse an event, if it is not parsed yet."""
     if not isinstance(event, _TEXT):
         return event
     try:
@@ -101,6 +101,6 @@ def _document(event: Event) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _source_of(item: object) -> str:
-    """Where a record comes from, in whichever of AWS's two spellings."""
+    """Return a record's source, in either of AWS's two spellings."""
     found = (item.get("eventSource") or item.get("EventSource")) if isinstance(item, dict) else None
     return short_name(found) if found else "an unnamed source"

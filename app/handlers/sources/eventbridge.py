@@ -26,7 +26,7 @@ Handler = TypeVar("Handler", bound="LambdaHandler[Any, Any]")
 
 
 class EventBridgeEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as Lambda hands it over.
+    """An event of EventBridge.
 
     Attributes:
         source: Who sent it, such as `aws.ec2`.
@@ -58,17 +58,17 @@ class EventBridgeFunction(Generic[Handler]):
         should_process: Callable[[EventBridgeEvent], bool] | None,
         request_of: Callable[[EventBridgeEvent], Any] | None,
     ) -> None:
-        """Takes the class, and makes nothing yet."""
+        """Take the class; open nothing yet."""
         self.handler_class = handler_class
         self._function = handler_class.get_handler()
         self._should_process, self._request_of = should_process, request_of or _detail
 
     def open(self) -> Handler:
-        """The handler, made once."""
+        """Return the handler, opened once."""
         return self._function.open()
 
     def __call__(self, event: Event, context: Any = None) -> Any:  # noqa: ANN401 - Lambda's context; JSON
-        """Answers one event with the handler's response; None where nothing was to be done.
+        """Handle one event; return the handler's response, or None where `should_process` is False.
 
         Raises:
             EventError: It is not an event of EventBridge; the message names what it is.
@@ -110,7 +110,7 @@ def eventbridge_handler(
     should_process: Callable[[EventBridgeEvent], bool] | None = None,
     request_of: Callable[[EventBridgeEvent], Any] | None = None,
 ) -> EventBridgeFunction[Handler]:
-    """A function that handles an event, and answers as the handler does.
+    """Return a function that handles an event and returns the handler's response.
 
     Args:
         handler_class: What handles an event.
@@ -121,7 +121,7 @@ def eventbridge_handler(
 
 
 def read_event(event: Event) -> EventBridgeEvent:
-    """An event of EventBridge.
+    """Read an event of EventBridge.
 
     Raises:
         EventError: It is something else.

@@ -4,7 +4,7 @@ Aggregated records, decoding, quarantine, PutRecords, the deadline and the ackno
 (`app/stream/processor.py`), as are the settings: `PARTIAL_RESPONSES` where the mapping has `ReportBatchItemFailures`,
 the quarantine, and the stream that responses go to.
 
-What becomes of a record:
+The outcome of a record, by what its handler returns or raises:
 
     a response             one output with the record's partition key
     None                   nothing; the record is done
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from app.stream.runtime import Answer
 
 WAITS = (CloudError, DeadlineError, ModelError, SettingsError, UnacknowledgedError, UnreadableStateError)
-"""What is no record's fault: the shard resumes at the record on which it was raised."""
+"""Errors that are no record's fault: the shard resumes at the record that met them."""
 
 NO_RESPONSE = (None, type(None))
 SPINE_FIELDS = frozenset({"id", "source"})
@@ -69,7 +69,7 @@ _current: ContextVar[tuple[Invocation, float]] = ContextVar("millrace_kinesis_in
 
 
 class KinesisRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as the hooks see it.
+    """A record, for the hooks of `kinesis_handler`.
 
     Attributes:
         value: What the spine decoded: the request, or with `request_of` the record's JSON as it is.
@@ -104,7 +104,7 @@ class HandlerPipeline(Pipeline[Any]):
         should_process: Callable[[KinesisRecord], bool] | None = None,
         request_of: Callable[[KinesisRecord], Any] | None = None,
     ) -> None:
-        """Takes an opened handler, and the hooks of `kinesis_handler`."""
+        """Take an opened handler, and the hooks of `kinesis_handler`."""
         self._handler, self._should_process, self._request_of = handler, should_process, request_of
         self.name = handler.name
         self.record_type: type[Any] = handler.request_type if request_of is None else Any
@@ -112,7 +112,7 @@ class HandlerPipeline(Pipeline[Any]):
         self._whole = goes_whole(handler.response_type)
 
     def process(self, batch: Batch[Any]) -> Outcomes:
-        """Handle record after record; behind one that must wait, or once it is late, none is started."""
+        """Handle the records in order; after one that must wait, and after the deadline, none is started."""
         invocation, stops_s = _current.get()
         outcomes = Outcomes(len(batch))
         for row in range(len(batch)):
@@ -127,7 +127,7 @@ class HandlerPipeline(Pipeline[Any]):
         return outcomes
 
     def explain(self, record: Any) -> Mapping[str, object]:  # noqa: ANN401 - the handler's request
-        """The request that a record becomes; the handler is not called, since it may do something."""
+        """Return the request that a record becomes; the handler is not called, since it may have effects."""
         return {"handler": self.name, "request": msgspec.to_builtins(record)}
 
     def _handle(self, outcomes: Outcomes, batch: Batch[Any], row: int, invocation: Invocation) -> None:
@@ -172,14 +172,14 @@ class KinesisFunction:
         make: Callable[[LambdaHandler[Any, Any]], HandlerPipeline],
         service: PutRecords | None,
     ) -> None:
-        """Takes the class, and makes nothing yet."""
+        """Take the class; open nothing yet."""
         self.handler_class = handler_class
         self._function = handler_class.get_handler()
         self._role, self._make, self._service = role, make, service
         self._runtime: Runtime | None = None
 
     def open(self) -> Runtime:
-        """The spine with the handler on it, made once, from the environment's settings.
+        """Return the spine with the handler as its pipeline, opened once with the environment's settings.
 
         Raises:
             NoOutputStreamError: The handler has a response, and there is no stream for it.
@@ -192,7 +192,7 @@ class KinesisFunction:
         return self._runtime
 
     def __call__(self, event: Event, context: Any = None) -> Any:  # noqa: ANN401 - Lambda's context; JSON
-        """Answers one event; see `app.stream.runtime.Runtime.handle` for what it returns and raises."""
+        """Handle one event; see `app.stream.runtime.Runtime.handle` for the response and the errors."""
         return run(self.handler_class.name, lambda invocation: self._answer(event, invocation), context)
 
     def _answer(self, event: Event, invocation: Invocation) -> Answer:
@@ -206,7 +206,7 @@ class KinesisFunction:
             _current.reset(token)
 
     def _settings(self, settings: Settings) -> Settings:
-        """The settings with this handler as the pipeline of every stream, and its role's stream as the output."""
+        """Return the settings with this handler as every stream's pipeline, and its role's stream as the output."""
         name, stream = self.handler_class.name, settings.stream_for(self._role)
         if self.handler_class.response_type in NO_RESPONSE:
             stream = _NOWHERE
@@ -226,7 +226,7 @@ def kinesis_handler(
     request_of: Callable[[KinesisRecord], Any] | None = None,
     service: PutRecords | None = None,
 ) -> KinesisFunction:
-    """A function that handles each record of a batch, and puts what the handler returns on a stream.
+    """Return a function that handles each record of a batch, and puts the handler's responses on a stream.
 
     The spine decodes a record to the handler's request type, strictly and within its bounds; a `decode` of the
     handler's own is called for what `request_of` gives, and for nothing else.
@@ -256,7 +256,7 @@ def _record(batch: Batch[Any], row: int) -> KinesisRecord:
 
 
 def _fault(error: Exception) -> tuple[str, str]:
-    """Return the reason and message with which a record is quarantined on which its handler raised."""
+    """Return the reason and message for the quarantine of a record whose handler raised."""
     if isinstance(error, TooLargeError):
         return "too_large", str(error)
     if isinstance(error, UnprocessableError):
@@ -267,7 +267,7 @@ def _fault(error: Exception) -> tuple[str, str]:
 
 
 def goes_whole(response_type: Any) -> bool:  # noqa: ANN401 - a type expression
-    """Whether every response of a type is an object without the fields that the spine adds; None is no response."""
+    """Return whether every response of a type is an object without the fields that the spine adds, or None."""
     try:
         kind = msgspec.inspect.type_info(response_type)
     except (TypeError, NameError):  # what msgspec does not know, `encode` makes JSON of
@@ -277,13 +277,13 @@ def goes_whole(response_type: Any) -> bool:  # noqa: ANN401 - a type expression
 
 
 def output_of(value: object, *, whole: bool) -> bytes:
-    """An encoded response as an output's JSON."""
+    """Return an encoded response as an output's JSON."""
     fits = whole and isinstance(value, dict) and SPINE_FIELDS.isdisjoint(value)
     return msgspec.json.encode(value if fits else {WRAPPED: value})
 
 
 def _is_free(kind: msgspec.inspect.Type) -> bool:
-    """Whether a type is an object whose fields are known, and none is the spine's."""
+    """Return whether a type is an object with known fields, none of them the spine's."""
     if isinstance(kind, msgspec.inspect.StructType):
         tag = {kind.tag_field} if kind.tag_field else set()
         return not kind.array_like and SPINE_FIELDS.isdisjoint({field.encode_name for field in kind.fields} | tag)

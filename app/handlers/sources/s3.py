@@ -24,7 +24,7 @@ S3 = "aws:s3"
 
 
 class S3Object(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What becomes the request: give the handler this type, or one with those of its fields that it needs.
+    """The request: a handler takes this type, or one with those of its fields that it needs.
 
     A field that the event does not have (a deletion has no size) is left out, so that a type's own default holds.
 
@@ -56,7 +56,7 @@ class _Bucket(msgspec.Struct, frozen=True):
 
 
 class S3ObjectFacts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What S3 says of an object; the key is URL-encoded."""
+    """An object in an event; its key is URL-encoded."""
 
     key: str
     size: int | None = None
@@ -66,14 +66,14 @@ class S3ObjectFacts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class S3Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What S3 says of what happened."""
+    """The bucket and the object of an event."""
 
     bucket: _Bucket
     object: S3ObjectFacts
 
 
 class S3Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A record as Lambda hands it over."""
+    """A record of Lambda's event."""
 
     s3: S3Facts
     event_name: str
@@ -88,7 +88,7 @@ def s3_handler(
     should_process: Callable[[S3Record], bool] | None = None,
     request_of: Callable[[S3Record], Any] | None = None,
 ) -> SourceFunction[S3Record]:
-    """A function that handles each event of an object, and fails when one of them did.
+    """Return a function that handles each event of an object, and fails when one of them failed.
 
     Args:
         handler_class: What handles an event.
@@ -100,7 +100,7 @@ def s3_handler(
 
 
 def object_of(record: S3Record) -> S3Object:
-    """A record as the handler sees it.
+    """Return the request that a record becomes.
 
     Raises:
         RequestError: The key is not URL-encoded UTF-8.
@@ -124,7 +124,7 @@ def object_of(record: S3Record) -> S3Object:
 
 
 def _read(event: Event) -> list[Item[S3Record]]:
-    """An event has no id of its own: bucket, place and sequencer tell it apart without its key."""
+    """Read the records; one has no id of its own, so bucket, index and sequencer are its id, without its key."""
     return [
         Item(f"{record.s3.bucket.name}/{row}/{record.s3.object.sequencer or ''}", record)
         for row, record in enumerate(read_records(event, S3Record, S3))

@@ -29,7 +29,7 @@ class SnsAttribute(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
 
 
 class SnsNotification(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
-    """What SNS says of a message."""
+    """A message with what SNS adds to it."""
 
     message_id: Annotated[str, msgspec.Meta(min_length=1)]
     message: str
@@ -40,7 +40,7 @@ class SnsNotification(msgspec.Struct, frozen=True, rename="pascal", kw_only=True
 
 
 class SnsRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as Lambda hands it over."""
+    """A record of Lambda's event."""
 
     notification: SnsNotification = msgspec.field(name="Sns")
     source: str = msgspec.field(name="EventSource")
@@ -53,7 +53,7 @@ def sns_handler(
     should_process: Callable[[SnsRecord], bool] | None = None,
     request_of: Callable[[SnsRecord], Any] | None = None,
 ) -> SourceFunction[SnsRecord]:
-    """A function that handles each notification, and fails when one of them did.
+    """Return a function that handles each notification, and fails when one of them failed.
 
     Args:
         handler_class: What handles a notification.
@@ -69,5 +69,5 @@ def _read(event: Event) -> list[Item[SnsRecord]]:
 
 
 def _message(record: SnsRecord) -> bytes:
-    """The message as bytes: it is JSON, or it is refused."""
+    """Return the message as bytes, to be decoded as JSON and nothing else."""
     return record.notification.message.encode("utf-8", "surrogatepass")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from app.handlers.sources.batch import Item, Outcome, Source, SourceFunction
+from app.handlers.sources.batch import BatchResult, Item, Source, SourceFunction
 from app.handlers.sources.envelope import Event, read_records
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class SqsAttribute(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class SqsMessage(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """A message as Lambda hands it over.
+    """A message of Lambda's event.
 
     Attributes:
         message_id: By which it is handed back.
@@ -55,12 +55,12 @@ class SqsMessage(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
     @property
     def group(self) -> str:
-        """The message group, empty where there is none."""
+        """Return the message group, or an empty string."""
         return self.attributes.get("MessageGroupId", "")
 
     @property
     def receive_count(self) -> int:
-        """How many times it has been received, this time included; 0 where nothing says."""
+        """Return the number of times that it was received, this time included; 0 where it is unknown."""
         text = self.attributes.get("ApproximateReceiveCount", "")
         return int(text) if text.isdecimal() else 0
 
@@ -73,7 +73,7 @@ def sqs_handler(
     should_process: Callable[[SqsMessage], bool] | None = None,
     request_of: Callable[[SqsMessage], Any] | None = None,
 ) -> SourceFunction[SqsMessage]:
-    """A function that handles each message of a batch, and hands back those that failed.
+    """Return a function that handles each message of a batch, and hands back those that failed.
 
     A message that does not fit fails like any other: after `maxReceiveCount` deliveries the queue's redrive policy
     moves it to the dead-letter queue.
@@ -100,16 +100,16 @@ def sqs_handler(
 
 
 def _lane(message: SqsMessage, *, fifo: bool, by_group: bool) -> str | None:
-    """What must wait when the message fails."""
+    """Return the lane that stops when the message fails."""
     if by_group:
         return f"group {message.group}"
     return _ALL if fifo or message.queue_arn.endswith(FIFO_SUFFIX) else None
 
 
 def _body(message: SqsMessage) -> bytes:
-    """The body as bytes: it is JSON, or it is refused; a text `s3://…` of somebody's is not followed."""
+    """Return the body as bytes, to be decoded as JSON and nothing else: a sender's `s3://…` is not followed."""
     return message.body.encode("utf-8", "surrogatepass")
 
 
-def _failures(outcome: Outcome) -> dict[str, Any]:
+def _failures(outcome: BatchResult) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in outcome.again]}
