@@ -18,7 +18,7 @@ from app.domains.alerts import pipeline
 from app.domains.alerts.clusters.clusters import Clusters
 from app.domains.alerts.flows.flows import Flows
 from app.domains.alerts.techniques.resolver import TechniqueResolver
-from app.domains.alerts.tenant import Incidents, Tenant
+from app.domains.alerts.tenant import Tenant, TenantFactory
 from app.stream import processor, runtime
 from app.stream.aggregation_rows import Splitter
 from app.stream.putrecords import SignedPutRecords
@@ -39,7 +39,7 @@ SEAMS: tuple[tuple[object, str, str], ...] = (
     (Flows, "update", FLOWED),
     (pipeline, "outputs_of", ENCODED),
     (Tenant, "dump", STATE),
-    (Incidents, "tenant", STATE),
+    (TenantFactory, "tenant", STATE),
     (OutcomeRouter, "route", PUT),
     (OutcomeRouter, "finish", PUT),
     (SignedPutRecords, "put", PUT),

@@ -10,7 +10,7 @@ import msgspec
 from app.domains.alerts.pipeline import AlertPipeline, TechniquePipeline
 from app.domains.alerts.techniques.catalogue import shipped_catalogue
 from app.domains.alerts.techniques.resolver import TechniqueResolver
-from app.domains.alerts.tenant import Incidents
+from app.domains.alerts.tenant import TenantFactory
 from app.settings import Settings
 from app.storage.state import MemoryState
 from app.stream.testing import MemorySpine
@@ -61,14 +61,14 @@ def resolver() -> TechniqueResolver:
 
 
 @functools.cache
-def incidents() -> Incidents:
+def tenant_factory() -> TenantFactory:
     """What the shipped bundle has learned."""
-    return Incidents.open(Settings())
+    return TenantFactory.open(Settings())
 
 
 def alerts_spine(store: MemoryState | None = None, streams: FakeStreams | None = None, **settings: Any) -> MemorySpine:
     """The pipeline `alerts` on fake streams."""
-    pipeline = AlertPipeline(resolver(), incidents())
+    pipeline = AlertPipeline(resolver(), tenant_factory())
     return MemorySpine(pipeline, streams, store=store or MemoryState(), output_streams=STREAMS, **settings)
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from app.domains.alerts.clusters.clusters import Clusters
-from app.domains.alerts.tenant import Incidents
+from app.domains.alerts.tenant import TenantFactory
 from app.settings import read_settings
 from benchmarks.peers.alerts_clustering import commands_of
 
@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 
 def open_peer(_folder: Path) -> dict[str, Any]:
     """What tenants are opened with."""
-    incidents = Incidents.open(read_settings(os.environ))
-    return commands_of(lambda: Clusters(incidents.affinity, incidents.clusters))
+    tenants = TenantFactory.open(read_settings(os.environ))
+    return commands_of(lambda: Clusters(tenants.affinity, tenants.clusters))

@@ -15,7 +15,7 @@ import msgspec
 from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.clusters.links import Links, PacedType
 from app.domains.alerts.clusters.recurrence import RecurringTypes, similarity
-from app.domains.alerts.tenant import Incidents
+from app.domains.alerts.tenant import TenantFactory
 from app.settings import read_settings
 from benchmarks.peers.alerts_clustering import commands_of
 
@@ -52,13 +52,13 @@ class AllPairs(Links):
 
 def open_peer(_folder: Path) -> dict[str, Any]:
     """What tenants are opened with, without bounds."""
-    incidents = Incidents.open(read_settings(os.environ))
+    tenants = TenantFactory.open(read_settings(os.environ))
     config = ClusterConfig()
     msgspec.structs.force_setattr(config, "candidates", sys.maxsize)  # the settings themselves allow no such number
 
     def fresh() -> Clusters:
-        clusters = Clusters(incidents.affinity, config)
-        clusters._links = AllPairs(incidents.affinity, config, clusters._state)  # noqa: SLF001 - for the benchmark alone
+        clusters = Clusters(tenants.affinity, config)
+        clusters._links = AllPairs(tenants.affinity, config, clusters._state)  # noqa: SLF001 - for the benchmark alone
         vars(clusters._state)["enforce_limits"] = lambda _config: None  # noqa: SLF001 - nobody else may forget to forget
         return clusters
 

@@ -13,7 +13,7 @@ from app.storage.objects import FolderObjects
 from app.storage.spilling import SpillingState
 from app.storage.state import DynamoDbState
 from app.stream.runtime import Runtime
-from tests.alerts_for_tests import STORY, incidents, payload, resolver
+from tests.alerts_for_tests import STORY, payload, resolver, tenant_factory
 from tests.integration.test_stream import double_shards, drained, put, read
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cloud
 
 PIPELINES: Any = {
-    "alerts": lambda _settings: AlertPipeline(resolver(), incidents()),
+    "alerts": lambda _settings: AlertPipeline(resolver(), tenant_factory()),
     "alerts-technique": lambda _settings: TechniquePipeline(resolver(), "default"),
 }
 

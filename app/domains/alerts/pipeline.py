@@ -31,7 +31,7 @@ from app.domains.alerts.records import (
 )
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.resolver import TechniqueResolver
-from app.domains.alerts.tenant import Incidents
+from app.domains.alerts.tenant import TenantFactory
 from app.domains.alerts.tickets import tactics_of
 from app.errors import UnreadableStateError
 from app.stream.outcomes import Outcomes, Quarantine
@@ -96,9 +96,9 @@ class AlertPipeline(StatefulPipeline[bytes]):
     unordered_roles = frozenset({ENRICHED})
     state_namespace = ""  # earlier releases stored states under the tenant alone
 
-    def __init__(self, resolver: TechniqueResolver, incidents: Incidents) -> None:
+    def __init__(self, resolver: TechniqueResolver, tenants: TenantFactory) -> None:
         """Use a resolver, and the models and settings of tenants."""
-        self._resolver, self._incidents = resolver, incidents
+        self._resolver, self._tenants = resolver, tenants
         self._warm: tuple[bytes, Tenant] | None = None
 
     @classmethod
@@ -108,7 +108,7 @@ class AlertPipeline(StatefulPipeline[bytes]):
         Raises:
             ModelError: A bundle is missing or damaged.
         """
-        return cls(TechniqueResolver.open(settings), Incidents.open(settings))
+        return cls(TechniqueResolver.open(settings), TenantFactory.open(settings))
 
     def state_keys(self, batch: Batch[bytes]) -> list[str]:
         """Return the partition keys: each is a tenant, so that its alerts come in order."""
@@ -133,7 +133,7 @@ class AlertPipeline(StatefulPipeline[bytes]):
             if tenant is None:
                 tenant = tenants[key] = self._open_tenant(key, state.get(key))
             observed = tenant.observe(each)
-            for output in outputs_of(each, observed, key, self._incidents.table):
+            for output in outputs_of(each, observed, key, self._tenants.table):
                 outcomes.emit(row, output.partition_key, output.data, role=output.role)
         return StagedTenants(self, outcomes, keys, found, state, tenants)
 
@@ -148,7 +148,7 @@ class AlertPipeline(StatefulPipeline[bytes]):
             self._warm = None  # it changes from here on: if this batch fails, the state is decoded again
             return tenant
         try:
-            return self._incidents.tenant(state)
+            return self._tenants.tenant(state)
         except UnreadableStateError as error:
             raise UnreadableStateError(f"state key {key!r}: {error}") from None
 

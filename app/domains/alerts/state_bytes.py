@@ -48,11 +48,19 @@ def unpack_state(data: bytes, form: type[Format], version: int, what: str) -> Fo
     try:
         unpacker = zlib.decompressobj()
         plain = unpacker.decompress(data, _LARGEST_BYTES)
-        if not unpacker.eof or unpacker.unused_data:
-            raise UnreadableStateError(f"{what}: is cut off or too large; restore or delete it")
+    except zlib.error as error:
+        raise UnreadableStateError(f"{what}: is not what was written ({error}); restore or delete it") from None
+    if not unpacker.eof or unpacker.unused_data:
+        raise UnreadableStateError(f"{what}: is cut off or too large; restore or delete it")
+    return decode_state(plain, form, version, what)
+
+
+def decode_state(plain: bytes, form: type[Format], version: int, what: str) -> Format:
+    """Return the state in uncompressed bytes; see `unpack_state`."""
+    try:
         found = msgspec.msgpack.decode(plain, type=_Any).version  # first, since another version has other fields
         if found != version:
             raise UnreadableStateError(f"{what}: has version {found}, not {version}; run the release that wrote it")
         return msgspec.msgpack.decode(plain, type=form)
-    except (zlib.error, msgspec.MsgspecError, ValueError) as error:  # ValueError: a text that is not UTF-8
+    except (msgspec.MsgspecError, ValueError) as error:  # ValueError: a text that is not UTF-8
         raise UnreadableStateError(f"{what}: is not what was written ({error}); restore or delete it") from None

@@ -15,7 +15,7 @@ from app.domains.alerts.clusters.affinity import Affinity
 from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.flows.flows import FlowChange, FlowConfig, Flows
 from app.domains.alerts.settings import AlertSettings
-from app.errors import UnreadableStateError
+from app.domains.alerts.state_bytes import decode_state
 from app.inference.bundle import find_bundle
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class Incidents:
-    """The model and settings that all tenants share.
+class TenantFactory:
+    """Opens tenants with the model and settings that they share.
 
     Attributes:
         affinity: Learned affinities of alert types.
@@ -83,16 +83,7 @@ class Incidents:
         """
         if state is None:
             return Tenant(Clusters(self.affinity, self.clusters), Flows(self.table, self.flows))
-        try:
-            dump = msgspec.msgpack.decode(state, type=_Dump)
-        except msgspec.MsgspecError as error:
-            raise UnreadableStateError(
-                f"state of alerts: is not what was written ({error}); restore or delete it"
-            ) from None
-        if dump.version != VERSION:
-            raise UnreadableStateError(
-                f"state of alerts: has version {dump.version}, not {VERSION}; run the release that wrote it"
-            )
+        dump = decode_state(state, _Dump, VERSION, "state of alerts")
         return Tenant(
             Clusters.load(dump.clusters, self.affinity, self.clusters),
             Flows.load(dump.flows, self.table, self.flows),

@@ -11,7 +11,7 @@ from app.domains.alerts.flows.config import FlowConfig
 from app.domains.alerts.membership import Membership
 from app.domains.alerts.results import ResultCluster, flow_bundle, flows_of, result_files
 from app.domains.alerts.settings import AlertSettings
-from app.domains.alerts.tenant import Incidents
+from app.domains.alerts.tenant import TenantFactory
 from app.domains.alerts.tickets import TICKET_ALERTS, TICKET_EVENTS, event_row
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ class TenantWork:
         members: Its alerts by cluster, and each cluster's last summary.
     """
 
-    def __init__(self, incidents: Incidents, *, with_ids: bool) -> None:
+    def __init__(self, tenants: TenantFactory, *, with_ids: bool) -> None:
         """Start without an alert.
 
         Args:
-            incidents: How tenants are opened.
+            tenants: Opens tenants.
             with_ids: Whether to keep all ids, and the first alerts of each cluster. Otherwise the work is bounded, so
                 that an input may go on for ever.
         """
-        self.tenant, self._config = incidents.tenant(), incidents.flows
+        self.tenant, self._config = tenants.tenant(), tenants.flows
         self.members = Membership(None if with_ids else MOST_KEPT)
         self.tenant.clusters.on_close(self.members.close)
         self._with_ids = with_ids
@@ -114,18 +114,18 @@ class Work:
         Raises:
             ModelError: There is no such bundle, or it cannot be used.
         """
-        self._incidents, self._with_ids = Incidents.open(settings), with_ids
+        self._tenants, self._with_ids = TenantFactory.open(settings), with_ids
         self._default = settings.read(AlertSettings).alerts_tenant
         self.tenants: dict[str, TenantWork] = {}
 
     def configure(self, clusters: Mapping[str, Any], flows: Mapping[str, Any]) -> None:
         """Take a document's settings of clusters and flows, for tenants that have no alert yet."""
         if clusters or flows:
-            self._incidents = Incidents(
-                self._incidents.affinity,
-                self._incidents.table,
-                ClusterConfig.from_request(clusters) if clusters else self._incidents.clusters,
-                FlowConfig.from_request(flows) if flows else self._incidents.flows,
+            self._tenants = TenantFactory(
+                self._tenants.affinity,
+                self._tenants.table,
+                ClusterConfig.from_request(clusters) if clusters else self._tenants.clusters,
+                FlowConfig.from_request(flows) if flows else self._tenants.flows,
             )
 
     def observe(self, alerts: Sequence[EnrichedAlert]) -> Iterator[tuple[EnrichedAlert, str, Observed]]:
@@ -134,5 +134,5 @@ class Work:
             name = alert.alert.tenant or self._default
             work = self.tenants.get(name)
             if work is None:
-                work = self.tenants[name] = TenantWork(self._incidents, with_ids=self._with_ids)
+                work = self.tenants[name] = TenantWork(self._tenants, with_ids=self._with_ids)
             yield alert, name, work.observe(alert)

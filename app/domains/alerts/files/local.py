@@ -81,6 +81,6 @@ class LocalModels:
 
     @cached_property
     def _affinity(self) -> Affinity:
-        from app.domains.alerts.tenant import Incidents  # noqa: PLC0415 - see above
+        from app.domains.alerts.tenant import TenantFactory  # noqa: PLC0415 - see above
 
-        return Incidents.open(self._settings).affinity
+        return TenantFactory.open(self._settings).affinity

@@ -12,7 +12,7 @@ from app.domains.alerts.alert import EnrichedAlert
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.formats import read_alert
 from app.domains.alerts.synthetic import ATTACK_EVERY_S, LABEL, SAMPLE_ALERTS, START_S, synthetic_alerts
-from tests.alerts_for_tests import incidents, resolver
+from tests.alerts_for_tests import resolver, tenant_factory
 
 
 @given(st.integers(), st.integers(1, 120))
@@ -49,7 +49,7 @@ def test_for_ever_means_an_attack_every_few_hours() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_attack_is_one_flow_with_most_of_its_stages(seed: int) -> None:
     alerts = [read_alert(each) for each in synthetic_alerts(seed=seed)]
-    tenant = incidents().tenant()
+    tenant = tenant_factory().tenant()
     of_attack: set[int] = set()
     for alert, found in zip(alerts, resolver().resolve(alerts), strict=True):
         observed = tenant.observe(EnrichedAlert(alert, found))

@@ -14,7 +14,7 @@ from app.domains.alerts.cli.work import TenantWork, Work, enrich
 from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.formats import read_alert
 from app.domains.alerts.synthetic import synthetic_alerts
-from app.domains.alerts.tenant import Incidents
+from app.domains.alerts.tenant import TenantFactory
 from app.settings import Settings
 from tests.alerts_for_tests import resolver
 
@@ -70,8 +70,8 @@ def test_what_a_document_says_of_clusters_counts() -> None:
 
 
 def tenant_work(*, with_ids: bool = False, expiry_s: float) -> TenantWork:
-    incidents = Incidents.open(Settings())
-    return TenantWork(replace(incidents, clusters=ClusterConfig(expiry_s=expiry_s)), with_ids=with_ids)
+    tenants = TenantFactory.open(Settings())
+    return TenantWork(replace(tenants, clusters=ClusterConfig(expiry_s=expiry_s)), with_ids=with_ids)
 
 
 def test_the_counts_of_closed_clusters_are_whole() -> None:
