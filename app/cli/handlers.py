@@ -142,8 +142,8 @@ def invoke(
 def serve(host: Host = "127.0.0.1", port: Port = 8000, any_host: AnyHost = False) -> None:
     """Answer the handlers that have a route over HTTP on this machine, until Ctrl-C.
 
-    The same code as behind API Gateway (app.api_function), one request at a time. Standard output has the URL; below it
-    are /openapi.json and /health.
+    The code that answers in Lambda (app.api_function), one request at a time. Standard output has the URL; below it are
+    /openapi.json and /health.
     """
     from app.api_function import lambda_handler  # noqa: PLC0415 - no other command needs the API
     from app.handlers.api.server import serve as answer_http  # noqa: PLC0415 - the same
