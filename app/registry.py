@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from app.domain import Domain, HandlerSpec, PipelineSpec, import_named
 from app.domains import alerts, bike, general, model
 from app.errors import SettingsError, UnknownPipelineError
@@ -18,8 +20,6 @@ from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import msgspec
 
     from app.stream.pipeline import AnyPipeline
     from app.stream.runtime import Measure, Runtime
@@ -77,6 +77,12 @@ def pipeline_class(name: str) -> type[AnyPipeline]:
     if missing:
         raise UnknownPipelineError(f"pipeline {quoted(name)} cannot be made: it has no {' and no '.join(missing)}")
     return found
+
+
+def example_record(pipeline: str) -> bytes:
+    """Return an example record, as JSON; of a pipeline without one of its own, the bike's."""
+    spec = PIPELINES.get(pipeline)
+    return msgspec.json.encode(bike.RECORD if spec is None or spec.example is None else spec.example)
 
 
 def read_all_settings(environ: Mapping[str, str]) -> Settings:

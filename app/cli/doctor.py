@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +17,6 @@ from app.doctor.finding import Finding, Report, Severity, report_of
 from app.doctor.function import examine_function
 from app.doctor.here import examine_account, examine_here
 from app.doctor.mapping import Case, examine_mapping
-from app.domains.bike import RECORD
 from app.stream.mapping.template import load_mapping
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ def _examine(
         yield from examine_account()
         yield from examine_function(function, record_bytes)
     if function is None and mapping is None:
-        yield from examine_here(os.environ, stream, msgspec.json.encode(RECORD))
+        yield from examine_here(os.environ, stream)
 
 
 def _show(report: Report) -> None:

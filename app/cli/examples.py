@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import msgspec
-
-from app.domains.bike import RECORD
+from app.registry import example_record
+from app.settings import Settings
 from app.stream.mapping.event import build_event
 
 INPUT_STREAM = "passenger_events"
@@ -16,12 +15,12 @@ ALERT_PIPELINES = ("alerts",)
 """Prefixes of the names of pipelines that read alerts."""
 
 
-def example_event() -> bytes:
-    """Return an event with the bike example record, in the form of Lambda."""
+def example_event(pipeline: str = Settings().pipeline) -> bytes:
+    """Return an event with the example record of a pipeline, as Lambda hands it over."""
     record = {
         "PartitionKey": "1",
         "SequenceNumber": "49633930873543048396023173467440720160140773540570857474",
-        "Data": msgspec.json.encode(RECORD),
+        "Data": example_record(pipeline),
         "ApproximateArrivalTimestamp": datetime(2022, 10, 8, 3, 21, 6, tzinfo=UTC),
     }
     return build_event(INPUT_STREAM, "shardId-000000000000", [record])

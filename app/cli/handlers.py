@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.examples import example_event
+from app.cli.examples import INPUT_STREAM, example_event
 from app.cli.lambda_request import (
     Payload,
     PayloadFile,
@@ -22,7 +23,9 @@ from app.cli.lambda_request import (
 )
 from app.cli.terminal import Watched, configure_logs, is_watched, note, print_json, print_table
 from app.errors import EventError, SettingsError, UnknownHandlerError
+from app.handlers.api.handler import ApiLambdaHandler
 from app.handlers.base import LambdaFunction
+from app.handlers.invocation import process_settings
 from app.registry import HANDLERS
 
 STREAM = "stream"
@@ -69,12 +72,12 @@ def described(name: str) -> Described:
     if not isinstance(function, LambdaFunction):
         raise UnknownHandlerError(f"{name} is no typed handler: it has no schemas to show")
     handler = function.handler_class
-    path = getattr(handler, "route", None)
+    route = f"{handler.method} {handler.route}" if issubclass(handler, ApiLambdaHandler) else None
     return Described(
         handler.name,
         handler.summary(),
         handler.qualified_name(),
-        f"{getattr(handler, 'method', 'POST')} {path}" if path else None,
+        route,
         handler.request_schema(),
         handler.response_schema(),
     )
@@ -128,7 +131,7 @@ def invoke(
     if payload_of is None:
         if name != STREAM:
             wrong("millrace invoke", f"no payload: give --payload JSON; `millrace handlers {name}` shows its schema")
-        payload_of = example_event
+        payload_of = partial(example_event, process_settings().pipeline_for(INPUT_STREAM))
     call = Watched(answer) if is_watched() else answer
     try:
         response = call(name, payload_of, response_location)

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
 from app.cli import doctor, handlers, mapping, model, quarantine, records, run
 from app.registry import DOMAINS
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"millrace {metadata.version('millrace')}\n")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+
+
+def _options(_version: Version = False) -> None:
+    """Declare the options that stand before a command."""
 
 
 def command_tree() -> typer.Typer:
@@ -20,6 +38,7 @@ def command_tree() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
+    cli.callback()(_options)
     for module in (run, handlers, mapping, records, quarantine, model, doctor):
         module.register(cli)
     for domain in DOMAINS:

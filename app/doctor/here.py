@@ -16,7 +16,7 @@ from app.doctor.finding import Finding, Severity
 from app.doctor.settings import examine_settings
 from app.doctor.streams import Streams
 from app.errors import CredentialsError, MillraceError, SettingsError, UnknownPipelineError
-from app.registry import open_runtime, read_all_settings
+from app.registry import example_record, open_runtime, read_all_settings
 from app.storage.objects import open_objects
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
@@ -31,13 +31,12 @@ LOCKED = Path(__file__).parents[2] / "requirements" / "runtime.txt"
 HERE = "environment"
 
 
-def examine_here(environ: Mapping[str, str], source: str, example: bytes) -> Iterator[str | Finding]:
+def examine_here(environ: Mapping[str, str], source: str) -> Iterator[str | Finding]:
     """Check all that `millrace run` would start with.
 
     Args:
         environ: The environment.
         source: The stream that would be read.
-        example: A record for the pipelines that take it.
     """
     yield from examine_python()
     reachable = False
@@ -50,7 +49,7 @@ def examine_here(environ: Mapping[str, str], source: str, example: bytes) -> Ite
         yield Finding(Severity.ERROR, HERE, str(error), "nothing starts", "export the variable with another value")
         return
     yield from examine_settings(settings, source, HERE, _export)
-    yield from examine_models(settings, example)
+    yield from examine_models(settings)
     if reachable:
         yield from examine_destinations(settings, source)
 
@@ -97,14 +96,14 @@ def examine_account() -> Iterator[str | Finding]:
     yield f"AWS: account {account} in {aws.region()}, streams at {where}"
 
 
-def examine_models(settings: Settings, example: bytes) -> Iterator[str | Finding]:
+def examine_models(settings: Settings) -> Iterator[str | Finding]:
     """Check that each pipeline's model is found, matches its manifest, loads, and predicts."""
     for name in sorted(settings.pipeline_names()):
         where = f"pipeline {name}"
         alone = msgspec.structs.replace(settings, pipeline=name, pipelines={}, test_run=True, state_table="")
         try:
             processor = open_runtime(alone).processor_for("")
-            decoded = decode_payload(example, processor.decoder)
+            decoded = decode_payload(example_record(name), processor.decoder)
             if isinstance(decoded, Quarantine):  # the example is a record of another pipeline
                 yield f"{where}: its model is found, its digests are right, it loads"
                 continue

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from app.cli.examples import example_event
 from app.cli.handlers import described
 from app.cli.tree import command_tree
 from app.errors import UnknownHandlerError
-from app.registry import HANDLERS
+from app.registry import HANDLERS, example_record
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "handlers.md"
@@ -62,3 +65,18 @@ def test_the_page_is_printed_and_stands_alone() -> None:
     assert millrace("handlers", "--markdown") == PAGE.read_text()
     for arguments in (("--json",), ("stream",)):
         assert "--markdown is the whole page" in millrace("handlers", "--markdown", *arguments, expect=2)
+
+
+def test_the_version_is_the_installed_packages() -> None:
+    assert millrace("--version") == f"millrace {metadata.version('millrace')}\n"
+
+
+@pytest.mark.parametrize("pipeline", ["bike", "alerts", "alerts-technique"])
+def test_the_stream_is_invoked_with_a_record_that_its_pipeline_takes(
+    pipeline: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = json.loads(example_event(pipeline))
+    payload = base64.b64decode(event["Records"][0]["kinesis"]["data"])
+    assert payload == example_record(pipeline)
+    monkeypatch.setenv("PIPELINE", pipeline)
+    assert "quarantined" not in json.loads(millrace("explain"))
