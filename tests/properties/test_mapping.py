@@ -80,11 +80,11 @@ class Chaos:
     def busy(self) -> bool:
         return bool(self.under_way)
 
-    def start(self, ticket: Any, event: bytes) -> None:
+    def start(self, invocation: Any, event: bytes) -> None:
         held = payloads(json.loads(event))
         beside = [n for _, other in self.under_way for n in payloads(json.loads(other))]
         assert not {self.keys[n] for n in held} & {self.keys[n] for n in beside}
-        self.under_way.append((ticket, event))
+        self.under_way.append((invocation, event))
         for n in held:
             if n not in self.delivered[self.keys[n]]:
                 self.delivered[self.keys[n]].append(n)
@@ -93,8 +93,8 @@ class Chaos:
         if not self.under_way or (not wait_s and self.chance.random() < 0.5):
             return []
         self.bench.clock.sleep(self.chance.choice([0, 0.1, 5]))
-        ticket, event = self.under_way.pop(self.chance.randrange(len(self.under_way)))
-        return [(ticket, self._answer(json.loads(event)))]
+        invocation, event = self.under_way.pop(self.chance.randrange(len(self.under_way)))
+        return [(invocation, self._answer(json.loads(event)))]
 
     def _answer(self, event: dict[str, Any]) -> Answer:
         held = payloads(event)

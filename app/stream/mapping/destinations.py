@@ -20,7 +20,7 @@ from app.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.stream.mapping.event import Record, Source
+    from app.stream.mapping.event import EventSource, Record
     from app.stream.mapping.retries import Batch
 
 SERVICES = ("sqs", "sns", "s3")
@@ -145,7 +145,7 @@ class Bucket:
             raise aws.explained(error, f"on-failure destination {self.arn}") from error
 
 
-def failure_record(batch: Batch, source: Source, shard_id: str, function: str, moment: datetime) -> dict[str, Any]:
+def failure_record(batch: Batch, source: EventSource, shard_id: str, function: str, moment: datetime) -> dict[str, Any]:
     """The invocation record of a batch that is discarded.
 
     Args:

@@ -16,13 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from app import aws
 from app.stream.clock import SYSTEM_CLOCK
 from app.stream.mapping.destinations import open_destination
-from app.stream.mapping.event import EVENT_BYTES, Record, Source, event_of_encoded
+from app.stream.mapping.event import EVENT_BYTES, EventSource, Record, event_of_encoded
 from app.stream.mapping.filters import compile_criteria
-from app.stream.mapping.invoke import TOO_LARGE, Answer, InProcess
+from app.stream.mapping.invoke import TOO_LARGE, Answer, Inline, InProcess, Pool, Threads
 from app.stream.mapping.lanes import ShardRun
-from app.stream.mapping.pool import Inline, Pool, Threads
 from app.stream.mapping.retries import split_too_old
-from app.stream.mapping.settling import Settler, Ticket
+from app.stream.mapping.settling import Invocation, Settler
 from app.stream.shards import IDLE_PAUSE_S, StartingPosition, StreamReader
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from app.stream.mapping.settings import MappingSettings
     from app.stream.mapping.settling import Progress
 
-TicketPool: TypeAlias = "Pool[Ticket]"
+InvocationPool: TypeAlias = "Pool[Invocation]"
 
 
 class Mapping:
@@ -57,7 +56,7 @@ class Mapping:
         checkpoint: CheckpointFile | None = None,
         kinesis: Any = None,  # noqa: ANN401 - botocore makes its clients at run time
         destination: Destination | None = None,
-        pool: TicketPool | None = None,
+        pool: InvocationPool | None = None,
         clock: Clock = SYSTEM_CLOCK,
         chance: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -141,16 +140,16 @@ class Mapping:
             self._settler.settle(self._pool.answers(IDLE_PAUSE_S))
         return self.acknowledged
 
-    def _describe(self) -> tuple[Source, str]:
+    def _describe(self) -> tuple[EventSource, str]:
         """The stream as events name it, and when it was made."""
         try:
             answer = self._kinesis.describe_stream_summary(StreamName=self._settings.stream)
         except (BotoCoreError, ClientError) as error:
             raise aws.explained(error, f"stream {self._settings.stream}") from error
         summary = answer["StreamDescriptionSummary"]
-        return Source(summary["StreamARN"]), str(summary["StreamCreationTimestamp"])
+        return EventSource(summary["StreamARN"]), str(summary["StreamCreationTimestamp"])
 
-    def _wait(self) -> list[tuple[Ticket, Answer]]:
+    def _wait(self) -> list[tuple[Invocation, Answer]]:
         """Waits for an answer if one is to come, otherwise just waits."""
         if self._pool.busy:
             return self._pool.answers(IDLE_PAUSE_S)
@@ -221,12 +220,12 @@ class Mapping:
             self._settler.discard(run, lane, batch, event)
             return
         lane.under_way = batch
-        ticket = Ticket(run, lane, batch, event, self._clock.monotonic())
+        invocation = Invocation(run, lane, batch, event, self._clock.monotonic())
         if len(event) > EVENT_BYTES:
             fault = f"RequestEntityTooLarge: an event of {len(event)} bytes, {EVENT_BYTES} allowed"
-            self._settler.settle([(ticket, Answer(fault=fault, status=TOO_LARGE))])
+            self._settler.settle([(invocation, Answer(fault=fault, status=TOO_LARGE))])
         else:
-            self._pool.start(ticket, event)
+            self._pool.start(invocation, event)
 
     def _advance(self, run: ShardRun) -> None:
         """Moves a shard's checkpoint on."""

@@ -39,7 +39,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class EventSource:
     """The stream that records come from, as events name it."""
 
     arn: str
@@ -87,5 +87,5 @@ def event_bytes(encoded_bytes: int, records: int, more_bytes: int = 0) -> int:
 
 def build_event(stream: str, shard_id: str, records: Sequence[Mapping[str, Any]], region: str = "us-east-1") -> bytes:
     """The event that Lambda would hand over for records as GetRecords gives them."""
-    source = Source(f"arn:aws:kinesis:{region}:{LOCAL_ACCOUNT}:stream/{stream}")
+    source = EventSource(f"arn:aws:kinesis:{region}:{LOCAL_ACCOUNT}:stream/{stream}")
     return event_of_encoded([msgspec.json.encode(source.envelope(shard_id, record)) for record in records])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from app.stream.clock import Clock
     from app.stream.mapping.destinations import Destination
-    from app.stream.mapping.event import Record, Source
+    from app.stream.mapping.event import EventSource, Record
     from app.stream.mapping.lanes import Lane, ShardRun
     from app.stream.mapping.settings import MappingSettings
 
@@ -27,7 +27,7 @@ _DOUBLINGS = 8  # past the cap
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class Invocation:
     """An invocation under way."""
 
     run: ShardRun
@@ -78,7 +78,7 @@ class Settler:
     def __init__(
         self,
         settings: MappingSettings,
-        source: Source,
+        source: EventSource,
         destination: Destination | None,
         *,
         progress: Progress | None,
@@ -101,10 +101,10 @@ class Settler:
         self._progress, self._advance, self._clock, self._chance = progress, advance, clock, chance
         self.acknowledged = self.discarded = 0
 
-    def settle(self, answers: Sequence[tuple[Ticket, Answer]]) -> None:
+    def settle(self, answers: Sequence[tuple[Invocation, Answer]]) -> None:
         """Decides what becomes of batches that have been invoked."""
-        for ticket, answer in answers:
-            run, lane, batch = ticket.run, ticket.lane, ticket.batch
+        for invocation, answer in answers:
+            run, lane, batch = invocation.run, invocation.lane, invocation.batch
             lane.under_way, batch.answer = None, answer
             batch.invocations += answer.invoked
             if answer.fault is None and lane.window is not None and lane.window.lacks_state(answer.value):
@@ -121,7 +121,7 @@ class Settler:
             self._pace(lane, failed=bool(settlement.again), progressed=settlement.done > 0)
             self._advance(run)
             given_up = next((each.discard for each in settlement.again if each.discard), None)
-            self._report(ticket, settlement.done, given_up, batch.answer)
+            self._report(invocation, settlement.done, given_up, batch.answer)
 
     def discard(self, run: ShardRun, lane: Lane, batch: Batch, event: bytes) -> None:
         """Gives a batch up: to the on-failure destination if there is one, which has to take it."""
@@ -185,8 +185,8 @@ class Settler:
         for record in records:
             record.done, record.encoded = True, b""
 
-    def _report(self, ticket: Ticket, done: int, discarded: str | None, answer: Answer) -> None:
+    def _report(self, invocation: Invocation, done: int, discarded: str | None, answer: Answer) -> None:
         if self._progress:
-            shard_id, took_s = ticket.run.shard.shard_id, self._clock.monotonic() - ticket.began_s
-            records, size = len(ticket.batch.records), len(ticket.event)
+            shard_id, took_s = invocation.run.shard.shard_id, self._clock.monotonic() - invocation.began_s
+            records, size = len(invocation.batch.records), len(invocation.event)
             self._progress(BatchReport(shard_id, records, size, done, discarded, answer, took_s))

@@ -227,8 +227,8 @@ class Slots:
     def busy(self) -> bool:
         return bool(self.under_way)
 
-    def start(self, ticket: Any, event: bytes) -> None:
-        self.under_way.append((ticket, event))
+    def start(self, invocation: Any, event: bytes) -> None:
+        self.under_way.append((invocation, event))
         keys = [
             r["kinesis"]["partitionKey"]
             for _, raw in self.under_way
@@ -240,11 +240,11 @@ class Slots:
     def answers(self, wait_s: float) -> list[tuple[Any, Answer]]:
         if not wait_s or not self.under_way:
             return []
-        ticket, event = self.under_way.pop()
+        invocation, event = self.under_way.pop()
         try:
-            return [(ticket, Answer(self.bench.function(event, None)))]
+            return [(invocation, Answer(self.bench.function(event, None)))]
         except RuntimeError:
-            return [(ticket, Answer(fault="RuntimeError"))]
+            return [(invocation, Answer(fault="RuntimeError"))]
 
 
 @pytest.mark.parametrize(("factor", "most"), [(1, 1), (2, 2), (10, 10)])
@@ -499,16 +499,16 @@ class FewTargets:
     def busy(self) -> bool:
         return bool(self._under_way)
 
-    def start(self, ticket: Any, _event: bytes) -> None:
-        self.served.add((ticket.run.shard.shard_id, ticket.run.lanes.index(ticket.lane)))
-        self._under_way.append((self._clock.time() + 1, ticket))
+    def start(self, invocation: Any, _event: bytes) -> None:
+        self.served.add((invocation.run.shard.shard_id, invocation.run.lanes.index(invocation.lane)))
+        self._under_way.append((self._clock.time() + 1, invocation))
 
     def answers(self, wait_s: float) -> list[tuple[Any, Answer]]:
         if wait_s and all(ends_s > self._clock.time() for ends_s, _ in self._under_way):
             self._clock.sleep(wait_s)
         ended = [each for each in self._under_way if each[0] <= self._clock.time()]
         self._under_way = [each for each in self._under_way if each not in ended]
-        return [(ticket, Answer({})) for _, ticket in ended]
+        return [(invocation, Answer({})) for _, invocation in ended]
 
 
 @pytest.mark.parametrize(("shards", "factor", "targets"), [(1, 10, 2), (2, 2, 1), (2, 4, 1), (3, 3, 2)])

@@ -12,7 +12,7 @@ import pytest
 from app.errors import SettingsError
 from app.stream.mapping import Mapping, MappingSettings
 from app.stream.mapping.emulator import INVOKE_PATH, Emulator, read_answer
-from app.stream.mapping.pool import Threads
+from app.stream.mapping.invoke import Threads
 from tests.emulator_for_tests import Rie
 from tests.mapping_for_tests import STREAM, FakeClock, FakeKinesis
 
@@ -125,6 +125,6 @@ def test_a_fault_of_ours_in_a_thread_is_raised_where_the_answers_are_taken() -> 
             raise AssertionError("ours")
 
     pool: Threads[str] = Threads([Broken(), Broken()])
-    pool.start("ticket", b"")
+    pool.start("invocation", b"")
     with pytest.raises(AssertionError, match="ours"):
         pool.answers(5)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.errors import SettingsError
-from app.stream.mapping.event import Source
+from app.stream.mapping.event import EventSource
 from app.stream.mapping.filters import compile_criteria
 from app.stream.mapping.settings import Filter, FilterCriteria
 from tests.mapping_for_tests import ARN, SHARD, Bench
@@ -28,7 +28,7 @@ def passes(pattern: object, data: object, key: str = "1") -> bool:
     bench = Bench()
     bench.kinesis.put([raw], [key])
     [record] = bench.kinesis.shards[0].records
-    return compile_criteria(criteria(pattern))(Source(ARN).envelope(SHARD, record), raw)
+    return compile_criteria(criteria(pattern))(EventSource(ARN).envelope(SHARD, record), raw)
 
 
 @pytest.mark.parametrize(
