@@ -1,0 +1,192 @@
+"""The command, the steps of a file and the stream give the same clusters, flows and refusals for the same alerts."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import pytest
+
+from app.domains.alerts.alert import LARGEST_ALERT_BYTES
+from app.domains.alerts.cli import commands
+from app.domains.alerts.cli.app import Given
+from app.domains.alerts.cli.feeding import alert_records
+from app.domains.alerts.cli.input import AlertInput
+from app.domains.alerts.files.driver import open_files, run_file
+from app.domains.alerts.pipeline import AlertPipeline
+from app.domains.alerts.synthetic import synthetic_alerts
+from app.domains.alerts.tenant import Incidents
+from app.settings import Settings
+from app.stream.testing import MemorySpine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AIT_ADS = Path(__file__).parents[5] / "shared" / "data" / "alerts" / "ait_ads_shaw.csv.gz"
+BATCH = 500  # records of an event
+
+
+class Answer(NamedTuple):
+    """What a way says of a file's alerts.
+
+    Attributes:
+        clusters: The ids of its alerts by cluster.
+        flows: The clusters of each flow.
+        refused: The reasons of the elements that are no alerts, in their order.
+    """
+
+    clusters: dict[int, list[Any]]
+    flows: dict[int, list[int]]
+    refused: list[str]
+
+
+def of_files(files: dict[str, bytes], refused: list[str]) -> Answer:
+    clusters, flows = (json.loads(files[name]) for name in ("cluster.json", "flow.json"))
+    return Answer(
+        {row["cluster_id"]: row["ids"] for row in clusters},
+        {row["flow_id"]: row["cluster_ids"] for row in flows},
+        refused,
+    )
+
+
+def by_command(path: Path, folder: Path) -> tuple[Answer, dict[str, bytes]]:
+    """`millrace alerts run FILE --out FOLDER`."""
+    commands.run(Given(path, "", "", no_model=False), roles={"tickets"}, out=folder)
+    files = {each.name: each.read_bytes() for each in folder.iterdir()}
+    items = itertools.chain.from_iterable(AlertInput(path))
+    return of_files(files, [each.fault.reason for each in items if each.fault]), files
+
+
+def by_steps(path: Path, folder: Path) -> tuple[Answer, dict[str, bytes]]:
+    """The file under `input/`, in chunks."""
+    context = open_files(str(folder), Settings())
+    context.objects.put(f"input/{path.name}", path.read_bytes())
+    done = run_file(context, f"input/{path.name}", chunk_alerts=1_000)
+    [run] = done.runs
+    skipped = json.loads(context.objects.get(f"skipped_events/{run}/input.json") or b'{"skipped": []}')
+    prefix = f"output/{run}/"
+    files = {name.removeprefix(prefix): context.objects.get(name) or b"" for name in context.objects.names(prefix)}
+    del files["manifest.json"]
+    return of_files(files, [row["reason"] for row in skipped["skipped"]]), files
+
+
+def by_stream(path: Path) -> Answer:
+    """`millrace feed FILE --pipeline alerts`, and the pipeline behind it."""
+    spine = MemorySpine(AlertPipeline.open(Settings()))
+    records, _ = alert_records(path, None, endless=False)
+    while batch := list(itertools.islice(records, BATCH)):
+        keys, payloads = zip(*batch, strict=True)
+        assert spine.run(payloads, keys, seconds=600).acknowledged == len(payloads)
+    members: dict[int, list[tuple[int, Any]]] = {}
+    for number, (_, data) in enumerate(spine.streams.records["enriched"]):
+        record = msgspec.json.decode(data)
+        members.setdefault(record["cluster_id"], []).append((number, record["alert"]["id"]))
+    for _, data in spine.streams.records["incidents"]:
+        record = msgspec.json.decode(data)
+        if record["change"] == "became":
+            members[record["into"]] += members.pop(record["cluster_id"])
+    [state] = spine.store.load(["default"]).values()
+    flows = Incidents.open(Settings()).tenant(state.value).flows.flows()
+    return Answer(
+        {cluster: [each for _, each in sorted(found)] for cluster, found in sorted(members.items())},
+        {flow.flow_id: list(flow.cluster_ids) for flow in flows},
+        [each["reason"] for each in spine.quarantined()],
+    )
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Callable[[Path], Answer]:
+    """Has all three ways answer, and gives the answer where they agree."""
+
+    def agreed(path: Path) -> Answer:
+        command, files = by_command(path, tmp_path / "command")
+        steps, other_files = by_steps(path, tmp_path / "steps")
+        assert steps == command
+        assert other_files == files  # to the byte
+        stream = by_stream(path)
+        assert stream.clusters == command.clusters
+        assert stream.flows == command.flows
+        assert stream.refused == [each for each in command.refused if each != "alert_too_large"]  # no record holds it
+        return command
+
+    return agreed
+
+
+def line(number: int, **changed: Any) -> bytes:
+    return json.dumps({**next(itertools.islice(synthetic_alerts(), number, None)), **changed}).encode()
+
+
+def test_of_the_sample(answers: Callable[[Path], Answer], tmp_path: Path) -> None:
+    path = tmp_path / "sample.jsonl"
+    path.write_bytes(b"\n".join(map(msgspec.json.encode, synthetic_alerts(1_000))))
+    answer = answers(path)
+    assert sorted(each for ids in answer.clusters.values() for each in ids) == list(range(1, 1_001))
+    assert len(answer.flows) > 1
+    assert answer.refused == []
+
+
+DAMAGED = {
+    "lines": b"\n".join(
+        [
+            line(0),
+            b'{"broken": ',
+            line(1) + line(2),
+            b'{"id": 1}{"id": 2}',
+            b'{"input": [' + line(3) + b', {"id": 2, "time": }, null, ' + line(4) + b'], "config": {}}',
+            b"[" + line(5) + b", " + line(6, src=None) + b"]",
+            line(7, time="when?"),
+            b"\xff\xfe",
+            b"",
+            b"a text",
+            b"CEF:0|half a head",
+            b'{"name": "' + b"x" * LARGEST_ALERT_BYTES + b'"}',
+            b"[]",
+            line(8) + b"{",
+            *map(line, range(9, 60)),
+        ]
+    ),
+    "list": json.dumps([*map(json.loads, map(line, range(60))), None, 17, "a text", {}, {"id": 3}], indent=1).encode(),
+    "document": json.dumps(
+        {
+            "cluster_config": {"delta_s": 9},
+            "input": [*map(json.loads, map(line, range(60))), {"id": 3}],
+            "node_feature": {"web1": {"user": "www"}},
+        },
+        indent=1,
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", ["lines", "list"])
+def test_of_damaged_files(answers: Callable[[Path], Answer], tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "damaged.json.gz"
+    path.write_bytes(gzip.compress(DAMAGED[kind]))
+    answer = answers(path)
+    assert len(answer.refused) > 4
+    assert sum(map(len, answer.clusters.values())) > 50
+
+
+def test_of_a_document_with_settings(tmp_path: Path) -> None:
+    """A stream takes its settings from the environment, so that two ways are left."""
+    path = tmp_path / "day.json"
+    path.write_bytes(DAMAGED["document"])
+    command, files = by_command(path, tmp_path / "command")
+    steps, other_files = by_steps(path, tmp_path / "steps")
+    assert (steps, other_files) == (command, files)
+    assert command.refused == ["unknown_format"]
+    assert b'"user":"www"' in files["cluster_ticket_output.json"]
+
+
+@pytest.mark.skipif(not AIT_ADS.exists(), reason=f"AIT-ADS is not at hand: {AIT_ADS.name}")
+@pytest.mark.parametrize("rows", [5_000, pytest.param(None, marks=pytest.mark.slow)])
+def test_of_ait_ads(answers: Callable[[Path], Answer], tmp_path: Path, rows: int | None) -> None:
+    path = tmp_path / "ait.csv"
+    with gzip.open(AIT_ADS) as file:
+        path.write_bytes(b"".join(itertools.islice(file, rows)))
+    answer = answers(path)
+    assert answer.flows
+    assert answer.refused == []
