@@ -77,7 +77,7 @@ def demo(data: Data = None, rows: Rows = None, alerts: OfAlerts = False, alerts_
     """
     console = Console(soft_wrap=True)
     if alerts:
-        from app.domains.alerts.cli.demo import show_incidents  # noqa: PLC0415 - the other demo does without it
+        from devtools.alerts_demo import show_incidents  # noqa: PLC0415 - the other demo does without it
 
         with _own_cloud(console) as (_, folder):
             adds_up = show_incidents(console, alerts_data, rows, folder / "alerts-state")

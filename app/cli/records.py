@@ -119,7 +119,7 @@ def feed(
     stream = stream or (ALERT_STREAM if alerts else INPUT_STREAM)
     total: int | None
     if alerts:
-        from app.domains.alerts.cli.feeding import alert_records  # noqa: PLC0415 - no other command pays for its formats
+        from app.domains.alerts.cli.input import alert_records  # noqa: PLC0415 - no other command pays for its formats
 
         records, total = alert_records(lines, count, endless=rate is not None, key=key)
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -67,15 +67,6 @@ Roles = Annotated[
 ]
 
 
-class Given(NamedTuple):
-    """What the commands have in common: the file, whose alerts, the only format, and whether without the model."""
-
-    file: Path | None
-    tenant: str
-    format: str
-    no_model: bool
-
-
 def register(cli: typer.Typer) -> None:
     """Adds the commands."""
     group = typer.Typer(
@@ -107,7 +98,7 @@ def technique(
         raise typer.BadParameter("it takes the place of a file; give one of the two", param_hint="--text")
     from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
 
-    given = Given(file, tenant, format_, no_model)
+    given = commands.Given(file, tenant, format_, no_model)
     commands.technique(given, texts=text or (), table=table, least=least_confidence)
 
 
@@ -121,7 +112,7 @@ def cluster(file: File = None, tenant: Tenant = "", format_: Format = "", no_mod
     """
     from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
 
-    commands.cluster(Given(file, tenant, format_, no_model))
+    commands.cluster(commands.Given(file, tenant, format_, no_model))
 
 
 def flow(
@@ -141,7 +132,7 @@ def flow(
         raise typer.BadParameter("it goes with --stix", param_hint="--out")
     from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
 
-    commands.flow(Given(file, tenant, format_, no_model), stix=stix, out=out)
+    commands.flow(commands.Given(file, tenant, format_, no_model), stix=stix, out=out)
 
 
 def run(
@@ -165,7 +156,7 @@ def run(
         raise typer.BadParameter("it goes with --json", param_hint="--role")
     from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
 
-    given, roles = Given(file, tenant, format_, no_model), role or [Role.INCIDENTS]
+    given, roles = commands.Given(file, tenant, format_, no_model), role or [Role.INCIDENTS]
     commands.run(given, roles={each.value for each in roles} if as_json else None, out=out)
 
 

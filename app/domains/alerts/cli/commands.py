@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.terminal import PIPE_WIDTH, counted
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.cli.results import write_bundles, write_results
 from app.domains.alerts.cli.session import Output, Session, flush, quiet_pipe, write_line
-from app.domains.alerts.cli.show import LONGEST_NAME, cluster_table, draw, name_of, technique_name
+from app.domains.alerts.cli.show import LONGEST_NAME, cluster_table, name_of, print_flow, technique_name
 from app.domains.alerts.cli.work import Work, enrich
 from app.domains.alerts.records import outputs_of
 from app.domains.alerts.results import flow_bundle
 from app.domains.alerts.synthetic import synthetic_alerts
 from app.domains.alerts.techniques.resolver import TechniqueResolver
+from app.errors import LocationError
+from app.jobs.layout import tenant_slug
 from app.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
-    from app.domains.alerts.cli.app import Given
+    from app.domains.alerts.cli.work import TenantWork
     from app.domains.alerts.formats.pieces import InputItem
+    from app.domains.alerts.incidents import Flow
     from app.domains.alerts.tenant import Observed
     from app.settings import Settings
 
 CLUSTERS_SHOWN = 20
 FLOWS_SHOWN = 5
 ROWS_SHOWN = 1_000  # of a table of techniques: whoever has more reads lines
-_NO_TERMINAL_WIDTH = 160  # columns: where another program reads, a table need not fit a window
+
+
+class Given(NamedTuple):
+    """The options that the commands share.
+
+    Attributes:
+        file: The input; None and `-` are standard input.
+        tenant: The owner of alerts that name none; empty for `ALERTS_TENANT`.
+        format: The only format that is read, or empty.
+        no_model: Whether techniques are resolved without the model.
+    """
+
+    file: Path | None
+    tenant: str
+    format: str
+    no_model: bool
 
 
 def technique(given: Given, texts: Sequence[str], *, table: bool, least: float | None) -> None:
@@ -177,8 +195,7 @@ def _show(work: Work, session: Session) -> None:
         best = sorted(flows, key=lambda each: (-len({node.tactic for node in each.nodes}), -len(each.nodes)))
         for each in best[:FLOWS_SHOWN]:
             console.print()
-            for line in draw(each):
-                console.print(line, soft_wrap=True)
+            print_flow(console, each)
         if len(flows) > FLOWS_SHOWN:
             console.print(f"… and {len(flows) - FLOWS_SHOWN} smaller flows; `millrace alerts flow` tells all")
         console.print()
@@ -187,17 +204,47 @@ def _show(work: Work, session: Session) -> None:
         console.print(f"{forgotten} clusters that were closed first were too many to keep", highlight=False)
     counts = [sum(map(len, each)) for each in zip(*found.values(), strict=True)]
     console.print(
-        f"{_counted(session.read, 'alert')}, {session.bad} that could not be read, "
-        f"{_counted(counts[0], 'cluster')}, {_counted(counts[1], 'flow')}",
+        f"{counted(session.read, 'alert')}, {session.bad} that could not be read, "
+        f"{counted(counts[0], 'cluster')}, {counted(counts[1], 'flow')}",
         highlight=False,
     )
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
+def write_results(folder: Path, tenants: Mapping[str, TenantWork], default: str) -> list[Path]:
+    """Write all results: those of the default tenant into the folder, of each other one into a folder in it.
+
+    Raises:
+        LocationError: A file cannot be written.
+    """
+    written = [_write(_folder(folder, name, default), each.files(name)) for name, each in tenants.items()]
+    return [path for paths in written for path in paths]
+
+
+def write_bundles(folder: Path, flows: Iterable[Flow], tenant: str, default: str) -> list[Path]:
+    """Write a bundle for each flow.
+
+    Raises:
+        LocationError: One cannot be written.
+    """
+    bundles = {f"flow-{flow.flow_id}.stix.json": flow_bundle(flow, tenant) for flow in flows}
+    return _write(_folder(folder, tenant, default), bundles)
+
+
+def _folder(folder: Path, tenant: str, default: str) -> Path:
+    return folder if tenant == default else folder / tenant_slug(tenant)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+    except OSError as error:
+        raise LocationError(f"{folder}: cannot be written: {error.strerror}; give --out a folder of your own") from None
+    return [folder / name for name in files]
 
 
 def _console() -> Output:
     """Standard output: as wide as its window, or wide where there is none."""
     console = Output(highlight=False)
-    return console if console.is_terminal else Output(highlight=False, width=_NO_TERMINAL_WIDTH)
+    return console if console.is_terminal else Output(highlight=False, width=PIPE_WIDTH)

@@ -1,18 +1,23 @@
-"""A file of alerts, standard input, or texts of the command line, read some at a time."""
+"""A file of alerts, standard input, or texts of the command line, read some at a time; and records made of them."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.domains.alerts.alert import AlertFault
+import msgspec
+
+from app.domains.alerts.alert import DEFAULT_TENANT, AlertFault
 from app.domains.alerts.formats.file import AlertFile, BrokenPartError
 from app.domains.alerts.formats.inflate import BrokenGzipError
 from app.domains.alerts.formats.pieces import InputItem, PieceReader, text_item
 from app.domains.alerts.formats.scanner import BrokenJsonError
-from app.errors import LocationError
+from app.domains.alerts.records import encoded, key_of
+from app.domains.alerts.synthetic import SAMPLE_ALERTS, synthetic_alerts
+from app.errors import EventError, LocationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,6 +119,52 @@ class TextInput:
     def __iter__(self) -> Iterator[list[InputItem]]:
         """Yield all of them at once."""
         yield [text_item(text.encode("utf-8", "replace")) for text in self._texts]
+
+
+def alert_records(
+    path: Path | None, count: int | None, *, endless: bool, key: str | None = None
+) -> tuple[Iterator[tuple[str, bytes]], int | None]:
+    """Return the records (partition key, data) that `feed` and `demo` put on a stream: one alert each.
+
+    A line goes as it stands, also one that cannot be read, so that the pipeline decides. A file is cut short to a count
+    and never repeated, since its alerts would be the same alerts again.
+
+    Args:
+        path: A file of any format, `-` for standard input; None for invented alerts.
+        count: How many at most; of invented ones without it one attack's worth.
+        endless: Whether invented alerts go on for ever when there is no count.
+        key: The partition key of all of them, instead of each alert's tenant.
+
+    Returns:
+        The records, and how many where that is known.
+
+    Raises:
+        LocationError: The file cannot be opened.
+    """
+    if path is None:
+        total = count or (None if endless else SAMPLE_ALERTS)
+        made = synthetic_alerts(total)
+        return ((key or DEFAULT_TENANT, msgspec.json.encode(each)) for each in made), total
+    return itertools.islice(_of_file(AlertInput(path), key), count), count
+
+
+def _of_file(source: AlertInput, key: str | None) -> Iterator[tuple[str, bytes]]:
+    found = False
+    for each in itertools.chain.from_iterable(source):
+        data = _data_of(each)
+        if data is not None:
+            found = True
+            tenant = each.alert.tenant if each.alert else ""
+            yield key or key_of(tenant or DEFAULT_TENANT), data
+    if not found:
+        raise EventError(f"{source.name}: has no alerts; docs/alert-formats.md has the formats")
+
+
+def _data_of(each: InputItem) -> bytes | None:
+    """Return an item as a record: the line as it stood, or the alert in Millrace's form; None if it was too large."""
+    if each.raw is not None:
+        return each.raw
+    return None if each.alert is None else encoded(each.alert)
 
 
 def _broken(count: int, fault: AlertFault) -> InputItem:

@@ -17,6 +17,8 @@ from app.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rich.console import Console
+
     from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge, FlowNode
 
 LONGEST_NAME = 64  # characters of an alert's name in a line
@@ -46,6 +48,14 @@ def cluster_table(clusters: Sequence[ClusterSummary], title: str) -> Table:
             Text(", ".join(each.tactics)),
         )
     return table
+
+
+def print_flow(console: Console, flow: Flow) -> None:
+    """Print a flow; at a terminal each step keeps to one line, elsewhere no line is cut short."""
+    for line in draw(flow):
+        if console.is_terminal:
+            line.truncate(console.width, overflow="ellipsis")
+        console.print(line, soft_wrap=True)
 
 
 def draw(flow: Flow, most: int = STEPS_SHOWN) -> Iterator[Text]:

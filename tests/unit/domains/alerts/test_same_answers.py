@@ -13,9 +13,7 @@ import pytest
 
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES
 from app.domains.alerts.cli import commands
-from app.domains.alerts.cli.app import Given
-from app.domains.alerts.cli.feeding import alert_records
-from app.domains.alerts.cli.input import AlertInput
+from app.domains.alerts.cli.input import AlertInput, alert_records
 from app.domains.alerts.files.driver import open_files, run_file
 from app.domains.alerts.pipeline import AlertPipeline
 from app.domains.alerts.synthetic import synthetic_alerts
@@ -55,7 +53,7 @@ def of_files(files: dict[str, bytes], refused: list[str]) -> Answer:
 
 def by_command(path: Path, folder: Path) -> tuple[Answer, dict[str, bytes]]:
     """`millrace alerts run FILE --out FOLDER`."""
-    commands.run(Given(path, "", "", no_model=False), roles={"tickets"}, out=folder)
+    commands.run(commands.Given(path, "", "", no_model=False), roles={"tickets"}, out=folder)
     files = {each.name: each.read_bytes() for each in folder.iterdir()}
     items = itertools.chain.from_iterable(AlertInput(path))
     return of_files(files, [each.fault.reason for each in items if each.fault]), files

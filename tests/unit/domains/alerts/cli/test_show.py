@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from app.domains.alerts.cli.show import cluster_table, draw, hosts, lasting, name_of, technique_name
+from app.domains.alerts.cli.show import cluster_table, draw, hosts, lasting, name_of, print_flow, technique_name
 from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge, FlowNode, Step
 from app.text import one_line
 
@@ -105,3 +105,14 @@ def test_many_hosts_are_counted() -> None:
 )
 def test_lengths_of_time(seconds: float, words: str) -> None:
     assert lasting(seconds) == words
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_tables_and_flows_keep_to_the_terminals_width(width: int) -> None:
+    console = Console(width=width, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(cluster_table([cluster(srcs=("a-long-name.example.com",) * 4)], "clusters"))
+        print_flow(console, flow(9, [(each, each + 1, 0.9) for each in range(8)]))
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= width
+    assert len([line for line in lines if re.search(r"\d\d:\d\d:\d\d  disc", line)]) == 9

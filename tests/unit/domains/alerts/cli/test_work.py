@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.domains.alerts.cli import work as alerts_work
-from app.domains.alerts.cli.results import write_bundles, write_results
+from app.domains.alerts.cli.commands import write_bundles, write_results
 from app.domains.alerts.cli.work import TenantWork, Work, enrich
 from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.formats import read_alert

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from app.domains.alerts.alert import DEFAULT_TENANT
-from app.domains.alerts.cli import demo_view as alerts_demo_view
-from app.domains.alerts.cli.demo import POISON, _alerts, _excerpt, _share
-from app.domains.alerts.cli.demo_view import IncidentView
 from app.domains.alerts.incidents import ClusterSummary, Flow
 from app.errors import LocationError
+from devtools import incident_view as alerts_demo_view
+from devtools.alerts_demo import POISON, _alerts, _excerpt, _share
+from devtools.incident_view import IncidentView
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,8 @@ import msgspec
 from app.cli.feeding import feed_aggregates
 from app.domains.alerts.ait_ads import NOISE, read_rows, seed_alert
 from app.domains.alerts.alert import DEFAULT_TENANT
-from app.domains.alerts.cli.demo_view import IncidentView
-from app.domains.alerts.cli.feeding import alert_records
-from app.domains.alerts.cli.show import draw
+from app.domains.alerts.cli.input import alert_records
+from app.domains.alerts.cli.show import print_flow
 from app.domains.alerts.records import ALERT_ROLES, ENRICHED, INCIDENTS
 from app.errors import CloudError, LocationError
 from app.registry import open_runtime
@@ -22,6 +21,7 @@ from app.settings import Settings
 from app.storage.state import create_state_table
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.shards import StartingPosition, create_stream, read_stream
+from devtools.incident_view import IncidentView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,8 +89,7 @@ def show_incidents(console: Console, data: Path | None, rows: int | None, folder
     best = view.best_flow()
     if best is not None:
         console.print()
-        for line in draw(best):
-            console.print(line, soft_wrap=True)
+        print_flow(console, best)
         console.print()
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(aside).items()))
     console.print(
