@@ -1,7 +1,7 @@
 """The local event source mapping: Lambda's way from a Kinesis stream to a function, with AWS's own settings.
 
-`settings` says what it may be told, `template` reads that from a file, `driver` runs it.
-docs/local-mapping.md has every rule with its source and its test, and what AWS leaves open.
+`settings` has its settings, `template` reads them from a file, `driver` runs the mapping. docs/local-mapping.md lists
+every rule with its source and its test, and the questions that AWS leaves open.
 """
 
 from app.stream.mapping.driver import Mapping

@@ -1,4 +1,4 @@
-"""A mapping's place in its stream, kept in a file from one run to the next."""
+"""Keep how far a mapping got in its stream, in a file from one run to the next."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Kept(msgspec.Struct):
-    """The file: which stream (one of the same name may be another), and where each of its shards is."""
+    """The file's content: the stream (a later one may have the same name), and how far each of its shards was read."""
 
     stream_arn: str
     stream_created: str
@@ -28,7 +28,7 @@ class CheckpointFile:
     """Positions by shard in one JSON file, replaced whole with each change."""
 
     def __init__(self, path: Path) -> None:
-        """Takes the file's path; the file need not be there yet.
+        """Take the file's path; the file need not exist yet.
 
         Raises:
             SettingsError: Something else is there, which a replacement would end: a device, say.
@@ -38,7 +38,7 @@ class CheckpointFile:
         self._path = path
 
     def load(self, stream_arn: str, created: str) -> dict[str, StartingPosition]:
-        """Where an earlier run got to; nothing if there was none, or its stream was another.
+        """Return how far an earlier run got; nothing if there was none, or its stream was another.
 
         Raises:
             SettingsError: The file cannot be read, or is not a checkpoint.
@@ -57,7 +57,7 @@ class CheckpointFile:
         return kept.shards
 
     def save(self, stream_arn: str, created: str, shards: Mapping[str, StartingPosition]) -> None:
-        """Writes beside and renames, so that a crash leaves the earlier one.
+        """Write a file beside it and rename that, so that a crash leaves the earlier one.
 
         Raises:
             SettingsError: It cannot be written.

@@ -1,6 +1,6 @@
-"""On-failure destinations: where the record of a discarded batch goes.
+"""Send the record of a discarded batch to its on-failure destination.
 
-The record's form, and what each kind of destination gets:
+The record's form, and the parts that each kind of destination gets:
 https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html.
 """
 
@@ -33,14 +33,14 @@ class Destination(Protocol):
     arn: str
 
     def check(self) -> None:
-        """Asks whether it is there, so that a wrong name shows before the first failure.
+        """Check that it exists, so that a wrong name shows before the first failure.
 
         Raises:
             CloudError: It is not, or cannot be asked.
         """
 
     def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:
-        """Delivers a record.
+        """Deliver a record.
 
         Args:
             record: The invocation record, metadata only.
@@ -53,7 +53,7 @@ class Destination(Protocol):
 
 
 def open_destination(arn: str, mapping_id: str) -> Destination | None:
-    """The destination with an ARN; None for an empty one.
+    """Open the destination of an ARN; None for an empty one.
 
     Raises:
         SettingsError: It is the ARN of something else.
@@ -71,13 +71,13 @@ def open_destination(arn: str, mapping_id: str) -> Destination | None:
 
 @dataclass
 class Queue:
-    """An SQS queue: metadata only."""
+    """An SQS queue, which gets metadata only."""
 
     arn: str
     _url: str = ""
 
     def check(self) -> None:
-        """Asks for the queue's URL."""
+        """Ask for the queue's URL."""
         name = self.arn.split(":")[-1]
         try:
             self._url = aws.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
@@ -85,7 +85,7 @@ class Queue:
             raise aws.explained(error, f"on-failure queue {name}") from error
 
     def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
-        """Sends a message."""
+        """Send a message."""
         if not self._url:
             self.check()
         try:
@@ -96,19 +96,19 @@ class Queue:
 
 @dataclass
 class Topic:
-    """An SNS topic: metadata only."""
+    """An SNS topic, which gets metadata only."""
 
     arn: str
 
     def check(self) -> None:
-        """Asks for the topic's attributes."""
+        """Ask for the topic's attributes."""
         try:
             aws.client("sns").get_topic_attributes(TopicArn=self.arn)
         except (BotoCoreError, ClientError) as error:
             raise aws.explained(error, f"on-failure topic {self.arn}") from error
 
     def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
-        """Publishes a message."""
+        """Publish a message."""
         try:
             aws.client("sns").publish(TopicArn=self.arn, Message=msgspec.json.encode(record).decode())
         except (BotoCoreError, ClientError) as error:
@@ -117,25 +117,25 @@ class Topic:
 
 @dataclass
 class Bucket:
-    """An S3 bucket: the metadata, and the whole event as `payload`."""
+    """An S3 bucket, which gets the metadata with the whole event as `payload`."""
 
     arn: str
     mapping_id: str
 
     @property
     def name(self) -> str:
-        """The bucket's name."""
+        """Return the bucket's name."""
         return self.arn.split(":")[-1]
 
     def check(self) -> None:
-        """Asks for the bucket."""
+        """Ask for the bucket."""
         try:
             aws.client("s3").head_bucket(Bucket=self.name)
         except (BotoCoreError, ClientError) as error:
             raise aws.explained(error, f"on-failure bucket {self.name}") from error
 
     def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:
-        """Puts an object under AWS's naming convention."""
+        """Put an object under AWS's naming convention."""
         shard_id = record["KinesisBatchInfo"]["shardId"]
         key = f"aws/lambda/{self.mapping_id}/{shard_id}/{moment:%Y/%m/%d}/{moment:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
         body = msgspec.json.encode({**record, "payload": event.decode()})
@@ -146,7 +146,7 @@ class Bucket:
 
 
 def failure_record(batch: Batch, source: EventSource, shard_id: str, function: str, moment: datetime) -> dict[str, Any]:
-    """The invocation record of a batch that is discarded.
+    """Return the invocation record of a batch that is discarded.
 
     Args:
         batch: The batch, with the reason.

@@ -1,7 +1,7 @@
-"""A local event source mapping: polls a stream and drives a function in batches, as Lambda's own does.
+"""Run a local event source mapping: poll a stream and drive a function in batches, as Lambda's own does.
 
 One thread does everything but the invocations: it reads shards, cuts batches, starts them where a target is free, and
-settles what came of them. So a shard's lanes, its checkpoint and its windows need no locks.
+settles their answers. So a shard's lanes, its checkpoint and its windows need no locks.
 """
 
 from __future__ import annotations
@@ -60,23 +60,23 @@ class Mapping:
         clock: Clock = SYSTEM_CLOCK,
         chance: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """Lists the stream's shards and asks for the on-failure destination.
+        """List the stream's shards and check the on-failure destination.
 
         Args:
             settings: The mapping's.
             function: A handler in this process, or targets that may each be invoked beside the others.
-            progress: Told of each batch.
+            progress: Called after each batch.
             checkpoint: Where to begin, if an earlier run kept it, and where to keep how far this one gets.
             kinesis: The client to read with; by default the process's own.
             destination: In place of the one that the settings name.
             pool: In place of the threads that invoke.
-            clock: What all waiting goes by.
+            clock: The clock for all waiting.
             chance: Gives a number between two, to spread retries.
 
         Raises:
             MissingStreamError: There is no such stream.
             CloudError: The stream or the on-failure destination cannot be used.
-            SettingsError: The filter criteria, the destination or the checkpoint cannot be what they are.
+            SettingsError: The filter criteria, the destination or the checkpoint is wrong.
         """
         self._settings, self._clock = settings, clock
         self._passes = compile_criteria(settings.filter_criteria)
@@ -103,20 +103,20 @@ class Mapping:
 
     @property
     def acknowledged(self) -> int:
-        """Records that the function is done with."""
+        """Return how many records the function has processed."""
         return self._settler.acknowledged
 
     @property
     def discarded(self) -> int:
-        """Records given up after their attempts or their time."""
+        """Return how many records were given up after their attempts or their time."""
         return self._settler.discarded
 
     def stop(self) -> None:
-        """Ends `run` after the batches in hand; may be called from a signal handler or another thread."""
+        """End `run` after the batches in hand; may be called from a signal handler or another thread."""
         self._stopped.set()
 
     def run(self, *, drain: bool = False) -> int:
-        """Polls and invokes until stopped; gives the number of records acknowledged.
+        """Poll and invoke until stopped; return the number of records acknowledged.
 
         Args:
             drain: Stop by itself once all that was in the stream has been acknowledged.
@@ -141,7 +141,7 @@ class Mapping:
         return self.acknowledged
 
     def _describe(self) -> tuple[EventSource, str]:
-        """The stream as events name it, and when it was made."""
+        """Return the stream as events name it, and when it was created."""
         try:
             answer = self._kinesis.describe_stream_summary(StreamName=self._settings.stream)
         except (BotoCoreError, ClientError) as error:
@@ -150,14 +150,14 @@ class Mapping:
         return EventSource(summary["StreamARN"]), str(summary["StreamCreationTimestamp"])
 
     def _wait(self) -> list[tuple[Invocation, Answer]]:
-        """Waits for an answer if one is to come, otherwise just waits."""
+        """Wait for an answer if one is to come, otherwise for a moment."""
         if self._pool.busy:
             return self._pool.answers(IDLE_PAUSE_S)
         self._clock.sleep(IDLE_PAUSE_S)
         return []
 
     def _read(self) -> int:
-        """Reads on where a lane has room, and spreads what came over the lanes."""
+        """Read on for lanes that have space, and spread the records over the lanes."""
         count = 0
         for shard in self._reader.shards:
             run = self._runs.get(shard.shard_id)
@@ -171,7 +171,7 @@ class Mapping:
         return count
 
     def _take(self, run: ShardRun) -> None:
-        """Takes a reader's records into the lanes; those that the filter leaves out are done."""
+        """Take a reader's records into the lanes; those that the filter leaves out are done."""
         now_s, shard = self._clock.monotonic(), run.shard
         while shard.buffer:
             given = shard.buffer.popleft()
@@ -192,7 +192,7 @@ class Mapping:
         self._advance(run)
 
     def _start_due(self) -> int:
-        """Starts every batch that is due, as long as a target is free; gives how many."""
+        """Start every batch that is due, as long as a target is free; return how many."""
         started = 0
         runs = [self._runs[shard.shard_id] for shard in self._reader.shards if shard.shard_id in self._runs]
         lanes = [(run, lane) for run in runs for lane in run.lanes]
@@ -210,7 +210,7 @@ class Mapping:
         return started
 
     def _start(self, run: ShardRun, lane: Lane, batch: Batch) -> None:
-        """Invokes with a batch, or sends it to the on-failure destination if its time is over."""
+        """Invoke with a batch, or send it to the on-failure destination if its time is over."""
         batch, *rest = split_too_old(batch, self._settings, self._clock.time())
         lane.batches.extendleft(reversed(rest))
         window = batch.closes or (lane.window if batch.discard else lane.open_window(batch, self._settings))
@@ -228,7 +228,7 @@ class Mapping:
             self._pool.start(invocation, event)
 
     def _advance(self, run: ShardRun) -> None:
-        """Moves a shard's checkpoint on."""
+        """Move a shard's checkpoint on."""
         moved = run.advance()
         was_finished = run.shard.finished
         run.hold()
@@ -236,11 +236,11 @@ class Mapping:
             self._keep()
 
     def _keep(self) -> None:
-        """Writes every shard's position to the checkpoint file, if there is one."""
+        """Write every shard's position to the checkpoint file, if there is one."""
         if self._checkpoint is None:
             return
-        places = {
+        positions = {
             shard.shard_id: shard.position(run.published if (run := self._runs.get(shard.shard_id)) else None)
             for shard in self._reader.all_shards
         }
-        self._checkpoint.save(self.source.arn, self._created, places)
+        self._checkpoint.save(self.source.arn, self._created, positions)

@@ -1,7 +1,7 @@
-"""Invoking a function behind a Lambda emulator over HTTP: any container that speaks the invoke API.
+"""Invoke a function behind a Lambda emulator over HTTP: any container that speaks the invoke API.
 
 The Runtime Interface Emulator, which AWS's base images carry, answers otherwise than Lambda does, and this is where
-that is made good: it answers 200 when the function failed, and tells of a timeout in plain text only. It also ends
+that is made good: it answers 200 when the function failed, and reports a timeout in plain text only. It also ends
 when a second caller comes (`pool.py` sends one at a time), and cuts an event that is too large, which then is not JSON
 (`driver.py` does not send it).
 """
@@ -36,7 +36,7 @@ class Emulator:
     """One function behind one URL."""
 
     def __init__(self, url: str, timeout_s: float = EMULATOR_TIMEOUT_S) -> None:
-        """Takes a URL; calls nothing yet.
+        """Take a URL; nothing is called yet.
 
         Args:
             url: `http://host:port` of a Runtime Interface Emulator, or a whole URL that takes invocations.
@@ -54,7 +54,7 @@ class Emulator:
         self._http = urllib3.PoolManager(maxsize=1, block=True, retries=False, timeout=timeout)
 
     def invoke(self, event: bytes) -> Answer:
-        """Posts an event and reads the answer."""
+        """Post an event and read the answer."""
         try:
             response = self._http.request(
                 "POST", self.url, body=event, headers={"Content-Type": "application/json"}, redirect=False
@@ -69,12 +69,12 @@ class Emulator:
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """What an emulator's response means.
+    """Interpret an emulator's response.
 
     Args:
         status: Its HTTP status.
         headers: Its headers; AWS's own say that the function failed, most emulators' do not.
-        body: What the function returned, or an error as JSON or text.
+        body: The return of the function, or an error as JSON or text.
     """
     unreadable = None
     request_id = headers.get("x-amzn-RequestId") or str(uuid.uuid4())
@@ -91,12 +91,12 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         return Answer(fault=fault, request_id=request_id)
     if status == OK:
         return Answer(value, request_id=request_id)
-    what = "the emulator is busy with another caller" if busy else f"HTTP {status}"
-    return Answer(fault=what, invoked=status not in _NOT_REACHED and not busy, status=status, request_id=request_id)
+    fault = "the emulator is busy with another caller" if busy else f"HTTP {status}"
+    return Answer(fault=fault, invoked=status not in _NOT_REACHED and not busy, status=status, request_id=request_id)
 
 
 def _fault_in(value: object) -> str | None:
-    """The error that a body holds, without its message, which may quote a payload."""
+    """Return the error in a body, without its message, which may quote a payload."""
     if isinstance(value, str):
         found = _TIMED_OUT.search(value)
         return found[0] if found else None

@@ -1,4 +1,4 @@
-"""Records as the mapping holds them, and the events made of them.
+"""Hold records and make events of them.
 
 The form of an event: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html.
 """
@@ -21,13 +21,13 @@ _HEAD, _TAIL = b'{"Records":[', b"]}"
 
 @dataclass(slots=True)
 class Record:
-    """One record on its way.
+    """One record between the stream and the function.
 
     Attributes:
         sequence_number: Its number in the shard.
         partition_key: Its key: records of one key stay in order.
         arrived_s: When the stream took it, in seconds since 1970.
-        encoded: What stands for it in an event, as JSON; emptied once the record is done.
+        encoded: Its part of an event, as JSON; emptied once the record is done.
         done: Whether it has been acknowledged, filtered out, or sent to the on-failure destination.
     """
 
@@ -40,22 +40,22 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class EventSource:
-    """The stream that records come from, as events name it."""
+    """The stream that records come from, named as in events."""
 
     arn: str
 
     @property
     def region(self) -> str:
-        """The region in the ARN."""
+        """Return the region in the ARN."""
         return self.arn.split(":")[3]
 
     @property
     def account(self) -> str:
-        """The account in the ARN."""
+        """Return the account in the ARN."""
         return self.arn.split(":")[4]
 
     def envelope(self, shard_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
-        """A record of GetRecords as it stands in an event."""
+        """Return a record of GetRecords in the form that it has in an event."""
         return {
             "kinesis": {
                 "kinesisSchemaVersion": "1.0",
@@ -75,17 +75,17 @@ class EventSource:
 
 
 def event_of_encoded(encoded: Sequence[bytes], more: Mapping[str, Any] | None = None) -> bytes:
-    """An event of encoded records, with more top-level fields (a window's) if there are any."""
+    """Join encoded records to an event, with more top-level fields (a window's) if there are any."""
     body = _HEAD + b",".join(encoded)
     return body + _TAIL if not more else body + b"]," + msgspec.json.encode(more)[1:]
 
 
 def event_bytes(encoded_bytes: int, records: int, more_bytes: int = 0) -> int:
-    """How long an event is that holds so many records of so many bytes together."""
+    """Return the length of an event of that many records with that many bytes together."""
     return len(_HEAD) + len(_TAIL) + encoded_bytes + max(0, records - 1) + more_bytes
 
 
 def build_event(stream: str, shard_id: str, records: Sequence[Mapping[str, Any]], region: str = "us-east-1") -> bytes:
-    """The event that Lambda would hand over for records as GetRecords gives them."""
+    """Make the event that Lambda would hand over for records of GetRecords."""
     source = EventSource(f"arn:aws:kinesis:{region}:{LOCAL_ACCOUNT}:stream/{stream}")
     return event_of_encoded([msgspec.json.encode(source.envelope(shard_id, record)) for record in records])

@@ -1,4 +1,4 @@
-"""Filter criteria: which records a function is invoked with at all.
+"""Filter criteria: decide which records the function is invoked with.
 
 The criteria: https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html, for Kinesis
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis-filtering.html. The patterns in them are EventBridge's, whose
@@ -41,12 +41,12 @@ class Number:
 
     @property
     def value(self) -> float:
-        """For ranges, which do compare values."""
+        """Return the number for ranges, which compare values."""
         return float(self.text)
 
 
 def compile_criteria(criteria: FilterCriteria) -> Callable[[Mapping[str, Any], bytes], bool]:
-    """A function that tells whether a record passes.
+    """Compile criteria to a function that decides whether a record passes.
 
     Args:
         criteria: Patterns of which one is enough. Without any, every record passes.
@@ -55,9 +55,9 @@ def compile_criteria(criteria: FilterCriteria) -> Callable[[Mapping[str, Any], b
         A function of a record's envelope (as in an event) and its data's bytes.
 
     Raises:
-        SettingsError: A pattern cannot be what it is; AWS refuses it too.
+        SettingsError: A pattern is wrong; AWS refuses it too.
     """
-    patterns = [_pattern(each.pattern, place + 1) for place, each in enumerate(criteria.filters)]
+    patterns = [_pattern(each.pattern, index + 1) for index, each in enumerate(criteria.filters)]
 
     def passes(envelope: Mapping[str, Any], data: bytes) -> bool:
         return not patterns or any(matches(envelope, data) for matches in patterns)
@@ -65,9 +65,9 @@ def compile_criteria(criteria: FilterCriteria) -> Callable[[Mapping[str, Any], b
     return passes
 
 
-def _pattern(text: str, place: int) -> Callable[[Mapping[str, Any], bytes], bool]:
-    """One pattern: `data` stands for the record's JSON, every other key for its metadata."""
-    where = f"filter {place}"
+def _pattern(text: str, number: int) -> Callable[[Mapping[str, Any], bytes], bool]:
+    """Compile one pattern: `data` stands for the record's JSON, every other key for its metadata."""
+    where = f"filter {number}"
     try:
         pattern = _read_json(text)
     except ValueError:
@@ -95,7 +95,7 @@ def _pattern(text: str, place: int) -> Callable[[Mapping[str, Any], bytes], bool
 
 
 def _about_data(pattern: Mapping[str, Any]) -> Iterator[Any]:
-    """What a pattern says of `data`, also in alternatives."""
+    """Yield the parts of a pattern about `data`, also in alternatives."""
     if "data" in pattern:
         yield pattern["data"]
     alternatives = pattern.get("$or")
@@ -105,14 +105,14 @@ def _about_data(pattern: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _metadata(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything about a record but its data, in one level, numbers as they would be written."""
+    """Return a record without its data, in one level, numbers as they would be written."""
     fields = {**envelope, **envelope["kinesis"]}
     del fields["kinesis"], fields["data"]
     return {name: Number(repr(value)) if isinstance(value, float) else value for name, value in fields.items()}
 
 
 def _read_json(text: str) -> Any:  # noqa: ANN401 - JSON
-    """JSON whose numbers keep their spelling.
+    """Read JSON whose numbers keep their spelling.
 
     Raises:
         ValueError: It is not JSON, or nested deeper than can be read.
@@ -128,7 +128,7 @@ def _read_json(text: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def _object(pattern: Mapping[str, Any], where: str) -> Match:
-    """A pattern's object: every field must match; `$or` holds alternatives of which one must."""
+    """Compile a pattern's object: every field must match; of the alternatives in `$or` one must."""
     parts: list[Match] = []
     for name, rule in pattern.items():
         if name == "$or":
@@ -169,7 +169,7 @@ def _leaf(name: str, rules: list[Test]) -> Match:
 
 
 def _leaves(value: object) -> list[Any]:
-    """A field's leaves: a list stands for each of its members, an object for none."""
+    """Return a field's leaves: those of each member of a list, none of an object."""
     found, waiting = [], [value]  # not by recursion: a record may nest deeper than Python calls
     while waiting:
         each = waiting.pop()
@@ -185,7 +185,7 @@ def _same(left: object, right: object) -> bool:
 
 
 def _rule(rule: object, where: str) -> Test:
-    """One rule of a leaf's list."""
+    """Compile one rule of a leaf's list."""
     if rule is None or isinstance(rule, (str, bool, Number)):
         return lambda leaves: any(_same(leaf, rule) for leaf in leaves)
     if isinstance(rule, dict) and len(rule) == 1:
@@ -206,7 +206,7 @@ def _rule(rule: object, where: str) -> Test:
 
 
 def _excluded(operand: object, where: str) -> Match:
-    """What `anything-but` leaves out: a value, a list of them, or what a text operator matches."""
+    """Compile the operand of `anything-but`: a value, a list of them, or a text operator."""
     if isinstance(operand, dict) and len(operand) == 1:
         [(operator, texts)] = operand.items()
         tests = [_text(operator, each, where) for each in (texts if isinstance(texts, list) else [texts])]
@@ -218,7 +218,7 @@ def _excluded(operand: object, where: str) -> Match:
 
 
 def _text(operator: str, operand: object, where: str) -> Match:
-    """`prefix`, `suffix` and `equals-ignore-case`; the first two may ignore case as well."""
+    """Compile `prefix`, `suffix` or `equals-ignore-case`; the first two may ignore case as well."""
     folds = operator == "equals-ignore-case"
     if isinstance(operand, dict) and list(operand) == ["equals-ignore-case"] and not folds:
         folds, operand = True, operand["equals-ignore-case"]
@@ -238,7 +238,7 @@ def _text(operator: str, operand: object, where: str) -> Match:
 
 
 def _numeric(operand: object, where: str) -> Match:
-    """`numeric`: pairs of comparison and number, all of which must hold."""
+    """Compile `numeric`: pairs of comparison and number, all of which must hold."""
     wrong = SettingsError(f'{where}: numeric takes comparisons and numbers by turns, like [">", 0, "<=", 5]')
     if not isinstance(operand, list) or len(operand) not in {2, 4}:
         raise wrong

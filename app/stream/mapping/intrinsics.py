@@ -1,4 +1,4 @@
-"""What a template's intrinsic functions come to without AWS: parameters, names, and the ARNs of its own resources.
+"""Evaluate a template's intrinsic functions without AWS: parameters, names, and the ARNs of its own resources.
 
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html.
 Conditions, imports and macros are not evaluated: they are an error that says which value to give instead.
@@ -35,7 +35,7 @@ class Resolver:
     """Resolves the values of one template."""
 
     def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str], where: str) -> None:
-        """Takes a template, values over its parameters' defaults, and the file's name for messages."""
+        """Take a template, values that override its parameters' defaults, and the file's name for messages."""
         self._resources = document.get("Resources") or {}
         self._declared = document.get("Parameters") or {}
         self._given, self._where = parameters, where
@@ -47,7 +47,7 @@ class Resolver:
         }
 
     def resolve_all(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Values with all functions in them resolved.
+        """Return values with all functions in them resolved.
 
         Raises:
             SettingsError: One cannot be resolved; the message names its property.
@@ -61,7 +61,7 @@ class Resolver:
         return resolved
 
     def resolve(self, value: Any) -> Any:  # noqa: ANN401 - any of a template's values
-        """One value."""
+        """Resolve one value."""
         if isinstance(value, list):
             return [self.resolve(each) for each in value]
         if not isinstance(value, dict):
@@ -90,7 +90,7 @@ class Resolver:
         return self._name(name)
 
     def _pseudo(self, name: str) -> str | None:
-        """A pseudo parameter, as it is on a machine without an account."""
+        """Return the value of a pseudo parameter on a machine without an account."""
         known = {"AWS::AccountId": LOCAL_ACCOUNT, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com"}
         if name in {"AWS::StackName", "AWS::StackId"}:
             return "local"

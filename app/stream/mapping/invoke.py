@@ -29,10 +29,10 @@ Handler: TypeAlias = "Callable[[bytes, LocalContext], Any]"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one invocation.
+    """The outcome of one invocation.
 
     Attributes:
-        value: What the function returned; None if it failed.
+        value: The return of the function; None if it failed.
         fault: Why it failed, in a line without payloads; None if it returned.
         invoked: Whether the function was reached at all. If not, trying again uses up no attempt.
         status: The HTTP status of the invocation, for the on-failure record: 200 also when the function failed.
@@ -50,18 +50,18 @@ class Target(Protocol):
     """Something that can be invoked, by one caller at a time."""
 
     def invoke(self, event: bytes) -> Answer:
-        """Invokes once and waits; a failure is an answer too."""
+        """Invoke once and wait; a failure is an answer too."""
 
 
 class InProcess:
-    """A handler in this process; nothing ends it when its time is over, its context only says so."""
+    """A handler in this process; its context says when its time is over, and nothing ends it."""
 
     def __init__(self, handler: Handler, timeout_s: float) -> None:
-        """Takes the handler and the seconds that its context grants each invocation."""
+        """Take the handler and the seconds that its context grants each invocation."""
         self._handler, self._timeout_s = handler, timeout_s
 
     def invoke(self, event: bytes) -> Answer:
-        """Calls the handler with the event's bytes; whatever it raises is a function error, as in Lambda."""
+        """Call the handler with the event's bytes; any exception is a function error, as in Lambda."""
         context = LocalContext(self._timeout_s)
         try:
             return Answer(self._handler(event, context), request_id=context.aws_request_id)
@@ -72,7 +72,7 @@ class InProcess:
 
 
 def first_failure(answer: object, numbers: Sequence[str]) -> int:
-    """How many records come before the lowest one that an answer names as failed.
+    """Count the records before the lowest one that an answer names as failed.
 
     An empty or missing list is success; an entry that is empty, null or names no record of the batch fails all of it,
     and so does an answer of another form.
@@ -80,8 +80,8 @@ def first_failure(answer: object, numbers: Sequence[str]) -> int:
     failures = (answer.get("batchItemFailures") or []) if isinstance(answer, dict) else answer or []
     if not isinstance(failures, list):
         return 0
-    places = {number: place for place, number in enumerate(numbers)}
-    named = [places.get(str(each.get("itemIdentifier")), 0) if isinstance(each, dict) else 0 for each in failures]
+    rows = {number: row for row, number in enumerate(numbers)}
+    named = [rows.get(str(each.get("itemIdentifier")), 0) if isinstance(each, dict) else 0 for each in failures]
     return min(named, default=len(numbers))
 
 
@@ -90,43 +90,43 @@ class Pool(Protocol[InvocationT]):
 
     @property
     def free(self) -> bool:
-        """Whether another invocation may be started."""
+        """Return whether another invocation may be started."""
 
     @property
     def busy(self) -> bool:
-        """Whether there are answers to wait for."""
+        """Return whether there are answers to wait for."""
 
     def start(self, invocation: InvocationT, event: bytes) -> None:
-        """Starts an invocation; only when `free`."""
+        """Start an invocation; only when `free`."""
 
     def answers(self, wait_s: float) -> list[tuple[InvocationT, Answer]]:
-        """The answers that are there; waits so long for one if there is none."""
+        """Return the answers at hand; if there are none, wait that long for one."""
 
 
 class Inline(Generic[InvocationT]):
-    """One target, called by the caller itself: Ctrl-C reaches it, and nothing runs beside it."""
+    """One target, called on the caller's own thread: Ctrl-C reaches it, and nothing runs beside it."""
 
     def __init__(self, target: Target) -> None:
-        """Takes the target."""
+        """Take the target."""
         self._target = target
         self._answered: list[tuple[InvocationT, Answer]] = []
 
     @property
     def free(self) -> bool:
-        """Until an answer waits to be taken."""
+        """Return whether no answer waits to be taken."""
         return not self._answered
 
     @property
     def busy(self) -> bool:
-        """While an answer waits to be taken."""
+        """Return whether an answer waits to be taken."""
         return bool(self._answered)
 
     def start(self, invocation: InvocationT, event: bytes) -> None:
-        """Invokes, and is back when the answer is there."""
+        """Invoke and keep the answer."""
         self._answered.append((invocation, self._target.invoke(event)))
 
     def answers(self, wait_s: float) -> list[tuple[InvocationT, Answer]]:  # noqa: ARG002 - there is nothing to wait for
-        """The one answer, if it has not been taken."""
+        """Return the one answer, if it has not been taken."""
         taken, self._answered = self._answered, []
         return taken
 
@@ -135,7 +135,7 @@ class Threads(Generic[InvocationT]):
     """Several targets, each with a thread of its own, which ends with the process."""
 
     def __init__(self, targets: Sequence[Target]) -> None:
-        """Starts the threads."""
+        """Start the threads."""
         self._work: queue.SimpleQueue[tuple[InvocationT, bytes]] = queue.SimpleQueue()
         self._answered: queue.SimpleQueue[tuple[InvocationT, Answer | BaseException]] = queue.SimpleQueue()
         self._targets, self._under_way = len(targets), 0
@@ -144,21 +144,21 @@ class Threads(Generic[InvocationT]):
 
     @property
     def free(self) -> bool:
-        """Whether a target has nothing to do."""
+        """Return whether a target is idle."""
         return self._under_way < self._targets
 
     @property
     def busy(self) -> bool:
-        """Whether a target has something to do."""
+        """Return whether a target is at work."""
         return self._under_way > 0
 
     def start(self, invocation: InvocationT, event: bytes) -> None:
-        """Hands an event to whichever target takes it first."""
+        """Hand an event to the first target that takes it."""
         self._under_way += 1
         self._work.put((invocation, event))
 
     def answers(self, wait_s: float) -> list[tuple[InvocationT, Answer]]:
-        """All answers that are there; a fault of this program in a thread is raised here."""
+        """Return the answers at hand; an exception in a thread is raised here."""
         found: list[tuple[InvocationT, Answer]] = []
         while self._under_way:
             try:

@@ -1,6 +1,6 @@
-"""A shard's records on their way to the function: spread over lanes, cut into batches, acknowledged without a gap.
+"""Spread a shard's records over lanes, cut them into batches, and acknowledge them without a gap.
 
-A lane holds the keys whose hash it is given, and has one batch under way at a time: so the records of one key stay in
+A lane holds the keys whose hash it is given, and has one batch in progress at a time: so the records of one key stay in
 order however many batches of the shard run at once.
 """
 
@@ -29,20 +29,20 @@ class Checkpoint:
     """The records of a shard that are not all done, in order; the checkpoint is before the first that is not."""
 
     def __init__(self) -> None:
-        """Starts without records."""
+        """Start without records."""
         self._records: deque[Record] = deque()
         self.sequence_number: str | None = None
 
     def __len__(self) -> int:
-        """How many records are behind the checkpoint, done or not."""
+        """Return how many records are behind the checkpoint, done or not."""
         return len(self._records)
 
     def add(self, record: Record) -> None:
-        """Takes the shard's next record."""
+        """Take the shard's next record."""
         self._records.append(record)
 
     def advance(self) -> bool:
-        """Moves past what is done without a gap; tells whether it moved."""
+        """Move past the records that are done without a gap; return whether it moved."""
         before = self.sequence_number
         while self._records and self._records[0].done:
             self.sequence_number = self._records.popleft().sequence_number
@@ -56,7 +56,7 @@ class Lane:
     Attributes:
         waiting: Records that are in no batch yet.
         waiting_bytes: Their size in an event.
-        batches: Batches to invoke before any new one: what failed, was cut, or closes a window.
+        batches: Batches to invoke before any new one: one that failed, was cut, or closes a window.
         under_way: The batch that is being invoked.
         window: The tumbling window that is open.
         since_s: When the first waiting record came, by the monotonic clock.
@@ -76,18 +76,18 @@ class Lane:
     turn: int = 0
 
     def add(self, record: Record, now_s: float) -> None:
-        """Takes a record."""
+        """Take a record."""
         if not self.waiting:
             self.since_s = now_s
         self.waiting.append(record)
         self.waiting_bytes += len(record.encoded)
 
     def short(self, settings: MappingSettings) -> bool:
-        """Whether it has less waiting than a full batch."""
+        """Return whether less than a full batch is waiting."""
         return len(self.waiting) < settings.batch_size and self.waiting_bytes < EVENT_BYTES
 
     def next_batch(self, settings: MappingSettings, shard: ShardReader, now_s: float) -> Batch | None:
-        """The batch to invoke now, if one is due.
+        """Return the batch to invoke now, if one is due.
 
         Args:
             settings: The mapping's.
@@ -112,7 +112,7 @@ class Lane:
         return Batch(taken)
 
     def open_window(self, batch: Batch, settings: MappingSettings) -> Window | None:
-        """The window that a batch belongs to, opened if need be; None without tumbling windows."""
+        """Return the window that a batch belongs to, opened if need be; None without tumbling windows."""
         if settings.tumbling_window_in_seconds and self.window is None:
             self.window = Window.around(batch.records[0].arrived_s, settings.tumbling_window_in_seconds)
         return self.window
@@ -125,7 +125,7 @@ class Lane:
         return (shard.ended and not shard.buffer) or self.window.is_over(shard.read_at_s, shard.behind_ms)
 
     def _measure(self, settings: MappingSettings) -> tuple[int, bool]:
-        """How many waiting records make the next batch, and whether a limit was met that ends it."""
+        """Return how many waiting records make the next batch, and whether a limit ends it."""
         seconds, size = settings.tumbling_window_in_seconds, 0
         window = self.window or (Window.around(self.waiting[0].arrived_s, seconds) if seconds else None)
         room = WINDOW_BYTES if seconds else 0
@@ -139,21 +139,21 @@ class Lane:
 
 
 class ShardRun:
-    """One shard under way: its reader, its lanes and its checkpoint."""
+    """One shard that is being read: its reader, its lanes and its checkpoint."""
 
     def __init__(self, shard: ShardReader, factor: int) -> None:
-        """Makes a lane for each batch that may run at once."""
+        """Make a lane for each batch that may run at once."""
         self.shard = shard
         self.lanes = [Lane() for _ in range(factor)]
         self.checkpoint = Checkpoint()
         self.published: str | None = None
 
     def lane_of(self, record: Record) -> Lane:
-        """The lane of a record's key."""
+        """Return the lane of a record's key."""
         return self.lanes[zlib.crc32(record.partition_key.encode()) % len(self.lanes)]
 
     def wants_more(self, settings: MappingSettings) -> bool:
-        """Whether to read on: a lane could take more, and what is held already is not too much."""
+        """Return whether to read on: a lane could take more, and not too much is held already."""
         size = sum(lane.waiting_bytes for lane in self.lanes)
         return (
             len(self.checkpoint) < HELD_RECORDS * len(self.lanes)
@@ -162,13 +162,13 @@ class ShardRun:
         )
 
     def hold(self) -> None:
-        """Tells the reader how much is still to be done, so that children wait."""
+        """Tell the reader how many records are not done, so that child shards wait."""
         self.shard.held = len(self.checkpoint) + sum(
             lane.window is not None or bool(lane.batches) or lane.under_way is not None for lane in self.lanes
         )
 
     def advance(self) -> bool:
-        """Moves the checkpoint on, and what of it may be kept beyond this run; tells whether that moved.
+        """Move the checkpoint on; return whether the part of it that may be kept beyond this run moved.
 
         While a window is open its state is held here alone, so a later run is to begin before the window.
         """

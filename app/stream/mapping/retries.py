@@ -1,4 +1,4 @@
-"""What becomes of a batch after an invocation: done, cut, halved, tried again, or discarded.
+"""Decide about a batch after an invocation: done, cut, halved, tried again, or discarded.
 
 Sources: https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html and
 https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html. Where AWS says nothing: the
@@ -32,7 +32,7 @@ class Batch:
         invocations: All that reached the function, for the on-failure record.
         closes: The tumbling window whose final invocation this is.
         discard: Why the batch is not invoked any more; it waits for the on-failure destination to take it.
-        answer: What came of it last.
+        answer: The last answer to it.
     """
 
     records: list[Record]
@@ -43,17 +43,17 @@ class Batch:
     answer: Answer | None = None
 
     def part(self, start: int, stop: int | None = None) -> Batch:
-        """Some of its records, with its past."""
+        """Return some of its records as a batch with its attempts."""
         return Batch(self.records[start:stop], self.attempts, self.invocations, answer=self.answer)
 
 
 @dataclass(slots=True)
 class Settlement:
-    """What becomes of a batch.
+    """The decision about a batch.
 
     Attributes:
         done: How many records, from the first, are done.
-        again: What is invoked next, in order; a batch with `discard` goes to the destination instead.
+        again: The batches to invoke next, in order; a batch with `discard` goes to the destination instead.
         counted: Whether the failure used up an attempt.
     """
 
@@ -63,10 +63,10 @@ class Settlement:
 
 
 def settle(batch: Batch, done: int, settings: MappingSettings) -> Settlement:
-    """Decides after an invocation.
+    """Decide about a batch after an invocation.
 
     Args:
-        batch: What was invoked, with its `answer`.
+        batch: The batch that was invoked, with its `answer`.
         done: How many of its records are done: all, none, or those before the lowest one that was named.
         settings: The mapping's.
     """
@@ -89,7 +89,7 @@ def settle(batch: Batch, done: int, settings: MappingSettings) -> Settlement:
 
 
 def split_too_old(batch: Batch, settings: MappingSettings, now_s: float) -> list[Batch]:
-    """A batch as it may be invoked now: what has become too old is parted from it, to be discarded."""
+    """Split off the records of a batch that have become too old, to be discarded."""
     age = settings.maximum_record_age_in_seconds
     if age == INFINITE or batch.discard:
         return [batch]

@@ -1,4 +1,4 @@
-"""A mapping's settings under the names, bounds and defaults that AWS's API gives them.
+"""Settings of a mapping, under the names, bounds and defaults of AWS's API.
 
 Source: https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html and
 https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html.
@@ -36,7 +36,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
 
 
 class Destination(msgspec.Struct, frozen=True, rename="pascal"):
-    """Where the record of a discarded batch goes: the ARN of a queue, a topic or a bucket."""
+    """The ARN of the queue, topic or bucket that gets the record of a discarded batch."""
 
     destination: str = ""
 
@@ -54,7 +54,7 @@ class Filter(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class FilterCriteria(msgspec.Struct, frozen=True, rename="pascal"):
-    """Patterns of which a record must match one."""
+    """Patterns; a record must match one of them."""
 
     filters: tuple[Filter, ...] = ()
 
@@ -86,7 +86,7 @@ class MappingSettings(msgspec.Struct, frozen=True, rename="pascal", kw_only=True
     timeout: float = 60
 
     def __post_init__(self) -> None:
-        """Holds the values to what AWS allows."""
+        """Check the values against AWS's bounds."""
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -121,13 +121,13 @@ class MappingSettings(msgspec.Struct, frozen=True, rename="pascal", kw_only=True
         filters = self.filter_criteria.filters
         if len(filters) > FILTERS:
             raise SettingsError(f"FilterCriteria has {len(filters)} filters: at most {FILTERS}")
-        for place, each in enumerate(filters):
+        for number, each in enumerate(filters, 1):
             if len(each.pattern) > PATTERN_CHARACTERS:
-                raise SettingsError(f"filter {place + 1} has {len(each.pattern)} characters: at most 4096")
+                raise SettingsError(f"filter {number} has {len(each.pattern)} characters: at most 4096")
 
     @property
     def stream(self) -> str:
-        """The stream's name, from `stream_name` or from the ARN of the stream or of a consumer of it."""
+        """Return the stream's name, from `stream_name` or from the ARN of the stream or of a consumer of it."""
         return self.stream_name or self._stream_of_arn()
 
     def _stream_of_arn(self) -> str:
@@ -136,12 +136,12 @@ class MappingSettings(msgspec.Struct, frozen=True, rename="pascal", kw_only=True
 
     @property
     def reports_failures(self) -> bool:
-        """Whether the mapping honours `batchItemFailures`."""
+        """Return whether the mapping honours `batchItemFailures`."""
         return REPORT_FAILURES in self.function_response_types
 
 
 def api_name(field: str) -> str:
-    """A field's name in AWS's API."""
+    """Return a field's name in AWS's API."""
     return "".join(part.capitalize() for part in field.split("_"))
 
 
@@ -149,7 +149,7 @@ NAMES = frozenset(field.encode_name for field in msgspec.structs.fields(MappingS
 
 
 def settings_of(values: Mapping[str, Any]) -> MappingSettings:
-    """Settings from AWS's names and values, such as a template or the API hold; numbers may be text.
+    """Convert AWS's names and values, as in a template or from the API, to settings; numbers may be text.
 
     Raises:
         SettingsError: A value is of the wrong type, or is not one that AWS allows.
@@ -165,7 +165,7 @@ def settings_of(values: Mapping[str, Any]) -> MappingSettings:
 
 
 def _seconds(text: str) -> float:
-    """Seconds since 1970 from a number or an ISO 8601 time; one without an offset is UTC."""
+    """Parse seconds since 1970, or an ISO 8601 time; one without an offset is UTC."""
     try:
         if math.isfinite(seconds := float(text)):
             return seconds

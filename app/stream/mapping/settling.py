@@ -1,4 +1,4 @@
-"""After an invocation: what a batch's answer makes of its records, its lane, its window and its shard's checkpoint."""
+"""Apply the answer of an invocation to the batch's records, its lane, its window and its shard's checkpoint."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DOUBLINGS = 8  # past the cap
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """An invocation under way."""
+    """A batch that is being invoked."""
 
     run: ShardRun
     lane: Lane
@@ -39,7 +39,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What came of one batch.
+    """The outcome of one batch.
 
     Attributes:
         shard_id: Its shard.
@@ -47,7 +47,7 @@ class BatchReport:
         event_bytes: How large the event was.
         done: How many of them are done.
         discarded: Why the rest was given up, if it was.
-        answer: What the function answered; None if it was not invoked again.
+        answer: The answer of the function; None if it was not invoked again.
         seconds: How long that took.
     """
 
@@ -61,14 +61,14 @@ class BatchReport:
 
 
 class Progress(Protocol):
-    """Told after each batch what came of it."""
+    """A function that is called after each batch."""
 
     def __call__(self, report: BatchReport, /) -> None:
-        """Takes the report."""
+        """Take the report."""
 
 
 class Settler:
-    """Settles what was invoked, and gives up what is not to be invoked any more.
+    """Settles batches after their invocation, and gives up those that are not to be invoked again.
 
     Attributes:
         acknowledged: Records that the function is done with.
@@ -86,15 +86,15 @@ class Settler:
         clock: Clock,
         chance: Callable[[float, float], float],
     ) -> None:
-        """Takes what it works with.
+        """Take the parts it works with.
 
         Args:
             settings: The mapping's.
             source: The stream, for failure records.
-            destination: Takes the records of what is given up.
-            progress: Told of each batch.
+            destination: Takes the records that are given up.
+            progress: Called after each batch.
             advance: Moves a shard's checkpoint on.
-            clock: What pauses go by.
+            clock: The clock for pauses.
             chance: Gives a number between two, to spread retries.
         """
         self._settings, self._source, self._destination = settings, source, destination
@@ -102,7 +102,7 @@ class Settler:
         self.acknowledged = self.discarded = 0
 
     def settle(self, answers: Sequence[tuple[Invocation, Answer]]) -> None:
-        """Decides what becomes of batches that have been invoked."""
+        """Decide about batches that have been invoked."""
         for invocation, answer in answers:
             run, lane, batch = invocation.run, invocation.lane, invocation.batch
             lane.under_way, batch.answer = None, answer
@@ -124,7 +124,7 @@ class Settler:
             self._report(invocation, settlement.done, given_up, batch.answer)
 
     def discard(self, run: ShardRun, lane: Lane, batch: Batch, event: bytes) -> None:
-        """Gives a batch up: to the on-failure destination if there is one, which has to take it."""
+        """Give a batch up; an on-failure destination, if there is one, has to take it first."""
         moment, shard_id = datetime.fromtimestamp(self._clock.time(), UTC), run.shard.shard_id
         if self._destination is None:
             logger.error(
@@ -148,7 +148,7 @@ class Settler:
         self._advance(run)
 
     def _done_in(self, batch: Batch) -> int:
-        """How many records of a batch the function is done with."""
+        """Return how many records of a batch the function has processed."""
         answer = batch.answer
         if answer is None or answer.fault is not None:
             return 0
@@ -162,7 +162,7 @@ class Settler:
         return len(batch.records)
 
     def _close_or_carry(self, lane: Lane, batch: Batch, done: int) -> None:
-        """Keeps a window's new state, or drops the window after its final invocation."""
+        """Keep a window's new state, or drop the window after its final invocation."""
         window, answer = lane.window, batch.answer
         if window is None or answer is None or answer.fault is not None:
             return
@@ -172,7 +172,7 @@ class Settler:
             window.take(batch.records[:done], answer.value["state"])
 
     def _pace(self, lane: Lane, *, failed: bool, progressed: bool) -> None:
-        """Lets a lane rest that could not go on, longer each time nothing of it was done."""
+        """Let a lane rest after a failure, longer each time none of its records is done."""
         if progressed or not failed:
             lane.failures = 0
         if failed:

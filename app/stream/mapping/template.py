@@ -1,4 +1,4 @@
-"""Reading a mapping from a file: a CloudFormation or SAM template, or the output of `get-event-source-mapping`.
+"""Read a mapping from a file: a CloudFormation or SAM template, or the output of `get-event-source-mapping`.
 
 A template's `AWS::Lambda::EventSourceMapping` has the API's own names
 (https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-eventsourcemapping.html);
@@ -32,7 +32,7 @@ def load_mapping(
     parameters: Mapping[str, str] | None = None,
     overridden: Collection[str] = (),
 ) -> dict[str, Any]:
-    """A mapping's settings under AWS's names, for `settings_of`.
+    """Read a mapping's settings under AWS's names, for `settings_of`.
 
     Args:
         path: A template in YAML or JSON, or the output of `get-event-source-mapping` or `list-event-source-mappings`.
@@ -53,7 +53,7 @@ def load_mapping(
         kind = type(error).__name__
         raise SettingsError(
             f"{path}: a resource, its properties or a function in it is not of CloudFormation's form ({kind}): "
-            "`cfn-lint` tells where"
+            "`cfn-lint` shows where"
         ) from None
 
 
@@ -88,7 +88,7 @@ def _mapping_in(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The file as a document, whichever of its forms it has."""
+    """Read the file as a document, in any of its forms."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -103,7 +103,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> object:
-    """YAML with CloudFormation's short tags."""
+    """Read YAML with CloudFormation's short tags."""
     try:
         # Of the cloud group, which the image does without; it is shipped without types.
         from cfnlint.decode import decode  # type: ignore[import-untyped] # noqa: PLC0415
@@ -119,7 +119,7 @@ def _read_yaml(path: Path) -> object:
 
 
 def _in_output(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The mappings in the output of `get-` or `list-event-source-mappings`."""
+    """Yield the mappings in the output of `get-` or `list-event-source-mappings`."""
     listed = document.get("EventSourceMappings", [document])
     for each in listed if isinstance(listed, list) else []:
         if isinstance(each, dict) and KINESIS in str(each.get("EventSourceArn")):
@@ -127,7 +127,7 @@ def _in_output(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _of_api(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The API's answer as settings; what else it tells (state, dates, results) is no setting."""
+    """Convert the API's answer to settings; its state, dates and results are none."""
     found = {name: value for name, value in values.items() if name in NAMES}
     if "FunctionArn" in values:
         found["FunctionName"] = values["FunctionArn"]
@@ -137,7 +137,7 @@ def _of_api(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_template(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The mappings in a template, by their logical ids; those of other sources than Kinesis are left out."""
+    """Yield the mappings in a template with their logical ids; those of other sources than Kinesis are left out."""
     resources = document["Resources"]
     for logical_id, resource in resources.items() if isinstance(resources, dict) else ():
         kind, properties = resource.get("Type"), resource.get("Properties") or {}
@@ -160,7 +160,7 @@ def _of_sam(logical_id: str, function: Mapping[str, Any]) -> Iterator[tuple[str,
 
 
 def _may_be_kinesis(source: object, resources: Mapping[str, Any]) -> bool:
-    """Whether an EventSourceArn is, or may be, a Kinesis stream's."""
+    """Return whether an EventSourceArn is, or may be, a Kinesis stream's."""
     if isinstance(source, str):
         return KINESIS in source
     if isinstance(source, dict):

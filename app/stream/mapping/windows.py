@@ -30,7 +30,7 @@ class Window:
     Attributes:
         start_s: When it starts, in seconds since 1970.
         seconds: How long it is.
-        state: What the function returned last for it.
+        state: The last return of the function for it.
         terminated_early: Whether its state has become too large.
         first: The first record in it; None before there is one that is done.
         last: The last record in it that is done.
@@ -47,20 +47,20 @@ class Window:
 
     @classmethod
     def around(cls, arrived_s: float, seconds: int) -> Window:
-        """The window that a moment falls into: boundaries are multiples of the length since 1970."""
+        """Return the window of a moment: boundaries are multiples of the length since 1970."""
         return cls(int(arrived_s // seconds) * seconds, seconds)
 
     @property
     def end_s(self) -> int:
-        """When it ends, in seconds since 1970."""
+        """Return its end, in seconds since 1970."""
         return self.start_s + self.seconds
 
     def holds(self, record: Record) -> bool:
-        """Whether a record belongs to it: it arrived before its end."""
+        """Return whether a record belongs to it: it arrived before its end."""
         return record.arrived_s < self.end_s
 
     def is_over(self, read_at_s: float, behind_ms: int | None) -> bool:
-        """Whether no more records can come, as far as the clock says.
+        """Return whether no more records can come, as far as the clock says.
 
         Args:
             read_at_s: When the shard was read last, in seconds since 1970.
@@ -69,7 +69,7 @@ class Window:
         return behind_ms == 0 and read_at_s >= self.end_s + GRACE_S
 
     def fields(self, shard_id: str, arn: str, *, final: bool) -> dict[str, Any]:
-        """What an event of this window holds beside its records."""
+        """Return the fields that an event of this window has beside its records."""
         return {
             "window": {"start": _iso(self.start_s), "end": _iso(self.end_s)},
             "state": self.state,
@@ -80,7 +80,7 @@ class Window:
         }
 
     def take(self, done: Sequence[Record], state: object) -> None:
-        """Takes over what the function made of records that are done."""
+        """Take over the function's state after records that are done."""
         if done:
             self.first = self.first or done[0]
             self.last = done[-1]
@@ -90,7 +90,7 @@ class Window:
 
     @staticmethod
     def lacks_state(answer: object) -> bool:
-        """Whether an answer has no `state` that JSON can hold: such an invocation has failed."""
+        """Return whether an answer has no `state` that JSON can hold: such an invocation has failed."""
         try:
             return not (isinstance(answer, dict) and msgspec.json.encode(answer["state"]))
         except (KeyError, TypeError, ValueError, RecursionError):
