@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from app.errors import MillraceError
-
-INTERRUPTED = 130  # the shell's custom for Ctrl-C
+from app.cli.entry import run_command
 
 
 def main() -> None:
-    """Run the command; an error that a user can mend is one line on standard error, with an exit code of its own."""
+    """Run the `millrace` command."""
     if not sys.flags.safe_path:
         sys.path.append("")  # PIPELINE may name a class in the current folder
-    try:
+
+    def command() -> None:
         from app.cli.tree import command_tree  # noqa: PLC0415 - Ctrl-C while it loads is no stack trace either
 
         command_tree()()
-    except MillraceError as error:
-        sys.stderr.write(f"millrace: {error.line}\n")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+
+    run_command("millrace", command)

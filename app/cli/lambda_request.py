@@ -18,7 +18,7 @@ import msgspec
 import typer
 
 from app import telemetry
-from app.cli import INTERRUPTED
+from app.cli.entry import run_command
 from app.errors import HandlerFailedError, LocationError, MillraceError, SettingsError
 from app.handlers.base import LambdaFunction
 from app.handlers.invocation import FRAMES_LOGGED, process_settings
@@ -128,18 +128,8 @@ def handle(
 
 
 def main() -> None:
-    """Run the command; an error that a user can mend is one line on standard error, with an exit code of its own."""
-    try:
-        command()(prog_name=PROGRAM)
-    except MillraceError as error:
-        sys.stderr.write(f"{PROGRAM}: {error.line}\n")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - a container's log is no place for a stack trace
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        sys.stderr.write(f"{PROGRAM}: {type(error).__name__} at {frame.filename}:{frame.lineno}\n")
-        sys.exit(1)
+    """Run the `handle-lambda-request` command."""
+    run_command(PROGRAM, lambda: command()(prog_name=PROGRAM))
 
 
 def wrong(program: str, line: str) -> NoReturn:

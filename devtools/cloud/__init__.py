@@ -1,1 +1,1 @@
-"""The local cloud: what stands in for AWS on a laptop with nothing but Python."""
+"""The local cloud: emulators of AWS on a laptop, with nothing but Python."""

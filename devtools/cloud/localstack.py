@@ -1,4 +1,4 @@
-"""LocalStack without its container, in an environment of its own: the second choice of local cloud.
+"""Run LocalStack without its container, in an environment of its own: the second choice of local cloud.
 
 It needs no token in these versions. What it lacks without a container or a licence, moto answers in front of it
 (`devtools/cloud/routes.py`).
@@ -43,7 +43,7 @@ another loopback address these calls pass the router too: a state machine finds 
 
 
 def localstack(port: int, emulator: Emulator, say: Callable[[str], None]) -> Service:
-    """LocalStack behind the router of `port`, with the Kinesis emulator that it starts itself held to loopback.
+    """Prepare LocalStack behind the router of `port`; the Kinesis emulator that it starts is held to loopback.
 
     Raises:
         CloudError: No Python fits, or pip could not install.
@@ -77,7 +77,7 @@ def localstack(port: int, emulator: Emulator, say: Callable[[str], None]) -> Ser
 
 
 def install(say: Callable[[str], None]) -> tuple[str, Path]:
-    """LocalStack's version and its environment, which is made from the committed lock file if it is not there yet.
+    """Return LocalStack's version and its environment, which is made from the committed lock file when missing.
 
     It goes to `MILLRACE_CLOUD_LOCALSTACK_DIR`, or the state folder.
 
@@ -87,10 +87,10 @@ def install(say: Callable[[str], None]) -> tuple[str, Path]:
     minor, base = _find_python()
     version = VERSIONS[minor]
     requirements = Path(__file__).parent / f"localstack-py{minor.replace('.', '')}.txt"
-    place = Path(os.environ.get("MILLRACE_CLOUD_LOCALSTACK_DIR") or state_dir()).absolute()
-    folder = place / requirements.stem
+    root = Path(os.environ.get("MILLRACE_CLOUD_LOCALSTACK_DIR") or state_dir()).absolute()
+    folder = root / requirements.stem
     finished = folder / requirements.name
-    with locked(place):
+    with locked(root):
         if not (finished.exists() and finished.read_bytes() == requirements.read_bytes()):
             say(f"installing LocalStack {version} into {folder} (once: about two minutes, 500 MB)")
             _pip_install(base, requirements, folder)
@@ -100,7 +100,7 @@ def install(say: Callable[[str], None]) -> tuple[str, Path]:
 
 
 def _find_python() -> tuple[str, str]:
-    """The version and path of the first Python that LocalStack can run on, best version first."""
+    """Return the version and path of the first Python that LocalStack can run on, best version first."""
     pyenv = Path.home() / ".pyenv" / "versions"
     for version in VERSIONS:
         installed = sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)
@@ -116,12 +116,12 @@ def _find_python() -> tuple[str, str]:
 def _answers(python: str, version: str) -> bool:
     program = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
     try:
-        told = subprocess.run(
+        found = subprocess.run(
             [python, "-c", program], capture_output=True, text=True, check=True, timeout=ANSWER_WITHIN_S
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return False  # a version manager's shim with nothing behind it
-    return told.strip() == version
+    return found.strip() == version
 
 
 def _pip_install(base: str, requirements: Path, folder: Path) -> None:
@@ -152,7 +152,7 @@ def _pip_install(base: str, requirements: Path, folder: Path) -> None:
 
 
 def remove_files(port: int) -> None:
-    """Removes what the LocalStack of `port` wrote, once it has ended."""
+    """Remove the files of the LocalStack of `port`, once it has ended."""
     shutil.rmtree(_root(port), ignore_errors=True)
 
 
@@ -161,7 +161,7 @@ def _root(port: int) -> Path:
 
 
 def _rooted(root: Path) -> dict[str, str]:
-    """The variables that hold LocalStack's files below `root`, in the folders of its container."""
+    """Return the variables that keep LocalStack's files below `root`, in the folders of its container."""
     return {
         "FILESYSTEM_ROOT": str(root),
         "OVERRIDE_IN_DOCKER": "0",  # a stray /.dockerenv would make it write to the real /var/lib and /etc
@@ -169,15 +169,15 @@ def _rooted(root: Path) -> dict[str, str]:
 
 
 def _furnish(root: Path, installed: Path, emulator: Emulator) -> None:
-    """Puts what was installed where LocalStack looks for it: it would run npm at the first Kinesis call."""
+    """Put the installed programs where LocalStack looks for them: it would run npm at the first Kinesis call."""
     (root / "tmp").mkdir(parents=True, exist_ok=True)
-    for place, found in (
+    for path, found in (
         (_SHIPPED, installed / _SHIPPED),
         (Path("var/lib/localstack/lib/kinesis-local") / emulator.version, emulator.folder),
     ):
-        (root / place).parent.mkdir(parents=True, exist_ok=True)
-        (root / place).unlink(missing_ok=True)
-        (root / place).symlink_to(found)
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).unlink(missing_ok=True)
+        (root / path).symlink_to(found)
 
 
 if __name__ == "__main__":

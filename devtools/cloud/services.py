@@ -1,4 +1,4 @@
-"""The programs of a local cloud: how each is started, and where it says that it is ready."""
+"""Describe the programs of a local cloud: how each is started, and where it answers once it is ready."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Service:
 
 
 def kinesis(emulator: Emulator, port: int, tls_port: int) -> Service:
-    """The Kinesis emulator. It opens a TLS port too, which nothing here uses."""
+    """Describe the Kinesis emulator. It opens a TLS port too, which nothing here uses."""
     environ = inherited() | {
         "KINESIS_MOCK_PLAIN_PORT": str(port),
         "KINESIS_MOCK_TLS_PORT": str(tls_port),
@@ -69,7 +69,7 @@ def kinesis(emulator: Emulator, port: int, tls_port: int) -> Service:
 
 
 def aws(port: int, kind: Kind, behind: Service) -> Service:
-    """The router: moto, with the Kinesis emulator or LocalStack behind it.
+    """Describe the router: moto, with the Kinesis emulator or LocalStack behind it.
 
     Raises:
         CloudError: moto is not installed.
@@ -89,5 +89,5 @@ def aws(port: int, kind: Kind, behind: Service) -> Service:
 
 
 def inherited() -> dict[str, str]:
-    """What a service keeps of the caller's environment."""
+    """Return the part of the caller's environment that a service keeps."""
     return {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}

@@ -1,7 +1,7 @@
-"""What the local cloud remembers between two commands: which processes of which port it started.
+"""Remember between two commands which processes of which port the local cloud started.
 
 <state dir>/<port>/state.json   the processes, so that `down` ends them and no others
-<state dir>/<port>/*.log        what they said
+<state dir>/<port>/*.log        their output
 <state dir>/node/               the Kinesis emulator, installed once
 <state dir>/localstack-py…/     LocalStack, installed once
 """
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Kind = Literal["moto", "localstack"]
-"""What a local cloud has behind its router: the Kinesis emulator alone, or LocalStack."""
+"""The program behind a local cloud's router: the Kinesis emulator alone, or LocalStack."""
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 4566  # LocalStack's, where its clients look
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A process that was started: its pid alone could be another's by now, with its start time it cannot."""
+    """A process that was started; a later process may have its pid, but not its start time too."""
 
     name: str
     pid: int
@@ -46,13 +46,13 @@ class State(msgspec.Struct, frozen=True):
 
 
 def state_dir() -> Path:
-    """The folder of all local clouds: `MILLRACE_CLOUD_DIR`, or `.cloud` beside the code."""
+    """Return the folder of all local clouds: `MILLRACE_CLOUD_DIR`, or `.cloud` beside the code."""
     chosen = os.environ.get("MILLRACE_CLOUD_DIR")
     return Path(chosen).absolute() if chosen else Path(__file__).parents[2] / ".cloud"
 
 
 def port_dir(port: int) -> Path:
-    """The folder of the local cloud on `port`."""
+    """Return the folder of the local cloud on `port`."""
     return state_dir() / str(port)
 
 
@@ -62,7 +62,7 @@ def started_ports() -> list[int]:
 
 
 def read_state(port: int) -> State | None:
-    """What was started on `port`, or None.
+    """Return the processes that were started on `port`, or None.
 
     Raises:
         CloudError: The file is not one that this version wrote.
@@ -77,7 +77,7 @@ def read_state(port: int) -> State | None:
 
 
 def write_state(port: int, state: State) -> None:
-    """Replaces what is remembered of `port`; nothing is remembered of no processes."""
+    """Replace the state of `port`; without processes there is none."""
     path = port_dir(port) / "state.json"
     if not state.processes:
         path.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ def write_state(port: int, state: State) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds `folder` alone: a second command waits rather than start or install the same twice."""
+    """Hold `folder` alone: a second command waits rather than start or install twice."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Starts, watches and ends the local cloud."""
+"""Start, watch and end the local cloud."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Cloud:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point any AWS client at it."""
+        """Return the variables that point any AWS client at it."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -49,7 +49,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Health:
-    """What is known of one process of a local cloud."""
+    """The health of one process of a local cloud."""
 
     name: str
     url: str
@@ -59,12 +59,12 @@ class Health:
 
 
 def up(port: int = DEFAULT_PORT, *, use_localstack: bool = False, say: Callable[[str], None] = lambda _: None) -> Cloud:
-    """Brings the local cloud up on `port` and returns when it answers; what runs already stays as it is.
+    """Bring the local cloud up on `port` and return when it answers; a part that runs already is kept.
 
     Args:
         port: The one port of all services.
         use_localstack: LocalStack behind the router rather than the Kinesis emulator.
-        say: Told what is done.
+        say: Called with a line about each step.
 
     Raises:
         CloudError: The port is taken, a part could not be installed, or a service does not answer.
@@ -84,7 +84,7 @@ def up(port: int = DEFAULT_PORT, *, use_localstack: bool = False, say: Callable[
 
 
 def down(port: int = DEFAULT_PORT) -> bool:
-    """Ends what `up` started on `port`, and nothing else; says whether anything was up."""
+    """End the processes that `up` started on `port`, and no others; return whether any was up."""
     with locked(port_dir(port)):
         state = read_state(port)
         if state is None:
@@ -98,14 +98,14 @@ def down(port: int = DEFAULT_PORT) -> bool:
 
 
 def status(port: int = DEFAULT_PORT) -> list[Health]:
-    """The processes of the cloud on `port`, alive or not; none when it is down."""
+    """Return the processes of the cloud on `port`, alive or not; none when it is down."""
     state = read_state(port)
     processes = state.processes if state else ()
     return [Health(one.name, _url(one.host, one.port), one.pid, is_alive(one), memory_bytes(one)) for one in processes]
 
 
 def watch(port: int = DEFAULT_PORT) -> None:
-    """Returns when the cloud on `port` is brought down.
+    """Return when the cloud on `port` is brought down.
 
     Raises:
         CloudError: One of its processes ended by itself.
@@ -118,7 +118,7 @@ def watch(port: int = DEFAULT_PORT) -> None:
 
 
 def _wanted(port: int, before: State, say: Callable[[str], None]) -> list[Service]:
-    """What is behind the router, which serves Kinesis, and the router; on the ports of the cloud that they join."""
+    """Describe the program behind the router, and the router, on the ports of the cloud that they join."""
     emulator = install_emulator(say)
     if before.kind == "localstack":
         behind = localstack(port, emulator, say)
@@ -134,7 +134,7 @@ def _wanted(port: int, before: State, say: Callable[[str], None]) -> list[Servic
 def _start(
     port: int, before: State, running: Sequence[Process], wanted: Sequence[Service], say: Callable[[str], None]
 ) -> list[Process]:
-    """Starts what is wanted and does not run, waits for all, and takes back what it started if that fails."""
+    """Start the missing programs, wait for all, and end those it started if that fails."""
     processes = {process.name: process for process in running}
     missing = [service for service in wanted if service.name not in processes]
     started = []

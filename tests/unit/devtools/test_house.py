@@ -18,7 +18,6 @@ UPWARD = {
 """Imports that still lead upward: this may only become shorter."""
 
 CIRCLES = {
-    ("app.cli", "app.cli.handlers", "app.cli.lambda_request", "app.cli.tree"),
     ("app.handlers.api.connection", "app.handlers.api.server"),
 }
 """Circles that still stand, by imports for types or inside functions: this may only become shorter."""

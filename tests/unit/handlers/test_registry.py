@@ -107,7 +107,7 @@ class TestLoad:
             ("app.errors.nothing", "there is no function 'nothing' in app.errors"),
             ("app.errors.MillraceError", "is a class, but no handler"),
             ("app.handlers.base.LambdaHandler", "is a class, but no handler"),
-            ("app.cli.INTERRUPTED", "there is no function 'INTERRUPTED'"),
+            ("app.cli.entry.INTERRUPTED", "there is no function 'INTERRUPTED'"),
             ("x\ny.z", r"'x\\ny.z'"),
             ("a" * 5000 + ".b", r"'aaa"),
         ],
