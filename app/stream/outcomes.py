@@ -114,6 +114,8 @@ class Outcomes:
     def emit_columns(self, partition_keys: list[str], datas: list[bytes], *, role: str = DEFAULT_ROLE) -> None:
         """Add one output for every row, which is faster than a call for each; set rows aside afterwards.
 
+        The lists are taken over, not copied.
+
         Args:
             partition_keys: The output's key, row by row.
             datas: The output's JSON object, row by row; for a row that is set aside it is not read.
@@ -124,9 +126,11 @@ class Outcomes:
         """
         if not len(partition_keys) == len(datas) == self._size:
             raise ValueError(f"columns of {len(partition_keys)} keys and {len(datas)} datas for {self._size} rows")
-        self._rows = [*self._rows, *range(self._size)] if self._rows else range(self._size)
-        self._keys += partition_keys
-        self._datas += datas
+        if not self._rows:
+            self._rows, self._keys, self._datas = range(self._size), partition_keys, datas
+        else:
+            self._rows = [*self._rows, *range(self._size)]
+            self._keys, self._datas = [*self._keys, *partition_keys], [*self._datas, *datas]
         self._roles += [role] * self._size
 
     def done(self, row: int) -> None:
@@ -186,7 +190,7 @@ class Outcomes:
             start: What to add to each row's index: the place of this batch in a larger one.
         """
         rows, keys, datas, roles = self._rows, self._keys, self._datas, self._roles
-        if isinstance(rows, range) and not self.set_aside:
+        if not self.set_aside and (isinstance(rows, range) or rows == list(range(self._size))):  # as is usual
             return OutputColumns(range(start, start + len(rows)), [0] * len(rows), keys, datas, roles)
         order = [index for index, row in enumerate(rows) if row not in self.set_aside]
         order.sort(key=rows.__getitem__)  # stable: outputs of a row keep the order of their calls
@@ -273,11 +277,12 @@ def _are_valid(keys: list[str], datas: list[bytes], roles: list[str]) -> bool:
     """Return whether all of them can be sent, but for the sizes."""
     try:
         "".join(keys).encode()
-    except (TypeError, ValueError):  # no text, or text with a lone surrogate
+        different_roles = set(roles)
+    except (TypeError, ValueError):  # no text, or text with a lone surrogate; a role that cannot be hashed
         return False
     return (
         set(map(type, datas)) <= _BYTES
-        and set(map(type, roles)) <= {str}
+        and set(map(type, different_roles)) <= {str}
         and b"" not in datas
         and set(map(_FIRST, datas)) <= _OPEN
         and set(map(_LAST, datas)) <= _CLOSE
