@@ -22,7 +22,7 @@ class ApiFunction:
         """Return the API, made once, from the environment's settings.
 
         Raises:
-            MillraceError: A setting, a route or a model cannot be what it is.
+            MillraceError: A setting, a route or a model cannot be used.
         """
         if self._api is None:
             self._api = Api(HANDLERS.http_handlers(), process_settings())

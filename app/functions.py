@@ -33,8 +33,8 @@ def start(function: Function) -> None:
     """Open a function while Lambda initialises the process; do nothing in any other process.
 
     No event waits for a model then, and a setting that cannot work ends the process with one line and its own exit
-    code instead of failing each event. What is loaded lives as long as the process, so the garbage collector is told
-    to leave it alone.
+    code instead of failing each event. Everything loaded lives as long as the process, so the garbage collector no
+    longer looks at it.
     """
     if "AWS_LAMBDA_RUNTIME_API" not in os.environ:
         return

@@ -52,7 +52,7 @@ class Environment(dict[str, str]):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The variables that belong to no domain: a field for each, whose name in capitals is the variable's.
+    """The variables that belong to no domain: a field for each; its name in capitals is the variable's.
 
     The field `environ` is no variable: it holds the whole environment, for `read`.
     """

@@ -97,7 +97,7 @@ def bound(fields: Mapping[str, object], level: str | None = None) -> Iterator[No
 
 @contextlib.contextmanager
 def metrics_to(sink: MetricsSink) -> Iterator[None]:
-    """Hand the metrics of the block's thread to `sink`, in place of a line of JSON that nobody at a terminal reads."""
+    """Hand the metrics of the block's thread to `sink`, in place of writing a line of JSON."""
     token = _metrics_sink.set(sink)
     try:
         yield

@@ -60,11 +60,11 @@ class Report(msgspec.Struct, frozen=True):
 
 def report_of(results: Iterable[str | Finding]) -> Report:
     """Make a report of the checks' results: a line where all is well, a finding where not."""
-    listed = list(results)
+    every = list(results)
     order = list(Severity)
-    findings = [each for each in listed if isinstance(each, Finding)]
+    findings = [each for each in every if isinstance(each, Finding)]
     return Report(
-        [each for each in listed if isinstance(each, str)],
+        [each for each in every if isinstance(each, str)],
         sorted(findings, key=lambda finding: order.index(finding.severity)),
     )
 

@@ -138,7 +138,7 @@ def examine_destinations(settings: Settings, source: str) -> Iterator[str | Find
         if settings.state_table:
             yield from _examine_table(settings.state_table)
     except MillraceError as error:
-        mend = "set QUARANTINE_LOCATION to a place that can be written, or check the endpoint and the policy"
+        mend = "set QUARANTINE_LOCATION to a folder or s3://… that can be written, or check the endpoint and the policy"
         yield Finding(Severity.ERROR, HERE, str(error), "a run would end here", mend)
 
 

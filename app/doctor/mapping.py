@@ -155,7 +155,7 @@ def _discards(case: Case) -> Iterator[Finding]:
         yield case.finding(
             Severity.WARNING if endless else Severity.INFO,
             "takes records of any age (MaximumRecordAgeInSeconds -1)",
-            f"what an outage holds up stays until it expires, {case.retention_h} hours old, and no destination is told",
+            f"records held up by an outage expire after {case.retention_h} hours, and no destination gets a notice",
             MaximumRecordAgeInSeconds=half_s,
             **kept,
         )
@@ -163,7 +163,7 @@ def _discards(case: Case) -> Iterator[Finding]:
         yield case.finding(
             Severity.WARNING,
             f"gives records up after {age_s} s, and the stream keeps them for {case.retention_h} h",
-            "they expire first, and no destination is told",
+            "they expire first, and no destination gets a notice",
             MaximumRecordAgeInSeconds=half_s,
         )
     if case.destination and ":s3:" not in case.destination:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What msgspec may raise for any text at all."""
+"""The errors that msgspec may raise for any text at all."""
 
-# msgspec's own words: the place comes last, and a value that is none of several is quoted.
-_PLACE = re.compile(r"^(?P<fault>.*) - at (?:`key` in )?`(?P<field>\$.*)`$", re.DOTALL)  # the last: values may look so
+# msgspec's own words: the path comes last, and the value of an enumeration is quoted.
+_PATH = re.compile(r"^(?P<fault>.*) - at (?:`key` in )?`(?P<field>\$.*)`$", re.DOTALL)  # the last: values may look so
 _QUOTED = re.compile(r"^(Invalid (?:enum )?value) .*$", re.DOTALL)
 _NAMED = re.compile(r"^Object (?:missing required|contains unknown) field `(?P<name>.*)`$", re.DOTALL)
 _SHOWN_CHARACTERS = 200  # a name in a request may be as long as the request
@@ -34,12 +34,12 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
     """Decode a payload as a value of a type; nothing is guessed, so a number in quotes is no number.
 
     Args:
-        payload: A value of the type already; JSON in bytes, or in a string; or what was parsed from JSON.
-        kind: The type: a `msgspec.Struct`, or whatever else msgspec decodes.
-        dec_hook: For types that msgspec does not know.
+        payload: A value of the type already; JSON in bytes or in a string; or parsed JSON.
+        kind: The type: a `msgspec.Struct`, or any other type that msgspec decodes.
+        dec_hook: A decoder for types that msgspec does not know.
 
     Raises:
-        RequestError: It is not JSON, or not of the type; `field` has the path of what is at fault.
+        RequestError: It is not JSON, or not of the type; `field` has the path of the field at fault.
     """
     if isinstance(payload, msgspec.Struct) and isinstance(kind, type) and isinstance(payload, kind):
         return payload
@@ -56,7 +56,7 @@ def refused(error: Exception, payload: object = b"") -> RequestError:
     """Return a fault that msgspec found as one line, with the path of the field and without its value.
 
     Args:
-        error: What msgspec raised.
+        error: The error that msgspec raised.
         payload: The request, where it came as bytes or text: for a hint at what it is instead of JSON.
     """
     if isinstance(error, RecursionError):
@@ -67,9 +67,9 @@ def refused(error: Exception, payload: object = b"") -> RequestError:
         utf8 = not isinstance(error, UnicodeError)
         fault = str(error).removeprefix("JSON is malformed: ") if utf8 else "not text in UTF-8"
         return RequestError(f"request: not JSON: {fault}{f'; {hint}' if hint else ''}")
-    place = _PLACE.search(str(error))
-    fault = _QUOTED.sub(r"\1", place["fault"] if place else str(error))
-    field = known = place["field"] if place else ""
+    path = _PATH.search(str(error))
+    fault = _QUOTED.sub(r"\1", path["fault"] if path else str(error))
+    field = known = path["field"] if path else ""
     named = _NAMED.match(fault)
     if named:
         field = f"{field or '$'}.{named['name']}"

@@ -24,7 +24,7 @@ This page is made from the types by `python -m devtools.docs`; a test compares t
 PAYLOADS = """\
 On a command line a payload is JSON, a path, `file:///…`, `s3://bucket/key`, or `-` for standard input. An event is
 JSON, or a string `"s3://bucket/key"`: it cannot name a file, since whoever may call a function need not be allowed to
-read its files. The handlers whose purpose is files, `get-json-from-file` and `put-json-to-file`, read and write
+read its files. The handlers for files, `get-json-from-file` and `put-json-to-file`, read and write
 whatever the function may: put them on the router's list with care.
 """
 
@@ -82,7 +82,7 @@ SOURCES = (
     ("dynamodb", "dynamodb_stream_handler", "the new image, or the last", "the shard resumes at the first of them"),
     ("kinesis", "kinesis_handler", "the record's JSON", "quarantined, or the shard resumes at the first of them"),
     ("sns", "sns_handler", "the message's JSON", "the event fails, and Lambda tries it again"),
-    ("s3", "s3_handler", "the object's place and facts", "the event fails, and Lambda tries it again"),
+    ("s3", "s3_handler", "the object's bucket, key and size", "the event fails, and Lambda tries it again"),
     ("eventbridge", "eventbridge_handler", "the detail", "the event fails, and Lambda tries it again"),
 )
 

@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 
 ANY = "any JSON"
 
-# What a schema says of a value's size, the lower and the upper bound, and its unit.
+# The keywords of a value's lower and upper bound, and the unit.
 _RANGES = (
     ("minimum", "maximum", ""),
     ("minLength", "maxLength", " characters"),
@@ -27,7 +27,7 @@ _CONTINUED = re.compile(r"^ {5,}(?P<text>\S.*)$")
 
 
 class Field(NamedTuple):
-    """One field of an object, each part as Markdown; what there is nothing to say of is empty."""
+    """One field of an object, each part as Markdown, empty if there is none."""
 
     name: str
     type: str
@@ -38,7 +38,7 @@ class Field(NamedTuple):
 
 
 def shape_of(schema: Schema) -> str:
-    """A value's type in words: `BikeRecord` or list of `BikeRecord`."""
+    """Describe a value's type: `BikeRecord` or list of `BikeRecord`."""
     if "$ref" in schema:
         return f"`{_name_of(schema)}`"
     if "anyOf" in schema:
@@ -57,12 +57,12 @@ def shape_of(schema: Schema) -> str:
 
 
 def constraints_of(schema: Schema) -> str:
-    """What a value has to hold to besides its type; of a union, what each of its kinds has to."""
+    """Describe the bounds of a value; of a union, those of each member."""
     if "anyOf" in schema:
         kinds = [(shape_of(each), constraints_of(each)) for each in schema["anyOf"]]
-        told = [(kind, words) for kind, words in kinds if words]
-        plain = len(told) == 1 and all(kind == "null" for kind, words in kinds if not words)
-        return told[0][1] if plain else "; ".join(f"{kind}: {words}" for kind, words in told)
+        bounds = [(kind, words) for kind, words in kinds if words]
+        plain = len(bounds) == 1 and all(kind == "null" for kind, words in kinds if not words)
+        return bounds[0][1] if plain else "; ".join(f"{kind}: {words}" for kind, words in bounds)
     found = []
     for low, high, unit in _RANGES:
         if low in schema and high in schema:
@@ -81,7 +81,7 @@ def constraints_of(schema: Schema) -> str:
 
 
 def objects_of(schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """The objects that a schema names, each once, as they are first met."""
+    """Yield the objects that a schema names, each once, in the order of their first use."""
     definitions, seen = schema.get("$defs", {}), set()
     waiting = list(_names_in({key: value for key, value in schema.items() if key != "$defs"}))
     while waiting:
@@ -94,8 +94,8 @@ def objects_of(schema: Schema) -> Iterator[tuple[str, Schema]]:
 
 
 def fields_of(schema: Schema) -> list[Field]:
-    """An object's fields: first those that it must have."""
-    told = _attributes(schema)
+    """Return an object's fields, the required ones first."""
+    described = _attributes(schema)
     required = schema.get("required", [])
     found = [
         Field(
@@ -104,7 +104,7 @@ def fields_of(schema: Schema) -> list[Field]:
             name in required,
             f"`{_json(each['default'])}`" if "default" in each and name not in required else "",
             constraints_of(each),
-            each.get("description") or told.get(name) or _described_within(each),
+            each.get("description") or described.get(name) or _described_within(each),
         )
         for name, each in schema.get("properties", {}).items()
     ]
@@ -112,19 +112,19 @@ def fields_of(schema: Schema) -> list[Field]:
 
 
 def summary_of(schema: Schema) -> str:
-    """The first paragraph of an object's description, on one line."""
+    """Return the first paragraph of an object's description, on one line."""
     paragraph, _, _ = inspect.cleandoc(schema.get("description", "")).partition("\n\n")
     return " ".join(paragraph.split())
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
+    """Make a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def _attributes(schema: Schema) -> dict[str, str]:
-    """What the `Attributes` section of a docstring says of each field."""
+    """Return the descriptions in the `Attributes` section of a docstring, by field."""
     found: dict[str, str] = {}
     _, _, section = inspect.cleandoc(schema.get("description", "")).partition("Attributes:\n")
     name = ""
@@ -140,7 +140,7 @@ def _attributes(schema: Schema) -> dict[str, str]:
 
 
 def _described_within(union: Schema) -> str:
-    """What is said of the first kind of a union: `float | None` is said of the number."""
+    """Return the description of the first described member of a union: of the number in `float | None`."""
     return next((each["description"] for each in union.get("anyOf", ()) if "description" in each), "")
 
 

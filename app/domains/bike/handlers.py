@@ -46,7 +46,7 @@ class Predictions(msgspec.Struct, frozen=True, omit_defaults=True):
     """The outcome of a request's records.
 
     Attributes:
-        predictions: In the records' order; `pred_id` says whose each is.
+        predictions: The predictions, in the records' order, each with its record's `pred_id`.
         quarantined: Records that can never be predicted; the others have been.
         unfinished: Records for which there was no time: they may be sent again. Left out where there are none.
     """

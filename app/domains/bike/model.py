@@ -92,7 +92,7 @@ class BikeModel:
     def predict(self, columns: Columns) -> NDArray[np.int64]:
         """Return counts, rounded to the nearest and never negative: shape (rows,).
 
-        A row's count does not depend on the rows beside it.
+        A row's count does not depend on the other rows of the call.
         """
         return np.rint(self.counts(columns)).astype(np.int64)
 

@@ -1,8 +1,8 @@
 """The types of bike records and results, and records as the columns that the model takes.
 
-The seed's record, `{"features": {"t1", "t2", "hum", "weather_code"}, "pred_id"}`, is enough. Whatever else is known
-(`timestamp`, `wind_speed`, `is_holiday`, `is_weekend`, `season`) may stand among the features or beside them, and
-makes the prediction better; the time most of all.
+The seed's record, `{"features": {"t1", "t2", "hum", "weather_code"}, "pred_id"}`, is enough. The optional fields
+`timestamp`, `wind_speed`, `is_holiday`, `is_weekend` and `season`, in the features or in the record itself, make the
+prediction better; the time most of all.
 """
 
 from __future__ import annotations
@@ -126,5 +126,5 @@ def _local(time: datetime) -> datetime:
     if time.tzinfo is None:
         return time
     if not MINYEAR < time.year < MAXYEAR:
-        return time.replace(tzinfo=None)  # an hour's difference matters not, and cannot be told at the ends of time
+        return time.replace(tzinfo=None)  # an hour does not matter, and datetime's limits have no offset
     return time.astimezone(ZoneInfo("Europe/London")).replace(tzinfo=None)

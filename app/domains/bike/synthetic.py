@@ -59,7 +59,7 @@ YEARLY_SWING = {
     ),
 }  # fmt: skip
 HIRES_PER_DEGREE = {"working": 0.015, "free": 0.036}  # of the log count, for each °C above the usual
-WEATHER = {"working": (1.04, 0.72), "free": (1.06, 0.62)}  # dry and wet hours, beside the average over both
+WEATHER = {"working": (1.04, 0.72), "free": (1.06, 0.62)}  # dry and wet hours, relative to the average over both
 WET_AFTER_WET, WET_AFTER_DRY = 0.66, 0.05  # probability that an hour is wet: one in eight is
 DRY_CODES, DRY_WEIGHTS = (1, 2, 3, 4), (40, 27, 23, 10)  # clear, scattered clouds, broken clouds, cloudy
 RAIN, SNOW = 7, 26

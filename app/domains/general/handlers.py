@@ -1,7 +1,7 @@
 """Handlers that read JSON from a file or an S3 object, and write it to one.
 
-A path in a request lets whoever sends it read, or write, whatever the function may: that is what these two are for. So
-no queue, stream or route stands before them. They are reached by the command line, by a function that is deployed with
+A path in a request lets its sender read, or write, every file that the function may: that is their purpose. So
+no queue, stream or route leads to them. They are called from the command line, by a function that is deployed with
 one of them as its handler, and by the router where `ROUTER_HANDLERS` names them.
 """
 
@@ -84,7 +84,7 @@ class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFi
         """Read the whole file.
 
         Raises:
-            LocationError: There is none such, it is a folder, or it may not be read.
+            LocationError: It does not exist, is a folder, or may not be read.
             UnprocessableError: It holds no JSON, or JSON that is nested too deeply.
             CloudError: S3 does not answer, or refuses.
         """
@@ -138,8 +138,8 @@ class PutJSONToFileHandler(LambdaHandler[PutJSONToFileRequest, PutJSONToFileResp
     def _scratch(self, data: bytes, request_id: str) -> str:
         if not self.default_bucket:
             raise SettingsError("DEFAULT_BUCKET_NAME is not set: name a bucket, or give a path in the request")
-        place = request_id or str(uuid.uuid4())
-        return f"s3://{self.default_bucket}/scratch/{place}/{hashlib.sha256(data).hexdigest()}"
+        folder = request_id or str(uuid.uuid4())
+        return f"s3://{self.default_bucket}/scratch/{folder}/{hashlib.sha256(data).hexdigest()}"
 
 
 def _checked(path: str) -> str:
@@ -154,9 +154,9 @@ def _checked(path: str) -> str:
 
 
 def _encoded(content: Any) -> bytes:  # noqa: ANN401 - any JSON
-    """Content as JSON in UTF-8, or a refusal of what JSON has no way to write.
+    """Encode content as JSON in UTF-8; refuse values that JSON does not have.
 
-    The standard library's encoder, since msgspec writes null for NaN.
+    The standard library's encoder is used, since msgspec writes null for NaN.
     """
     if is_nested_deeper(content, LEVELS):
         raise RequestError(f"{_CONTENT}: nested more than {LEVELS} levels deep", _CONTENT)
@@ -167,7 +167,7 @@ def _encoded(content: Any) -> bytes:  # noqa: ANN401 - any JSON
     except ValueError:
         fault = "has NaN, an infinity or a number with thousands of digits, which are no JSON"
     except TypeError:
-        fault = "is not what JSON is made of"
+        fault = "has a value of a type that JSON does not have"
     raise RequestError(f"{_CONTENT}: {fault}", _CONTENT)
 
 

@@ -122,7 +122,7 @@ class ModelPipeline(Pipeline[ModelRecord]):
         return [chosen, [dict(zip(names, row, strict=True)) for row in found.tolist()]]
 
     def _unusable(self, found: NDArray[np.floating[Any]]) -> dict[int, str]:
-        """Return the rows whose answer is no finite number, with a message: a needed field is missing, as a rule."""
+        """Return the rows without a finite prediction, each with a message; usually the model needs a missing field."""
         usable = _is_whole(found) if self._target.rounded else np.isfinite(found)
         if usable.all():
             return {}

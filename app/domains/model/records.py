@@ -57,14 +57,14 @@ def record_type(signature: Sequence[Field], where: str) -> type[Any]:
     if not signature:
         raise ModelError(f"{where}: the signature has no inputs; import the model again")
     fields: list[tuple[str, Any, Any]] = []
-    for place, field in enumerate(signature):
+    for index, field in enumerate(signature):
         if field.type not in _TYPES:
             raise ModelError(f"{where}: field {field.name!r} is a {field.type}; {', '.join(_TYPES)} can be run")
         kind = _TYPES[field.type]
         default = msgspec.NODEFAULT if field.required else math.nan
-        fields.append((f"f{place}", kind if field.required else kind | None, default))
+        fields.append((f"f{index}", kind if field.required else kind | None, default))
     # A feature may have any name, `petal width (cm)` say; a Python attribute may not.
-    names = {f"f{place}": field.name for place, field in enumerate(signature)}
+    names = {f"f{index}": field.name for index, field in enumerate(signature)}
     features = msgspec.defstruct("Features", fields, rename=names, kw_only=True, gc=False)
     return msgspec.defstruct("ModelRecord", [("features", features), ("pred_id", PredictionId)], gc=False)
 

@@ -37,9 +37,9 @@ class Item(Generic[Record]):
     """One record of a batch.
 
     Attributes:
-        id: By which it is handed back. An id that a batch has twice is handled once.
-        record: As the event has it.
-        lane: After a failure in a lane, the rest of the lane is not started; None stands alone.
+        id: The id for handing the record back. A record whose id a batch has twice is handled once.
+        record: The record, as the event has it.
+        lane: The name of the lane: after a failure in it, its later records are not started. None is no lane.
     """
 
     id: str
@@ -52,17 +52,17 @@ class Source(Generic[Record]):
     """The steps in which sources differ.
 
     Attributes:
-        id_name: What logs call a record's id.
-        read: The records of an event; raises EventError if it is of another source.
-        request_of: What becomes the request, unless the function was told otherwise.
-        answer: What is answered to how a batch ended.
-        correlated: Whether an event of one record is known by that record's id.
+        id_name: The name of a record's id in logs.
+        read: Reads the records of an event; raises EventError for an event of another source.
+        request_of: Makes the request of a record, unless the function has a `request_of` of its own.
+        respond: Makes the function's response.
+        correlated: Whether the record's id is the correlation id of an event with one record.
     """
 
     id_name: str
     read: Callable[[Event], Sequence[Item[Record]]]
     request_of: Callable[[Record], Any]
-    answer: Callable[[BatchResult], Any]
+    respond: Callable[[BatchResult], Any]
     correlated: bool = False
 
 
@@ -71,8 +71,8 @@ class BatchResult:
     """The number of records in a batch, and those that must come again.
 
     Attributes:
-        records: How many there were.
-        again: The ids of those that are not done, in their order: what failed, and what was not started.
+        records: The number of records.
+        again: The ids of the records that failed or were not started, in their order.
     """
 
     records: int
@@ -92,10 +92,10 @@ class SourceFunction(Generic[Record]):
         """Take the class; open nothing yet.
 
         Args:
-            handler_class: Its `handle` is called for each record; what it returns is not kept.
-            source: Where the records come from.
-            should_process: False for a record that needs nothing done; it counts as done.
-            request_of: What the handler decodes, instead of the source's own; see `LambdaHandler.decode`.
+            handler_class: The class whose `handle` is called for each record; its responses are not kept.
+            source: The source of the records.
+            should_process: Returns False for a record that needs no work; it counts as done.
+            request_of: Makes the request of a record, in place of the source's own; see `LambdaHandler.decode`.
         """
         self.handler_class = handler_class
         self._function = handler_class.get_handler()
@@ -110,7 +110,7 @@ class SourceFunction(Generic[Record]):
         """Handle one event.
 
         Raises:
-            EventError: The event is not of this source; its message names what it is.
+            EventError: The event is not of this source; its message names its own source.
             UnacknowledgedError: Records have failed, and the source takes no answer but success and failure.
             MillraceError: The handler cannot be opened.
         """
@@ -124,7 +124,7 @@ class SourceFunction(Generic[Record]):
         def work(invocation: Invocation) -> Any:  # noqa: ANN401 - JSON
             if fault is not None:
                 raise fault
-            return self._source.answer(self._process(items, invocation))
+            return self._source.respond(self._process(items, invocation))
 
         correlation_id = items[0].id if self._source.correlated and len(items) == 1 else ""
         return run(self.handler_class.name, work, context, correlation_id=correlation_id)

@@ -52,12 +52,12 @@ class DynamoDbChange(msgspec.Struct, frozen=True, rename="pascal", kw_only=True)
     """A change of an item; the stream's view type decides which images it has.
 
     Attributes:
-        sequence_number: Its place in the shard.
+        sequence_number: The record's sequence number in its shard.
         keys: The item's key, as attribute values (`item_of` makes them plain).
         new_image: The item after the change, as attribute values.
         old_image: The item before it.
-        stream_view_type: Which images the stream holds.
-        approximate_creation_date_time: When, in seconds since 1970.
+        stream_view_type: The images that the stream holds.
+        approximate_creation_date_time: The time of the change, in seconds since 1970.
     """
 
     sequence_number: Annotated[str, msgspec.Meta(min_length=1)]
@@ -79,11 +79,11 @@ class DynamoDbRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A record of Lambda's event.
 
     Attributes:
-        change: What changed.
+        change: The change.
         source: `aws:dynamodb`.
         event_name: `INSERT`, `MODIFY` or `REMOVE`.
         stream_arn: The stream's ARN.
-        user_identity: Who changed it, if it was DynamoDB itself.
+        user_identity: The author of the change, if it was DynamoDB itself.
     """
 
     change: DynamoDbChange = msgspec.field(name="dynamodb")
@@ -105,9 +105,9 @@ def dynamodb_stream_handler(
     `MaximumRecordAgeInSeconds` sends it to the mapping's on-failure destination: set both.
 
     Args:
-        handler_class: What handles a change.
-        should_process: False for a change that needs nothing done.
-        request_of: What the handler decodes, instead of the new image (for a `REMOVE` the old one) in plain values.
+        handler_class: The class that handles a change.
+        should_process: Returns False for a change that needs no work.
+        request_of: Makes the request of a change, in place of its new image (of a `REMOVE`, its old one).
     """
     source = Source("sequence_number", _read, _image, _resume)
     return SourceFunction(handler_class, source, should_process, request_of)

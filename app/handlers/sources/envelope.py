@@ -11,7 +11,7 @@ from app.handlers.request import UNREADABLE, refused
 from app.text import short_name
 
 Event: TypeAlias = Any
-"""An event as parsed by Lambda's client, or the bytes that it came as."""
+"""An event, parsed by Lambda's client or as bytes."""
 
 RECORDS = "Records"
 _TEXT = (bytes, bytearray, memoryview, str)
@@ -34,12 +34,12 @@ def read_records(event: Event, kind: type[Record], source: str) -> list[Record]:
     """Return the records of an event, which may be none.
 
     Args:
-        event: As it came.
+        event: The event, parsed or as bytes.
         kind: The record's type; fields that it does not name are left alone.
-        source: What `eventSource` must be.
+        source: The value that `eventSource` must have.
 
     Raises:
-        EventError: The event is not a batch of this source; the message names what it is.
+        EventError: The event is not a batch of this source; the message names its own source.
     """
     document = _document(event)
     items = document.get(RECORDS) if isinstance(document, dict) else None
@@ -64,7 +64,7 @@ def read_object(event: Event) -> dict[str, Any]:
     return document
 
 
-def convert(value: object, kind: type[T], place: str = "$") -> T:
+def convert(value: object, kind: type[T], path: str = "$") -> T:
     """Convert parsed JSON to a type; a fault is named by its path, without its value.
 
     Raises:
@@ -74,7 +74,7 @@ def convert(value: object, kind: type[T], place: str = "$") -> T:
         return msgspec.convert(value, kind)
     except UNREADABLE as error:
         fault = refused(error)
-        line = str(fault).replace("$", place, 1) if fault.field else str(fault)
+        line = str(fault).replace("$", path, 1) if fault.field else str(fault)
         raise EventError(f"event: {line}") from None
 
 

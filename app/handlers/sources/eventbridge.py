@@ -29,14 +29,14 @@ class EventBridgeEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event of EventBridge.
 
     Attributes:
-        source: Who sent it, such as `aws.ec2`.
-        detail_type: What it is.
-        detail: What it says.
-        id: The event's id; the same when it is delivered again.
-        time: When, ISO 8601.
+        source: The sender, such as `aws.ec2`.
+        detail_type: The kind of event.
+        detail: The content.
+        id: The event's id, which a repeated delivery has too.
+        time: The time of the event, ISO 8601.
         account: The sender's account.
         region: The sender's region.
-        resources: What it is about, as ARNs.
+        resources: The ARNs of the resources concerned.
     """
 
     source: str
@@ -71,8 +71,8 @@ class EventBridgeFunction(Generic[Handler]):
         """Handle one event; return the handler's response, or None where `should_process` is False.
 
         Raises:
-            EventError: It is not an event of EventBridge; the message names what it is.
-            MillraceError: What the handler raised, so that Lambda tries again; see `app.handlers.invocation.run`.
+            EventError: It is not an event of EventBridge; the message names its own source.
+            MillraceError: The handler raised it, so that Lambda tries again; see `app.handlers.invocation.run`.
         """
         try:
             read: EventBridgeEvent | EventError = read_event(event)
@@ -113,9 +113,9 @@ def eventbridge_handler(
     """Return a function that handles an event and returns the handler's response.
 
     Args:
-        handler_class: What handles an event.
-        should_process: False for an event that needs nothing done.
-        request_of: What the handler decodes, instead of the event's detail.
+        handler_class: The class that handles an event.
+        should_process: Returns False for an event that needs no work.
+        request_of: Makes the request of an event, in place of its detail.
     """
     return EventBridgeFunction(handler_class, should_process, request_of)
 

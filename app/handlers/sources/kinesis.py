@@ -72,13 +72,13 @@ class KinesisRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A record, for the hooks of `kinesis_handler`.
 
     Attributes:
-        value: What the spine decoded: the request, or with `request_of` the record's JSON as it is.
-        partition_key: The record's, or its own within an aggregate.
+        value: The decoded record: the request, or with `request_of` the record's JSON.
+        partition_key: The record's partition key; in an aggregate, its own.
         stream: The stream's name.
         shard: The shard's id.
-        sequence_number: Its place in the shard.
-        sub_sequence_number: Its place in an aggregate.
-        arrived_s: When the stream took it, in seconds since 1970.
+        sequence_number: The sequence number in the shard.
+        sub_sequence_number: The index in an aggregate.
+        arrived_s: The time at which the stream accepted it, in seconds since 1970.
     """
 
     value: Any
@@ -94,8 +94,8 @@ class HandlerPipeline(Pipeline[Any]):
     """A handler as the spine's pipeline: no record's handler is called twice within an invocation.
 
     Attributes:
-        name: The handler's.
-        record_type: What the spine decodes a record to.
+        name: The handler's name.
+        record_type: The type that the spine decodes a record to.
     """
 
     def __init__(
@@ -232,11 +232,11 @@ def kinesis_handler(
     handler's own is called for what `request_of` gives, and for nothing else.
 
     Args:
-        handler_class: What handles a record; one whose response type is None needs no output stream.
-        role: The stream that responses go to: `OUTPUT_STREAM`, or one that `OUTPUT_STREAMS` names.
-        should_process: False for a record that needs nothing done.
-        request_of: What the handler decodes, instead of the record's JSON.
-        service: Where records are put; by default signed requests to Kinesis.
+        handler_class: The class that handles a record; with the response type None it needs no output stream.
+        role: The role of the stream for responses: `OUTPUT_STREAM`, or one that `OUTPUT_STREAMS` names.
+        should_process: Returns False for a record that needs no work.
+        request_of: Makes the request of a record, in place of its JSON.
+        service: The service that takes records; by default signed requests to Kinesis.
     """
     return KinesisFunction(
         handler_class, role, lambda handler: HandlerPipeline(handler, should_process, request_of), service

@@ -30,14 +30,14 @@ class S3Object(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         bucket: The bucket's name.
-        key: The object's key, as S3 takes it: decoded from what the event has.
-        event_name: What happened, such as `ObjectCreated:Put`.
-        event_time: When, ISO 8601.
-        region: Of the bucket.
-        size: In bytes.
-        etag: The object's.
-        version_id: In a bucket with versions.
-        sequencer: Of two events of one key, the later has the greater one, the shorter padded with zeros.
+        key: The object's key, URL-decoded.
+        event_name: The kind of event, such as `ObjectCreated:Put`.
+        event_time: The time of the event, ISO 8601.
+        region: The bucket's region.
+        size: The object's size in bytes.
+        etag: The object's entity tag.
+        version_id: The object's version, in a bucket with versions.
+        sequencer: Orders events of one key: the later has the greater one, when the shorter is padded with zeros.
     """
 
     bucket: str
@@ -91,9 +91,9 @@ def s3_handler(
     """Return a function that handles each event of an object, and fails when one of them failed.
 
     Args:
-        handler_class: What handles an event.
-        should_process: False for an event that needs nothing done.
-        request_of: What the handler decodes, instead of the fields of an `S3Object`.
+        handler_class: The class that handles an event.
+        should_process: Returns False for an event that needs no work.
+        request_of: Makes the request of an event, in place of the fields of an `S3Object`.
     """
     source = Source("object_event", _read, _fields, all_or_nothing)
     return SourceFunction(handler_class, source, should_process, request_of)

@@ -56,9 +56,9 @@ def sns_handler(
     """Return a function that handles each notification, and fails when one of them failed.
 
     Args:
-        handler_class: What handles a notification.
-        should_process: False for a notification that needs nothing done.
-        request_of: What the handler decodes, instead of the message as JSON.
+        handler_class: The class that handles a notification.
+        should_process: Returns False for a notification that needs no work.
+        request_of: Makes the request of a notification, in place of its message as JSON.
     """
     source = Source("message_id", _read, _message, all_or_nothing, correlated=True)
     return SourceFunction(handler_class, source, should_process, request_of)

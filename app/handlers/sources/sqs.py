@@ -36,13 +36,13 @@ class SqsMessage(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """A message of Lambda's event.
 
     Attributes:
-        message_id: By which it is handed back.
-        body: What was sent.
+        message_id: The id for handing the message back.
+        body: The message's text.
         source: `aws:sqs`.
         queue_arn: The queue's ARN.
-        receipt_handle: Of this delivery.
-        attributes: SQS's own, `ApproximateReceiveCount` and `MessageGroupId` among them.
-        message_attributes: The sender's.
+        receipt_handle: The handle of this delivery.
+        attributes: SQS's attributes, `ApproximateReceiveCount` and `MessageGroupId` among them.
+        message_attributes: The sender's attributes.
     """
 
     message_id: Annotated[str, msgspec.Meta(min_length=1)]
@@ -79,14 +79,14 @@ def sqs_handler(
     moves it to the dead-letter queue.
 
     Args:
-        handler_class: What handles a message.
+        handler_class: The class that handles a message.
         fifo: Order matters: after the first failure nothing more is started, and all the rest is handed back. A queue
-            whose name ends in `.fifo` is one in any case. What is handed back untried counts as received, so that a
+            whose name ends in `.fifo` is one in any case. A message handed back untried counts as received, so that a
             message that always fails takes its neighbours to the dead-letter queue: see `by_group`.
         by_group: Order matters within a message group alone: a failure holds up no other group. It implies `fifo`, and
             is the better choice wherever groups do not depend on each other.
-        should_process: False for a message that needs nothing done; it is deleted as if it had been handled.
-        request_of: What the handler decodes, instead of the body as JSON.
+        should_process: Returns False for a message that needs no work; it is deleted as if it had been handled.
+        request_of: Makes the request of a message, in place of its body as JSON.
     """
 
     def read(event: Event) -> list[Item[SqsMessage]]:

@@ -126,7 +126,7 @@ class TestPut:
             pytest.param(10**5000, "digits", id="huge"),
             pytest.param(nested(LEVELS + 1), "nested more than 500 levels", id="deep"),
             pytest.param(nested(50_000), "nested", id="deepest"),
-            (object(), "not what JSON is made of"),
+            (object(), "of a type that JSON does not have"),
         ],
     )
     def test_content_that_is_no_json_is_refused_and_nothing_written(
