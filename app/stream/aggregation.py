@@ -1,11 +1,11 @@
-"""One aggregated record of the Kinesis Producer Library, split into the records it was made of: all or none.
+"""Split an aggregated record of the Kinesis Producer Library into its user records: all or none.
 
 The format: https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md
 
     F3 89 9A C2 | protobuf message AggregatedRecord | its MD5, 16 bytes
 
-Read here rather than with the protobuf package: no dependency in a cold start, and every bound is checked in one
-place. What is wrong with an aggregate becomes one Quarantine of the whole with its raw bytes:
+It is read here rather than with the protobuf package: cold starts need no dependency, and one module checks every
+limit. A faulty aggregate becomes one Quarantine of the whole with its raw bytes:
 
     aggregate_digest    the magic number without a matching MD5: a truncated or damaged aggregate
     aggregate_too_many  more records than MAX_SUB_RECORDS
@@ -25,7 +25,7 @@ from app.stream.outcomes import Quarantine
 MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST_BYTES = 16
 MAX_SUB_RECORDS = 100_000  # a 1 MiB aggregate of 10 bytes a record; as columns they take about 20 MB
-MAX_PARTITION_KEY = 256  # Kinesis's own limit, in UTF-16 units: a key past it could not go on any stream again
+MAX_PARTITION_KEY = 256  # Kinesis's limit, in UTF-16 units: a longer key could not be put on any stream again
 HASH_KEYS = 2**128  # hash keys are below this
 
 # Tags of protobuf's wire format (https://protobuf.dev/programming-guides/encoding/): field number << 3 | wire type.
@@ -33,15 +33,15 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 PARTITION_KEY_TABLE, HASH_KEY_TABLE, RECORDS = 1 << 3 | _BYTES, 2 << 3 | _BYTES, 3 << 3 | _BYTES
 PARTITION_KEY_INDEX, HASH_KEY_INDEX, DATA = 1 << 3 | _VARINT, 2 << 3 | _VARINT, 3 << 3 | _BYTES
 _FIELDS = frozenset((PARTITION_KEY_TABLE, HASH_KEY_TABLE, RECORDS))
-_MORE = 0x80  # the bit of a number's byte that says that another byte follows
+_MORE = 0x80  # this bit of a byte of a number means that another byte follows
 
 
 class SubRecords(NamedTuple):
-    """The records of an aggregate as columns, in order; a place in them is the sub-sequence number.
+    """The records of an aggregate as columns, in order; the index is the sub-sequence number.
 
     Attributes:
         partition_keys: 1 to 256 characters each.
-        hash_keys: Explicit hash keys, below 2**128; None where the partition key's own hash counts.
+        hash_keys: Explicit hash keys, below 2**128; None where the hash of the partition key applies.
         datas: The raw bytes of each.
     """
 
@@ -51,12 +51,12 @@ class SubRecords(NamedTuple):
 
 
 class _BadAggregateError(Exception):
-    """The bytes are not the format."""
+    """The bytes do not have the format."""
 
 
 @dataclass(slots=True)
 class _Message:
-    """What has been read of an AggregatedRecord: its two tables, and a column for each field of its records."""
+    """The part of an AggregatedRecord read so far: its two tables, and a column for each field of its records."""
 
     partition_keys: list[bytes] = field(default_factory=list)
     hash_keys: list[bytes] = field(default_factory=list)
@@ -66,12 +66,12 @@ class _Message:
 
 
 def split(payload: bytes) -> SubRecords | Quarantine:
-    """Splits a payload that begins with the magic number.
+    """Split a payload that begins with the magic number.
 
-    It takes time and memory in proportion to the payload's length, and raises for nothing that a payload can hold.
+    Time and memory are proportional to the payload's length. It raises for no payload.
 
     Returns:
-        All its records, or why it can have none.
+        All its records, or the reason why it is refused.
     """
     end = len(payload) - DIGEST_BYTES
     body = memoryview(payload)[len(MAGIC) : end]
@@ -87,7 +87,7 @@ def split(payload: bytes) -> SubRecords | Quarantine:
 
 
 def _read_message(raw: bytes, end: int) -> _Message:
-    """Reads the fields of the message between the magic number and `end`; stops soon after too many records."""
+    """Read the fields of the message between the magic number and `end`; stop soon after too many records."""
     found = _Message()
     at = len(MAGIC)
     while at < end and len(found.datas) <= MAX_SUB_RECORDS:
@@ -102,7 +102,7 @@ def _read_message(raw: bytes, end: int) -> _Message:
 
 
 def _read_usual_keys(raw: bytes, at: int, end: int, keys: list[bytes]) -> int:
-    """Reads the entries of a table that are shorter than 128 bytes, as far as they go, and gives where that is."""
+    """Read entries of a table shorter than 128 bytes up to the first other field, and return its offset."""
     while at < end and raw[at] == PARTITION_KEY_TABLE:
         size = raw[at + 1]
         stop = at + 2 + size
@@ -114,11 +114,11 @@ def _read_usual_keys(raw: bytes, at: int, end: int, keys: list[bytes]) -> int:
 
 
 def _read_usual_records(raw: bytes, at: int, end: int, found: _Message) -> int:  # noqa: C901, PLR0912 - see below
-    """Reads records as producers write them, as far as they go, and gives where that is.
+    """Read records in the form that producers write up to the first other one, and return its offset.
 
-    The partition key's index, perhaps the explicit hash key's, then data to the record's end, each number in one or
-    two bytes: nearly every record there is. Written out without calls because this runs for each of them. It may look
-    past `end`, never past `raw`: the digest's 16 bytes stand there. Nothing is taken whose own end is past `end`.
+    In this form a record has the index of the partition key, an optional index of an explicit hash key, then data up to
+    its end, each number in one or two bytes. It is written without calls since it runs for nearly every record. It may
+    look past `end` into the digest of 16 bytes, never past `raw`, and accepts no record that ends past `end`.
     """
     indexes, datas, hash_indexes = found.partition_key_at, found.datas, found.hash_key_at
     for _ in range(MAX_SUB_RECORDS + 1 - len(datas)):
@@ -167,7 +167,7 @@ def _read_usual_records(raw: bytes, at: int, end: int, found: _Message) -> int: 
 
 
 def _read_field(raw: bytes, at: int, end: int, found: _Message) -> int:
-    """Reads any field at all, and gives where the next one begins."""
+    """Read a field in any form, and return the offset of the next one."""
     tag, at = _varint32(raw, at, end)
     if tag not in _FIELDS:
         return _skip(raw, at, end, tag)
@@ -180,7 +180,7 @@ def _read_field(raw: bytes, at: int, end: int, found: _Message) -> int:
 
 
 def _read_record(raw: bytes, at: int, end: int, found: _Message) -> None:
-    """Reads any record at all; of a field that comes twice the last one counts, as protobuf has it."""
+    """Read a record in any form; of a repeated field the last one applies, as in protobuf."""
     start = at
     partition_key_at: int | None = None
     hash_key_at: int | None = None
@@ -204,16 +204,16 @@ def _read_record(raw: bytes, at: int, end: int, found: _Message) -> None:
 
 
 def _resolve(message: _Message) -> SubRecords:
-    """Looks the indexes up in the tables."""
+    """Replace indexes by the tables' entries."""
     keys, hash_keys = _partition_keys(message.partition_keys), _hash_keys(message.hash_keys)
     if max(message.partition_key_at, default=-1) >= len(keys):
         raise _BadAggregateError(f"a record's partition key is not among the table's {len(keys)}")
-    explicit = [place for place in message.hash_key_at if place is not None]
+    explicit = [index for index in message.hash_key_at if index is not None]
     if max(explicit, default=-1) >= len(hash_keys):
         raise _BadAggregateError(f"a record's explicit hash key is not among the table's {len(hash_keys)}")
     return SubRecords(
-        [keys[place] for place in message.partition_key_at],
-        [None if place is None else hash_keys[place] for place in message.hash_key_at],
+        [keys[index] for index in message.partition_key_at],
+        [None if index is None else hash_keys[index] for index in message.hash_key_at],
         message.datas,
     )
 
@@ -242,27 +242,27 @@ def _units(key: str) -> int:
 
 
 def _varint32(raw: bytes, at: int, end: int) -> tuple[int, int]:
-    """A tag or a length, and where it ends: 32 bits, in no more bytes than these need."""
+    """Return a tag or a length of 32 bits, and the offset after it."""
     return _varint(raw, at, min(end, at + 5), 2**32)
 
 
 def _varint(raw: bytes, at: int, end: int, limit: int = 2**64) -> tuple[int, int]:
-    """A number in groups of seven bits, the lowest first, and where it ends."""
+    """Return a number in groups of seven bits, the lowest first, and the offset after it."""
     if at < end and raw[at] < _MORE:
         return raw[at], at + 1
     value = shift = 0
-    for place in range(at, min(end, at + 10)):  # ten bytes hold 64 bits
-        value |= (raw[place] & (_MORE - 1)) << shift
-        if raw[place] < _MORE:
+    for offset in range(at, min(end, at + 10)):  # ten bytes hold 64 bits
+        value |= (raw[offset] & (_MORE - 1)) << shift
+        if raw[offset] < _MORE:
             if value >= limit:
                 _refuse(at, "a number is too large")
-            return value, place + 1
+            return value, offset + 1
         shift += 7
     return _refuse(at, "a number does not end")
 
 
 def _length(raw: bytes, at: int, end: int) -> tuple[int, int]:
-    """Where a field of bytes ends, and where it begins behind its length."""
+    """Return the end of a field of bytes, and its start after the length."""
     size, at = _varint32(raw, at, end)
     if size > end - at:
         _refuse(at, f"a field of {size} bytes where {end - at} are left")
@@ -270,7 +270,7 @@ def _length(raw: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def _skip(raw: bytes, at: int, end: int, tag: int) -> int:
-    """Passes over a field that the format does not have (yet), as protobuf asks of every reader."""
+    """Return the end of an unknown field, which protobuf requires readers to ignore."""
     number, wire_type = tag >> 3, tag & 7
     if wire_type == _VARINT:
         stop = _varint(raw, at, end)[1]
@@ -279,7 +279,7 @@ def _skip(raw: bytes, at: int, end: int, tag: int) -> int:
     elif wire_type in {_FIXED64, _FIXED32}:
         stop = at + (8 if wire_type == _FIXED64 else 4)
     else:
-        # Groups (3 and 4), which protobuf itself has given up, nest without bound; 6 and 7 do not exist.
+        # Groups (3 and 4), which protobuf has deprecated, nest without limit; 6 and 7 do not exist.
         _refuse(at, f"a field of wire type {wire_type}")
     if stop > end or not number:
         _refuse(at, "a field without end" if number else "field number 0")

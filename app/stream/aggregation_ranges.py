@@ -1,4 +1,4 @@
-"""Hash keys of records and hash key ranges of shards: which record belongs to which shard.
+"""Hash keys of records and hash key ranges of shards, which determine the shard of a record.
 
 A record's hash key is its explicit hash key, else the MD5 of its partition key as a 128-bit integer:
 https://docs.aws.amazon.com/streams/latest/dev/key-concepts.html
@@ -24,37 +24,37 @@ class HashRange(NamedTuple):
 
     Attributes:
         first: The lowest hash key.
-        last: The highest one, itself within the range.
+        last: The highest hash key, inclusive.
     """
 
     first: int
     last: int
 
     def holds(self, hash_key: int) -> bool:
-        """Whether a hash key lies in it."""
+        """Return whether a hash key is in the range."""
         return self.first <= hash_key <= self.last
 
     def cut(self, parts: int) -> list[HashRange]:
-        """The same range in so many parts of equal size, as near as may be; in fewer where it is that small."""
+        """Return the range in parts of about equal size; in fewer parts if it has fewer hash keys."""
         size = self.last + 1 - self.first
         bounds = sorted({self.first + size * part // parts for part in range(parts + 1)})
         return [HashRange(first, after - 1) for first, after in itertools.pairwise(bounds)]
 
 
 def hash_key_of(partition_key: str) -> int:
-    """The hash key of a record that has no explicit one."""
+    """Return the hash key of a record without an explicit one."""
     return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest())
 
 
 def list_ranges(stream: str, *, only_open: bool = False) -> dict[str, HashRange]:
-    """The range of each shard that still has records or takes them, by shard id.
+    """Return the range of each shard that has or accepts records, by shard id.
 
     Args:
         stream: The stream's name.
-        only_open: Without the shards that a split or merge has closed.
+        only_open: Whether to leave out shards that a split or merge has closed.
 
     Raises:
-        MissingStreamError: There is no such stream.
+        MissingStreamError: The stream does not exist.
         CloudError: Its shards cannot be listed.
     """
     try:
@@ -72,15 +72,15 @@ def list_ranges(stream: str, *, only_open: bool = False) -> dict[str, HashRange]
 
 
 class ShardRanges:
-    """The ranges of streams' shards: asked for once a stream, and again when a shard is not among them."""
+    """Cache of the ranges of streams' shards, read again when a shard is unknown."""
 
     def __init__(self, ask: Callable[[str], Mapping[str, HashRange]] = list_ranges) -> None:
-        """Asks nothing yet."""
+        """Start empty; `ask` reads the ranges of a stream."""
         self._ask = ask
         self._known: dict[str, dict[str, HashRange | None]] = {}
 
     def of(self, stream: str, shard: str) -> HashRange | None:
-        """A shard's range; None for one that the stream does not have, which is remembered too.
+        """Return a shard's range; None for a shard that the stream does not have, which is cached too.
 
         Raises:
             CloudError: The shards cannot be listed.

@@ -1,8 +1,8 @@
-"""Aggregated records made: many small records in one Kinesis record, each with its own partition key.
+"""Make aggregated records: many small records in one Kinesis record, each with its own partition key.
 
-Records are grouped by range of hash keys, so that an aggregate only holds records of one shard, as the Kinesis
-Producer Library has it. All aggregates of a range carry one partition key, the first that came: the writer keeps the
-order of what shares a key, so the records of each key stay in order too.
+Records are grouped by range of hash keys, so that an aggregate has records of one shard only, as in the Kinesis
+Producer Library. All aggregates of a range have the same partition key, the first that came: the writer keeps the order
+of outputs with the same key, so the records of each key stay in order too.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from app.stream.aggregation_ranges import HashRange
 
 AGGREGATE_BYTES = 25_000
-"""What an aggregate grows to, data and partition key together.
+"""Largest size of an aggregate, data and partition key together.
 
-Kinesis bills a put in units of 25 KB, so a smaller one wastes part of a unit and a larger one saves nothing; 41 a
-second reach a shard's 1 MB/s, far below its 1,000 records. It is half of the Kinesis Producer Library's default: an
-aggregate is handed back as a whole, so that a smaller one repeats less.
+Kinesis bills a put in units of 25 KB, so a smaller one wastes part of a unit and a larger one saves nothing; 41 per
+second reach a shard's 1 MB/s, far below its 1,000 records. It is half of the Kinesis Producer Library's default, since
+an aggregate is retried as a whole and a smaller one repeats less.
 """
 
-_MORE = 0x80  # the bit of a number's byte that says that another byte follows
+_MORE = 0x80  # this bit of a byte of a number means that another byte follows
 _NUMBERS = [bytes([value]) for value in range(_MORE)]
 
 
@@ -46,9 +46,9 @@ class Aggregate(NamedTuple):
     """An aggregated record, ready to be put.
 
     Attributes:
-        partition_key: The key to put it with.
+        partition_key: Its partition key on the stream.
         data: The aggregated record.
-        records: How many records it holds.
+        records: Number of its records.
     """
 
     partition_key: str
@@ -61,8 +61,8 @@ class Packer:
     """Packs records into one aggregated record.
 
     Attributes:
-        size: Bytes that `pack` would give now.
-        records: How many records there are.
+        size: Size of the aggregated record so far, in bytes.
+        records: Number of its records.
     """
 
     size: int = len(MAGIC) + DIGEST_BYTES
@@ -73,13 +73,13 @@ class Packer:
     _records: list[bytes] = field(default_factory=list)
 
     def add(self, partition_key: str, data: bytes, hash_key: int | None = None, *, limit: int | None = None) -> bool:
-        """Adds a record; False, and nothing added, when it would grow past `limit` bytes or MAX_SUB_RECORDS.
+        """Add a record; return False and add nothing if it would exceed `limit` bytes or MAX_SUB_RECORDS.
 
         Args:
             partition_key: 1 to 256 characters.
             data: The raw bytes.
-            hash_key: The explicit hash key, below 2**128, if the record has one.
-            limit: None for no limit.
+            hash_key: The explicit hash key, below 2**128, or None.
+            limit: Largest size in bytes; None for no limit.
         """
         entries = b""
         index = self._keys.get(partition_key, len(self._keys))
@@ -105,18 +105,18 @@ class Packer:
         return True
 
     def pack(self) -> bytes:
-        """The aggregated record: tables first, as the Kinesis Producer Library writes them."""
+        """Return the aggregated record: tables first, as the Kinesis Producer Library writes them."""
         message = b"".join(self._tables) + b"".join(self._records)
         return MAGIC + message + hashlib.md5(message, usedforsecurity=False).digest()
 
 
 class Aggregator:
-    """Groups records by range of hash keys, and closes an aggregate when the next record would not fit."""
+    """Groups records by range of hash keys; an aggregate is complete when the next record does not fit."""
 
     def __init__(self, ranges: Sequence[HashRange], limit_bytes: int = AGGREGATE_BYTES) -> None:
-        """Takes the ranges, which hold every hash key between them, and the size of an aggregate.
+        """Use ranges that cover all hash keys, and a largest size of an aggregate.
 
-        A record that is larger by itself becomes an aggregate of its own.
+        A larger record becomes an aggregate of its own.
         """
         self._starts = sorted(each.first for each in ranges)
         self._limit_bytes = limit_bytes
@@ -124,28 +124,28 @@ class Aggregator:
         self._partition_keys: dict[int, str] = {}
 
     def add(self, partition_key: str, data: bytes) -> Aggregate | None:
-        """Adds a record behind the earlier ones of its key; gives the aggregate that was full, if one was."""
-        place = bisect_right(self._starts, hash_key_of(partition_key)) - 1
-        key = self._partition_keys.setdefault(place, partition_key)
-        packer = self._open.setdefault(place, Packer())
+        """Add a record after the earlier ones of its key; return the aggregate that this completes, or None."""
+        index = bisect_right(self._starts, hash_key_of(partition_key)) - 1
+        key = self._partition_keys.setdefault(index, partition_key)
+        packer = self._open.setdefault(index, Packer())
         if packer.add(partition_key, data, limit=self._limit_bytes - len(key.encode()) if packer.records else None):
             return None
-        self._open[place] = fresh = Packer()
+        self._open[index] = fresh = Packer()
         fresh.add(partition_key, data)
         return Aggregate(key, packer.pack(), packer.records)
 
     def flush(self) -> list[Aggregate]:
-        """Closes what is open."""
+        """Return all incomplete aggregates."""
         closed = [
-            Aggregate(self._partition_keys[place], packer.pack(), packer.records)
-            for place, packer in sorted(self._open.items())
+            Aggregate(self._partition_keys[index], packer.pack(), packer.records)
+            for index, packer in sorted(self._open.items())
         ]
         self._open.clear()
         return closed
 
 
 def _varint(value: int) -> bytes:
-    """A number in groups of seven bits, the lowest first."""
+    """Return a number in groups of seven bits, the lowest first."""
     return _NUMBERS[value] if value < _MORE else bytes([value & (_MORE - 1) | _MORE]) + _varint(value >> 7)
 
 

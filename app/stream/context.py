@@ -52,5 +52,5 @@ class LocalContext:
         self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME") or "local"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the invocation would be ended."""
+        """Return the milliseconds until the invocation would be ended."""
         return max(0, int((self._ends_s - time.monotonic()) * 1000))

@@ -15,20 +15,20 @@ class Context(Protocol):
     """The part of Lambda's context object that Millrace reads."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the invocation."""
+        """Return the milliseconds until Lambda ends the invocation."""
 
 
 class Deadline:
     """A moment after which nothing new is started."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Sets the moment `seconds` from now on a clock."""
+        """Set the deadline `seconds` from now on a clock."""
         self._clock = clock
         self._at_s = clock() + seconds
 
     @classmethod
     def of(cls, context: Context | None, margin_ms: int) -> Deadline:
-        """The deadline of an invocation: its timeout, less a margin for committing and answering."""
+        """Return the deadline of an invocation: its timeout, less a margin for committing and answering."""
         if context is None:
             return cls(WITHOUT_CONTEXT_S)
         return cls((context.get_remaining_time_in_millis() - margin_ms) / 1000)
@@ -38,5 +38,5 @@ class Deadline:
         return Deadline(self.remaining_s() - seconds, self._clock)
 
     def remaining_s(self) -> float:
-        """Seconds left, 0 when it has passed."""
+        """Return the seconds left, 0 after the deadline."""
         return max(0.0, self._at_s - self._clock())

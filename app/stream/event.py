@@ -1,7 +1,7 @@
-"""The event that Lambda hands over, as raw bytes or a parsed dict, into a Batch.
+"""Read the event that Lambda passes, as raw bytes or a parsed dict, into a Batch.
 
-The usual event decodes in one pass, base64 included. When a record's base64 is bad, or an event is not Kinesis's,
-a slower second look finds the record at fault: it becomes a Quarantine outcome, and its neighbours go on.
+The usual event is decoded in one pass, including base64. If a record's base64 is faulty, or the event is not Kinesis's,
+a slower second pass finds the faulty record: it becomes a Quarantine outcome, and the others are processed.
 
 The format: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 """
@@ -19,11 +19,11 @@ from app.stream.outcomes import Quarantine
 from app.text import short_name
 
 KINESIS = "aws:kinesis"
-_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # what a parser may raise for any bytes at all
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # what a parser may raise for arbitrary bytes
 
 
 class KinesisRecord(msgspec.Struct, rename="camel", gc=False):
-    """What Kinesis says of a record; the data is in base64 in JSON."""
+    """A record's data, in base64 in JSON, and its attributes in Kinesis."""
 
     partition_key: str
     sequence_number: str
@@ -41,7 +41,7 @@ class KinesisEventRecord(msgspec.Struct, gc=False):
 
 
 class KinesisEvent(msgspec.Struct, gc=False):
-    """A batch as Lambda hands it over."""
+    """A batch as Lambda passes it."""
 
     records: list[KinesisEventRecord] = msgspec.field(name="Records")
 
@@ -50,16 +50,16 @@ _event = msgspec.json.Decoder(KinesisEvent)
 
 
 def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Quarantine]]:
-    """Reads an event.
+    """Read an event.
 
     Args:
-        event: The body as Lambda's runtime received it, or what it parsed from it.
+        event: The body as Lambda's runtime received it, or parsed.
 
     Returns:
-        The records as columns, and a Quarantine for each row whose base64 is bad; such a row's payload is its text.
+        The records as columns, and a Quarantine for each row with faulty base64; such a row's payload is its text.
 
     Raises:
-        EventError: This is not a batch of Kinesis records; the message names what it is.
+        EventError: This is not a batch of Kinesis records; the message says what it is.
     """
     faults: dict[int, Quarantine] = {}
     try:
@@ -87,19 +87,19 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
 
 
 def _read_slowly(event: bytes | dict[str, Any], faults: dict[int, Quarantine]) -> list[KinesisEventRecord]:
-    """Reads an event record by record; what is wrong with base64 lands in `faults`, all else is refused."""
+    """Read an event record by record; put faulty base64 into `faults`, refuse all other faults."""
     try:
         document = msgspec.json.decode(event) if isinstance(event, bytes) else event
     except _UNREADABLE:
         raise EventError("event: not JSON: send the event as Lambda receives it") from None
     items = document.get("Records") if isinstance(document, dict) else None
     if not isinstance(items, list):
-        raise EventError(f"event: no list of Records ({_sort_of(document)}); only Kinesis events are processed")
+        raise EventError(f"event: no list of Records ({_describe(document)}); only Kinesis events are processed")
     return [_read_record(row, item, faults) for row, item in enumerate(items)]
 
 
 def _read_record(row: int, item: object, faults: dict[int, Quarantine]) -> KinesisEventRecord:
-    """Reads one record's envelope, and its data if it can be."""
+    """Read one record's attributes, and its data if possible."""
     source = (item.get("eventSource") or item.get("EventSource")) if isinstance(item, dict) else None
     if source != KINESIS:
         _refuse(source)
@@ -121,7 +121,7 @@ def _read_record(row: int, item: object, faults: dict[int, Quarantine]) -> Kines
 
 
 def _shards(event_ids: list[str]) -> list[str]:
-    """The shard of each event id, `shard:sequence number`; as Lambda delivers them, all are of one."""
+    """Return the shard of each event id, `shard:sequence number`; in Lambda all records are of one shard."""
     first = event_ids[0].partition(":")[0] if event_ids else ""
     if all(map(str.startswith, event_ids, itertools.repeat(first + ":"))):
         return [first] * len(event_ids)
@@ -129,7 +129,7 @@ def _shards(event_ids: list[str]) -> list[str]:
 
 
 def _check_names(batch: Batch[None]) -> None:
-    """Refuses names that could not stand in an id: Kinesis never sends them, a hand-made event might."""
+    """Refuse names that are impossible in an id: Kinesis never sends them, a hand-made event might."""
     for kind, names in (("stream", {batch.stream}), ("shard", set(batch.shards))):
         for name in names:
             if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() and len(batch):
@@ -144,8 +144,8 @@ def _refuse(source: object) -> None:
     raise EventError(f"event: comes from {named}, not from {KINESIS}: check the trigger")
 
 
-def _sort_of(document: object) -> str:
-    """What an event that is not a batch looks like, without its values."""
+def _describe(document: object) -> str:
+    """Describe an event that is not a batch, without its values."""
     if isinstance(document, dict):
         source = document.get("source") or document.get("eventSource")
         return f"from {short_name(source)}" if source else f"keys {', '.join(map(short_name, list(document)[:5]))}"

@@ -1,8 +1,8 @@
-"""A record's bytes into a value, within bounds: inflate, size, UTF-8, depth, JSON, types.
+"""Decode a record's bytes into a value within limits: compression, size, UTF-8, nesting, JSON, types.
 
-Nothing here raises for what a payload holds; whatever is wrong with it becomes a Quarantine with a reason code:
+No payload makes this raise; a faulty one becomes a Quarantine with a reason code:
 
-    empty             no bytes at all
+    empty             no bytes
     bad_compression   a gzip or zlib header with a broken stream behind it
     inflate_bomb      inflates past the cap on bytes or on ratio
     too_large         more JSON than MAX_JSON_BYTES
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_INFLATED_BYTES = 16 * 1024 * 1024  # more than Kinesis's largest record (10 MiB), less than hurts in 256 MB
-MAX_INFLATE_RATIO = 100  # JSON of real records compresses 3 to 30 times; a bomb about 1,000 times
+MAX_INFLATE_RATIO = 100  # JSON records compress 3 to 30 times; a bomb about 1,000 times
 RATIO_FREE_BYTES = 64 * 1024  # below this size any ratio is harmless
-MAX_MEMBERS = 64  # a concatenated gzip has a few; each further one costs a copy of what is left
+MAX_MEMBERS = 64  # of a concatenated gzip, which has a few; each further one costs a copy of the rest
 MAX_JSON_BYTES = MAX_INFLATED_BYTES
 MAX_JSON_DEPTH = 64  # the deepest real formats (OCSF, ASFF) stay below 20; parsers recurse, so a bound is needed
-DEEP_BYTES = 2 * MAX_JSON_DEPTH + 2  # brackets alone take this much to nest deeper; a shorter JSON text cannot
+DEEP_BYTES = 2 * MAX_JSON_DEPTH + 2  # the shortest JSON that is nested deeper
 
-_AUTO_HEADER = 32 + zlib.MAX_WBITS  # zlib's way to say: gzip or zlib, whichever the header tells
+_AUTO_HEADER = 32 + zlib.MAX_WBITS  # tells zlib to detect gzip or zlib from the header
 _GZIP = b"\x1f\x8b"
-_ZLIB = 0x78  # deflate with a 32 KiB window, which is what every encoder writes
+_ZLIB = 0x78  # deflate with a 32 KiB window, as every encoder writes it
 _COMPRESSED = frozenset((_GZIP[0], _ZLIB))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NOT_BRACKETS_NOR_QUOTES = bytes(set(_NOT_BRACKETS) - set(b'"'))
 _OPEN, _QUOTE = b'["'
-_PIECE_BYTES = 1024 * 1024  # of a text that is counted through: what the counting needs is eight times as much
+_PIECE_BYTES = 1024 * 1024  # of a text that is scanned at a time, which takes eight times as much memory
 _NOT_FINITE = re.compile(rb"(?:^|[\[:,])\s*(-?(?:NaN|Infinity))")
 
 T = TypeVar("T")
@@ -55,25 +55,25 @@ MadeT_co = TypeVar("MadeT_co", covariant=True)
 
 
 class Decoder(Protocol[MadeT_co]):
-    """Text into a value: msgspec's decoder of a type, or a pipeline's own, which raises `ValueError` for bad text."""
+    """Decoder of a text: msgspec's for a type, or a pipeline's own, which raises `ValueError` for a faulty text."""
 
     def decode(self, buf: bytes, /) -> MadeT_co:
-        """The value of a text, which is UTF-8 and within the bounds of size and depth."""
+        """Return the value of a text, which is UTF-8 and within the limits of size and nesting."""
 
 
 def decode_payload(payload: bytes, decoder: Decoder[T]) -> T | Quarantine:
-    """One payload as a value of the decoder's type, or why it cannot be."""
+    """Return a payload as a value of the decoder's type, or its fault."""
     return decode_column([payload], decoder)[0]
 
 
 def decode_column(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Quarantine]:
-    """Each payload as a value of the decoder's type, or why it cannot be."""
+    """Return each payload as a value of the decoder's type, or its fault."""
     decode = decoder.decode
     if _all_plain(payloads):
         try:
             return list(map(decode, payloads))
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            pass  # one of them is at fault: each is looked at
+            pass  # one of them is faulty: decode them one by one
     values: list[T | Quarantine] = []
     for payload in payloads:
         text = plain(payload)
@@ -88,11 +88,11 @@ def decode_column(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Qu
 
 
 def _all_plain(payloads: Sequence[bytes]) -> bool:
-    """Whether all payloads are as `plain` would give them, found without a look at each.
+    """Return True if no payload needs `plain`, found without a loop over them; False is inconclusive.
 
-    Where the whole is UTF-8, so is each line of it. Brackets are counted through, wherever one payload ends: one that
-    leaves some open is no JSON, and then each is looked at. False says nothing: a bracket within a string is enough
-    for it, since it may make up for one outside. Quotes that stand side by side, but for brackets, hold none.
+    If the joined text is UTF-8, so is each payload. Nesting is counted across payloads: one that leaves brackets open
+    is no JSON, and then each is checked. A bracket within a string makes the result False, since it could hide one
+    outside; only adjacent quotes, apart from brackets, enclose none.
     """
     if b"" in payloads or not _COMPRESSED.isdisjoint(map(operator.itemgetter(0), payloads)):
         return False
@@ -106,7 +106,7 @@ def _all_plain(payloads: Sequence[bytes]) -> bool:
 
 
 def plain(payload: bytes) -> bytes | Quarantine:
-    """A payload inflated where it is compressed, and checked to be text that a JSON parser may be given."""
+    """Return a payload as uncompressed text that is safe for a JSON parser, or its fault."""
     if not payload:
         return Quarantine("empty", "the record has no bytes")
     if payload[0] in _COMPRESSED and _is_compressed(payload):
@@ -128,7 +128,7 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def _first_not_utf8(text: bytes) -> int | None:
-    """The place of the first byte that is not UTF-8."""
+    """Return the offset of the first byte that is not UTF-8, or None."""
     try:
         text.decode()
     except UnicodeDecodeError as error:
@@ -137,42 +137,42 @@ def _first_not_utf8(text: bytes) -> int | None:
 
 
 def _is_compressed(payload: bytes) -> bool:
-    """Whether it begins with gzip's magic or a zlib header (RFC 1950: 0x78, and a multiple of 31)."""
+    """Return whether it begins with gzip's magic or a zlib header (RFC 1950: 0x78, and a multiple of 31)."""
     return payload[:2] == _GZIP or (
         payload[0] == _ZLIB and len(payload) > 1 and (payload[0] << 8 | payload[1]) % 31 == 0
     )
 
 
 def _inflate(payload: bytes) -> bytes | Quarantine:
-    """Inflates gzip (all members) or zlib, never holding more than the caps allow."""
+    """Inflate gzip (all members) or zlib, within the limits of memory."""
     cap = min(MAX_INFLATED_BYTES, max(RATIO_FREE_BYTES, MAX_INFLATE_RATIO * len(payload)))
     parts: list[bytes] = []
-    room, rest = cap, payload
+    left, rest = cap, payload
     while rest:
         inflater = zlib.decompressobj(_AUTO_HEADER)
         try:
-            part = inflater.decompress(rest, room + 1)
+            part = inflater.decompress(rest, left + 1)
         except zlib.error as error:
             return Quarantine("bad_compression", str(error))
-        if len(part) > room:
+        if len(part) > left:
             return Quarantine("inflate_bomb", f"{len(payload)} bytes inflate to more than {cap}")
         if not inflater.eof:
             return Quarantine("bad_compression", "the compressed stream ends too early")
         if len(parts) == MAX_MEMBERS:
             return Quarantine("inflate_bomb", f"more than {MAX_MEMBERS} compressed members")
         parts.append(part)
-        room -= len(part)
+        left -= len(part)
         rest = inflater.unused_data
     return b"".join(parts)
 
 
 def _unescaped(text: bytes) -> bytes:
-    """A JSON text without its escaped backslashes and quotes: every quote left begins or ends a string."""
+    """Return a JSON text without escaped backslashes and quotes: every quote left begins or ends a string."""
     return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
 
 
 def _outside_strings(text: bytes) -> bytes:
-    """What of a JSON text stands outside its strings; time and memory are a few times its length at the most."""
+    """Return the parts of a JSON text outside its strings; time and memory are linear in its length."""
     text, inside = _unescaped(text), np.False_
     parts: list[bytes] = []
     for start in range(0, len(text), _PIECE_BYTES):
@@ -185,12 +185,12 @@ def _outside_strings(text: bytes) -> bytes:
 
 
 def _is_too_deep(text: bytes) -> bool:
-    """Whether brackets nest deeper than the cap."""
+    """Return whether brackets are nested deeper than the limit."""
     return _nest_too_deep(_outside_strings(text).translate(_ONE_KIND, _NOT_BRACKETS))
 
 
 def _nest_too_deep(brackets: bytes) -> bool:
-    """Whether brackets of one kind nest deeper than the cap; behind one that closes too much no parser reads on."""
+    """Return whether brackets of one kind are nested too deep; parsers stop at one that closes too much."""
     depth = 0
     for start in range(0, len(brackets), _PIECE_BYTES):
         opens = np.frombuffer(brackets, np.uint8, min(_PIECE_BYTES, len(brackets) - start), start) == _OPEN
@@ -202,7 +202,7 @@ def _nest_too_deep(brackets: bytes) -> bool:
 
 
 def _diagnose(text: bytes, error: Exception) -> Quarantine:
-    """Why a parser refused a text; only for what is refused."""
+    """Return the fault of a text that a parser refused."""
     message = str(error)
     if isinstance(error, msgspec.ValidationError):
         if message.startswith("Object missing required field"):
@@ -224,5 +224,5 @@ def _with_hint(message: str, payload: bytes) -> str:
 
 
 def json_decoder(record_type: type[T]) -> msgspec.json.Decoder[T]:
-    """A decoder of a pipeline's record type, made once for the life of the process."""
+    """Return a decoder of a pipeline's record type, to be made once per process."""
     return msgspec.json.Decoder(record_type)

@@ -1,7 +1,7 @@
-"""Kinesis's PutRecords behind one small seam: a signed request of our own, or botocore's generated client.
+"""Call Kinesis's PutRecords, with a signed request of our own or by botocore's generated client.
 
-The request's body is built here and signed by botocore's own SigV4 signer with its credential chain and its HTTP
-session: a fifth of the generated client's CPU for the same bytes on the wire
+The request's body is built here and signed by botocore's SigV4 signer with its credential chain and HTTP session: a
+fifth of the generated client's CPU for the same bytes on the wire
 (`docs/decisions/0006-own-putrecords-body.md`).
 The API: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 """
@@ -24,7 +24,7 @@ from app.errors import CloudError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-DEFAULT_RECORD_LIMIT_BYTES = 1024 * 1024  # every stream takes this much; some are set to take up to 10 MiB
+DEFAULT_RECORD_LIMIT_BYTES = 1024 * 1024  # every stream accepts this; some are configured for up to 10 MiB
 
 _NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the end of a small body waits 40 ms for the server's ACK
 _NOT_KINESIS = "an answer that is not Kinesis's"
@@ -33,25 +33,25 @@ _OK = 200
 
 
 class TransientError(Exception):
-    """A call failed in a way that passes: every entry of it may be tried again."""
+    """A call failed for a transient reason: all its entries may be sent again."""
 
 
 class PutRecords(Protocol):
-    """The seam between the writer and a stream service."""
+    """The interface between the writer and a stream service."""
 
     def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
-        """Puts entries in one call.
+        """Put entries in one call.
 
         Returns:
             The error code of each entry that was not accepted, by its index.
 
         Raises:
-            TransientError: The call as a whole failed in a way that passes.
-            MillraceError: It failed in a way that does not.
+            TransientError: The call as a whole failed for a transient reason.
+            MillraceError: It failed for a permanent reason.
         """
 
     def record_limit_bytes(self, stream: str) -> int:
-        """The largest record, data and partition key, that the stream takes."""
+        """Return the size of the largest record, data and partition key, that a stream accepts, in bytes."""
 
 
 class _Entry(msgspec.Struct, rename="pascal", gc=False):
@@ -95,16 +95,16 @@ _encode_into = msgspec.json.Encoder().encode_into
 
 
 class SignedPutRecords:
-    """Requests built here, signed and sent by botocore's own parts."""
+    """Requests built here, signed and sent by parts of botocore."""
 
     def __init__(self, connections: int) -> None:
-        """Finds endpoint and credentials; opens no connection yet.
+        """Find endpoint and credentials; open no connection yet.
 
         Args:
-            connections: How many calls may run side by side.
+            connections: Largest number of concurrent calls.
 
         Raises:
-            CredentialsError: The credential chain holds none.
+            CredentialsError: The credential chain has none.
         """
         self._region = aws.region()
         self._url = aws.endpoint("kinesis") + "/"
@@ -122,7 +122,7 @@ class SignedPutRecords:
         self._limits: dict[str, int] = {}
 
     def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
-        """One PutRecords call."""
+        """Call PutRecords once."""
         entries = list(map(_Entry, datas, keys))
         body = bytearray()
         _encode_into(_Request(stream, entries), body)  # grows faster than what `encode` writes to
@@ -140,7 +140,7 @@ class SignedPutRecords:
         return failed
 
     def record_limit_bytes(self, stream: str) -> int:
-        """Asks the stream, once."""
+        """Ask the stream, once."""
         if stream not in self._limits:
             body = msgspec.json.encode({"StreamName": stream})
             answer = self._call("DescribeStreamSummary", stream, body)
@@ -151,7 +151,7 @@ class SignedPutRecords:
         return self._limits[stream]
 
     def _call(self, action: str, stream: str, body: bytes) -> bytes:
-        """One signed call of Kinesis's JSON protocol, and its answer's body."""
+        """Make a signed call in Kinesis's JSON protocol, and return the answer's body."""
         headers = {
             "Content-Type": "application/x-amz-json-1.1",
             "X-Amz-Target": f"Kinesis_20131202.{action}",
@@ -175,10 +175,10 @@ class SignedPutRecords:
 
 
 class GeneratedPutRecords:
-    """The same through botocore's generated client: the reference that the signed one is held against."""
+    """The same by botocore's generated client: the reference for `SignedPutRecords`."""
 
     def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
-        """One PutRecords call."""
+        """Call PutRecords once."""
         entries = [{"Data": data, "PartitionKey": key} for data, key in zip(datas, keys, strict=True)]
         answer = self._call("put_records", stream, Records=entries)
         if not answer["FailedRecordCount"]:
@@ -186,7 +186,7 @@ class GeneratedPutRecords:
         return {row: item["ErrorCode"] for row, item in enumerate(answer["Records"]) if item.get("ErrorCode")}
 
     def record_limit_bytes(self, stream: str) -> int:
-        """Asks the stream."""
+        """Ask the stream."""
         summary = self._call("describe_stream_summary", stream)["StreamDescriptionSummary"]
         limit: int = summary.get("MaxRecordSizeInKiB", 1024) * 1024
         return limit
@@ -208,10 +208,10 @@ class GeneratedPutRecords:
 
 
 def check_stream(service: PutRecords, stream: str) -> None:
-    """Asks for a stream, so that a wrong name, key or endpoint shows before there is anything to put.
+    """Ask for a stream, so that a wrong name, key or endpoint shows before there is anything to put.
 
     Raises:
-        MissingStreamError: It does not exist.
+        MissingStreamError: The stream does not exist.
         CredentialsError: AWS refuses the credentials.
         CloudError: AWS, or the local cloud, does not answer.
     """
@@ -223,7 +223,7 @@ def check_stream(service: PutRecords, stream: str) -> None:
 
 
 def _fault_of(answer: bytes) -> tuple[str, str]:
-    """The error code and message of a refused call."""
+    """Return the error code and message of a refused call."""
     try:
         fault = msgspec.json.decode(answer, type=_Fault)
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -1,6 +1,6 @@
-"""Where records go that can never succeed: a stream, a location, or, without either, back to the shard.
+"""Set aside records that can never succeed: to a stream, to a location, or, without either, back to the shard.
 
-A quarantined record keeps its raw bytes, so that it can be looked at and put back when its fault is mended.
+A quarantined record keeps its raw bytes, so that it can be examined, and put back when its fault is mended.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from app.stream.tracker import Tracker
 
 
-MESSAGE_CHARACTERS = 1000  # an exception may quote its whole record, which is beside it anyway
+MESSAGE_CHARACTERS = 1000  # an exception may quote its whole record, which is kept anyway
 
 _Storing: TypeAlias = "tuple[Future[None], str]"
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where a quarantined record came from."""
+    """The origin of a quarantined record."""
 
     stream: str
     shard: str
@@ -42,16 +42,16 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One record set aside.
+    """A quarantined record.
 
     Attributes:
-        id: The same for every replay of the record.
+        id: The same whenever the record is processed again.
         reason: The code of its fault.
-        message: What is wrong with it.
+        message: Its fault.
         data: Its raw bytes (base64 in JSON); None in a pointer.
         stage: The pipeline that read it.
-        time: When, ISO 8601, UTC.
-        location: In a pointer, the object that holds it whole.
+        time: Time of the quarantine, ISO 8601, UTC.
+        location: In a pointer, the object with the whole record.
     """
 
     id: str
@@ -65,7 +65,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str) -> QuarantinedRecord:
-    """What is kept of one row of a batch."""
+    """Return the quarantined record of one row of a batch."""
     source = Source(
         batch.stream,
         batch.shards[row],
@@ -80,22 +80,22 @@ def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str) -> Q
     )
 
 
-def _place_of(record: QuarantinedRecord) -> str:
-    """A record's place in its shard, short where it is not one of an aggregate's later ones."""
+def _position_of(record: QuarantinedRecord) -> str:
+    """Return a record's sequence number, with the sub-sequence number unless that is 0."""
     sub = record.source.sub_sequence_number
     return f"{record.source.sequence_number}.{sub}" if sub else record.source.sequence_number
 
 
 def _sendable(text: str) -> str:
-    """Text without lone surrogates, which no UTF-8 can hold."""
+    """Return a text without lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 class QuarantineDestination:
-    """Where quarantined records go: `QUARANTINE_STREAM`, `QUARANTINE_LOCATION`, both or neither."""
+    """The destination of quarantined records: `QUARANTINE_STREAM`, `QUARANTINE_LOCATION`, both or neither."""
 
     def __init__(self, stream: str, objects: Objects | None, *, warns: bool = True) -> None:
-        """Warns when there is neither, since such records then block their shard."""
+        """Warn if there is neither, since such records then block their shard."""
         self.stream = stream
         self.objects = objects
         if warns and not stream and objects is None:
@@ -105,13 +105,13 @@ class QuarantineDestination:
             )
 
     def takes(self, writer: Writer, key: str, data: bytes) -> bool:
-        """Whether the stream itself takes a quarantined record whole."""
+        """Return whether the stream accepts a whole quarantined record."""
         return bool(self.stream) and writer.fits(self.stream, key, data)
 
 
 @dataclass(slots=True)
 class QuarantineBuffer:
-    """The quarantined records of one batch on their way to the location; those for the stream go with the outputs."""
+    """Quarantined records of one batch for the location; those for the stream are sent with the outputs."""
 
     destination: QuarantineDestination
     writer: Writer
@@ -120,7 +120,7 @@ class QuarantineBuffer:
     _kept: list[tuple[int, QuarantinedRecord]] = field(default_factory=list)
 
     def add(self, row: int, record: QuarantinedRecord) -> bool:
-        """Sets one row aside; False when there is nowhere that would take it, so that it must be handed back."""
+        """Set one row aside; return False if no destination accepts it, so that it must be handed back."""
         data = msgspec.json.encode(record)
         if self.destination.takes(self.writer, record.source.partition_key, data):
             self._send(row, record, data)
@@ -137,29 +137,29 @@ class QuarantineBuffer:
 
     @property
     def refusal(self) -> str:
-        """Why there is nowhere to put a record."""
+        """Return the reason code for a record that no destination accepts."""
         return "too_large_for_quarantine" if self.destination.stream else "no_quarantine"
 
     def begin_store(self) -> _Storing | None:
-        """Begins to write what is for the location, as one object of JSON lines; None when there is nothing.
+        """Begin to write the records for the location as one object of JSON lines; return None if there are none.
 
         The object is named after its first and last record and their number, so that a replay of the batch writes the
-        same object again, and a replay of a part of it another one, be it a part of one aggregate.
+        same object again, and a replay of a part of it, even within an aggregate, another one.
         """
         objects = self.destination.objects
         if not self._kept or objects is None:
             return None
         first, last = self._kept[0][1], self._kept[-1][1]
         where = f"{first.stage}/{first.source.stream}/{first.source.shard}"
-        name = f"{where}/{_place_of(first)}-{_place_of(last)}-{len(self._kept)}.jsonl"
+        name = f"{where}/{_position_of(first)}-{_position_of(last)}-{len(self._kept)}.jsonl"
         lines = msgspec.json.Encoder().encode_lines([record for _, record in self._kept])
         return self.writer.pool.submit(objects.put, name, lines), f"{objects.root}/{name}"
 
     def end_store(self, storing: _Storing, deadline: Deadline) -> MillraceError | None:
-        """Waits for the object; when it is there its records are safe, and pointers to them go to the stream.
+        """Wait for the object; once it is written, its records are safe, and pointers to them go to the stream.
 
         Returns:
-            Why it could not be written in time; its records then stay unsafe.
+            The error because of which its records stay unsafe, or None.
         """
         done, location = storing
         try:

@@ -38,7 +38,7 @@ def read_quarantined(settings: Settings) -> list[QuarantinedRecord]:
 
 
 def find_quarantined(settings: Settings, record_id: str) -> QuarantinedRecord:
-    """The quarantined record with an id or a sequence number, or with the only id that begins so.
+    """Return the quarantined record with an id or a sequence number, or with the only id that begins with it.
 
     Raises:
         QuarantineError: There is none, or more than one.

@@ -42,7 +42,7 @@ class BatchItemFailure(TypedDict):
 
 
 class Answer(TypedDict):
-    """What the event source mapping is told, and what a person who invokes by hand sees."""
+    """The answer to the event source mapping, and to a person who invokes by hand."""
 
     batchItemFailures: NotRequired[list[BatchItemFailure]]
     predictions: list[Any]
@@ -59,7 +59,7 @@ class Runtime:
         service: PutRecords | None = None,
         measure: Measure = telemetry.emit_metrics,
     ) -> None:
-        """Checks the settings and loads each pipeline's model; calls no stream yet.
+        """Check the settings and load each pipeline's model; call no stream yet.
 
         Args:
             settings: What the environment says.
@@ -93,7 +93,7 @@ class Runtime:
         self._splitters = {name: Splitter(self.foreign_policy(pipeline)) for name, pipeline in sorted(opened.items())}
 
     def foreign_policy(self, pipeline: AnyPipeline) -> str:
-        """What becomes of another shard's records in aggregates: with state they are never kept.
+        """Return the policy for another shard's records in aggregates: with state they are never kept.
 
         Such a record's position is another shard's: to its key it may look applied before, and be lost.
         """
@@ -101,11 +101,11 @@ class Runtime:
         return QUARANTINE if policy == KEEP and isinstance(pipeline, StatefulPipeline) else policy
 
     def processor_for(self, stream: str) -> Processor:
-        """The processor of a stream's records."""
+        """Return the processor of a stream's records."""
         return self._processors[self.settings.pipeline_for(stream)]
 
     def check_destinations(self) -> None:
-        """Asks for each stream and location that is written to, so that a wrong name shows before the first record.
+        """Ask for each stream and location that is written to, so that a wrong name shows before the first record.
 
         Raises:
             MissingStreamError: One does not exist.
@@ -125,7 +125,7 @@ class Runtime:
     def handle(
         self, event: bytes | dict[str, Any], context: Context | None = None, measure: Measure | None = None
     ) -> Answer:
-        """Processes one event and answers as the event source mapping expects.
+        """Process one event and answer as the event source mapping expects.
 
         Args:
             event: As Lambda received it, or what was parsed from it.
@@ -189,7 +189,7 @@ class Runtime:
 
 
 def _open_state(settings: Settings) -> StateStore | None:
-    """Where state is kept, as the settings say."""
+    """Return the store of state that the settings name."""
     if not settings.state_table:
         return None
     objects = open_objects(settings.state_location) if settings.state_location else None
@@ -197,7 +197,7 @@ def _open_state(settings: Settings) -> StateStore | None:
 
 
 def check_roles(pipeline: str, roles: Sequence[str], settings: Settings) -> None:
-    """Refuses to start a pipeline of which a role has no stream.
+    """Refuse to start a pipeline with a role that has no stream.
 
     Raises:
         NoOutputStreamError: One has none, and this is not a `TEST_RUN`.

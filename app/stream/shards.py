@@ -1,6 +1,6 @@
-"""Reading a stream shard by shard: positions, resharding, expired iterators, throttling.
+"""Read a stream shard by shard: positions, resharding, expired iterators, throttling.
 
-A shard's children are read once it has been read to its end, so a key's records stay in order through a reshard.
+A shard's children are read after its end, so a key's records stay in order across a reshard.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
     from app.stream.clock import Clock
 
-READ_RECORDS = 10_000  # GetRecords' own limit
-READS_PER_S = 5  # a shard's own limit, shared by all that read it
-IDLE_PAUSE_S = 0.05  # between rounds that found nothing: well below the time between two reads of a shard
+READ_RECORDS = 10_000  # GetRecords' limit
+READS_PER_S = 5  # a shard's limit, shared by all its readers
+IDLE_PAUSE_S = 0.05  # between rounds without records: well below the time between two reads of a shard
 SHARD_END = "SHARD_END"
 _SERVER_FAULT = 500
 
 
 class StartingPosition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where to begin: `TRIM_HORIZON`, `LATEST`, or `AT_TIMESTAMP` with a timestamp.
+    """A position to start from: `TRIM_HORIZON`, `LATEST`, or `AT_TIMESTAMP` with a timestamp.
 
-    A shard that was read before also begins `AFTER_SEQUENCE_NUMBER`, or at its `SHARD_END`.
+    For a shard that was read before also `AFTER_SEQUENCE_NUMBER` or `SHARD_END`.
     """
 
     type: str = "TRIM_HORIZON"
@@ -43,17 +43,17 @@ class StartingPosition(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(slots=True)
 class ShardReader:
-    """One shard and how far it has been read.
+    """Reader of one shard.
 
     Attributes:
         shard_id: The shard.
-        parents: Shards that must have been read to their end before this one is.
-        kinesis: The client to read with.
-        clock: What the pace and LATEST go by.
-        buffer: Records read and not yet taken away, as GetRecords gives them.
-        held: How much of what was taken away is still to be done; until it is, children are not read.
-        behind_ms: How far the last read was from the shard's tip, or None before the first.
-        read_at_s: When it was read last, in seconds since 1970.
+        parents: Shards that must be read to their end before this one.
+        kinesis: The client.
+        clock: Clock of the pace and of LATEST.
+        buffer: Records that were read and not yet taken, as GetRecords returns them.
+        held: Number of taken records that are still in work; until it is 0, children are not read.
+        behind_ms: Distance of the last read from the shard's tip, or None before the first.
+        read_at_s: Time of the last read, seconds since 1970.
         ended: Whether the shard is closed and was read to its end.
     """
 
@@ -72,10 +72,10 @@ class ShardReader:
     _last_read: str | None = None
     _next_read_at_s: float = 0.0
     _limit: int = READ_RECORDS
-    _latest_is_s: float | None = None  # seconds since 1970: when LATEST was
+    _latest_is_s: float | None = None  # the time that LATEST stands for, seconds since 1970
 
     def __post_init__(self) -> None:
-        """Fixes what LATEST means to now: a shard may be read much later, and must not skip what came meanwhile."""
+        """Fix LATEST to the present: the shard may be read much later, and must not skip what came meanwhile."""
         self.ended = self.start.type == SHARD_END
         if self.start.type == "LATEST":
             now_s = self.clock.time()
@@ -84,14 +84,14 @@ class ShardReader:
 
     @property
     def finished(self) -> bool:
-        """Whether all that the shard will ever hold has been read, taken and done."""
+        """Return whether the shard has ended and all its records are processed."""
         return self.ended and not self.buffer and not self.held
 
     def position(self, done: str | None) -> StartingPosition:
-        """Where a later reader is to begin.
+        """Return the position for a later reader.
 
         Args:
-            done: The last record up to which all is done; None if there is none.
+            done: Sequence number up to which all records are processed; None if there is none.
         """
         if self.finished:
             return StartingPosition(SHARD_END)
@@ -102,10 +102,10 @@ class ShardReader:
         return self.start
 
     def read(self) -> int:
-        """Reads on into the buffer if the shard's rate allows; gives the number of records read.
+        """Read more records into the buffer if the shard's rate allows; return their number.
 
         Raises:
-            CloudError: The stream cannot be read, for a reason that does not pass by itself.
+            CloudError: The stream cannot be read, for a permanent reason.
         """
         if self.ended or self.clock.monotonic() < self._next_read_at_s:
             return 0
@@ -116,7 +116,7 @@ class ShardReader:
                 self._open()
             answer = self.kinesis.get_records(ShardIterator=self._iterator, Limit=self._limit)
         except (BotoCoreError, ClientError) as error:
-            self._pass_over(error)
+            self._tolerate(error)
             return 0
         self._limit = min(READ_RECORDS, 2 * self._limit)
         records = answer["Records"]
@@ -129,13 +129,13 @@ class ShardReader:
         return len(records)
 
     def _open(self) -> None:
-        """Gets an iterator for where reading is to go on."""
+        """Get an iterator for the present position."""
         self._iterator = self.kinesis.get_shard_iterator(
             StreamName=self.stream, ShardId=self.shard_id, **self._position()
         )["ShardIterator"]
 
     def _position(self) -> dict[str, Any]:
-        """The arguments of GetShardIterator: after what was read last, otherwise the start."""
+        """Return the arguments of GetShardIterator: after the last record read, or the start."""
         if self._last_read:
             return {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": self._last_read}
         if self._latest_is_s is not None:
@@ -149,14 +149,14 @@ class ShardReader:
             }
         return {"ShardIteratorType": self.start.type}
 
-    def _pass_over(self, error: Exception) -> None:
-        """Leaves a passing fault to the next read; raises any other."""
+    def _tolerate(self, error: Exception) -> None:
+        """Leave a transient fault to the next read; raise any other."""
         code = _code_of(error)
         if isinstance(error, ReadTimeoutError):
-            self._limit = max(1, self._limit // 10)  # an answer of 10 MB may not come in time on a slow way
+            self._limit = max(1, self._limit // 10)  # an answer of 10 MB may not arrive in time on a slow connection
         if code == "ExpiredIteratorException":
             self._iterator = None
-        elif not _passes(error):
+        elif not _is_transient(error):
             raise aws.explained(error, f"stream {self.stream}") from error
         logger.warning("read failed; trying again", extra={"shard": self.shard_id, "code": code})
         self._next_read_at_s = self.clock.monotonic() + 1
@@ -166,8 +166,8 @@ def _code_of(error: Exception) -> str:
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
 
 
-def _passes(error: Exception) -> bool:
-    """Whether a fault passes by itself."""
+def _is_transient(error: Exception) -> bool:
+    """Return whether a fault may pass by itself."""
     status = (
         error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(error, ClientError) else 0
     )
@@ -175,7 +175,7 @@ def _passes(error: Exception) -> bool:
 
 
 class StreamReader:
-    """All shards of a stream, those that open later too."""
+    """Reader of all shards of a stream, including those that open later."""
 
     def __init__(
         self,
@@ -186,24 +186,24 @@ class StreamReader:
         kinesis: Any = None,  # noqa: ANN401 - botocore makes its clients at run time
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Lists the shards.
+        """List the shards.
 
         Args:
             stream: The stream's name.
-            start: Where to begin in shards that are there now.
-            resume: Where to begin in shards that an earlier reader knew; if given, every other one opened since.
+            start: Position in present shards.
+            resume: Positions in shards that an earlier reader knew; if given, every other shard opened since.
             kinesis: The client; by default the process's own.
-            clock: What time it is.
+            clock: The clock.
 
         Raises:
-            MissingStreamError: There is no such stream.
-            CloudError: It cannot be listed.
+            MissingStreamError: The stream does not exist.
+            CloudError: Its shards cannot be listed.
         """
         self.stream = stream
         self._readers: dict[str, ShardReader] = {}
         self._start, self._resume = start, resume or {}
         self._kinesis, self._clock = kinesis or aws.client("kinesis"), clock
-        self._listed_at = 0  # how many shards had ended when shards were listed last
+        self._listed_at = 0  # number of ended shards at the last listing
         try:
             self._add_shards()
         except (BotoCoreError, ClientError) as error:
@@ -211,45 +211,45 @@ class StreamReader:
 
     @property
     def all_shards(self) -> list[ShardReader]:
-        """Every shard that is known, those that wait for their parents and those that are finished too."""
+        """Return every known shard, including waiting and finished ones."""
         return [*self._readers.values()]
 
     @property
     def shards(self) -> list[ShardReader]:
-        """The shards that may be read now: those whose parents have been read to their end, and emptied."""
+        """Return the shards that may be read now: unfinished ones with finished parents."""
         unfinished = {shard_id: each for shard_id, each in self._readers.items() if not each.finished}
         return [each for each in unfinished.values() if each.parents.isdisjoint(unfinished)]
 
     def read(self) -> int:
-        """Reads on in every shard whose records have been taken; gives the number of records read."""
+        """Read every shard with an empty buffer; return the number of records read."""
         count = sum(shard.read() for shard in self.shards if not shard.buffer)
         self.find_children()
         return count
 
     def find_children(self) -> None:
-        """Lists the shards again if one has ended since: its children have opened.
+        """List the shards again if one has ended, since its children have opened.
 
         Raises:
-            CloudError: They cannot be listed, for a reason that does not pass by itself.
+            CloudError: The shards cannot be listed, for a permanent reason.
         """
         ended = sum(each.ended for each in self._readers.values())
         if ended != self._listed_at:
             try:
                 self._add_shards()
             except (BotoCoreError, ClientError) as error:
-                if not _passes(error):
+                if not _is_transient(error):
                     raise aws.explained(error, f"stream {self.stream}") from error
                 return  # listed again at the next round
             self._listed_at = ended
 
     def at_tip(self) -> bool:
-        """Whether all that was in the stream has been read and taken."""
+        """Return whether all records of the stream have been read and processed."""
         return all(
             not each.buffer and not each.held and (each.ended or each.behind_ms == 0) for each in self._readers.values()
         )
 
     def _add_shards(self) -> None:
-        """Takes up shards not seen before; those that opened after the start are read from their first record."""
+        """Add new shards; those that opened after the start are read from their first record."""
         start = StartingPosition() if self._readers or self._resume else self._start
         for shard in self._list():
             shard_id = shard["ShardId"]
@@ -266,7 +266,7 @@ class StreamReader:
 
 
 def read_stream(stream: str, start: StartingPosition, *, follow: bool = False) -> Iterator[bytes]:
-    """The data of a stream's records: all that are there, then with `follow` those that come."""
+    """Yield the data of a stream's present records, and with `follow` also of later ones."""
     reader = StreamReader(stream, start)
     while True:
         read = reader.read()
@@ -280,10 +280,10 @@ def read_stream(stream: str, start: StartingPosition, *, follow: bool = False) -
 
 
 def create_stream(stream: str, shards: int, wait_s: float = 30) -> bool:
-    """Creates a stream and waits until it is active; False when it was there already.
+    """Create a stream and wait until it is active; return False if it existed already.
 
     Raises:
-        CloudError: It does not become active in time, or cannot be created.
+        CloudError: The stream cannot be created, or does not become active in time.
     """
     kinesis = aws.client("kinesis")
     made = True

@@ -1,4 +1,4 @@
-"""Which records are safe, and how far without a gap: the only place that says what may be acknowledged."""
+"""Track which records of a batch are safe: nothing else decides what may be acknowledged."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ if TYPE_CHECKING:
 
 
 class Tracker:
-    """Counts what each row of a batch still waits for.
+    """Counts the outputs that each row of a batch still waits for.
 
     A row is safe when it is settled (skipped, or all its outputs are known) and each of its outputs has been accepted.
-    `prefix` only ever exposes the rows before the first one that is not safe, whatever the order in which they
-    become so.
+    `prefix` exposes only the rows before the first unsafe one, whatever the order in which rows become safe.
     """
 
     def __init__(self, rows: int) -> None:
-        """Starts with every row unsafe."""
+        """Start with every row unsafe."""
         self._waiting = [1] * rows  # the 1 is the row's own: it is not settled yet
         self._prefix = 0
 
     def expect(self, rows: Iterable[int]) -> None:
-        """Says that each of these rows waits for one more output; to be said before the row is settled."""
+        """Expect one more output of each of these rows; call it before they are settled."""
         self._add(1, rows)
 
     def settle(self, rows: Iterable[int]) -> None:
-        """Says that no further outputs of these rows will be expected."""
+        """Mark rows as settled: no further outputs of them will be expected."""
         self._add(-1, rows)
 
     def accepted(self, rows: Iterable[int]) -> None:
-        """Says that one output of each of these rows is safe."""
+        """Mark one output of each of these rows as safe."""
         self._add(-1, rows)
 
     def _add(self, change: int, rows: Iterable[int]) -> None:
@@ -46,12 +45,12 @@ class Tracker:
 
     @property
     def prefix(self) -> int:
-        """How many rows are safe from the first one on, without a gap."""
+        """Return the number of safe rows from the first one on, without a gap."""
         left = itertools.islice(self._waiting, self._prefix, None)
         self._prefix += len(list(itertools.takewhile(operator.not_, left)))
         return self._prefix
 
     @property
     def ahead(self) -> int:
-        """How many rows behind the first unsafe one are safe already: they come again, with the same ids."""
+        """Return the number of safe rows after the first unsafe one: they come again, with the same ids."""
         return self._waiting[self.prefix :].count(0)
