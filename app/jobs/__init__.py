@@ -10,6 +10,6 @@ the object that starts the next one, so nothing waits and nothing polls:
     events    a bucket's notification as a handler's request
     driver    all steps of a file in one process
 
-A step may be called at any time and any number of times: it looks at the objects that are there, does what is missing,
+A step may be called at any time and any number of times: it looks at the objects that are there, does the missing part,
 and writes the same bytes under the same names. `app/domains/alerts/files` is the first user.
 """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Jobs = TypeVar("Jobs")
 
 HEADS = "state/heads"  # within a folder
-NO_TABLE = "STATE_TABLE is not set: name the DynamoDB table that says which state is a tenant's"
+NO_TABLE = "STATE_TABLE is not set: name the DynamoDB table of the tenants' heads"
 
 
 def _never() -> bool:

@@ -18,7 +18,7 @@ MOST_STEPS = 64  # of a summary that is made here: as many as a cluster lists
 
 
 class Summaries(Protocol):
-    """Clusters that can be asked: `Clusters`."""
+    """A source of summaries: `Clusters`."""
 
     def summary(self, cluster_id: int) -> ClusterSummary | None:
         """Return a cluster as it stands; None where it is no more."""
@@ -101,7 +101,7 @@ class Membership:
 def summary_of(
     cluster: int, alerts: Sequence[EnrichedAlert], table: AttackTable, merged: Sequence[int] = ()
 ) -> ClusterSummary:
-    """Return a cluster as its alerts alone show it, for a job elsewhere that tells the alerts and no more."""
+    """Return a cluster as its alerts alone show it, for a job elsewhere that answers with the alerts alone."""
     by_time = sorted(alerts, key=lambda each: each.alert.time)
     steps: dict[tuple[str, str, str], Step] = {}
     for each in by_time:

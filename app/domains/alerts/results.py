@@ -45,15 +45,15 @@ class ResultCluster:
 
 
 def flows_of(summaries: Iterable[ClusterSummary], config: FlowConfig) -> list[Flow]:
-    """Return the flows of clusters as they stand: those that the stream has told of, with their whole counts.
+    """Return the flows of clusters with their final counts.
 
     Args:
-        summaries: The clusters. A cluster of one alert is in no flow, as the stream tells of a cluster from its second
+        summaries: The clusters. A cluster of one alert is in no flow, as the stream publishes a cluster from its second
             alert on.
         config: How flows are cut.
     """
-    told = [each for each in summaries if each.alerts >= tickets.TICKET_ALERTS]
-    newest = sorted(told, key=lambda each: -each.cluster_id)[:MOST_FLOW_CLUSTERS]
+    notable = [each for each in summaries if each.alerts >= tickets.TICKET_ALERTS]
+    newest = sorted(notable, key=lambda each: -each.cluster_id)[:MOST_FLOW_CLUSTERS]
     return build_flows(newest, attack_table(), config)
 
 

@@ -1,6 +1,6 @@
 """`alerts technique`, `cluster`, `flow`, `run` and `sample`: alerts of any format on files and on standard input.
 
-What they do stands in `commands`, which is imported when it is asked for: no other command pays for it.
+Their work is in `commands`, which is imported by the first of them that runs: no other command pays for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ File = Annotated[
         help="Alerts of any format, gzip or not; without it, or with -, standard input.", show_default=False
     ),
 ]
-Tenant = Annotated[str, typer.Option(help="Whose the alerts are that do not say; else ALERTS_TENANT.")]
+Tenant = Annotated[str, typer.Option(help="The owner of alerts that name no tenant; else ALERTS_TENANT.")]
 Format = Annotated[str, typer.Option("--format", help="Read this format alone; else each alert's own is recognised.")]
 NoModel = Annotated[
     bool, typer.Option("--no-model", help="Techniques from alerts, corrections and the catalogue of rules alone.")
@@ -68,7 +68,7 @@ Roles = Annotated[
 
 
 def register(cli: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     group = typer.Typer(
         no_args_is_help=True, help="Alerts on files and pipes: techniques, clusters and flows, without any stream."
     )
@@ -86,7 +86,7 @@ def technique(
     format_: Format = "",
     no_model: NoModel = False,
 ) -> None:
-    """Tell the ATT&CK techniques of alerts, or of plain texts, with a confidence and who says so.
+    """Print the ATT&CK techniques of alerts, or of plain texts, each with its confidence and source.
 
     A line that is of no format is a text of its own. A lower --least-confidence gives more answers, and more
     wrong ones.
@@ -95,7 +95,7 @@ def technique(
     millrace alerts technique eve.json.gz;  grep ET /var/log/snort/alert | millrace alerts technique --table
     """
     if text and file is not None:
-        raise typer.BadParameter("it takes the place of a file; give one of the two", param_hint="--text")
+        raise typer.BadParameter("it replaces a file; give one of the two", param_hint="--text")
     from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
 
     given = commands.Given(file, tenant, format_, no_model)
@@ -123,7 +123,7 @@ def flow(
     format_: Format = "",
     no_model: NoModel = False,
 ) -> None:
-    """Tell the attack flows that alerts come to: steps in the order of cause, each edge with probability and reason.
+    """Print the attack flows of alerts: steps in the order of cause, each edge with probability and reason.
 
     Examples: millrace alerts flow alerts.jsonl;  millrace alerts flow alerts.jsonl --stix --out bundles;
     zcat day.json.gz | millrace alerts flow --stix

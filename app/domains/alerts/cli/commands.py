@@ -1,4 +1,4 @@
-"""What the commands of alerts do: alerts in, techniques, clusters and flows out, as lines or for a person."""
+"""The work of the commands: alerts in, techniques, clusters and flows out, as lines or for a person."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Given(NamedTuple):
 
 
 def technique(given: Given, texts: Sequence[str], *, table: bool, least: float | None) -> None:
-    """Tells techniques, as lines or as a table."""
+    """Print techniques, as lines or as a table."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format, takes_texts=True, given=texts)
         settings = session.settings
@@ -77,7 +77,7 @@ def technique(given: Given, texts: Sequence[str], *, table: bool, least: float |
 
 
 def cluster(given: Given) -> None:
-    """Tells each alert's cluster, a line each."""
+    """Print each alert's cluster, a line each."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
         work = Work(session.settings)
@@ -94,7 +94,7 @@ def cluster(given: Given) -> None:
 
 
 def flow(given: Given, *, stix: bool, out: Path | None) -> None:
-    """Tells flows at the end of the input, as lines, as bundles, or as files of bundles."""
+    """Print flows at the end of the input, as lines or bundles, or write files of bundles."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
         work = Work(session.settings)
@@ -113,7 +113,7 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
 
 
 def run(given: Given, *, roles: Collection[str] | None, out: Path | None) -> None:
-    """Does all of it: a line for each record of the roles as it comes, or a picture at the end; and files."""
+    """Do all of it: print a line for each record of the roles as it comes, or a picture at the end; and write files."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
         work = Work(session.settings, with_ids=out is not None)
@@ -131,7 +131,7 @@ def run(given: Given, *, roles: Collection[str] | None, out: Path | None) -> Non
 
 
 def sample(count: int, seed: int) -> None:
-    """Prints invented alerts."""
+    """Print made-up alerts."""
     with quiet_pipe():
         for each in synthetic_alerts(count, seed):
             write_line(each)
@@ -148,7 +148,7 @@ def _alerts(batch: Sequence[InputItem]) -> list[Alert]:
 def _observed(
     session: Session, given: Given, work: Work, *, shows_progress: bool
 ) -> Iterator[tuple[EnrichedAlert, str, Observed]]:
-    """All alerts in their order, with what each changed."""
+    """Yield all alerts in their order, with the changes that each made."""
     resolver = _resolver(session.settings, given)
     for batch in session.batches(shows_progress=shows_progress):
         work.configure(session.source.cluster_config, session.source.config)
@@ -159,15 +159,15 @@ def _observed(
 def _techniques_line(each: InputItem, found: Techniques) -> dict[str, Any]:
     alert, table = each.alert, attack_table()
     assert alert is not None  # noqa: S101 - of a batch of those that were read
-    said: dict[str, Any] = {"text": alert.name} if each.is_text else {"id": alert.id, "name": alert.name}
+    line: dict[str, Any] = {"text": alert.name} if each.is_text else {"id": alert.id, "name": alert.name}
     if alert.tenant:
-        said["tenant"] = alert.tenant
-    said["techniques"] = [
+        line["tenant"] = alert.tenant
+    line["techniques"] = [
         {"id": key, "name": name_of(key), "tactics": table.tactics_of(key), "confidence": round(confidence, 4)}
         for key, confidence in zip(found.ids, found.confidences, strict=True)
     ]
-    said |= {"source": found.source, "confidence": round(found.confidence, 4)}
-    return said | ({"dropped": found.dropped} if found.dropped else {})
+    line |= {"source": found.source, "confidence": round(found.confidence, 4)}
+    return line | ({"dropped": found.dropped} if found.dropped else {})
 
 
 def _techniques_row(each: InputItem, found: Techniques) -> tuple[Text, ...]:
@@ -197,7 +197,7 @@ def _show(work: Work, session: Session) -> None:
             console.print()
             print_flow(console, each)
         if len(flows) > FLOWS_SHOWN:
-            console.print(f"… and {len(flows) - FLOWS_SHOWN} smaller flows; `millrace alerts flow` tells all")
+            console.print(f"… and {len(flows) - FLOWS_SHOWN} smaller flows; `millrace alerts flow` prints all")
         console.print()
     forgotten = sum(each.members.forgotten for each in work.tenants.values())
     if forgotten:
@@ -245,6 +245,6 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
 
 
 def _console() -> Output:
-    """Standard output: as wide as its window, or wide where there is none."""
+    """Return standard output: as wide as its window, or wide where there is none."""
     console = Output(highlight=False)
     return console if console.is_terminal else Output(highlight=False, width=PIPE_WIDTH)

@@ -1,4 +1,4 @@
-"""What the commands of alerts share: alerts in, faults and progress on standard error, lines out."""
+"""One run of a command over one input: alerts in, faults and progress on standard error, lines out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.domains.alerts.formats.pieces import InputItem
     from app.settings import Settings
 
-MOST_FAULTS_TOLD = 1_000  # a file of another kind has one a line; the count goes on
+MOST_FAULTS_SHOWN = 1_000  # a file of another kind has one a line; the count goes on
 LONGEST_FAULT = 400  # characters of a message, which may quote the alert
 
 
@@ -35,7 +35,7 @@ class Session:
 
     Attributes:
         source: The input.
-        settings: What the environment says.
+        settings: Those of the environment.
         console: Standard error.
         read: Alerts that were read.
         bad: Those that could not be.
@@ -50,20 +50,20 @@ class Session:
         takes_texts: bool = False,
         given: Sequence[str] = (),
     ) -> None:
-        """Opens the input.
+        """Open the input.
 
         Args:
             path: A file, or `-` or None for standard input.
-            tenant: Whose the alerts are that do not say, or empty for what the environment says.
+            tenant: The owner of alerts that name none, or empty for `ALERTS_TENANT`.
             format_: The only format that is read, or empty.
             takes_texts: Whether a line of no format is a text to be classified.
-            given: Texts that take the file's place.
+            given: Texts that replace the file.
 
         Raises:
             LocationError: It cannot be opened.
-            SettingsError: The format, or a variable, cannot be what it is.
+            SettingsError: There is no such format, or a variable has a wrong value.
         """
-        # What a library logs would stand between the lines; faults are told here.
+        # A library's log lines would stand between the results.
         given_tenant = {"ALERTS_TENANT": tenant} if tenant else {}
         log_level = {"LOG_LEVEL": os.environ.get("LOG_LEVEL") or "ERROR"}
         self.settings: Settings = read_settings({**os.environ, **log_level, **given_tenant})
@@ -75,7 +75,7 @@ class Session:
         self.read = self.bad = 0
 
     def batches(self, *, shows_progress: bool) -> Iterator[list[InputItem]]:
-        """The alerts as they come; what is none is told at once.
+        """Yield the alerts as they come; report each element that is none at once.
 
         Args:
             shows_progress: Whether nothing else is written to the terminal meanwhile.
@@ -91,7 +91,7 @@ class Session:
                 good = [each for each in batch if each.fault is None]
                 for each in batch:
                     if each.fault is not None:
-                        self._tell(each)
+                        self._report(each)
                 self.read += len(good)
                 progress.update(task, completed=self.source.position(), alerts=self.read)
                 if good:
@@ -107,17 +107,17 @@ class Session:
             )
 
     def say(self, text: str) -> None:
-        """One line on standard error."""
+        """Print one line on standard error."""
         self.console.print(text, highlight=False, markup=False)
 
-    def _tell(self, each: InputItem) -> None:
+    def _report(self, each: InputItem) -> None:
         self.bad += 1
-        if self.bad > MOST_FAULTS_TOLD or each.fault is None:
+        if self.bad > MOST_FAULTS_SHOWN or each.fault is None:
             return
         where = f"{each.unit} {each.number}"
-        said = one_line(each.fault.message, LONGEST_FAULT)
-        self.console.print(Text(f"{where}: {each.fault.reason}: {said}"))
-        if self.bad == MOST_FAULTS_TOLD:
+        message = one_line(each.fault.message, LONGEST_FAULT)
+        self.console.print(Text(f"{where}: {each.fault.reason}: {message}"))
+        if self.bad == MOST_FAULTS_SHOWN:
             self.console.print("further alerts that cannot be read are counted only")
 
     def _progress(self, wanted: bool) -> Progress:
@@ -129,27 +129,27 @@ class Session:
 
 
 def write_line(value: object) -> None:
-    """A value as a line of JSON on standard output; bytes are JSON already."""
+    """Write a value as a line of JSON on standard output; bytes are JSON already."""
     data = value if isinstance(value, bytes) else msgspec.json.encode(value)
     sys.stdout.buffer.write(data + b"\n")
 
 
 def flush() -> None:
-    """Hands on what was written, so that a pipe's reader has it at once."""
+    """Flush standard output, so that a pipe's reader has the lines at once."""
     sys.stdout.buffer.flush()
 
 
 class Output(Console):
-    """Standard output for a person; a reader that has seen enough is `quiet_pipe`'s affair, not an error of its own."""
+    """Standard output for a person; `quiet_pipe` handles a reader that has seen enough."""
 
     def on_broken_pipe(self) -> None:
-        """Lets the error through, where `Console` would end the process with 1."""
+        """Let the error through, where `Console` would end the process with 1."""
         raise BrokenPipeError
 
 
 @contextlib.contextmanager
 def quiet_pipe() -> Iterator[None]:
-    """Ends without a word when the reader of standard output has seen enough: `… | head`.
+    """End without a word when the reader of standard output has seen enough: `… | head`.
 
     Raises:
         LocationError: Standard output is closed, or nothing more can be written to it: a disk is full.
@@ -162,6 +162,6 @@ def quiet_pipe() -> Iterator[None]:
     except OSError as error:
         if error.filename is not None:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is not yet written goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the unwritten rest is dropped
         if not isinstance(error, BrokenPipeError):
             raise LocationError(f"standard output: cannot be written: {error.strerror}; make room for it") from None

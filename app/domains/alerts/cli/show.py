@@ -1,6 +1,6 @@
-"""Clusters and flows for a person: a table, and each flow drawn from its first step to its last.
+"""Show clusters and flows to a person: a table, and each flow drawn from its first step to its last.
 
-What alerts say is shown as plain text: no marks of ours and no control characters of theirs reach the terminal.
+Texts of alerts are shown plain: neither rich's markup nor control characters in them reach the terminal.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 
 
 def cluster_table(clusters: Sequence[ClusterSummary], title: str) -> Table:
-    """A row a cluster."""
+    """Return a table with a row a cluster."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("cluster", "alerts"):
         table.add_column(name, justify="right")
@@ -59,7 +59,7 @@ def print_flow(console: Console, flow: Flow) -> None:
 
 
 def draw(flow: Flow, most: int = STEPS_SHOWN) -> Iterator[Text]:
-    """A flow, line by line: each step with its tactic and technique, and below it why it follows from the one before.
+    """Yield a flow line by line: each step, and below it the reason why it follows from the one before.
 
     A step stands below the step that it most probably follows from; where several follow from one, each branch but the
     last is indented.
@@ -71,11 +71,11 @@ def draw(flow: Flow, most: int = STEPS_SHOWN) -> Iterator[Text]:
         (f"{flow.cluster_prob:.2f}", "bold"),
         f", from {moment(flow.start_time)} for {lasting(flow.end_time - flow.start_time)}",
     )
-    places = {node.id: node for node in flow.nodes}
+    nodes = {node.id: node for node in flow.nodes}
     parents: dict[str, FlowEdge] = {}
     for edge in flow.edges:
         best = parents.get(edge.target)
-        if edge.source in places and (best is None or edge.probability > best.probability):
+        if edge.source in nodes and (best is None or edge.probability > best.probability):
             parents[edge.target] = edge
     children: dict[str, list[FlowNode]] = {}
     for node in flow.nodes:
@@ -96,7 +96,7 @@ def draw(flow: Flow, most: int = STEPS_SHOWN) -> Iterator[Text]:
         before = node.id
         following = children.get(node.id, [])
         last = len(following) - 1
-        waiting += [(each, depth + (place != last)) for place, each in reversed(list(enumerate(following)))]
+        waiting += [(each, depth + (number != last)) for number, each in reversed(list(enumerate(following)))]
     left = len(flow.nodes) - shown
     if left:
         yield Text(f"  … and {left} more step{'s' * (left != 1)}", "dim")
@@ -107,12 +107,12 @@ def _step(number: int, node: FlowNode) -> Text:
     where = one_line(step.src, LONGEST_HOST)
     if step.dst != step.src:
         where += f" → {one_line(step.dst, LONGEST_HOST)}"
-    what = technique_name(step.technique) if step.technique else ""
+    technique = technique_name(step.technique) if step.technique else ""
     return Text.assemble(
         (f"{number:>2} ", "bold cyan"),
         f"{clock(step.start_time)}  ",
         (f"{node.tactic or 'unknown'}", "yellow" if node.tactic else "dim"),
-        *(("  ", (what, "bold")) if what else ()),
+        *(("  ", (technique, "bold")) if technique else ()),
         (f"  {where}", "green"),
         f"  {one_line(step.name, LONGEST_NAME)}",
         f", {step.alerts} times" if step.alerts > 1 else "",
@@ -120,13 +120,13 @@ def _step(number: int, node: FlowNode) -> Text:
 
 
 def technique_name(key: str) -> str:
-    """`T1003.001 OS Credential Dumping: LSASS Memory`; the id alone where ATT&CK has no such technique."""
+    """Return `T1003.001 OS Credential Dumping: LSASS Memory`; the id alone where ATT&CK has no such technique."""
     name = name_of(key)
     return f"{key} {name}" if name else key
 
 
 def name_of(key: str) -> str:
-    """A technique's name; that of a sub-technique behind its parent's."""
+    """Return a technique's name; that of a sub-technique behind its parent's."""
     table = attack_table()
     found, parent = table.techniques.get(key), table.techniques.get(parent_of(key))
     if found is None:
@@ -135,7 +135,7 @@ def name_of(key: str) -> str:
 
 
 def hosts(cluster: ClusterSummary) -> str:
-    """Where from and where to, some of each."""
+    """Return some sources and targets of a cluster."""
     srcs, dsts = (
         ", ".join(some([one_line(each, LONGEST_HOST) for each in ends], HOSTS_SHOWN))
         for ends in (cluster.srcs, cluster.dsts)
@@ -144,22 +144,22 @@ def hosts(cluster: ClusterSummary) -> str:
 
 
 def some(values: Sequence[str], most: int) -> list[str]:
-    """The first values, and how many more there are."""
+    """Return the first values, and how many more there are."""
     return list(values) if len(values) <= most else [*values[:most], f"+{len(values) - most}"]
 
 
 def clock(time: float) -> str:
-    """The time of day, UTC."""
+    """Return the time of day, UTC."""
     return datetime.fromtimestamp(time, UTC).strftime("%H:%M:%S")
 
 
 def moment(time: float) -> str:
-    """Day and time, UTC."""
+    """Return day and time, UTC."""
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def lasting(seconds: float) -> str:
-    """A length of time in its two largest units."""
+    """Return a duration in its two largest units."""
     whole = round(seconds)
     if whole < _MINUTE_S:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""The alerts of an input at work, by the stream's own code, and what is kept of them to show it at the end."""
+"""Put alerts of an input through the code of the stream, and keep their results to show them at the end."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MOST_KEPT = 20_000  # clusters of a tenant that are shown at the end: some 100 M
 
 
 def enrich(alerts: Sequence[Alert], resolver: TechniqueResolver) -> list[EnrichedAlert]:
-    """Alerts with their techniques."""
-    return [EnrichedAlert(alert, told) for alert, told in zip(alerts, resolver.resolve(alerts), strict=True)]
+    """Return alerts with their techniques."""
+    return [EnrichedAlert(alert, found) for alert, found in zip(alerts, resolver.resolve(alerts), strict=True)]
 
 
 class TenantWork:
@@ -68,8 +68,8 @@ class TenantWork:
     def clusters(self) -> list[ClusterSummary]:
         """Return the clusters with two alerts or more, by their start."""
         self.members.look(self.tenant.clusters)
-        told = [each for each in self.members.summaries.values() if each.alerts >= TICKET_ALERTS]
-        return sorted(told, key=lambda each: (each.start_time, each.cluster_id))
+        notable = [each for each in self.members.summaries.values() if each.alerts >= TICKET_ALERTS]
+        return sorted(notable, key=lambda each: (each.start_time, each.cluster_id))
 
     def flows(self) -> list[Flow]:
         """Return the flows, by their id."""

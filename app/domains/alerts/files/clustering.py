@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.storage.objects import Objects
 
 VERSION = 1  # of the form of a state; one of another version is refused, never guessed at
-RECENT_BYTES = 16 * 1024 * 1024  # of summaries that are kept for flows: what a function reads and writes in a second
+RECENT_BYTES = 16 * 1024 * 1024  # of summaries that are kept for flows: a function reads and writes so much in a second
 
 
 class _State(msgspec.Struct, array_like=True):

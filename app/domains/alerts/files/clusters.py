@@ -1,7 +1,7 @@
 """Steps 4 and 5: a run's chunks, one after the other, into the clusters of its tenant.
 
-The order, and what happens when a step fails (`advance` and `commit` may be called at any time, by anybody, any number
-of times; each finds out from the tenant's head how far the run is):
+The order, with the effect of a crash at each point (`advance` and `commit` may be called at any time and any number of
+times; each reads in the tenant's head how far the run is):
 
 1. Clustering puts the state after the chunk. Nothing names it: a crash leaves an object that is written over.
 2. It puts the answer. A crash after it: the answer is there, and starts step 5 all the same.

@@ -1,7 +1,7 @@
-"""Codes in the place of values, for a job that takes numbers: the same value has the same code in every file.
+"""Encode values as numbers for a job elsewhere: the same value has the same code in every file.
 
 A code is made of the value alone, so no table has to be shared, and none is written again for each chunk. No code is
-0, which stands for what a node does not have.
+0, which stands for a feature that a node does not have.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ CODE_BITS = (
     52  # every JSON reader keeps a whole number of 53 bits; of a million values, two share a code 1 time in 9,000
 )
 PLAIN = frozenset({PRIORITY, PORT, URL, USER_AGENT, CERTIFICATE, "user_feedback"})
-"""Attributes whose values a job reads as they are."""
+"""Attributes that a job reads as they are."""
 
 
 def code_of(value: Any) -> int:  # noqa: ANN401 - any JSON
-    """A value's code, from 1."""
+    """Return a value's code, from 1."""
     text = value if isinstance(value, str) else msgspec.json.encode(value, order="deterministic").decode()
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> (64 - CODE_BITS)) or 1
 
 
 class Encoder:
-    """Encodes the attributes of a chunk's alerts; a value that comes again is not worked out again."""
+    """Encodes the attributes of a chunk's alerts; the code of a text is computed once."""
 
     def __init__(self) -> None:
-        """Starts without a value."""
+        """Start without a value."""
         self._known: dict[str, int] = {}
 
     def attributes(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        """Attributes with codes in lists of one, but for those that a job reads as they are."""
+        """Return attributes with codes in lists of one, but for those that a job reads as they are."""
         encoded: dict[str, Any] = {"empty": not attributes}
         for name, value in attributes.items():
             encoded[name] = value if name in PLAIN else [self._code(value)]
@@ -54,14 +54,14 @@ class Encoder:
 
 
 def node_columns(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """The column of each feature that any node has, in alphabetical order."""
-    return {name: place for place, name in enumerate(sorted({name for each in nodes.values() for name in each}))}
+    """Return the column of each feature that any node has, in alphabetical order."""
+    return {name: column for column, name in enumerate(sorted({name for each in nodes.values() for name in each}))}
 
 
 def node_rows(
     nodes: Mapping[str, Mapping[str, Any]], columns: Mapping[str, int], wanted: Iterable[str]
 ) -> dict[str, list[int]]:
-    """The codes of those wanted nodes that have features, a column a feature, 0 where a node has none."""
+    """Return the codes of those wanted nodes that have features, a column a feature, 0 where a node has none."""
     rows: dict[str, list[int]] = {}
     for node in sorted(set(wanted) & set(nodes)):
         row = [0] * len(columns)

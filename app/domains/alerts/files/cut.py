@@ -1,6 +1,6 @@
 """Step 1: a file into chunks, with the techniques of their alerts.
 
-The order, and what happens when a write fails (a step that is tried again does it all over, and writes the same):
+The order (after a failed write the step is tried again, does all of it over, and writes the same bytes):
 
 1. Each chunk's alerts and their ids, and its techniques as far as there is time. Nothing refers to them yet.
 2. The skipped elements, the node features, and the plan of each tenant's run. Nothing starts by them.

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ASKED_WITH = (DESCRIPTION, COMMAND_LINE, RULE_ID, PRODUCT)
-"""Attributes that help to predict a technique: they go to the job beside the text."""
+"""Attributes that help to predict a technique: they go to the job with the text."""
 CLUSTER_MEMBER, ALERT_MEMBER = "cluster_output.json", "alert_output.json"
 _ZIP_MAGIC = b"PK"
 
 
 class TechniqueRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A text whose techniques are asked for.
+    """A text that a job is to predict techniques for.
 
     Attributes:
         request_id: The line's number, from 1.
@@ -185,8 +185,8 @@ class FlowAnswer(msgspec.Struct, frozen=True):
 
 
 def technique_request(alerts: Sequence[Alert], known: Sequence[Techniques]) -> bytes:
-    """Return the lines that ask for the texts of which nothing is known, each once; empty without any."""
-    requests, _ = _asked(alerts, known)
+    """Return a line for each text that nothing is known of; empty without any."""
+    requests, _ = _unknown_texts(alerts, known)
     return msgspec.json.Encoder().encode_lines(requests)
 
 
@@ -207,7 +207,7 @@ def answered_techniques(
     Raises:
         LocationError: A line is not of its form; it is named by its number.
     """
-    requests, asked = _asked(alerts, known)
+    requests, indexes = _unknown_texts(alerts, known)
     answers = _read_lines(answer, TechniqueAnswer, label)
     by_text = {each.raw_alert: each for each in reversed(answers)}
     found: list[Techniques] = []
@@ -216,7 +216,7 @@ def answered_techniques(
         if given is None or given.raw_alert != request.input:
             given = by_text.get(request.input)
         found.append(_techniques(given))
-    resolved = [before if index < 0 else found[index] for before, index in zip(known, asked, strict=True)]
+    resolved = [before if index < 0 else found[index] for before, index in zip(known, indexes, strict=True)]
     return [
         msgspec.structs.replace(each, dropped=before.dropped) if before.dropped else each
         for each, before in zip(resolved, known, strict=True)
@@ -309,22 +309,22 @@ def answered_flows(answer: bytes, summaries: Mapping[int, ClusterSummary], label
     return [_flow(row, summaries) for row in rows if all(each in summaries for each in row.cluster_ids)]
 
 
-def _asked(alerts: Sequence[Alert], known: Sequence[Techniques]) -> tuple[list[TechniqueRequest], list[int]]:
-    """Return each text to be asked once, and the index of each alert's text; -1 where it needs none."""
-    indexes: dict[tuple[str, bytes], int] = {}
+def _unknown_texts(alerts: Sequence[Alert], known: Sequence[Techniques]) -> tuple[list[TechniqueRequest], list[int]]:
+    """Return each unknown text once, and the index of each alert's text; -1 where its techniques are known."""
+    numbers: dict[tuple[str, bytes], int] = {}
     requests: list[TechniqueRequest] = []
-    asked: list[int] = []
+    indexes: list[int] = []
     for alert, before in zip(alerts, known, strict=True):
         if before.source != Techniques.UNKNOWN:
-            asked.append(-1)
+            indexes.append(-1)
             continue
         attributes = {key: alert.other_attributes[key] for key in ASKED_WITH if alert.other_attributes.get(key)}
         key = (alert.name, msgspec.json.encode(attributes) if attributes else b"")
-        if key not in indexes:
-            indexes[key] = len(requests)
+        if key not in numbers:
+            numbers[key] = len(requests)
             requests.append(TechniqueRequest(str(len(requests) + 1), alert.name, attributes))
-        asked.append(indexes[key])
-    return requests, asked
+        indexes.append(numbers[key])
+    return requests, indexes
 
 
 def _techniques(answer: TechniqueAnswer | None) -> Techniques:
@@ -365,7 +365,7 @@ def _flow_cluster(summary: ClusterSummary) -> FlowCluster:
 
 
 def _flow(row: FlowOutput, summaries: Mapping[int, ClusterSummary]) -> Flow:
-    """Return a row's flow, or its clusters' steps by time where the job tells no more."""
+    """Return a row's flow, or its clusters' steps by time where the job leaves them out."""
     if row.flow is not None:
         return row.flow
     mine = [summaries[cluster] for cluster in row.cluster_ids]

@@ -52,7 +52,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         skipped: How many elements of the file could not be read: `skipped_events/`.
         clusters: How many the alerts are in.
         flows: How many those are in.
-        files: The files beside the manifest.
+        files: The other files of the folder.
     """
 
     run: str
@@ -87,8 +87,8 @@ def put_run_clusters(context: Context, plan: RunPlan) -> None:
     if context.jobs.external.flow is None:
         put_json(objects, request, {"run": plan.run})
     else:
-        asked = clusters.summaries()[:MOST_FLOW_CLUSTERS]
-        objects.put(request, external.flow_request(asked, plan.options.get("config", {})))
+        summaries = clusters.summaries()[:MOST_FLOW_CLUSTERS]
+        objects.put(request, external.flow_request(summaries, plan.options.get("config", {})))
 
 
 def create_flow(context: Context, run: str) -> list[str]:
@@ -169,7 +169,7 @@ def _add_answer(members: Membership, rows: Sequence[ChunkCluster]) -> None:
 
 
 def _describe(objects: Objects, plan: RunPlan, members: Membership, merges: dict[int, list[int]]) -> None:
-    """Make summaries, from the run's own alerts, of clusters of which a job elsewhere has told the alerts alone."""
+    """Make summaries from the run's own alerts where a job elsewhere has answered without any."""
     missing = members.ids.keys() - members.summaries.keys()
     of = {internal: cluster for cluster in missing for internal in members.ids[cluster]}
     alerts: dict[int, list[EnrichedAlert]] = {cluster: [] for cluster in missing}

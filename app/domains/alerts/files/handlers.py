@@ -1,7 +1,7 @@
 """The seven steps as handlers: each takes the object that starts it, from a bucket's event or by hand.
 
-    enrich-with-technique             input/…                                        the file into chunks
-    process-enriched-with-technique   scratch/response/classification_out/…          a chunk's techniques
+    enrich-with-technique             input/…                                        a file into chunks, with techniques
+    process-enriched-with-technique   scratch/response/classification_out/…          a chunk to clustering
     update-lookup-table               lookup/….csv                                   analysts' corrections
     create-cluster                    scratch/output/classification/…/input.json     a chunk into clusters
     process-cluster                   scratch/response/cluster_out/…                 … which count from here on
@@ -65,12 +65,12 @@ class StepHandler(LambdaHandler[Request, Response]):
 
 
 class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
-    """Reads a file of alerts, cuts it into chunks, and asks for their techniques."""
+    """Cuts a file of alerts into chunks, and resolves their techniques."""
 
     name = layout.ENRICH
 
     def handle(self, request: EnrichRequest, invocation: Invocation) -> EnrichResponse:
-        """Does step 1; a file that cannot be read is told in the response and in `output/<run>/error.json`.
+        """Do step 1; the error of a file that cannot be read is in the response and in `output/<run>/error.json`.
 
         Raises:
             RequestError: The location is not below `input/` in S3.
@@ -91,12 +91,12 @@ class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
 
 
 class ProcessEnrichedWithTechniqueHandler(StepHandler[StepRequest, StepResponse]):
-    """Takes the techniques that were told of a chunk, and makes its request for clusters."""
+    """Takes a chunk's techniques from a job elsewhere, if there is one, and hands the chunk to clustering."""
 
     name = layout.PROCESS_ENRICHED
 
     def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
-        """Does step 2.
+        """Do step 2.
 
         Raises:
             RequestError: The location is no technique response in S3.
@@ -113,12 +113,12 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
     name = layout.UPDATE_LOOKUP
 
     def __init__(self, table: LookupTable) -> None:
-        """Takes the table."""
+        """Take the table."""
         self._table = table
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Opens the table that `LOOKUP_TABLE` names.
+        """Open the table that `LOOKUP_TABLE` names.
 
         Raises:
             SettingsError: It names none.
@@ -129,7 +129,7 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
         return cls(table)
 
     def handle(self, request: UpdateLookupRequest, invocation: Invocation) -> UpdateLookupResponse:
-        """Does step 3; what is wrong with one correction harms no other.
+        """Do step 3; a wrong correction harms no other.
 
         Raises:
             RequestError: There is neither a CSV nor a correction, or both, or the CSV is not in S3.
@@ -159,7 +159,7 @@ class CreateClusterHandler(StepHandler[StepRequest, StepResponse]):
     name = layout.CREATE_CLUSTER
 
     def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
-        """Does step 4.
+        """Do step 4.
 
         Raises:
             RequestError: The location is no request for clusters in S3.
@@ -177,7 +177,7 @@ class ProcessClusterHandler(StepHandler[StepRequest, StepResponse]):
     name = layout.PROCESS_CLUSTER
 
     def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
-        """Does step 5.
+        """Do step 5.
 
         Raises:
             RequestError: The location is no response about clusters in S3.
@@ -191,12 +191,12 @@ class ProcessClusterHandler(StepHandler[StepRequest, StepResponse]):
 
 
 class CreateFlowHandler(StepHandler[StepRequest, StepResponse]):
-    """Asks for the attack flows of a run's clusters."""
+    """Makes the attack flows of a run's clusters."""
 
     name = layout.CREATE_FLOW
 
     def handle(self, request: StepRequest, invocation: Invocation) -> StepResponse:
-        """Does step 6.
+        """Do step 6.
 
         Raises:
             RequestError: The location is no request for flows in S3.
@@ -212,7 +212,7 @@ class ProcessFlowHandler(StepHandler[StepRequest, FlowResponse]):
     name = layout.PROCESS_FLOW
 
     def handle(self, request: StepRequest, invocation: Invocation) -> FlowResponse:
-        """Does step 7.
+        """Do step 7.
 
         Raises:
             RequestError: The location is no response about flows in S3.

@@ -82,12 +82,12 @@ def technique_request(chunk: str) -> str:
 
 
 def technique_response(chunk: str) -> str:
-    """Return the name of the object that says that a chunk's techniques are known."""
+    """Return the name of the object that marks a chunk's techniques as known."""
     return f"{_TECHNIQUE_RESPONSES}{chunk}/input_classification.json.out"
 
 
 def cluster_request(chunk: str) -> str:
-    """Return the name of the object that says that a chunk can be clustered."""
+    """Return the name of the object that hands a chunk to clustering."""
     return f"{_CLUSTER_REQUESTS}{chunk}/input.json"
 
 
@@ -119,12 +119,12 @@ def run_clusters(run: str) -> str:
 
 
 def flow_request(run: str) -> str:
-    """Return the name of the object that says that a run's clusters are complete."""
+    """Return the name of the object that marks a run's clusters as complete."""
     return f"{_FLOW_REQUESTS}{run}/input_flow.json"
 
 
 def flow_response(run: str) -> str:
-    """Return the name of the object that says that a run's flows are known."""
+    """Return the name of the object that marks a run's flows as known."""
     return f"{_FLOW_RESPONSES}{run}/input_flow.json.out"
 
 

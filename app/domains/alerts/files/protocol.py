@@ -25,7 +25,7 @@ class ChunkCluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         cluster_id: Its id.
         ids: The internal ids of the chunk's alerts in it; none of a cluster that the chunk did not touch.
         merged: Clusters that became part of it.
-        summary: The cluster as it stands; None where a job elsewhere tells its alerts alone.
+        summary: The cluster as it stands; None where a job elsewhere leaves it out.
     """
 
     cluster_id: int

@@ -1,4 +1,4 @@
-"""What the seven steps take and give: the types of their events."""
+"""Requests and responses of the seven steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Location = Annotated[
 
 
 class EnrichRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which file of alerts to work on."""
+    """A file of alerts to work on."""
 
     location: Location
     chunk_alerts: Annotated[
@@ -26,28 +26,28 @@ class EnrichRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     tenant: Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None,
-        msgspec.Meta(description="whose alerts are that name no tenant; without it `ALERTS_TENANT`"),
+        msgspec.Meta(description="the owner of alerts that name no tenant; without it `ALERTS_TENANT`"),
     ] = None
 
 
 class EnrichResponse(msgspec.Struct, frozen=True):
-    """What became of the file."""
+    """The outcome of a file."""
 
     runs: Annotated[list[str], msgspec.Meta(description="one for each tenant: results are under `output/<run>/`")]
-    alerts: Annotated[int, msgspec.Meta(description="that were read")]
-    skipped: Annotated[int, msgspec.Meta(description="that could not be: `skipped_events/<run>/input.json`")]
-    chunks: Annotated[int, msgspec.Meta(description="that they were cut into")]
+    alerts: Annotated[int, msgspec.Meta(description="alerts that were read")]
+    skipped: Annotated[int, msgspec.Meta(description="alerts that could not be, in `skipped_events/<run>/`")]
+    chunks: Annotated[int, msgspec.Meta(description="chunks that the alerts were cut into")]
     error: Annotated[str, msgspec.Meta(description="why nothing of the file was taken, or empty")] = ""
 
 
 class StepRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which object to go on from."""
+    """An object that starts the step."""
 
     location: Location
 
 
 class StepResponse(msgspec.Struct, frozen=True):
-    """What the step came to."""
+    """The outcome of a step."""
 
     run: Annotated[str, msgspec.Meta(description="the run that the object is of")]
     next: Annotated[
@@ -57,7 +57,7 @@ class StepResponse(msgspec.Struct, frozen=True):
 
 
 class FlowResponse(msgspec.Struct, frozen=True):
-    """Where the results are."""
+    """The results of a run."""
 
     run: Annotated[str, msgspec.Meta(description="the run that the object is of")]
     manifest: Annotated[
@@ -67,14 +67,14 @@ class FlowResponse(msgspec.Struct, frozen=True):
 
 
 class GivenCorrection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which techniques alerts of one text have."""
+    """The techniques of alerts of one text."""
 
     alert: Annotated[str, msgspec.Meta(description="the alert's text")]
-    techniques: Annotated[list[str], msgspec.Meta(description="ATT&CK ids; none says that it has none")]
+    techniques: Annotated[list[str], msgspec.Meta(description="ATT&CK ids; empty for an alert without any")]
 
 
 class UpdateLookupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Corrections: a CSV with `alerts,techniques` somewhere, or some of them here."""
+    """Corrections: the location of a CSV with the columns `alerts,techniques`, or a list."""
 
     location: Annotated[Location | None, msgspec.Meta(description="a CSV, `s3://bucket/….csv`")] = None
     corrections: Annotated[
@@ -88,9 +88,9 @@ class UpdateLookupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class UpdateLookupResponse(msgspec.Struct, frozen=True):
-    """What became of the corrections."""
+    """The outcome of corrections."""
 
-    taken: Annotated[int, msgspec.Meta(description="that hold now")]
-    outdated: Annotated[int, msgspec.Meta(description="of whose text the table knew something newer")]
-    rejected: Annotated[list[RejectedRow], msgspec.Meta(description="that were not taken, with the line and why")]
-    unreported: Annotated[int, msgspec.Meta(description="how many more were not taken")]
+    taken: Annotated[int, msgspec.Meta(description="corrections that hold now")]
+    outdated: Annotated[int, msgspec.Meta(description="corrections that were older than the table's own")]
+    rejected: Annotated[list[RejectedRow], msgspec.Meta(description="those not taken, with line and reason")]
+    unreported: Annotated[int, msgspec.Meta(description="the number of further ones that were not taken")]

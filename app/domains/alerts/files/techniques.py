@@ -1,6 +1,6 @@
-"""Techniques of a chunk: resolved in this process as it is cut, or by a job elsewhere whose answer step 2 takes.
+"""Techniques of a chunk: resolved in this process as it is cut, or by a job elsewhere and taken over in step 2.
 
-A chunk whose request for clusters is there is done: an object that comes again changes nothing.
+A chunk that was handed to clustering is done: an object that comes again changes nothing.
 """
 
 from __future__ import annotations
