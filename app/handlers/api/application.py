@@ -1,6 +1,4 @@
-"""The API: typed handlers behind HTTP, as one ASGI application.
-
-    api = Api([GetRide, PutRide], settings)
+"""The API: typed handlers behind HTTP, as one ASGI application: `api = Api([GetRide, PutRide], settings)`.
 
 uvicorn runs it as it is (`server`), and `lambda_events` gives it the events of Lambda's HTTP sources. Starlette matches
 paths and methods, puts CORS headers on answers and serves static files; typed requests, access, problem details and
@@ -10,22 +8,26 @@ OpenAPI are ours.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, unquote_to_bytes
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 
+import msgspec
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Match, Mount, Route, Router
 
-from app.errors import MethodNotAllowedError, NotFoundError, SettingsError
+from app.errors import MethodNotAllowedError, MillraceError, NotFoundError, RequestError, SettingsError, TooLargeError
 from app.handlers.api import callers, openapi
-from app.handlers.api.binding import check_routes, parse_route
-from app.handlers.api.endpoint import Endpoint, json_response, observe
+from app.handlers.api.binding import BODILESS, Binder, RoutePath, check_routes, parse_route
+from app.handlers.base import LambdaHandler
+from app.handlers.invocation import run
+from app.stream.context import LocalContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,15 +35,18 @@ if TYPE_CHECKING:
     from app.handlers.invocation import Invocation
     from app.settings import Settings
 
-NAME = "api"
-"""The handler's name in logs and metrics of requests that no handler answers."""
-
+NAME = "api"  # the handler's name in logs and metrics of requests that no handler answers
 OPENAPI_PATH, HEALTH_PATH = "/openapi.json", "/health"
 CORS_MAX_AGE_S = 600  # how long a browser remembers; ten minutes is what a change of the setting may take
+MAX_QUERY_FIELDS = 1000  # far more than a request has fields; API Gateway itself ends a request line at 10,240 bytes
+
+CONTEXT, GATEWAY, HEADERS = "aws.context", "aws.request_context", "millrace.headers"
+"""Keys of the ASGI scope: Lambda's context and the event's `requestContext`, in Lambda alone, and headers by name."""
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s,]+")
 _BASE_PATH = re.compile(r"(/[\w.~-]+)*", re.ASCII)
 _PLAIN_PATH = re.compile(rb"[\w./~-]*", re.ASCII)  # nothing in it to decode or to escape
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)  # no body is longer
 
 
 class Api:
@@ -76,22 +81,19 @@ class Api:
             MillraceError: A route is malformed, or two are one; or a handler cannot be opened.
         """
         self.settings, self.has_pages, self._title, self._version = settings, bool(pages), title, version
-        self._gate = gate = callers.Gate(settings)
         self._base_path = settings.api_base_path.rstrip("/")
         if not _BASE_PATH.fullmatch(self._base_path):
             raise SettingsError(f"API_BASE_PATH is {settings.api_base_path!r}: write a path such as /bikes")
         self._cors = Cors(self._answer, settings.api_cors_origins) if settings.api_cors_origins else None
+        self.gate = callers.Gate(settings)
         self._handlers = {each: parse_route(prefix + each.route, each.name) for each in handlers}
-        own = {
-            "openapi": (parse_route(OPENAPI_PATH, NAME), lambda *_: json_response(self.openapi())),
-            "health": (parse_route(HEALTH_PATH, NAME), lambda *_: json_response({"status": "ok"})),
-        }
         planned = [(each.name, each.method.upper(), route) for each, route in self._handlers.items()]
-        check_routes(
-            [*planned, *((name, "GET", route) for name, (route, _) in own.items())]
-        )  # before a model is loaded
-        endpoints = [Endpoint(gate, name, "GET", *each) for name, each in own.items()]
-        endpoints += [Endpoint.open(gate, each, route) for each, route in self._handlers.items()]
+        own = [
+            Endpoint(self, "openapi", "GET", parse_route(OPENAPI_PATH, NAME), lambda *_: _json(self.openapi())),
+            Endpoint(self, "health", "GET", parse_route(HEALTH_PATH, NAME), lambda *_: _json({"status": "ok"})),
+        ]
+        check_routes([*planned, *((each.name, each.method, each.route) for each in own)])  # before a model is loaded
+        endpoints = [*own, *(Endpoint.open(self, *each) for each in self._handlers.items())]
         endpoints.sort(key=lambda each: [not word for word in each.route.shape])  # a word goes before a field
         self._routes = [Route(each.route.template, each, methods=[each.method]) for each in endpoints]
         self._router = Router(self._routes, redirect_slashes=False, default=self._page)
@@ -103,7 +105,7 @@ class Api:
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document of the handlers."""
-        return openapi.document(self._handlers, self._title, self._version, tokens=self._gate.needs_token)
+        return openapi.document(self._handlers, self._title, self._version, tokens=self.gate.needs_token)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         located = self._located(scope)
@@ -113,11 +115,15 @@ class Api:
             await self._unanswered(located, error)(scope, receive, send)
 
     def _located(self, scope: Scope) -> Scope:
-        """Return the scope with its path escaped in one way and without slashes at its end.
+        """Return the scope with headers by name, and its path escaped in one way and without slashes at its end.
 
         Escaped, a slash in a field is not taken for one between fields. The stage and the API's base path become
-        `root_path`, which Starlette leaves out of the match.
+        `root_path`, which Starlette leaves out of the match. Values of one header are joined by commas (RFC 9110, 5.2).
         """
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         raw, root = scope["raw_path"], scope["root_path"]
         if _PLAIN_PATH.fullmatch(raw):
             path = raw.decode()
@@ -126,7 +132,8 @@ class Api:
         root = root if f"{path}/".startswith(f"{root}/") else ""
         if f"{path}/".startswith(f"{root}{self._base_path}/"):
             root += self._base_path
-        return {**scope, "app": self, "root_path": root, "path": root + (path[len(root) :].rstrip("/") or "/")}
+        path = root + (path[len(root) :].rstrip("/") or "/")
+        return {**scope, "app": self, "root_path": root, "path": path, HEADERS: headers}
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a mounted page; its path is a file's, decoded, and a slash at its end counts."""
@@ -137,24 +144,116 @@ class Api:
         """Return the answer to a request that no handler answers: 404, 405, or what OPTIONS asks."""
         routes = [each for each in self._routes if each.matches(scope)[0] is not Match.NONE]
         methods = {method for each in routes for method in each.methods or ()} or {"GET", "HEAD"}  # a static file's
-        allowed, headers = sorted({*methods, "OPTIONS"}), callers.read_headers(scope)
-        status = error.status_code if isinstance(error, HTTPException) else None
+        allowed, status = sorted({*methods, "OPTIONS"}), getattr(error, "status_code", None)
 
         def work(_invocation: Invocation) -> Response:
+            if not isinstance(error, HTTPException) or status not in {NotFoundError.status, 405}:
+                raise error
             if status == NotFoundError.status:
                 raise NotFoundError(f"there is nothing here: {OPENAPI_PATH} lists what there is")
-            if status != MethodNotAllowedError.status:
-                raise error
             if scope["method"] != "OPTIONS":
                 raise MethodNotAllowedError(f"not with this method: {', '.join(allowed)} are allowed")
-            asks = self._cors and "access-control-request-method" in headers
+            asks = self._cors and "access-control-request-method" in scope[HEADERS]
             return Response(status_code=204, headers=self._cors.preflight(allowed) if self._cors and asks else None)
 
         route = routes[0].path.replace("{", "<").replace("}", ">") if routes else "none"
-        response = observe(scope, self.settings, NAME, route, work)
+        response = self.observe(scope, NAME, route, work)
         if status == MethodNotAllowedError.status:
             response.headers["Allow"] = ", ".join(allowed)
         return response
+
+    def observe(
+        self, scope: Scope, name: str, route: str, work: Callable[[Invocation], Response], level: str | None = None
+    ) -> Response:
+        """Return the response of some work, or the problem that it raises; either way with one line of metrics."""
+        cause = callers.correlation_id(scope[HEADERS], scope.get(GATEWAY, {}).get("requestId"))
+        context = scope.get(CONTEXT) or LocalContext()
+
+        def counted(invocation: Invocation) -> Response:
+            invocation.metrics.dimension("route", route)
+            status = MillraceError.status
+            try:
+                response = work(invocation)
+                status = response.status_code
+            except MillraceError as error:
+                status = error.status
+                raise
+            finally:
+                invocation.metrics.count(f"status_{status // 100}xx")
+            return response
+
+        request_id = str(getattr(context, "aws_request_id", "") or "")
+        try:
+            response = run(name, counted, context, correlation_id=cause, log_level=level, settings=self.settings)
+        except MillraceError as error:
+            response = openapi.problem_response(error, request_id)
+        for header, value in ((callers.REQUEST_ID, request_id), (callers.CORRELATION_ID, cause or request_id)):
+            response.raw_headers.append((header.encode(), value.encode()))
+        return response
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A route with what answers it, as an ASGI application; without a `handler_scope` it is open to everybody."""
+
+    api: Api
+    name: str
+    method: str
+    route: RoutePath
+    answer: Callable[[Scope, bytes, Invocation], Response]
+    handler_scope: str | None = None
+    max_body_bytes: int = 0
+
+    @classmethod
+    def open(cls, api: Api, handler_class: type[ApiLambdaHandler[Any, Any]], route: RoutePath) -> Endpoint:
+        """Open a handler behind its route, or raise MillraceError."""
+        method = handler_class.method.upper()
+        binder = Binder(handler_class, route, method)
+        handler = handler_class.open(api.settings)
+        direct = getattr(handler_class.encode, "__func__", None) is LambdaHandler.encode.__func__  # type: ignore[attr-defined]
+
+        def answer(scope: Scope, body: bytes, invocation: Invocation) -> Response:
+            path = {name: _text(f"path.{name}", escaped) for name, escaped in scope["path_params"].items()}
+            response = handler.handle(binder.bind(body, path, lambda: _read_query(scope["query_string"])), invocation)
+            if response is None:
+                return Response(status_code=204)
+            return _json(response if direct else handler.encode(response), handler_class.status)
+
+        limit_bytes = 0 if method in BODILESS else handler_class.max_body_bytes
+        return cls(api, handler_class.name, method, route, answer, handler_class.scope, limit_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever it holds, there is an answer."""
+        headers, body, level, refusal = scope[HEADERS], b"", None, None
+        try:
+            if self.handler_scope is not None:
+                self.api.gate.check(headers, scope.get(GATEWAY, {}).get("authorizer"), self.handler_scope)
+            level = callers.log_level(headers)  # of a caller who is let in: a log costs its owner
+            if self.max_body_bytes and (body := await self._read_body(headers, receive)):
+                callers.check_json(headers)
+        except MillraceError as error:
+            refusal = error
+
+        def work(invocation: Invocation) -> Response:
+            if refusal is not None:
+                raise refusal
+            return self.answer(scope, body, invocation)
+
+        await self.api.observe(scope, self.name, self.route.text, work, level)(scope, receive, send)
+
+    async def _read_body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        """Return the body, of which no more is read than is taken, or raise RequestError."""
+        said, body, more = _LENGTH.fullmatch(headers.get("content-length", "")), b"", True
+        size = int(said[0]) if said else 0
+        while more and size <= self.max_body_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise RequestError("body: ends before its end", "body")
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+            size = len(body)
+        if size > self.max_body_bytes:
+            raise TooLargeError(f"body: larger than {self.max_body_bytes} bytes: send less in one request", "body")
+        return body
 
 
 class Cors(CORSMiddleware):
@@ -177,3 +276,25 @@ class Cors(CORSMiddleware):
     def preflight(self, methods: list[str]) -> dict[str, str]:
         """Return the headers that tell a browser what it may send to a path."""
         return {**self.preflight_headers, "Access-Control-Allow-Methods": ",".join(methods)}
+
+
+def _json(value: Any, status: int = 200) -> Response:  # noqa: ANN401 - whatever msgspec encodes
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def _read_query(raw: bytes) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError:
+        raise RequestError(f"query: not text in UTF-8, or more than {MAX_QUERY_FIELDS} parameters", "query") from None
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def _text(place: str, escaped: str) -> str:
+    try:
+        return unquote(escaped, errors="strict")
+    except UnicodeError:
+        raise RequestError(f"{place}: not text in UTF-8", place) from None

@@ -138,9 +138,8 @@ class Binder(Generic[Request, Response]):
 
 def struct_of(request_type: Any) -> inspect.StructType | None:  # noqa: ANN401 - a type
     """Return a request type whose fields path and query may give; None where the body alone is the request."""
-    found = inspect.type_info(request_type)
-    plain = isinstance(request_type, type) and isinstance(found, inspect.StructType) and not found.array_like
-    return found if plain and isinstance(found, inspect.StructType) else None
+    found = inspect.type_info(request_type) if isinstance(request_type, type) else None
+    return found if isinstance(found, inspect.StructType) and not found.array_like else None
 
 
 def _decoder(handler: type[ApiLambdaHandler[Request, Response]]) -> Callable[[bytes], Request]:

@@ -18,8 +18,6 @@ from app.text import sanitize_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.types import Scope
-
     from app.settings import Settings
 
 CLIENT_VERSION, LOG_LEVEL = "x-client-version", "x-log-level"
@@ -38,16 +36,14 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         """Read the settings, or raise SettingsError."""
-        self.settings, self.needs_token = settings, bool(settings.api_tokens)
         for digest, scopes in settings.api_tokens.items():
             if not _DIGEST.fullmatch(digest):
-                raise SettingsError(
-                    "API_TOKENS has a token that is no SHA-256 in 64 small hex digits: `printf %s TOKEN | sha256sum`"
-                    " makes one"
-                )
+                made = "`printf %s TOKEN | sha256sum` makes one"
+                raise SettingsError(f"API_TOKENS has a token that is no SHA-256 in 64 small hex digits: {made}")
             if not _SCOPES.fullmatch(scopes):
                 raise SettingsError(f"API_TOKENS has the scopes {scopes!r}: write one, several as a+b, or * for all")
         self._scopes = {digest: frozenset(scopes.split("+")) for digest, scopes in settings.api_tokens.items()}
+        self.needs_token = bool(self._scopes)
         self._least = _version(text := settings.api_min_client_version)
         if text and not self._least:
             raise SettingsError(f"API_MIN_CLIENT_VERSION is {text!r}: write numbers with dots between, such as 1.4.0")
@@ -86,15 +82,6 @@ class Gate:
         return scopes
 
 
-def read_headers(scope: Scope) -> dict[str, str]:
-    """Return a request's headers by name in lower case; values of one name are joined by commas (RFC 9110, 5.2)."""
-    found: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
-
-
 def log_level(headers: Mapping[str, str]) -> str | None:
     """Return the log level that the client asks for with this request; raise RequestError if there is no such level."""
     level = headers.get(LOG_LEVEL, "").strip().upper()
@@ -130,10 +117,6 @@ def _of_authorizer(authorizer: object, scope: str) -> frozenset[str]:
         raise UnauthorizedError("this needs a caller that is known, and nothing before this API says who calls")
     parts = [part for part in (known, *map(known.get, ("claims", "jwt", "lambda"))) if isinstance(part, dict)]
     parts += [part["claims"] for part in parts if isinstance(part.get("claims"), dict)]
-    found = [_words(part.get(name)) for part in parts for name in ("scope", "scopes")]
-    return frozenset().union(*found) - {EVERY_SCOPE}  # a word of our own setting, which no identity provider gives
-
-
-def _words(found: object) -> set[str]:
-    words = found.split() if isinstance(found, str) else found if isinstance(found, list) else ()
-    return {each for each in words if isinstance(each, str)}
+    found = [part.get(name) for part in parts for name in ("scope", "scopes")]
+    words = [each.split() if isinstance(each, str) else each for each in found if isinstance(each, (str, list))]
+    return frozenset(word for each in words for word in each if isinstance(word, str)) - {EVERY_SCOPE}

@@ -25,8 +25,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from app.errors import EventError, RequestError
-from app.handlers.api.application import NAME
-from app.handlers.api.endpoint import CONTEXT, GATEWAY
+from app.handlers.api.application import CONTEXT, GATEWAY, NAME
 from app.handlers.invocation import run
 
 if TYPE_CHECKING:
@@ -34,7 +33,13 @@ if TYPE_CHECKING:
 
     from app.handlers.api.application import Api
 
-_decode_event = msgspec.json.Decoder().decode
+_EVERY_REQUEST = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.4"},
+    "http_version": "1.1",
+    "scheme": "https",
+}
+_decode = msgspec.json.Decoder().decode
 
 
 class HttpEvent:
@@ -44,7 +49,7 @@ class HttpEvent:
         """Recognize the event, as bytes or parsed, or raise EventError."""
         if isinstance(event, (bytes, bytearray, memoryview)):
             try:
-                event = _decode_event(event)
+                event = _decode(event)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 raise EventError("event: not JSON; an API is to be invoked with HTTP requests") from None
         self._event = event = _object(event)
@@ -62,27 +67,23 @@ class HttpEvent:
         if self._payload_2:
             self._method, self._path = _object(context["http"]).get("method"), event.get("rawPath")
         if not isinstance(self._method, str) or not isinstance(self._path, str):
-            raise EventError(
-                "event: not an HTTP request of API Gateway, a function URL, a load balancer or VPC Lattice"
-            )
+            sources = "API Gateway, a function URL, a load balancer or VPC Lattice"
+            raise EventError(f"event: not an HTTP request of {sources}")
 
     def scope(self, context: Any) -> Scope:  # noqa: ANN401 - Lambda's context has no type of its own
         """Return ASGI's scope (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
-        path, stage = _bytes(self._path), self._context.get("stage") if self._decoded else None
+        stage = self._context.get("stage") if self._decoded else None
+        path = self._path.encode(errors="surrogatepass")
         path, _, query = (quote(path).encode() if self._decoded else path).partition(b"?")
+        pairs = self._pairs("headers", "multiValueHeaders", "cookies")
         return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "scheme": "https",
+            **_EVERY_REQUEST,
             "method": self._method.upper(),
             "path": self._path,
             "raw_path": path,
             "root_path": f"/{stage}" if isinstance(stage, str) else "",
             "query_string": query or self._query(),
-            "headers": [
-                (name.lower(), value) for name, value in self._pairs("headers", "multiValueHeaders", "cookies")
-            ],
+            "headers": [(name.lower(), value) for name, value in pairs],
             CONTEXT: context,
             GATEWAY: self._context,
         }
@@ -90,18 +91,27 @@ class HttpEvent:
     def _query(self) -> bytes:
         raw = self._event.get("rawQueryString")
         if self._payload_2 and isinstance(raw, str) and raw:
-            return _bytes(raw)
+            return raw.encode(errors="surrogatepass")
         pairs = self._pairs("query_string_parameters", "queryStringParameters", "multiValueQueryStringParameters")
         return b"&".join(map(b"=".join, pairs)) if self._outside else urlencode(pairs).encode()
 
     def _pairs(self, *members: str) -> list[tuple[bytes, bytes]]:
-        """Return the names and values of members; a later member's values of a name stand for an earlier one's."""
+        """Return the names and values of members; a later member's values of a name stand for an earlier one's.
+
+        Halves of characters, which JSON may hold, become bytes that are refused where they are decoded.
+        """
         found: dict[str, Any] = {}
         for member in members:
             values = self._event.get(member)
-            found |= {"cookie": values} if isinstance(values, list) else _object(values)
-        several = ((name, values if isinstance(values, list) else [values]) for name, values in found.items())
-        return [(_bytes(name), _bytes(each)) for name, values in several for each in values if isinstance(each, str)]
+            if isinstance(values, list):
+                values = {"cookie": "; ".join(each for each in values if isinstance(each, str))}
+            found |= _object(values)
+        return [
+            (name.encode("utf-8", "surrogatepass"), value.encode("utf-8", "surrogatepass"))
+            for name, values in found.items()
+            for value in (values if isinstance(values, list) else (values,))
+            if isinstance(value, str)
+        ]
 
     def body(self) -> bytes:
         """Return the body, or raise RequestError if it is neither text nor bytes in base64."""
@@ -175,8 +185,3 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def _object(found: object) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
-
-
-def _bytes(text: str) -> bytes:
-    """Return text as bytes, also with halves of characters, which JSON may hold: whoever decodes them refuses them."""
-    return text.encode(errors="surrogatepass")

@@ -1,17 +1,20 @@
-"""The OpenAPI 3.1 document of an API, made of its handlers' types.
+"""The OpenAPI 3.1 document of an API, made of its handlers' types, and the problem details of its errors (RFC 9457).
 
 3.1, because its schemas are JSON Schema 2020-12, which is what msgspec makes of a type:
-https://spec.openapis.org/oas/v3.1.0
+https://spec.openapis.org/oas/v3.1.0. Below 500 the error's one line is for the client; from 500 on the client gets the
+request id, which finds the log.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from starlette.responses import Response
 
-from app.handlers.api import callers, problem
+from app.errors import MillraceError, RequestError, UnauthorizedError
+from app.handlers.api import callers
 from app.handlers.api.binding import BODILESS, struct_of
 from app.telemetry import LEVELS
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from app.handlers.api.binding import RoutePath
     from app.handlers.api.handler import ApiLambdaHandler
 
+PROBLEM_TYPE = "application/problem+json"
+_HIDDEN = "something went wrong here: ask with the request id"
+_UNAVAILABLE = "something that is needed here is not to be had now: try again later"
 _HEADERS = {
     callers.CLIENT_VERSION: ("The client's version; one that is too old is refused.", {"type": "string"}),
     callers.LOG_LEVEL: ("The level at which this request is logged.", {"type": "string", "enum": list(LEVELS)}),
@@ -29,13 +35,35 @@ _HEADERS = {
 _PROBLEMS, _SECURED, _WITH_BODY = {400, 404, 409, 422, 500, 503}, {401, 403}, {413, 415}
 
 
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong (RFC 9457)."""
+
+    title: Annotated[str, msgspec.Meta(description="What the status is called.")]
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)]
+    detail: Annotated[str, msgspec.Meta(description="What is wrong with this request.")]
+    request_id: Annotated[str, msgspec.Meta(description="By which the log can be found.")]
+    type: Annotated[str, msgspec.Meta(description="Always about:blank, which an answer leaves out.")] = "about:blank"
+    field: Annotated[str, msgspec.Meta(description="The place at fault: $.features.t1, query.limit, path.id.")] = ""
+
+
+def problem_response(error: MillraceError, request_id: str) -> Response:
+    """Return the answer for an error."""
+    status = HTTPStatus(error.status)
+    detail = _UNAVAILABLE if status == HTTPStatus.SERVICE_UNAVAILABLE else _HIDDEN
+    detail = error.line if status < HTTPStatus.INTERNAL_SERVER_ERROR else detail
+    field = error.field if isinstance(error, RequestError) else ""
+    body = msgspec.json.encode(Problem(status.phrase, int(status), detail, request_id, field=field))
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else None
+    return Response(body, int(status), headers, PROBLEM_TYPE)
+
+
 def document(
     handlers: Mapping[type[ApiLambdaHandler[Any, Any]], RoutePath], title: str, version: str, *, tokens: bool
 ) -> dict[str, Any]:
     """Return the document of handlers with their routes, as what JSON is made of; with tokens, each needs one."""
     types = [kind for each in handlers for kind in (each.request_type, each.response_type)]
     reference = "#/components/schemas/{name}"
-    schemas, components = msgspec.json.schema_components([*types, problem.Problem], ref_template=reference)
+    schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=reference)
     paths: dict[str, dict[str, Any]] = {}
     for (each, route), request, response in zip(handlers.items(), schemas[:-1:2], schemas[1:-1:2], strict=True):
         operation = _operation(each, route, request, response, components, secured=tokens or bool(each.scope))
@@ -52,7 +80,7 @@ def document(
                 for name, (about, schema) in _HEADERS.items()
             },
             "responses": {
-                f"Problem{status}": _answer(HTTPStatus(status).phrase, schemas[-1], problem.CONTENT_TYPE)
+                f"Problem{status}": _answer(HTTPStatus(status).phrase, schemas[-1], PROBLEM_TYPE)
                 for status in sorted(_PROBLEMS | _SECURED | _WITH_BODY)
             },
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}} if secured else {},

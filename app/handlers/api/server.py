@@ -17,20 +17,18 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-HOST, PORT = "127.0.0.1", 8000
-IDLE_S = 30
-"""A connection is closed when it has asked nothing for so long: API Gateway's own limit for an answer."""
-GRACE_S = 5
-"""How long an answer that is being made when the server stops may take."""
+HOST = "127.0.0.1"
+IDLE_S = 30  # a connection that asks nothing is closed then: API Gateway's own limit for an answer
+GRACE_S = 5  # how long an answer that is being made when the server stops may take
 
 
 def serve(
     app: ASGIApp, host: str, port: int, *, announce: Callable[[str], object] = print, any_host: bool = False
 ) -> None:
-    """Answer until Ctrl-C or SIGTERM; a request that is being answered then is still answered.
+    """Answer until Ctrl-C or SIGTERM, one request at a time; what is being answered then is still answered.
 
     Args:
-        app: An ASGI application, such as an `Api`; requests are answered one at a time.
+        app: An ASGI application, such as an `Api`.
         host: An address of this machine.
         port: 0 for any that is free.
         announce: Called with the URL, once requests are answered.
@@ -39,7 +37,10 @@ def serve(
     Raises:
         SettingsError: The host is not loopback, or host and port cannot be listened on.
     """
-    if not any_host and not _is_loopback(host):
+    loopback = host == "localhost"
+    with contextlib.suppress(ValueError):
+        loopback = ipaddress.ip_address(host).is_loopback
+    if not any_host and not loopback:
         raise SettingsError(f"host {host} may be reached by others: give {HOST}, or say that others may")
     with listen(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn stops, and raises the signal once more
@@ -60,16 +61,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def server(app: ASGIApp) -> uvicorn.Server:
     """Return the server, not started; it logs nothing, since the application logs each request."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app, http="h11", loop="asyncio", ws="none", lifespan="off", log_config=None, log_level="critical",
-            access_log=False, server_header=False, timeout_keep_alive=IDLE_S, timeout_graceful_shutdown=GRACE_S,
-        )
+    config = uvicorn.Config(
+        app, http="h11", loop="asyncio", ws="none", lifespan="off", log_config=None, log_level="critical",
+        access_log=False, server_header=False, timeout_keep_alive=IDLE_S, timeout_graceful_shutdown=GRACE_S,
     )  # fmt: skip
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return uvicorn.Server(config)
