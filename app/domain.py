@@ -14,6 +14,9 @@ import msgspec
 from app.errors import MillraceError
 from app.text import LONGEST_QUOTED, quoted
 
+INPUT_STREAM = "passenger_events"
+"""The stream that commands read and feed, where neither an option nor the pipeline names another."""
+
 
 class PipelineSpec(msgspec.Struct, frozen=True):
     """A pipeline that `PIPELINE` can name.
@@ -22,11 +25,20 @@ class PipelineSpec(msgspec.Struct, frozen=True):
         name: The value of `PIPELINE`.
         class_name: Its class, as `package.module:Class`.
         example: The JSON value of a record that it takes; None where that depends on the model.
+        stream: The stream that `millrace feed` puts its records on, where no other is named.
+        made_up: The function that makes up records for `millrace feed`, as `package.module:function`: it takes a count
+            and yields payloads. Without one the example is repeated.
+        feed: The function that reads files for `millrace feed` in place of JSON lines, as `package.module:function`: it
+            takes a path (or None), a count (or None), `endless` and `key`, and returns an iterator of (partition key,
+            payload) with how many there are, if that is known.
     """
 
     name: str
     class_name: str
     example: Any = None
+    stream: str = INPUT_STREAM
+    made_up: str = ""
+    feed: str = ""
 
 
 class HandlerSpec(msgspec.Struct, frozen=True, kw_only=True):

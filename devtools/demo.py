@@ -20,8 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from app import aws
-from app.cli.examples import INPUT_STREAM, OUTPUT_STREAM
+from app.cli.examples import OUTPUT_STREAM
 from app.cli.feeding import feed_stream
+from app.domain import INPUT_STREAM
 from app.domains.bike.synthetic import record_of, synthetic_rows
 from app.errors import SettingsError
 from app.registry import open_runtime

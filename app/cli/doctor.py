@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.examples import INPUT_STREAM
 from app.cli.terminal import print_json
 from app.doctor.finding import Finding, Report, Severity, report_of
 from app.doctor.function import examine_function
 from app.doctor.here import examine_account, examine_here
 from app.doctor.mapping import Case, examine_mapping
+from app.domain import INPUT_STREAM
 from app.stream.mapping.template import load_mapping
 
 if TYPE_CHECKING:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from app.domain import INPUT_STREAM
 from app.registry import example_record
 from app.settings import Settings
 from app.stream.mapping.event import build_event
 
-INPUT_STREAM = "passenger_events"
 OUTPUT_STREAM = "bike-predictions"
-ALERT_STREAM = "alerts"
-ALERT_PIPELINES = ("alerts",)
-"""Prefixes of the names of pipelines that read alerts."""
 
 
 def example_event(pipeline: str = Settings().pipeline) -> bytes:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.examples import INPUT_STREAM, example_event
+from app.cli.examples import example_event
 from app.cli.lambda_request import (
     Payload,
     PayloadFile,
@@ -22,6 +22,7 @@ from app.cli.lambda_request import (
     wrong,
 )
 from app.cli.terminal import Watched, configure_logs, is_watched, note, print_json, print_table
+from app.domain import INPUT_STREAM
 from app.errors import EventError, SettingsError, UnknownHandlerError
 from app.handlers.api.handler import ApiLambdaHandler
 from app.handlers.base import LambdaFunction

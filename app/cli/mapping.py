@@ -13,8 +13,8 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from app.cli.driving import drive, open_here, show_batch
-from app.cli.examples import INPUT_STREAM
 from app.cli.terminal import Watched, configure_logs, is_watched, note
+from app.domain import INPUT_STREAM
 from app.errors import SettingsError
 from app.stream.mapping import Mapping, MappingSettings
 from app.stream.mapping.checkpoint import CheckpointFile

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import base64
-import codecs
 import enum
 import itertools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from app.cli.examples import ALERT_PIPELINES, ALERT_STREAM, INPUT_STREAM, OUTPUT_STREAM
+from app.cli.examples import OUTPUT_STREAM
 from app.cli.feeding import feed_aggregates, feed_stream
-from app.cli.terminal import counted, note
-from app.domains.bike import RECORD
-from app.domains.bike.synthetic import synthetic_records
-from app.errors import EventError, LocationError
+from app.cli.inputs import records_for
+from app.cli.terminal import counted, is_watched, note
+from app.domain import INPUT_STREAM
+from app.registry import PIPELINES
+from app.settings import Settings
 from app.storage.state import create_state_table
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.aggregation_writer import AGGREGATE_BYTES
-from app.stream.hints import OF_WHOLE_FILES, hint_of
 from app.stream.putrecords import SignedPutRecords, check_stream
 from app.stream.shards import StartingPosition, create_stream, read_stream
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-LONGEST_KEY = 256  # Kinesis's limit on a partition key, in characters
 
 
 class From(enum.StrEnum):
@@ -51,15 +45,13 @@ PipelineName = Annotated[
     typer.Option(
         "--pipeline",
         envvar="PIPELINE",
-        help="The pipeline that will read them: alerts, or any other.",
+        help="The pipeline that will read them.",
         show_default="bike",
     ),
 ]
 Input = Annotated[
     str | None,
-    typer.Option(
-        "--stream", envvar="KINESIS_STREAM_INPUT", help=f"The stream to feed; else {INPUT_STREAM}, or {ALERT_STREAM}."
-    ),
+    typer.Option("--stream", envvar="KINESIS_STREAM_INPUT", help="The stream to feed; else the pipeline's usual one."),
 ]
 Key = Annotated[
     str | None,
@@ -104,31 +96,25 @@ def feed(
     aggregate: Aggregated = False,
     aggregate_bytes: AggregateBytes = AGGREGATE_BYTES,
 ) -> None:
-    """Put records on a stream: an example, a file's, or made-up bike records at a rate.
+    """Put records on a stream: an example, a file's, or made-up ones at a rate.
 
-    With --pipeline alerts a file is alerts of any format, an AIT-ADS table too, gzip or not; without one alerts are
-    made up.
+    A file has JSON lines. With --pipeline alerts it has alerts of any format, an AIT-ADS table too, gzip or not.
 
     Examples: millrace feed;  millrace feed rows.jsonl;  millrace feed --rate 100 --count 5000;
     millrace feed rows.jsonl --aggregate;  millrace feed --pipeline alerts ait_ads_shaw.csv.gz --rate 500
     """
-    alerts = pipeline.startswith(ALERT_PIPELINES)
-    if key_field is not None and (alerts or key is not None):
-        other = "--pipeline alerts, whose key is the tenant" if alerts else "--key"
+    pipeline = pipeline or Settings().pipeline
+    spec = PIPELINES.get(pipeline)
+    if key_field is not None and (key is not None or (spec is not None and spec.feed)):
+        other = "--key" if key is not None else f"--pipeline {pipeline}, which has keys of its own"
         raise typer.BadParameter(f"goes without {other}", param_hint="--key-field")
-    stream = stream or (ALERT_STREAM if alerts else INPUT_STREAM)
-    total: int | None
-    if alerts:
-        from app.domains.alerts.cli.input import alert_records  # noqa: PLC0415 - no other command pays for its formats
-
-        records, total = alert_records(lines, count, endless=rate is not None, key=key)
-    else:
-        records, total = _other_records(lines, count, key, key_field, at_a_rate=rate is not None)
+    stream = stream or (spec.stream if spec else INPUT_STREAM)
+    records, total = records_for(pipeline, lines, count, key=key, key_field=key_field, endless=rate is not None)
     console = Console(stderr=True)
     check_stream(SignedPutRecords(1), stream)
     done = aggregates = 0
     try:
-        with Progress(console=console, transient=True) as progress:
+        with Progress(console=console, transient=True, disable=not is_watched()) as progress:
             task = progress.add_task(f"to {stream}", total=total)
             if aggregate:
                 for fed, made in feed_aggregates(stream, records, rate, aggregate_bytes):
@@ -141,30 +127,6 @@ def feed(
     finally:
         packed = f" as {counted(aggregates, 'aggregated record')}" if aggregate else ""
         note(f"{counted(done, 'record')} put on {stream}{packed}")
-
-
-def _other_records(
-    lines: Path | None, count: int | None, key: str | None, key_field: str | None, *, at_a_rate: bool
-) -> tuple[Iterator[tuple[str, bytes]], int | None]:
-    """Return records (partition key, data) for pipelines that read JSON, and how many if that is known."""
-    if lines is None and not at_a_rate and count is None:
-        payloads: list[bytes] | Iterator[bytes] = [msgspec.json.encode(RECORD)]
-        key, total = key or (None if key_field else "1"), 1
-    elif lines is None:
-        total = count or sys.maxsize
-        payloads = synthetic_records(total)
-    else:
-        found = _read_records(lines)
-        total = count or len(found)
-        payloads = itertools.islice(itertools.cycle(found), total)
-        if key_field is not None:  # before the first record is put, so that none is put if one lacks it
-            for number, payload in enumerate(found, 1):
-                _field_of(payload, key_field, number)
-    shown = None if total == sys.maxsize else total
-    if key_field is not None:
-        keyed = ((_field_of(payload, key_field, number), payload) for number, payload in enumerate(payloads, 1))
-        return keyed, shown
-    return ((key or _key_of(payload, number), payload) for number, payload in enumerate(payloads, 1)), shown
 
 
 def drain(
@@ -199,78 +161,6 @@ def create(streams: Names = None, shards: Shards = 1, state_table: StateTable = 
     if state_table:
         made = create_state_table(state_table)
         sys.stdout.write(f"table {state_table}: {'created' if made else 'exists already'}\n")
-
-
-def _key_of(payload: bytes, number: int) -> str:
-    """Return a record's partition key: its `pred_id`, or its number where it has none."""
-    try:
-        value = msgspec.json.decode(payload).get("pred_id")
-    except (msgspec.MsgspecError, ValueError, AttributeError):
-        value = None
-    return str(value)[:LONGEST_KEY] if isinstance(value, (int, str)) and value != "" else str(number)
-
-
-def _field_of(payload: bytes, field: str, number: int) -> str:
-    """Return the value of a record's field as its partition key.
-
-    Raises:
-        EventError: The record has no such field, or its value is no text or whole number that can be a key.
-    """
-    try:
-        record = msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, ValueError):
-        record = None
-    if not isinstance(record, dict) or field not in record:
-        raise EventError(f"record {number}: has no field {field!r}, whose value would be its partition key")
-    value = record[field]
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or not 0 < len(str(value)) <= LONGEST_KEY:
-        raise EventError(
-            f"record {number}: field {field!r} is no partition key: it must be a whole number, or text of 1 to "
-            f"{LONGEST_KEY} characters"
-        )
-    return str(value)
-
-
-def _read_records(path: Path) -> list[bytes]:
-    """Read a file of JSON lines, or of one JSON document over several lines: an object, or a list of records.
-
-    Raises:
-        LocationError: The file cannot be read.
-        EventError: It holds no records, or is something else than text in UTF-8.
-    """
-    try:
-        if str(path) == "-":
-            if sys.stdin.isatty():
-                note("reading records from standard input, one a line, until Ctrl-D")
-            data = sys.stdin.buffer.read()
-        else:
-            data = path.read_bytes()
-    except OSError as error:
-        raise LocationError(f"{path}: cannot be read: {error.strerror}; name a file, or - for standard input") from None
-    if (hint := hint_of(data)) in OF_WHOLE_FILES:
-        raise EventError(f"{path}: {hint}")
-    data = data.removeprefix(codecs.BOM_UTF8).strip()
-    lines = [line for line in data.splitlines() if line.strip()]
-    if not lines:
-        raise EventError(f"{path}: has no lines; write one JSON record a line")
-    unreadable = [number for number, line in enumerate(lines) if not _is_json(line)]
-    if unreadable and _is_json(data):  # one document over several lines
-        return list(map(bytes, msgspec.json.decode(data, type=list[msgspec.Raw]))) if data[0] == ord("[") else [data]
-    if unreadable:
-        hint = hint_of(lines[unreadable[0]])
-        note(
-            f"{len(unreadable)} of {counted(len(lines), 'line')} are not JSON, the first is line {unreadable[0] + 1}"
-            f"{f': {hint}' if hint else ''}; a pipeline that reads JSON will set them aside"
-        )
-    return lines
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return False
-    return True
 
 
 def _user_records(data: bytes) -> list[bytes]:

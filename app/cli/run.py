@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli.driving import drive, open_here, show_batch
-from app.cli.examples import INPUT_STREAM
 from app.cli.terminal import Watched, is_watched, note, print_json
+from app.domain import INPUT_STREAM
 from app.errors import EventError
 from app.registry import example_record, open_runtime
 from app.settings import read_settings

@@ -11,6 +11,7 @@ ALERT = {
     "dst": "198.51.100.20",
     "name": "Web shell written to disk",
 }
+FEED = "app.domains.alerts.cli.input:alert_records"
 STATE_TABLE = {"STATE_TABLE": "alerts-state"}
 RUN = "day-0123456789abcdef"  # how a run is named, and below it its chunks
 RESPONSES = "s3://alerts/scratch/response"
@@ -30,8 +31,8 @@ def _file_handler(name: str, class_name: str, example: Any, variables: dict[str,
 DOMAIN = Domain(
     name="alerts",
     pipelines=(
-        PipelineSpec("alerts", "app.domains.alerts.pipeline:AlertPipeline", example=ALERT),
-        PipelineSpec("alerts-technique", "app.domains.alerts.pipeline:TechniquePipeline", example=ALERT),
+        PipelineSpec("alerts", "app.domains.alerts.pipeline:AlertPipeline", ALERT, "alerts", feed=FEED),
+        PipelineSpec("alerts-technique", "app.domains.alerts.pipeline:TechniquePipeline", ALERT, "alerts", feed=FEED),
     ),
     handlers=(
         _file_handler(

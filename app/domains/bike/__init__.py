@@ -6,7 +6,14 @@ RECORD = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id
 
 DOMAIN = Domain(
     name="bike",
-    pipelines=(PipelineSpec("bike", "app.domains.bike.pipeline:BikePipeline", example=RECORD),),
+    pipelines=(
+        PipelineSpec(
+            "bike",
+            "app.domains.bike.pipeline:BikePipeline",
+            example=RECORD,
+            made_up="app.domains.bike.synthetic:synthetic_records",
+        ),
+    ),
     handlers=(
         HandlerSpec(
             name="bike-predict",
