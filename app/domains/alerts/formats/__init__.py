@@ -1,4 +1,4 @@
-"""Alerts of any format that is in use, as `Alert`: one file a format, each with a table of where its fields are."""
+"""Read alerts of any supported format as `Alert`: one module per format, each with a table of its fields' paths."""
 
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.own import techniques_carried as read_techniques_carried

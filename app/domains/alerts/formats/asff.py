@@ -93,21 +93,21 @@ ACTOR = msgspec.structs.replace(
         PORT: ("Network.DestinationPort", "Action.NetworkConnectionAction.RemotePortDetails.Port"),
     },
 )
-"""The same where the resource is who acts."""
+"""The table for a resource that is the actor."""
 
 
 def matches(record: dict[str, Any]) -> bool:
-    """Whether it is a finding of Security Hub."""
+    """Return whether a record is a finding of Security Hub."""
     return "ProductArn" in record and "AwsAccountId" in record
 
 
 def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
-    """A finding as an alert."""
+    """Return a finding as an alert."""
     return (_ACTOR if _acts(record) else _TARGET).read(record, tenant, received)
 
 
 def _acts(record: dict[str, Any]) -> bool:
-    """Whether the resource acts rather than is acted upon: what the connection says."""
+    """Return whether the resource is the actor and not the target, by the direction of its connection."""
     action = record.get("Action")
     if type(action) is not dict:
         return False

@@ -1,4 +1,4 @@
-"""What else an alert says, as one flat and bounded table whose reserved keys have the types that they promise."""
+"""Other attributes of an alert as a flat table of limited size, with fixed types for reserved keys."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ from app.domains.alerts.formats.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-MAX_ATTRIBUTES = 256  # the widest format read here, mapped CEF, has about 245 fields
-MAX_BYTES = 512 * 1024  # of JSON, so that with all the rest an alert that is passed on is never too large to be read
-MAX_LIST = 64  # values of a list that are kept
-MAX_ENTITIES = 32  # of one kind in one alert: each is looked up when alerts are linked
-MAX_FEATURES = 64  # of one node; the seed's own mapping knows 48
+MAX_ATTRIBUTES = 256  # the widest supported format, mapped CEF, has about 245 fields
+MAX_BYTES = 512 * 1024  # of JSON, so that an emitted alert is never too large to be read again
+MAX_LIST = 64  # values of a list
+MAX_ENTITIES = 32  # of one kind in one alert: clustering looks each one up
+MAX_FEATURES = 64  # of one node; the seed's mapping has 48
 LONGEST_VALUE = 8192  # characters of a text: a command line of Windows has at most 8,191
 LONGEST_KEY = 256  # characters
-MAX_DEPTH = 16  # of objects within an attribute: what lies deeper is left out
+MAX_DEPTH = 16  # of objects within an attribute; deeper values are left out
 NODE = "node"
-"""Key of what is known of an alert's two ends: `{"src": {...}, "dst": {...}}`."""
+"""Key of the features of an alert's source and target: `{"src": {...}, "dst": {...}}`."""
 
 _TEXTS = (URL, USER_AGENT, CERTIFICATE, DESCRIPTION, COMMAND_LINE, RULE_ID, PRODUCT)
 ENTITIES = (HOST, USER, HASH)
 _USER_KEYS = frozenset(("user", "userid", "username"))
 _ENDS = frozenset(("src", "dst"))
-_HASHES = frozenset(("MD5", "SHA1", "SHA256", "SHA512"))  # IMPHASH is of what a program imports: many have the same
+_HASHES = frozenset(("MD5", "SHA1", "SHA256", "SHA512"))  # not IMPHASH, a hash of imports that many programs share
 
 
 def text(value: object) -> str | None:
-    """A text within bounds, of a text, a number, or the first of a list; None where there is nothing in it."""
+    """Return a text of limited length from a text, a number, or the first of a list; None if it is empty."""
     if isinstance(value, str):
         return clean(value[:LONGEST_VALUE]) if value.strip() else None
     if type(value) is list:
@@ -64,7 +64,7 @@ def text(value: object) -> str | None:
 
 
 def entities(value: object) -> str | list[str] | None:
-    """Entities: one as text, several as a list, each once; None where there is none."""
+    """Return entities, each once: one as text, several as a list; None if there is none."""
     found: dict[str, None] = {}
     for each in value if type(value) is list else (value,):
         if len(found) == MAX_ENTITIES:
@@ -77,7 +77,7 @@ def entities(value: object) -> str | list[str] | None:
 
 
 def hashes(value: object) -> str | list[str] | None:
-    """Hashes of files; of `SHA256=…,IMPHASH=…`, as Sysmon writes them, those that are of one file's content."""
+    """Return hashes of files; from Sysmon's `SHA256=…,IMPHASH=…` only those of a file's content."""
     found: list[object] = []
     for each in value if type(value) is list else (value,):
         if isinstance(each, str) and "=" in each:
@@ -96,7 +96,7 @@ RESERVED: Mapping[str, Callable[[object], Any]] = {
     USER: entities,
     HASH: hashes,
 }
-"""How the value of each reserved key is read; one that cannot be is left out."""
+"""Reader of each reserved key's value; unreadable values are left out."""
 
 ALIASES: Mapping[str, str] = {
     "host.name": HOST,
@@ -119,15 +119,15 @@ ALIASES: Mapping[str, str] = {
     "rule.description": DESCRIPTION,
     "event.module": PRODUCT,
 }
-"""Keys that senders of the seed's format use for what has a reserved key here; both are kept."""
+"""Keys in the seed's format that mean the same as a reserved key; both are kept."""
 
 
 def attributes(given: Mapping[str, Any], *, aliases: bool = False) -> dict[str, Any]:
-    """A table of attributes: flat, with dotted keys; what is null, empty or not finite is left out.
+    """Return a flat table of attributes with dotted keys; null, empty and non-finite values are left out.
 
     Args:
-        given: As the sender has it; objects in it become dotted keys, but for `node`.
-        aliases: Whether reserved keys that are missing are filled from the keys that mean the same.
+        given: The sender's attributes; objects become dotted keys, except `node`.
+        aliases: Whether to fill missing reserved keys from `ALIASES`.
     """
     found: dict[str, Any] = {}
     rest: dict[str, Any] = {}
@@ -147,7 +147,7 @@ def attributes(given: Mapping[str, Any], *, aliases: bool = False) -> dict[str, 
 
 
 def attributes_read(reserved: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of reserved keys whose values were read already, and of others, whose keys are a format's own."""
+    """Return a table of reserved keys with values that were read already, and of a format's own keys."""
     rest: dict[str, Any] = {}
     for key, value in others.items():
         if type(value) is list or type(value) is dict:
@@ -158,7 +158,7 @@ def attributes_read(reserved: dict[str, Any], others: Mapping[str, Any]) -> dict
 
 
 def _together(found: dict[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
-    """What is reserved with as much of the rest as there is room for."""
+    """Return the reserved attributes with as many of the others as the limits allow."""
     for key, value in rest.items():
         if len(found) >= MAX_ATTRIBUTES:
             break
@@ -168,11 +168,11 @@ def _together(found: dict[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_nodes(found: dict[str, Any], ends: Mapping[str, object]) -> None:
-    """Adds what is known of an alert's two ends, and their users to the alert's.
+    """Add the features of an alert's source and target, and their users to the alert's users.
 
     Args:
         found: The alert's attributes.
-        ends: By `src` and `dst`; what is no object is passed over.
+        ends: Features by `src` and `dst`; values that are no objects are ignored.
     """
     nodes = {end: kept for end, features in ends.items() if (kept := _flat(features))}
     if not nodes:
@@ -191,7 +191,7 @@ def with_nodes(found: dict[str, Any], ends: Mapping[str, object]) -> None:
 
 
 def _trim(found: dict[str, Any]) -> None:
-    """Leaves out what came last, so that the alert stays within its bounds when it is written and read again."""
+    """Remove the last attributes until the alert is within its limits when written and read again."""
     excess = len(msgspec.json.encode(found)) - MAX_BYTES
     surplus = len(found) - MAX_ATTRIBUTES
     if excess <= 0 and surplus <= 0:
@@ -203,7 +203,7 @@ def _trim(found: dict[str, Any]) -> None:
 
 
 def merge(found: dict[str, Any], key: str, values: Iterable[object]) -> None:
-    """Adds entities to those that are there."""
+    """Add entities to the present ones."""
     there = found.get(key, [])
     merged = RESERVED[key]([*(there if isinstance(there, list) else [there]), *_plain(values)])
     if merged is not None:
@@ -219,7 +219,7 @@ def _plain(values: Iterable[object]) -> Iterable[object]:
 
 
 def _fill(found: dict[str, Any], rest: Mapping[str, Any]) -> None:
-    """Fills reserved keys that are missing from the keys that mean the same, the first that can be read."""
+    """Fill missing reserved keys from the first readable key of the same meaning."""
     if rest.keys().isdisjoint(ALIASES):
         return
     given = frozenset(found)
@@ -233,12 +233,12 @@ def _fill(found: dict[str, Any], rest: Mapping[str, Any]) -> None:
 
 
 def _is_node(value: object) -> bool:
-    """Whether a value is what `with_nodes` makes; a sender's own attribute of this name may be anything."""
+    """Return whether `with_nodes` made a value; a sender's attribute of this name may be anything."""
     return type(value) is dict and value.keys() <= _ENDS and all(type(features) is dict for features in value.values())
 
 
 def _flat(value: object) -> dict[str, Any]:
-    """One node's features, flat and bounded."""
+    """Return one node's features as a flat table of limited size."""
     found: dict[str, Any] = {}
     if type(value) is dict:
         for key, each in value.items():
@@ -247,9 +247,9 @@ def _flat(value: object) -> dict[str, Any]:
 
 
 def _put(found: dict[str, Any], key: str, value: object, depth: int) -> None:
-    """Puts a value under its key, an object's fields under dotted keys; the first of a key stays."""
+    """Add a value under its key, an object's fields under dotted keys; the first value of a key stays."""
     if type(value) is dict:
-        # A key that is too long already goes no further: longer ones would be made of it for nothing.
+        # A key that is too long is not extended: longer keys would be dropped as well.
         if depth < MAX_DEPTH and len(found) < MAX_ATTRIBUTES and len(key) <= LONGEST_KEY:
             for inner, each in value.items():
                 _put(found, f"{key}.{inner}", each, depth + 1)
@@ -271,7 +271,7 @@ def _put(found: dict[str, Any], key: str, value: object, depth: int) -> None:
 
 
 def _scalar(value: object) -> str | float | bool | None:
-    """A text, number or boolean within bounds; None for anything else, and for what says nothing."""
+    """Return a text, number or boolean within limits; None for other or empty values."""
     if isinstance(value, str):
         return clean(value[:LONGEST_VALUE]) or None
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""CEF whose fields were mapped to JSON on their way, flat and by their long names."""
+"""CEF mapped to JSON by a forwarder: flat, with the fields' long names."""
 
 from __future__ import annotations
 
@@ -78,20 +78,20 @@ _MARKS = frozenset(
     )
 )
 _NOT_SAID = frozenset(("raw", "_raw", "punct", "content", "body", "sourceContent", "destContent"))
-"""Fields that hold the event's bytes over again: neither a name nor an attribute is made of them."""
+"""Fields that repeat the event's bytes: ignored as name and as attribute."""
 _SPOKEN_FOR = _NOT_SAID.union(TABLE.id, ("time", "_time"))
 _RESERVED_OF = {path: key for key, paths in TABLE.attributes.items() for path in paths}
-"""Which reserved key a field is read for; one that gave nothing, such as a severity in words, is kept by its name."""
+"""Reserved key of a field; an unreadable value, such as a severity in words, is kept by the field's name."""
 _ENDS_AND_NAME = frozenset(
     (*TABLE.src, *TABLE.dst, *TABLE.either, *TABLE.name, *(kept(each)[1] for each in TABLE.keep))
 )
 _KINDS = ("eventType", "_eventType", "categoryString", "cat", "sourceType", "_sourceType")
 _WORD = re.compile(r"(?<!\S)[A-Za-z]{2,}(?=[\s.,:;!?]|$)")
-_WORDS = 3  # a field with so many words was written to be read
+_WORDS = 3  # a field with this many words is meant for people
 
 
 def matches(record: dict[str, Any]) -> bool:
-    """Whether it has fields that only CEF names so."""
+    """Return whether a record has fields with names that only CEF has."""
     return not _MARKS.isdisjoint(record)
 
 
@@ -102,17 +102,17 @@ def read_fields(
     tenant: str = "",
     received: float | None = None,
 ) -> Alert:
-    """An alert of CEF fields by their long names.
+    """Return an alert from CEF fields by their long names.
 
     Args:
-        reader: By the table to use.
-        record: The fields; those that the table does not name are kept under their own names.
-        content: What an id is made of where there is none; all fields where None.
-        tenant: Whose it is.
-        received: When it came, for times without a year.
+        reader: Reader with the table to use.
+        record: The fields; those missing in the table are kept under their own names.
+        content: Content to derive an id from if there is none; all fields if None.
+        tenant: The tenant of a record that names none.
+        received: Arrival, seconds since 1970, for times without a year.
 
     Raises:
-        AlertFault: It cannot be one.
+        AlertFault: The record cannot be read.
     """
     whole = dict(record)
     if not any(record.get(key) for key in TABLE.id):
@@ -136,12 +136,12 @@ def read_fields(
 
 
 def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
-    """A record of mapped fields as an alert."""
+    """Return a record of mapped fields as an alert."""
     return read_fields(_READER, record, None, tenant, received)
 
 
 def _name_of(record: dict[str, Any]) -> str:
-    """A name for a record without one: the fields that hold words; else what kind of event it is."""
+    """Return a name for a record without one: the fields of several words, else the kind of event."""
     said = [
         value
         for key, value in record.items()
@@ -173,4 +173,4 @@ LINES = msgspec.structs.replace(
     either=(*TABLE.either, "deviceHostName", "deviceAddress"),
     name=("name", "ruleName", "message", "msg", "description"),
 )
-"""The table for lines: their head has the time of the event, and the name that the product gives it."""
+"""The table for lines, with the product's name for the event and its time in the header."""

@@ -1,4 +1,4 @@
-"""CEF as products write it: `CEF:0|vendor|product|version|signature|name|severity|key=value …`, a line an alert."""
+"""CEF as products write it: `CEF:0|vendor|product|version|signature|name|severity|key=value …`, one alert per line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader
 
 MARK = "CEF:"
-_FURTHEST_MARK = 512  # characters: a syslog head is far shorter, and a message may well speak of CEF
+_FURTHEST_MARK = 512  # characters: a syslog header is far shorter, and a message may mention CEF
 _HEAD = ("deviceVendor", "deviceProduct", "deviceVersion", "signatureId", "name", "severity")
-_MOST_FIELDS = 512  # the dictionary has about 170 keys, and a record may add its own
+_MOST_FIELDS = 512  # the dictionary has about 170 keys, and a record may have its own
 
 LONG_NAMES = {
     "act": "deviceAction",
@@ -55,7 +55,7 @@ LONG_NAMES = {
     "suid": "sourceUserId",
     "suser": "sourceUserName",
 }
-"""Keys of the dictionary, and the long names that they stand for."""
+"""Long names of the dictionary's keys."""
 
 _BAR = re.compile(r"(?<!\\)(?:\\\\)*\|")
 _KEY = re.compile(r"(?:^|\s)([A-Za-z0-9_.\-\[\]]{1,128})=")
@@ -67,15 +67,15 @@ _SYSLOG_TIME = re.compile(
 
 
 def matches(line: str) -> bool:
-    """Whether `CEF:` stands in it where it may."""
+    """Return whether a line has `CEF:` at its start or after a syslog header."""
     return 0 <= line.find(MARK) <= _FURTHEST_MARK
 
 
 def fields_of(line: str) -> dict[str, Any]:
-    """A line's fields by their long names.
+    """Return a line's fields by their long names.
 
     Raises:
-        AlertFault: Its head is not whole.
+        AlertFault: Its header is incomplete.
     """
     before, _, text = line.partition(MARK)
     head, rest = _head_of(text)
@@ -97,13 +97,13 @@ def fields_of(line: str) -> dict[str, Any]:
 
 
 def read(line: str, tenant: str = "", received: float | None = None) -> Alert:
-    """A line as an alert."""
+    """Return a line as an alert."""
     content = line[line.index(MARK) :].strip()
     return read_fields(_READER, fields_of(line), [content], tenant, received)
 
 
 def _head_of(text: str) -> tuple[list[str], str]:
-    """The head's parts without their escapes, and what stands behind the head."""
+    """Return the header's parts without escapes, and the rest of the line."""
     parts, start = [], 0
     for bar in _BAR.finditer(text):
         parts.append(_unescaped(text[start : bar.end() - 1]).strip())

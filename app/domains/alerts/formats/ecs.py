@@ -124,7 +124,7 @@ _MARKS = frozenset(
 
 
 def matches(record: dict[str, Any]) -> bool:
-    """Whether it is a document of Elastic's, whose keys may be nested or dotted."""
+    """Return whether a record is an Elastic document, with nested or dotted keys."""
     return not _MARKS.isdisjoint(record)
 
 

@@ -1,4 +1,4 @@
-"""What a format is: its name, how it is known, where its fields are, and what reads it."""
+"""Description of a format: its name, how to recognize it, the paths of its fields, and its reader."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from app.domains.alerts.alert import Alert
 from app.domains.alerts.formats.mapping import Table  # noqa: TC001 - msgspec reads the annotation
 
 Read = Callable[[Any, str, float | None], Alert]
-"""A record (an object, or a line of text), the tenant where it names none, when it was received."""
+"""Reader of a record (an object or a line of text), with the tenant if it names none, and its arrival."""
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
-    """A format that alerts come in.
+    """A format of alerts.
 
     Attributes:
-        name: Short: `suricata`.
-        title: As people call it.
-        known_by: What tells it from others, in words.
-        matches: Whether a record is of it: an object, or for a format of lines a line.
-        read: Makes the alert; raises `AlertFault`.
-        tables: Where its fields are; several with the case that each is for.
-        notes: What a table cannot say.
+        name: The short name: `suricata`.
+        title: The usual name.
+        known_by: Its distinguishing features, in words.
+        matches: Returns whether a record (an object, or a line of a line format) has this format.
+        read: Reads the alert; raises `AlertFault`.
+        tables: Paths of its fields, by the case that a table applies to.
+        notes: Remarks for the documentation.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Findings of Amazon GuardDuty, from its API or as EventBridge brings them."""
+"""Findings of Amazon GuardDuty, from its API or from EventBridge."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ ACTOR = msgspec.structs.replace(
     dst=_REMOTE,
     attributes={**TARGET.attributes, PORT: (f"{_ACTION}.networkConnectionAction.remotePortDetails.port",)},
 )
-"""The same where the resource is who acts: it is the source, and the port is the other side's."""
+"""The table for a resource that is the actor: it is the source, and the port is the other side's."""
 
 
 _MARKS = frozenset(("type", "service", "resource", "accountId"))
@@ -113,18 +113,18 @@ _CAPITAL_MARKS = frozenset(("Type", "Service", "Resource", "AccountId"))
 
 
 def matches(record: dict[str, Any]) -> bool:
-    """Whether it is a finding: of the API, whose keys begin with capitals, or of EventBridge."""
+    """Return whether a record is a finding, from the API (with capitalized keys) or from EventBridge."""
     return record.keys() >= _MARKS or record.keys() >= _CAPITAL_MARKS
 
 
 def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
-    """A finding as an alert."""
+    """Return a finding as an alert."""
     capital = "Service" in record
     return _READERS[capital, _acts(record, capital)].read(record, tenant, received)
 
 
 def _acts(record: dict[str, Any], capital: bool) -> bool:
-    """Whether the resource acts rather than is acted upon: what its action says, else its role."""
+    """Return whether the resource is the actor and not the target, by its action or else its role."""
 
     def inner(value: object, key: str) -> object:
         return value.get(_capital(key) if capital else key) if type(value) is dict else None
@@ -144,7 +144,7 @@ def _capital(path: str) -> str:
 
 
 def _capitals(table: Table) -> Table:
-    """The same table for the API's keys."""
+    """Return the table for the API's capitalized keys."""
     changed: dict[str, Any] = {}
     for field, paths in msgspec.structs.asdict(table).items():
         if field == "attributes":

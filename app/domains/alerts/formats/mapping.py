@@ -1,11 +1,10 @@
-"""The engine behind the tables: dotted paths with fallbacks, through lists, into an alert.
+"""Read alerts by tables of dotted paths with fallbacks.
 
-A path is `network.src.ip`. A list on its way is gone through, so that `attacks.technique.uid` finds the ids of all
-attacks. Of several paths the first stands for the strongest: it wins where one value is wanted, and comes first where
-all are.
+A path is `network.src.ip`. It goes through lists, so `attacks.technique.uid` finds the ids of all attacks. Of several
+paths the first has precedence: its value is used where one is needed, and comes first where all are.
 
-A table has a hundred paths and more, of which a record has some twenty. So the paths of a table are one tree, and a
-record is gone through once beside it: what neither has costs nothing.
+A table has more than a hundred paths, of which a record has some twenty. So the paths of a table form a tree, and a
+record is traversed once along it: paths that the record does not have cost nothing.
 """
 
 from __future__ import annotations
@@ -30,30 +29,30 @@ if TYPE_CHECKING:
 
 Paths = tuple[str, ...]
 Found = dict[str, list[Any]]
-"""Of each path that a record has, the values there that are neither null nor empty."""
+"""Values of a record by path, without null and empty ones."""
 
 MOST_SHOWN = 6  # paths in a message
 MAX_FOUND = 64  # values of one path; lists of evidence may be long
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a format keeps what an alert is made of. Every field holds paths, the strongest first.
+    """Paths of an alert's fields in a format, those with precedence first.
 
     Attributes:
-        id: The sender's id; none where an id is made from the record, see `digest`.
-        digest: What the id of a record without one is made of; none where it must carry one.
-        time: The time; the first that can be read.
-        src: Where from.
-        dst: Where to.
-        either: A host that stands for both where there is neither.
-        name: What the detector says.
-        tech: Technique ids: all that are found.
-        tags: Texts that may hold technique ids among other things.
-        tenant: Whose it is.
-        attributes: The reserved keys.
-        keep: Kept under their own path, or under a key of ours (`sensor=host`).
-        joined: Lists whose parts are one text, such as the arguments of a command.
-        dotted: Whether keys themselves may hold dots (`{"kibana.alert.uuid": …}`).
+        id: The sender's id; empty if an id is derived from the record, see `digest`.
+        digest: Content to derive the id from if a record has none; empty if it must have one.
+        time: The time; the first readable one is used.
+        src: The source.
+        dst: The target.
+        either: A host that stands for source and target if both are missing.
+        name: The detector's text.
+        tech: Technique ids, all of them.
+        tags: Texts that may contain technique ids among others.
+        tenant: The tenant.
+        attributes: Reserved keys.
+        keep: Attributes kept under their own path, or under another key (`sensor=host`).
+        joined: Lists of the parts of one text, such as the arguments of a command.
+        dotted: Whether keys may contain dots (`{"kibana.alert.uuid": …}`).
     """
 
     time: Paths
@@ -73,10 +72,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FieldReader:
-    """Reads records by one table, whose paths are made a tree once."""
+    """Reads records by one table."""
 
     def __init__(self, title: str, prefix: str, table: Table) -> None:
-        """Takes the format's title for messages, the prefix of the ids that are made, and the table."""
+        """Use a format's title for messages, a prefix for derived ids, and a table, which becomes a tree."""
         self.title, self.prefix, self.table = title, prefix, table
         self._where_id = self._where("id")
         self._keep = [kept(entry) for entry in table.keep]
@@ -87,15 +86,15 @@ class FieldReader:
         self._tree = _tree(itertools.chain.from_iterable((*fields, *more)), table.dotted)
 
     def read(self, record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
-        """A record as an alert.
+        """Return a record as an alert.
 
         Args:
-            record: As JSON gives it.
-            tenant: Whose it is, where the record does not say.
-            received: When it came, for times without a year.
+            record: The record as parsed JSON.
+            tenant: The tenant of a record that names none.
+            received: Arrival, seconds since 1970, for times without a year.
 
         Raises:
-            AlertFault: It cannot be one.
+            AlertFault: The record cannot be read.
         """
         table = self.table
         found: Found = {}
@@ -173,18 +172,18 @@ class FieldReader:
 
 
 def kept(entry: str) -> tuple[str, str]:
-    """The key and the path of an entry of `Table.keep`."""
+    """Return the key and the path of an entry of `Table.keep`."""
     key, _, path = entry.rpartition("=")
     return key or path, path
 
 
 def _values(found: Found, paths: Paths) -> list[Any]:
-    """All values of some paths, those of the strongest first."""
+    """Return all values of paths in their order."""
     return [value for path in paths if path in found for value in found[path]]
 
 
 def _first(read: Callable[[object], Any], there: list[Any]) -> object:
-    """The first value that can be read."""
+    """Return the first readable value."""
     for value in there:
         if (said := read(value)) is not None:
             return said
@@ -192,7 +191,7 @@ def _first(read: Callable[[object], Any], there: list[Any]) -> object:
 
 
 def _entity(found: Found, paths: Paths) -> str | None:
-    """The first that is an entity; what every host calls itself only where there is no other."""
+    """Return the first entity; one that every host calls itself, such as localhost, only if there is no other."""
     own = None
     for value in _values(found, paths):
         if (named := values.entity_or_none(value)) is not None:
@@ -210,11 +209,11 @@ def _text(found: Found, paths: Paths) -> str | None:
 
 
 class _Branch(msgspec.Struct):
-    """A place in the tree of a table's paths.
+    """A node in the tree of a table's paths.
 
     Attributes:
-        path: The path that ends here, if one does.
-        branches: By the key that leads on; where keys may hold dots, each run of a path's parts is such a key.
+        path: The path that ends here, if any.
+        branches: Child nodes by key; where keys may contain dots, each run of a path's parts is a key.
     """
 
     path: str = ""
@@ -225,7 +224,7 @@ def _tree(paths: Iterable[str], dotted: bool) -> dict[str, _Branch]:
     root = _Branch()
     for path in dict.fromkeys(paths):
         parts = path.split(".")
-        way = [root]  # the places behind each part
+        way = [root]  # the node after each part
         for part in parts:
             way.append(way[-1].branches.setdefault(part, _Branch()))
         way[-1].path = path
@@ -236,7 +235,7 @@ def _tree(paths: Iterable[str], dotted: bool) -> dict[str, _Branch]:
 
 
 def _gather(record: dict[str, Any], branches: dict[str, _Branch], dotted: bool, found: Found) -> None:
-    """Puts what an object holds under its paths; lists on the way, and at its end, are gone through."""
+    """Collect an object's values under their paths, through lists on the way and at the end."""
     keys: Iterable[str] = record
     if dotted and "." in "".join(record):  # of `{"a": {"b": …}, "a.b": …}` the longest key comes first
         keys = sorted(record, key=len, reverse=True)
@@ -260,5 +259,5 @@ def _gather(record: dict[str, Any], branches: dict[str, _Branch], dotted: bool, 
 
 
 def _some(paths: Sequence[str]) -> str:
-    """Paths for a message: those that are sent most often stand first."""
+    """Return paths for a message, the most usual first."""
     return f"{', '.join(paths[:MOST_SHOWN])}{' and others' if len(paths) > MOST_SHOWN else ''}"

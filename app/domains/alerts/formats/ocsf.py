@@ -1,4 +1,4 @@
-"""OCSF's Detection Finding (class 2004), and the Security Finding (2001) that it took the place of."""
+"""OCSF's Detection Finding (class 2004), and its predecessor Security Finding (2001)."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ TABLE = Table(
 
 
 def matches(record: dict[str, Any]) -> bool:
-    """Whether it is a finding of one of the two classes."""
+    """Return whether a record is a finding of one of the two classes."""
     return record.get("class_uid") in (DETECTION_FINDING, SECURITY_FINDING)
 
 

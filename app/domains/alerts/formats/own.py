@@ -1,4 +1,4 @@
-"""Alerts as Millrace itself writes them, so that one stage can stand behind another."""
+"""Alerts as Millrace writes them, so that one stage can read the output of another."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 ATTRIBUTES, TECHNIQUE = "other_attributes", "technique"
 ALERT, TECHNIQUES = "alert", "techniques"
-"""Keys of a record of the stream role `enriched`: the alert, and beside it what was told of it."""
-_ENOUGH = 2  # of the required fields, beside what only we write
+"""Keys of a record of the role `enriched` besides the alert."""
+_ENOUGH = 2  # required fields, in addition to one that only Millrace writes
 
 TABLE = Table(
     id=("id",),
@@ -32,23 +32,23 @@ TABLE = Table(
 
 
 def matches(record: dict[str, Any]) -> bool:
-    """Whether it is an alert of ours: its attributes are named so, or its techniques were told."""
+    """Return whether Millrace wrote a record: it has our key of attributes, or resolved techniques."""
     return (ATTRIBUTES in record or type(record.get(TECHNIQUE)) is dict) and len(REQUIRED & record.keys()) >= _ENOUGH
 
 
 def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
-    """A record as an alert."""
+    """Return a record as an alert."""
     return read_plain(record, ATTRIBUTES, tenant, received)
 
 
 def techniques_carried(record: Mapping[str, Any]) -> Techniques | None:
-    """What an earlier stage found out of an alert's techniques.
+    """Return the techniques that an earlier stage resolved.
 
     Args:
         record: The alert's record, of any format.
 
     Returns:
-        None where no stage has been, or where what it left cannot be read: the techniques are told anew.
+        None if there was no such stage, or its result cannot be read: then the techniques are resolved anew.
     """
     try:
         return msgspec.convert(record.get(TECHNIQUE, record.get(TECHNIQUES)), Techniques)

@@ -1,6 +1,6 @@
-"""The page docs/alert-formats.md, made from the tables that the readers read by; a test holds the two together.
+"""Make docs/alert-formats.md from the tables that the readers use; a test compares the two.
 
-`python -m app.domains.alerts.formats.page > docs/alert-formats.md` makes it anew.
+Run `python -m app.domains.alerts.formats.page > docs/alert-formats.md`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _FIELDS = ("id", "time", "src", "dst", "name", "tech", "tenant")
 
 
 def markdown() -> str:
-    """The page, whole."""
+    """Return the page."""
     return "\n".join(_parts())
 
 

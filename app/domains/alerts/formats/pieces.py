@@ -89,7 +89,7 @@ class PieceReader:
 
     @property
     def takes_documents(self) -> bool:
-        """Whether JSON may go over several lines."""
+        """Return whether JSON may span several lines."""
         return not self._only_text
 
     def line(self, line: bytes) -> InputItem:

@@ -1,4 +1,4 @@
-"""One record into one alert, whatever it comes in: an object, a line, or bytes of either."""
+"""Read one record as one alert: an object, a line, or the bytes of either."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.formats.format import Format
 
-MAX_DEPTH = 64  # of JSON: the deepest of the formats stay below 20
-MAX_ENVELOPES = 4  # a hit in an answer in an event; what is wrapped deeper is wrapped to do harm
+MAX_DEPTH = 64  # of JSON: all formats stay below 20
+MAX_ENVELOPES = 4  # a hit in an answer in an event; deeper envelopes are malicious
 NODES = "node_feature"
-"""Key of what the seed's file knows of hosts."""
+"""Key of the hosts' features in the seed's file."""
 
 _NEITHER = "send one alert as a JSON object, or as one line"
 _SEVERAL = "put the file under input/, or feed it with `millrace feed --pipeline alerts`, which splits it"
 
 
 def read_alert(record: Mapping[str, Any] | str, tenant: str = "", *, received: float | None = None) -> Alert:
-    """One record as an alert, of whichever format it is.
+    """Return a record of any format as an alert.
 
     Args:
-        record: An object as JSON gives it, or a line of text (CEF, Snort fast, or JSON).
-        tenant: Whose it is, where the record does not say.
-        received: When it came, seconds since 1970: a time without a year is the latest before it. Now where None.
+        record: An object as parsed JSON, or a line of text (CEF, Snort fast, or JSON).
+        tenant: The tenant of a record that names none.
+        received: Arrival, seconds since 1970, by default now; a time without a year is the latest before it.
 
     Raises:
-        AlertFault: It cannot be read; nothing else is raised for what a record holds.
+        AlertFault: The record cannot be read; no record makes this raise anything else.
     """
     if isinstance(record, str):
         return _of_text(record, tenant, received)
@@ -47,15 +47,15 @@ def read_alert(record: Mapping[str, Any] | str, tenant: str = "", *, received: f
 
 
 def read_alert_bytes(data: bytes, tenant: str = "", *, received: float | None = None) -> Alert:
-    """The bytes of one record, JSON or a line of text, as an alert.
+    """Return the bytes of one record, JSON or a line of text, as an alert.
 
     Args:
         data: UTF-8.
-        tenant: Whose it is, where the record does not say.
-        received: When it came, seconds since 1970.
+        tenant: The tenant of a record that names none.
+        received: Arrival, seconds since 1970.
 
     Raises:
-        AlertFault: It cannot be read; nothing else is raised for what the bytes hold.
+        AlertFault: The record cannot be read; no bytes make this raise anything else.
     """
     if len(data) > LARGEST_ALERT_BYTES:
         raise _too_large()
@@ -89,12 +89,12 @@ class Document(msgspec.Struct, frozen=True):
 def read_document(
     document: Mapping[str, Any] | list[Any], tenant: str = "", *, received: float | None = None
 ) -> Document:
-    """Read the alerts of a document; one that cannot be read does no harm to the others.
+    """Read the alerts of a document; a faulty one affects no others.
 
     Args:
         document: `{"input": […], "node_feature": {…}, …}`, a list of alerts or lines, an envelope, or one alert.
-        tenant: The owner of alerts that name none.
-        received: When it came, seconds since 1970.
+        tenant: The tenant of alerts that name none.
+        received: Arrival, seconds since 1970.
 
     Raises:
         AlertFault: `bad_field`: `input`, `node_feature`, `cluster_config` or `config` is not of its type.
@@ -129,10 +129,10 @@ def _object(document: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def read_object(record: object, tenant: str, received: float | None) -> Alert:
-    """A member of a list of alerts, as an alert.
+    """Return a member of a list of alerts as an alert.
 
     Raises:
-        AlertFault: It cannot be read.
+        AlertFault: The member cannot be read.
     """
     if isinstance(record, str):
         return _of_text(record, tenant, received)
@@ -144,7 +144,7 @@ def read_object(record: object, tenant: str, received: float | None) -> Alert:
 
 
 def format_of(record: Mapping[str, Any] | str) -> Format:
-    """The format of a record, told from a few of its keys; of an envelope, that of the first alert in it.
+    """Return the format of a record, recognized by a few keys; of an envelope, that of its first alert.
 
     Raises:
         AlertFault: `unknown_format`; the message names the formats.
@@ -161,11 +161,11 @@ def format_of(record: Mapping[str, Any] | str) -> Format:
 
 
 def size_of(record: dict[str, Any]) -> int:
-    """How many bytes of JSON a record is; what cannot be written as it is, is counted about, up to too many."""
+    """Return the size of a record in bytes of JSON; an estimate, up to the limit, if it cannot be written as JSON."""
     try:
         return len(msgspec.json.encode(record))
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
-        pass  # half characters, or deeper than an encoder goes
+        pass  # halves of surrogate pairs, or too deep for the encoder
     size, waiting = 0, [record]
     while waiting and size <= LARGEST_ALERT_BYTES:
         value: Any = waiting.pop()
@@ -183,7 +183,7 @@ def size_of(record: dict[str, Any]) -> int:
 
 
 def json_of(text: str) -> object:
-    """A JSON text's value; half characters (lone surrogates) in it are forgiven.
+    """Return the value of a JSON text; halves of surrogate pairs in it are tolerated.
 
     Raises:
         AlertFault: `not_json`.
@@ -236,7 +236,7 @@ def _of_text(text: str, tenant: str, received: float | None) -> Alert:
 
 
 def _is_json(text: str) -> bool:
-    """Whether it begins as an object or a list does; the mark of Snort begins so too."""
+    """Return whether a line begins like an object or a list, and not like one of Snort's."""
     return text[:1] == "{" or (text[:1] == "[" and not text.startswith(snort.MARK))
 
 
@@ -274,7 +274,7 @@ def _of_one(record: object, tenant: str, received: float | None) -> Alert:
 
 
 def add_nodes(alert: Alert, features: object) -> None:
-    """Adds what a file knows of an alert's two hosts to the alert."""
+    """Add a file's features of an alert's two hosts to the alert."""
     if type(features) is dict:
         ends = {end: features[host] for end, host in (("src", alert.src), ("dst", alert.dst)) if host in features}
         if ends:

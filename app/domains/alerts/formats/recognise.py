@@ -1,4 +1,4 @@
-"""Which format a record is of, told from a few of its keys, and the alerts that stand in an envelope."""
+"""Recognize the format of a record by a few of its keys, and the alerts in an envelope."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FORMATS: tuple[Format, ...] = (
     asff.FORMAT,
     wazuh.FORMAT,
 )
-"""All formats, in the order of their page."""
+"""All formats, in the order of the documentation."""
 
 _LINES = (cef_line.FORMAT, snort.FORMAT)
 _OBJECTS = (
@@ -50,11 +50,11 @@ _OBJECTS = (
     seed.FORMAT,  # last: mapped CEF has an id, a time and a name too
 )
 _LISTS = ("input", "Findings", "findings")
-"""Keys of the list of alerts: in the seed's file, the answers of AWS's services, and the details of their events."""
+"""Keys with a list of alerts: in the seed's file, answers of AWS services, and details of their events."""
 
 
 def recognised(record: dict[str, Any] | str) -> Format:
-    """The format of one record that is in no envelope.
+    """Return the format of one record without an envelope.
 
     Raises:
         AlertFault: `unknown_format`; the message names the formats.
@@ -75,7 +75,7 @@ def recognised(record: dict[str, Any] | str) -> Format:
 
 
 def contained(record: dict[str, Any]) -> list[Any] | None:
-    """The alerts that a record is an envelope of; None where it is an alert itself."""
+    """Return the alerts in an envelope; None if the record is an alert itself."""
     for key in _LISTS:
         if key in record and type(record[key]) is list:
             return list(record[key])
@@ -99,7 +99,7 @@ def _titles(formats: tuple[Format, ...]) -> str:
 
 
 def _nearly(record: dict[str, Any]) -> str:
-    """What it looks like."""
+    """Describe a record of no known format."""
     if "event_type" in record:
         return "of Suricata's EVE only lines whose event_type is alert are read"
     if "class_uid" in record:

@@ -63,7 +63,7 @@ class Scanner:
 
     @property
     def position(self) -> int:
-        """The byte at which the scanner stands."""
+        """Return the offset of the scanner in bytes."""
         return self._passed + self._at
 
     def peek(self) -> bytes:
@@ -78,14 +78,14 @@ class Scanner:
                 return b""
 
     def take(self, expected: bytes) -> bool:
-        """Pass over one byte, if it is the next."""
+        """Skip one byte, if it is the next."""
         if self.peek() != expected:
             return False
         self._at += 1
         return True
 
     def need(self, expected: bytes) -> None:
-        """Pass over one byte.
+        """Skip one byte.
 
         Raises:
             BrokenJsonError: It is not the next.

@@ -20,8 +20,8 @@ from app.domains.alerts.formats.values import (
 
 REQUIRED = frozenset(("id", "time", "src", "dst", "name"))
 ATTRIBUTES = "other_attributes_dict"
-LONGEST_TENANT = 256  # characters: it is part of keys of tables
-_ENOUGH = 3  # of the required fields: an alert that misses two is told which, and anything else is none
+LONGEST_TENANT = 256  # characters: a tenant is part of keys of tables
+_ENOUGH = 3  # required fields: with fewer, a record has another format; with one or two missing, it is faulty
 
 TABLE = Table(
     id=("id",),
@@ -36,29 +36,29 @@ TABLE = Table(
 
 
 def matches(record: dict[str, Any]) -> bool:
-    """Whether it has the fields of an alert, or most of them."""
+    """Return whether a record has the fields of an alert, or most of them."""
     return ATTRIBUTES in record or len(REQUIRED & record.keys()) >= _ENOUGH
 
 
 def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
-    """A record as an alert."""
+    """Return a record as an alert."""
     return read_plain(record, ATTRIBUTES, tenant, received, aliases=True)
 
 
 def read_plain(
     record: dict[str, Any], key: str, tenant: str = "", received: float | None = None, *, aliases: bool = False
 ) -> Alert:
-    """An alert that has the names of its fields here already: the fast way.
+    """Return a record with the field names of `Alert` as an alert: the fast way.
 
     Args:
-        record: As JSON gives it.
-        key: Where its attributes are.
-        tenant: Whose it is, where the record does not say.
-        received: When it came, for times without a year.
-        aliases: Whether attributes are also read by other systems' names.
+        record: The record as parsed JSON.
+        key: Key of its attributes.
+        tenant: The tenant of a record that names none.
+        received: Arrival, seconds since 1970, for times without a year.
+        aliases: Whether to fill missing reserved attributes from other systems' names.
 
     Raises:
-        AlertFault: A field is missing or is not what it must be; the message names it.
+        AlertFault: A field is missing or invalid; the message names it.
     """
     get = record.get
     given = get(key)

@@ -1,4 +1,4 @@
-"""Snort's fast alerts, and Suricata's fast.log: a line an alert."""
+"""Snort's fast alerts, and Suricata's fast.log: one alert per line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table
 
 MARK = "[**]"
-# Lengths are bounded and lines are cut at the marks, so that no line makes an expression try over and over.
+# Lengths are bounded and lines are split at the marks, so that no line causes backtracking.
 _STAMP = re.compile(
     r"(?:<\d{1,3}>)?(?P<time>\d\d/\d\d(?:/\d\d(?:\d\d)?)?-\d\d:\d\d:\d\d(?:\.\d{1,9})?)"
     r"(?:\s{1,8}\[(?P<action>[A-Za-z]{1,32})\])?"
@@ -22,7 +22,7 @@ _BRACKETS = re.compile(r"\[(Classification|Priority|AppID): ([^\]]{0,256})\]")
 _FLOW = re.compile(r"(?:\{(?P<proto>[^}]{1,32})\}\s{0,8})?(?<!\S)(?P<src>\S{1,256})\s{1,8}->\s{1,8}(?P<dst>\S{1,256})")
 _IPV6_PARTS = 8
 _WITH_PORTS = frozenset(("TCP", "UDP", "SCTP"))
-_OLDEST_YEAR = 12  # two digits: a first part above it is a year (Snort 3), any other a month (Snort 2)
+_OLDEST_YEAR = 12  # a first part above it is a year of two digits (Snort 3), any other a month (Snort 2)
 
 TABLE = Table(
     digest=("line",),
@@ -36,15 +36,15 @@ TABLE = Table(
 
 
 def matches(line: str) -> bool:
-    """Whether it is a fast alert; not yet whether a whole one."""
+    """Return whether a line is a fast alert, perhaps an incomplete one."""
     return MARK in line
 
 
 def fields_of(line: str, received: float | None = None) -> dict[str, Any]:
-    """A line's parts by name.
+    """Return a line's parts by name.
 
     Raises:
-        AlertFault: It is no whole line.
+        AlertFault: The line is incomplete.
     """
     before, _, behind = line.partition(MARK)
     message, mark, rest = behind.partition(MARK)
@@ -78,12 +78,12 @@ def fields_of(line: str, received: float | None = None) -> dict[str, Any]:
 
 
 def read(line: str, tenant: str = "", received: float | None = None) -> Alert:
-    """A line as an alert."""
+    """Return a line as an alert."""
     return _READER.read(fields_of(line.strip(), received), tenant, received)
 
 
 def _time(text: str, received: float | None) -> float | str:
-    """The line's own forms: month/day, month/day/year, year/month/day."""
+    """Return a time in one of the lines' forms: month/day, month/day/year, year/month/day."""
     date, _, clock = text.partition("-")
     parts = date.split("/")
     if len(parts) == 3:  # noqa: PLR2004 - the third is the year
@@ -98,10 +98,10 @@ def _time(text: str, received: float | None) -> float | str:
 
 
 def _end(text: str, ports: bool) -> tuple[str, str | None]:
-    """An address and its port.
+    """Return an address and its port.
 
-    An address of IPv6 has more colons than one: it is whole before its port, or shortened and of a protocol that has
-    ports. Suricata writes ICMP's type and code where ports stand; they are none.
+    An IPv6 address has several colons: before a port it is complete, or shortened with a protocol that has ports.
+    Suricata writes ICMP's type and code in place of ports; these are ignored.
     """
     if text.startswith("["):
         address, _, behind = text[1:].partition("]")

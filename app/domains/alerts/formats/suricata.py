@@ -57,7 +57,7 @@ TABLE = Table(
 
 
 def matches(record: dict[str, Any]) -> bool:
-    """Whether it is an alert of EVE."""
+    """Return whether a record is an alert of EVE."""
     return record.get("event_type") == "alert" and type(record.get("alert")) is dict
 
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from app.domains.alerts.alert import AlertFault
 
-LATEST_SECONDS = 7_258_118_400.0  # the year 2200: what lies behind it is no time of an alert
+LATEST_SECONDS = 7_258_118_400.0  # the year 2200: no alert has a later time
 _UNITS = ((1.0, 0.0), (1e3, 1e11), (1e6, 1e14), (1e9, 1e17))
-"""Seconds, milliseconds, microseconds, nanoseconds: units a second, and the least number that is read so (1973)."""
-_AHEAD_SECONDS = 86_400.0  # a sender's clock and zone may be ahead of ours by so much, and no more
+"""Units per second, and the least number in this unit: seconds, milliseconds, microseconds, nanoseconds (from 1973)."""
+_AHEAD_SECONDS = 86_400.0  # a sender's clock and zone may be ahead of ours by this much
 _LONGEST = 64  # characters
 
 _NUMBER = re.compile(r"\d{1,19}(?:\.\d{1,19})?")
@@ -24,13 +24,13 @@ _NAMED_MONTH = re.compile(
 
 
 def seconds(value: object, where: str, received: float | None = None) -> float:
-    """A time as seconds since 1970.
+    """Return a time as seconds since 1970.
 
     Args:
-        value: A number, or a text with one, in seconds, milliseconds, microseconds or nanoseconds, told by its size;
-            ISO 8601, UTC where it names no zone; or the customary `May 23 2024 12:00:00`.
+        value: A number or its text, in seconds, milliseconds, microseconds or nanoseconds, by its size; ISO 8601, in
+            UTC without a zone; or the usual `May 23 2024 12:00:00`.
         where: The field's path, for the message.
-        received: When the record came: a time without a year is the latest one before it. The clock's where None.
+        received: Arrival, seconds since 1970, by default now; a time without a year is the latest before it.
 
     Raises:
         AlertFault: `missing_time` or `bad_time`.
@@ -50,7 +50,7 @@ def seconds(value: object, where: str, received: float | None = None) -> float:
 
 
 def seconds_or_none(value: object, received: float | None = None) -> float | None:
-    """The same, None where there is no time to be read."""
+    """Return a time as seconds since 1970, or None if it cannot be read."""
     try:
         return seconds(value, "", received)
     except AlertFault:
@@ -58,10 +58,10 @@ def seconds_or_none(value: object, received: float | None = None) -> float | Non
 
 
 def with_year(moment: datetime, received: float | None) -> float | None:
-    """Seconds of a moment that came without a year (its own does not count): the latest that is not ahead.
+    """Return the latest time that is not ahead, for a date without a year; the year of `moment` is ignored.
 
     Returns:
-        None when it is a day that no year near has.
+        None for a day that no recent year has.
     """
     latest = (time.time() if received is None else received) + _AHEAD_SECONDS
     if not 0 <= latest <= LATEST_SECONDS:
@@ -78,7 +78,7 @@ def with_year(moment: datetime, received: float | None) -> float | None:
 
 
 def _of_number(value: float) -> float | None:
-    for unit, least in _UNITS:  # what is not finite is within none of them
+    for unit, least in _UNITS:  # a non-finite number is in none of the ranges
         if least <= value <= LATEST_SECONDS * unit:
             return value / unit
     return None
@@ -98,7 +98,7 @@ def _of_named_month(text: str, received: float | None) -> float | None:
     found = _NAMED_MONTH.fullmatch(text)
     if not found or found[1].lower() not in _MONTHS:
         return None
-    year = found[3] or "2000"  # a leap year, so that 29 February is read
+    year = found[3] or "2000"  # a leap year, so that 29 February is valid
     zone = f"{found[8]}:{found[9]}" if found[8] else "+00:00"
     month = _MONTHS.index(found[1].lower()) + 1
     try:

@@ -1,4 +1,4 @@
-"""Single values of an alert, brought into the one form that everything here relies on, or refused with a reason."""
+"""Read single values of an alert in a common form, or refuse them with a reason."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from app.domains.alerts.alert import LONGEST_ENTITY, LONGEST_ID, LONGEST_NAME, A
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_TECHNIQUES = 64  # an alert that names more says nothing; the longest lists of real rules have about 20
+MAX_TECHNIQUES = 64  # of an alert; the longest lists of real rules have about 20
 LONGEST_TECHNIQUE = 128  # characters: an id and the technique's name
 LARGEST_PORT = 65535
-SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1  # what every reader of JSON, and every table, can hold
-MOST_DIGITS = 64  # of a whole number that is kept as text; Python itself refuses to write out very long ones
+SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1  # the range of every JSON reader and table
+MOST_DIGITS = 64  # of a whole number that is kept as text; Python refuses to print very long ones
 TOO_MANY_DIGITS = 10**MOST_DIGITS
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _TECHNIQUE = re.compile(r"(?<![A-Za-z0-9])[Tt]\d{4}(?:\.\d{3})?(?!\d)")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
 _SEPARATORS = re.compile(r"[,;\n]")
-_DIGEST_BYTES = 12  # two of a billion alerts meet by chance once in 10**11 such sets
+_DIGEST_BYTES = 12  # a collision among a billion alerts has a probability of about 10**-11
 _DIGEST_DEPTH = 64  # as deep as JSON is read
-_TAIL = 17  # characters: the mark and 16 hexadecimal digits that stand for the rest of a long name of an entity
+_TAIL = 17  # characters: a mark and 16 hexadecimal digits of a digest, at the end of a shortened entity
 _NOTHING = frozenset(("", "-", "n/a", "none", "null", "(null)", "unknown"))
-"""What log formats write where they know no host or user."""
+"""Placeholders of log formats for an unknown host or user."""
 OWN_ADDRESSES = frozenset(("127.0.0.1", "::1", "localhost", "0.0.0.0", "::"))  # noqa: S104 - nothing is bound
-"""What every host calls itself: as an end it would tie all hosts together."""
+"""Names that every host has for itself: as source or target they would link all hosts."""
 _LONGEST_NOTHING = max(map(len, _NOTHING))
 
 
 def clean(text: str) -> str:
-    """A text that can be encoded: half characters (lone surrogates) become U+FFFD."""
+    """Return a text that can be encoded: halves of surrogate pairs become U+FFFD."""
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def identifier(value: object, where: str) -> int | str:
-    """An id as it came; a whole number of more than 64 bits as text.
+    """Return an id as it came; a whole number of more than 64 bits as text.
 
     Raises:
         AlertFault: `missing_id` or `bad_id`.
@@ -61,10 +61,10 @@ def identifier(value: object, where: str) -> int | str:
 
 
 def entity(text: str) -> str:
-    """A host, user, address or hash without blanks around it.
+    """Return a host, user, address or hash without surrounding blanks.
 
-    One that is too long is neither refused, since an alert must not be lost for it, nor just cut, since two long
-    names would become one: its end gives way to a digest of the whole.
+    A digest of the whole replaces the end of one that is too long. It is not refused, since the alert would be lost,
+    and not just cut, since two long names would become equal.
     """
     text = clean(text.strip())
     if len(text) <= LONGEST_ENTITY:
@@ -73,7 +73,7 @@ def entity(text: str) -> str:
 
 
 def entity_or_none(value: object) -> str | None:
-    """An entity, or None for what is none: other types, and the words that logs write for nothing."""
+    """Return an entity; None for other types and for placeholders."""
     if isinstance(value, str):
         found = entity(value)
         return None if len(found) <= _LONGEST_NOTHING and found.lower() in _NOTHING else found
@@ -81,7 +81,7 @@ def entity_or_none(value: object) -> str | None:
 
 
 def required_entity(value: object, field: str, where: str) -> str:
-    """An entity that must be there.
+    """Return a required entity.
 
     Raises:
         AlertFault: `missing_src` or `missing_dst`, by `field`, or `bad_field`.
@@ -96,7 +96,7 @@ def required_entity(value: object, field: str, where: str) -> str:
 
 
 def required_name(value: object, where: str) -> str:
-    """An alert's name, cut at what is read of it.
+    """Return an alert's name, cut to the length that is read.
 
     Raises:
         AlertFault: `missing_name` or `bad_field`.
@@ -109,7 +109,7 @@ def required_name(value: object, where: str) -> str:
 
 
 def number(value: object) -> float | None:
-    """A finite number, also from text; a whole one stays whole. None for anything else."""
+    """Return a finite number, also from text; whole numbers stay whole. None for other values."""
     if type(value) is int:
         return value if SMALLEST_INTEGER <= value <= LARGEST_INTEGER else None
     if type(value) is float:
@@ -120,13 +120,13 @@ def number(value: object) -> float | None:
 
 
 def port(value: object) -> int | None:
-    """A port's number, also from text, or None."""
+    """Return a port's number, also from text, or None."""
     found = number(value)
     return int(found) if found is not None and found == int(found) and 0 <= found <= LARGEST_PORT else None
 
 
 def techniques(values: Iterable[object]) -> list[str]:
-    """What an alert says its techniques are, as it says it: texts, each once; anything else is passed over."""
+    """Return the sender's technique ids as they are written, each once; other types are ignored."""
     found: dict[str, None] = {}
     for value in values:
         if isinstance(value, str) and len(found) < MAX_TECHNIQUES:
@@ -137,33 +137,33 @@ def techniques(values: Iterable[object]) -> list[str]:
 
 
 def listed_techniques(value: object) -> list[str]:
-    """The same for a field that holds a list, or one text with commas between them."""
+    """Return technique ids from a list, or from one text with commas."""
     if type(value) is list:
         return techniques(value) if value else []
     return techniques(_SEPARATORS.split(value[: MAX_TECHNIQUES * LONGEST_TECHNIQUE])) if isinstance(value, str) else []
 
 
 def technique_ids(values: Iterable[object]) -> list[str]:
-    """Technique ids within texts that may hold anything, such as a rule's tags: `attack.t1059.001`."""
+    """Return the technique ids within arbitrary texts, such as a rule's tags: `attack.t1059.001`."""
     ids = (each.upper() for value in values if isinstance(value, str) for each in _TECHNIQUE.findall(value[:4096]))
     return techniques(ids)
 
 
 def label(value: object) -> int | str | None:
-    """The truth of a data set; -1 stands for none, as do other types."""
+    """Return the ground truth of a data set; None for -1 and for other types."""
     if type(value) is int:
         return value if value != -1 and SMALLEST_INTEGER <= value <= LARGEST_INTEGER else None
     return clean(value[:LONGEST_ID]) or None if isinstance(value, str) else None
 
 
 def stable_id(prefix: str, parts: Iterable[object]) -> str:
-    """An id for a record that carries none, made of what it says: the same record has the same id, always."""
+    """Return an id derived from a record's content: the same record always has the same id."""
     content = json.dumps([each if type(each) is str else _written(each, 0) for each in parts])
     return f"{prefix}-{hashlib.blake2b(content.encode(), digest_size=_DIGEST_BYTES).hexdigest()}"
 
 
 def _written(value: object, depth: int) -> object:
-    """A value as JSON can write it whatever it holds; an object's keys in their order."""
+    """Return a value in a form that JSON can always write, with sorted keys."""
     if isinstance(value, str):
         return value
     if isinstance(value, int):

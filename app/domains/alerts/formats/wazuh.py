@@ -1,4 +1,4 @@
-"""Alerts of Wazuh, as in its alerts.json or its index."""
+"""Alerts of Wazuh, from its alerts.json or its index."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ _BESIDE = ("manager", "decoder", "location", "full_log")
 
 
 def matches(record: dict[str, Any]) -> bool:
-    """Whether it is an alert of Wazuh: a rule with a level, beside what only Wazuh writes."""
+    """Return whether a record is an alert of Wazuh: a rule with a level, and a key that only Wazuh has."""
     rule = record.get("rule")
     return type(rule) is dict and "level" in rule and any(key in record for key in _BESIDE)
 
