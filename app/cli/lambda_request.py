@@ -25,7 +25,7 @@ from app.handlers.invocation import FRAMES_LOGGED, process_settings
 from app.handlers.request import UNREADABLE, read_source, refused
 from app.registry import HANDLERS
 from app.storage.location import STANDARD, check_location, read_location, write_location
-from app.stream.context import LONGEST_TIMEOUT_S, LocalContext
+from app.stream.deadline import LONGEST_TIMEOUT_S, LocalContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,7 @@ from app import telemetry
 from app.errors import HandlerFailedError, MillraceError, RequestError
 from app.handlers.metrics import Metrics
 from app.settings import Settings, read_settings
-from app.stream.context import LocalContext
-from app.stream.deadline import Context, Deadline
+from app.stream.deadline import Context, Deadline, LocalContext
 from app.text import sanitize_id
 
 if TYPE_CHECKING:

@@ -1,14 +1,18 @@
-"""The time that an invocation has left, less what it needs to answer."""
+"""Time: how much of it an invocation has left, and the clock of whatever waits."""
 
 from __future__ import annotations
 
+import os
 import time
+import uuid
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 WITHOUT_CONTEXT_S = 60.0  # a call by hand has no timeout; a minute ends a hopeless retry and outlasts a throttle
+LONGEST_TIMEOUT_S = 900.0  # Lambda's own limit
+DEFAULT_MEMORY_MB = "128"  # Lambda's own default
 
 
 class Context(Protocol):
@@ -22,7 +26,7 @@ class Deadline:
     """A moment after which nothing new is started."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Set the deadline `seconds` from now on a clock."""
+        """Set the moment `seconds` from now on a clock."""
         self._clock = clock
         self._at_s = clock() + seconds
 
@@ -38,5 +42,78 @@ class Deadline:
         return Deadline(self.remaining_s() - seconds, self._clock)
 
     def remaining_s(self) -> float:
-        """Return the seconds left, 0 after the deadline."""
+        """Return the seconds left, 0 when the moment has passed."""
         return max(0.0, self._at_s - self._clock())
+
+
+class LocalContext:
+    """Lambda's context object, for invocations that Lambda does not make; nothing is asked of AWS for it.
+
+    The format: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html.
+
+    Attributes:
+        aws_request_id: The invocation's id.
+        function_name: `AWS_LAMBDA_FUNCTION_NAME`, or `local`.
+        function_version: `AWS_LAMBDA_FUNCTION_VERSION`, or `$LATEST`.
+        invoked_function_arn: `AWS_LAMBDA_FUNCTION_ARN`, or one that says `local`.
+        memory_limit_in_mb: `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in MiB.
+        log_group_name: `AWS_LAMBDA_LOG_GROUP_NAME`, or the name that Lambda would give.
+        log_stream_name: `AWS_LAMBDA_LOG_STREAM_NAME`, or `local`.
+    """
+
+    def __init__(
+        self, timeout_s: float = LONGEST_TIMEOUT_S, environ: Mapping[str, str] = os.environ, request_id: str = ""
+    ) -> None:
+        """Start the invocation's clock.
+
+        Args:
+            timeout_s: Seconds that the invocation may take.
+            environ: The variables of the other attributes.
+            request_id: The invocation's id; one is made up without it.
+        """
+        self._ends_s = time.monotonic() + timeout_s
+        self.aws_request_id = request_id or str(uuid.uuid4())
+        self.function_name = name = environ.get("AWS_LAMBDA_FUNCTION_NAME") or "local"
+        self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION") or "$LATEST"
+        self.invoked_function_arn = (
+            environ.get("AWS_LAMBDA_FUNCTION_ARN") or f"arn:aws:lambda:local:000000000000:function:{name}"
+        )
+        self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or DEFAULT_MEMORY_MB
+        self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME") or f"/aws/lambda/{name}"
+        self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME") or "local"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until the invocation would be ended."""
+        return max(0, int((self._ends_s - time.monotonic()) * 1000))
+
+
+class Clock(Protocol):
+    """The clock of code that waits, which a test replaces so that it need not wait."""
+
+    def time(self) -> float:
+        """Return the seconds since 1970."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def time(self) -> float:
+        """Return the seconds since 1970."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+SYSTEM_CLOCK = SystemClock()

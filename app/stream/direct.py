@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from app.stream.batch import Batch
-from app.stream.bisection import Stateless, run_bisected
+from app.stream.execution import Stateless, run_bisected
 from app.stream.outcomes import Quarantine, Retry
 
 if TYPE_CHECKING:

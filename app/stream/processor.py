@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from app.errors import MillraceError, SettingsError
+from app.stream.execution import BatchState, NoState
 from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.payload import decode_column, json_decoder
 from app.stream.pipeline import StatefulPipeline
 from app.stream.routing import OutcomeRouter
-from app.stream.staging import BatchState, NoState
 from app.telemetry import logger
 
 if TYPE_CHECKING:

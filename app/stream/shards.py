@@ -15,13 +15,13 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from app import aws
 from app.errors import CloudError
-from app.stream.clock import SYSTEM_CLOCK
+from app.stream.deadline import SYSTEM_CLOCK
 from app.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from app.stream.clock import Clock
+    from app.stream.deadline import Clock
 
 READ_RECORDS = 10_000  # GetRecords' limit
 READS_PER_S = 5  # a shard's limit, shared by all its readers

@@ -22,7 +22,7 @@ from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, orders
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.stream.context import LocalContext
+    from app.stream.deadline import LocalContext
 
 pytestmark = pytest.mark.cloud
 PIPELINES: Any = {"echo": lambda _settings: EchoPipeline(), "count": lambda _settings: CountingPipeline()}

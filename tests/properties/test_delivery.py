@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from app.storage.state import MemoryState
 from app.stream import emit
 from app.stream.batch import Batch
-from app.stream.bisection import Stateless, run_bisected
 from app.stream.deadline import Deadline
 from app.stream.emit import Writer
+from app.stream.execution import Stateless, run_bisected
 from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.putrecords import TransientError
 from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams, MemorySpine

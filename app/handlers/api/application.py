@@ -24,7 +24,7 @@ from app.handlers.api import callers, openapi
 from app.handlers.api.binding import BODILESS, Binder, RoutePath, check_routes, parse_route
 from app.handlers.base import LambdaHandler
 from app.handlers.invocation import run
-from app.stream.context import LocalContext
+from app.stream.deadline import LocalContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

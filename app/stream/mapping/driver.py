@@ -14,7 +14,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
-from app.stream.clock import SYSTEM_CLOCK
+from app.stream.deadline import SYSTEM_CLOCK
 from app.stream.mapping.destinations import open_destination
 from app.stream.mapping.event import EVENT_BYTES, EventSource, Record, event_of_encoded
 from app.stream.mapping.filters import compile_criteria
@@ -27,7 +27,7 @@ from app.stream.shards import IDLE_PAUSE_S, StartingPosition, StreamReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.stream.clock import Clock
+    from app.stream.deadline import Clock
     from app.stream.mapping.checkpoint import CheckpointFile
     from app.stream.mapping.destinations import Destination
     from app.stream.mapping.invoke import Handler, Target

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from app.errors import MillraceError
-from app.stream.context import LocalContext
+from app.stream.deadline import LocalContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,7 +15,7 @@ from app.telemetry import logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.stream.clock import Clock
+    from app.stream.deadline import Clock
     from app.stream.mapping.destinations import Destination
     from app.stream.mapping.event import EventSource, Record
     from app.stream.mapping.lanes import Lane, ShardRun

@@ -14,7 +14,7 @@ from app.handlers.api.application import Api
 from app.handlers.api.lambda_events import LambdaAdapter
 from app.handlers.invocation import run
 from app.settings import Settings
-from app.stream.context import LocalContext
+from app.stream.deadline import LocalContext
 from app.stream.processor import CHUNK_ROWS
 from app.stream.testing import MemorySpine
 

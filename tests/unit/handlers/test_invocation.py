@@ -23,7 +23,7 @@ from app.errors import (
 from app.handlers.base import LambdaHandler
 from app.handlers.invocation import Invocation, run
 from app.settings import Settings
-from app.stream.context import LONGEST_TIMEOUT_S
+from app.stream.deadline import LONGEST_TIMEOUT_S
 from app.text import LONGEST_ID, sanitize_id
 from tests.handlers_for_tests import LambdaContext, Parcel, Postage, WeighParcelHandler, log_everything, written
 

@@ -16,7 +16,7 @@ from app.domains.alerts.attack import AttackTable, attack_table
 from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, Report, checked
 from app.domains.alerts.lookups.csv_file import read_corrections
 from app.errors import LocationError, SettingsError
-from app.stream.clock import SYSTEM_CLOCK, Clock
+from app.stream.deadline import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from app.stream.context import LocalContext
-from app.stream.deadline import Deadline
+from app.stream.deadline import Deadline, LocalContext
 
 IN_LAMBDA = {
     "AWS_LAMBDA_FUNCTION_NAME": "predict",
