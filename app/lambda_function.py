@@ -10,7 +10,7 @@ from app import functions
 from app.handlers.base import LambdaHandler
 from app.registry import open_runtime
 from app.stream.event import KinesisEvent
-from app.stream.runtime import Answer
+from app.stream.runtime import BatchResponse
 
 if TYPE_CHECKING:
     from app.handlers.invocation import Invocation
@@ -21,7 +21,7 @@ RawEvent: TypeAlias = bytes | dict[str, Any]
 """An event as JSON or parsed; the spine decodes it, since it knows which faults of a record it can set aside."""
 
 
-class StreamHandler(LambdaHandler[RawEvent, Answer]):
+class StreamHandler(LambdaHandler[RawEvent, BatchResponse]):
     """Processes a batch of Kinesis records with the pipeline that the environment names."""
 
     name = "stream"
@@ -46,11 +46,11 @@ class StreamHandler(LambdaHandler[RawEvent, Answer]):
         return msgspec.json.schema(KinesisEvent)
 
     @classmethod
-    def encode(cls, response: Answer) -> Answer:
+    def encode(cls, response: BatchResponse) -> BatchResponse:
         """Return the response, which is JSON's own types already."""
         return response
 
-    def handle(self, request: RawEvent, invocation: Invocation) -> Answer:
+    def handle(self, request: RawEvent, invocation: Invocation) -> BatchResponse:
         """Process one event; see `Runtime.handle` for the response and the errors."""
         return self.runtime.handle(request, invocation.context, invocation.metrics.measure)
 

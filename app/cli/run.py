@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -15,7 +15,7 @@ from rich.text import Text
 from app.cli.driving import drive, open_here, show_batch
 from app.cli.terminal import Watched, is_watched, note, print_json
 from app.domain import INPUT_STREAM
-from app.errors import EventError
+from app.errors import EventError, MillraceError
 from app.registry import example_record, open_runtime
 from app.settings import read_settings
 from app.stream.aggregation import MAGIC, SubRecords, split
@@ -23,6 +23,9 @@ from app.stream.hints import FILE_NAME, hint_of
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
+
+if TYPE_CHECKING:
+    from app.stream.processor import Processor
 
 Stream = Annotated[str, typer.Option(envvar="KINESIS_STREAM_INPUT", help="The stream to read.")]
 BatchSize = Annotated[int, typer.Option(help="Records an invocation, 1 to 10000.")]
@@ -99,7 +102,7 @@ def explain(record: RecordText = None) -> None:
     if isinstance(decoded, Quarantine):
         steps["quarantined"] = msgspec.to_builtins(decoded)
     else:
-        steps.update(processor.pipeline.explain(decoded))
+        steps.update(_explained(processor, decoded))
     if "quarantined" not in steps:
         steps["id"] = f"{INPUT_STREAM}/<shard>/<sequence number>/0/{processor.pipeline.name}/0"
     if sys.stdout.isatty():
@@ -109,6 +112,16 @@ def explain(record: RecordText = None) -> None:
             console.print(Text.assemble((f"{name:>16}", "bold"), "  ", shown), soft_wrap=True)
     else:
         print_json(steps)
+
+
+def _explained(processor: Processor, record: object) -> dict[str, object]:
+    """Return a pipeline's steps for a record; one on which it raises would be quarantined."""
+    try:
+        return dict(processor.pipeline.explain(record))
+    except MillraceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the code of a user's own pipeline may raise anything
+        return {"quarantined": {"reason": "pipeline_error", "message": f"{type(error).__name__}: {error}"}}
 
 
 def _payload_of(record: str) -> bytes:

@@ -25,7 +25,7 @@ RAISED = Quarantine(PIPELINE_ERROR, "cannot be processed; the log has the type o
 
 
 @dataclass(slots=True)
-class Direct:
+class DirectOutcomes:
     """The outcomes of records.
 
     Attributes:
@@ -39,7 +39,9 @@ class Direct:
     retried: dict[int, Retry] = field(default_factory=dict)
 
 
-def run_directly(pipeline: Pipeline[T], records: Sequence[T], is_late: Callable[[], bool] = lambda: False) -> Direct:
+def run_directly(
+    pipeline: Pipeline[T], records: Sequence[T], is_late: Callable[[], bool] = lambda: False
+) -> DirectOutcomes:
     """Process records in one call of the pipeline, or in more where it raises.
 
     An exception's message is not passed on, since the caller is not the person who mends the pipeline.
@@ -54,7 +56,7 @@ def run_directly(pipeline: Pipeline[T], records: Sequence[T], is_late: Callable[
     """
     batch = Batch.of(list(records))
     outcomes = run_bisected(lambda part, _: Stateless(pipeline.process(part)), batch, {}, is_late).outcomes
-    direct = Direct(outcomes.outputs().datas)
+    direct = DirectOutcomes(outcomes.outputs().datas)
     for row, outcome in sorted(outcomes.set_aside.items()):
         if isinstance(outcome, Quarantine):
             direct.quarantined[row] = RAISED if outcome.reason == PIPELINE_ERROR else outcome

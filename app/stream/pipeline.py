@@ -11,7 +11,7 @@ import msgspec
 
 from app.settings import DEFAULT_ROLE
 from app.stream.batch import Batch
-from app.stream.outcomes import readable
+from app.stream.outcomes import Quarantine, Retry, Skip, readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,6 +148,9 @@ class StateWrites:
         return dict(self._writes[: bisect_left(self._rows, rows)])
 
 
+_EXPLAINED_AS = {Skip: "skipped", Quarantine: "quarantined", Retry: "handed back"}
+
+
 def _explained(record: object, outcomes: Outcomes) -> dict[str, object]:
     """Return a record and its outcome for a person to read."""
     outcomes.quarantine_invalid()
@@ -157,7 +160,7 @@ def _explained(record: object, outcomes: Outcomes) -> dict[str, object]:
         return {"record": msgspec.to_builtins(record), "outputs": outputs}
     return {
         "record": msgspec.to_builtins(record),
-        type(outcome).__name__.lower(): msgspec.to_builtins(outcome),
+        _EXPLAINED_AS[type(outcome)]: msgspec.to_builtins(outcome),
     }
 
 

@@ -31,7 +31,7 @@ MESSAGE_CHARACTERS = 1000  # an exception may quote its whole record, which is k
 _Storing: TypeAlias = "tuple[Future[None], str]"
 
 
-class Source(msgspec.Struct, frozen=True):
+class RecordSource(msgspec.Struct, frozen=True):
     """The origin of a quarantined record."""
 
     stream: str
@@ -57,7 +57,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     reason: str
     message: str
-    source: Source
+    source: RecordSource
     stage: str
     time: str
     data: bytes | None = None
@@ -66,7 +66,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str) -> QuarantinedRecord:
     """Return the quarantined record of one row of a batch."""
-    source = Source(
+    source = RecordSource(
         batch.stream,
         batch.shards[row],
         batch.sequence_numbers[row],

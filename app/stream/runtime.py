@@ -41,7 +41,7 @@ class BatchItemFailure(TypedDict):
     itemIdentifier: str
 
 
-class Answer(TypedDict):
+class BatchResponse(TypedDict):
     """The answer to the event source mapping, and to a person who invokes by hand."""
 
     batchItemFailures: NotRequired[list[BatchItemFailure]]
@@ -124,7 +124,7 @@ class Runtime:
 
     def handle(
         self, event: bytes | dict[str, Any], context: Context | None = None, measure: Measure | None = None
-    ) -> Answer:
+    ) -> BatchResponse:
         """Process one event and answer as the event source mapping expects.
 
         Args:
@@ -151,8 +151,8 @@ class Runtime:
             telemetry.logger.error(str(result.failure), extra={"resume_at": result.resume_at})
         return self._answer(result)
 
-    def _answer(self, result: Result) -> Answer:
-        answer: Answer = {
+    def _answer(self, result: Result) -> BatchResponse:
+        answer: BatchResponse = {
             "predictions": [readable(data) for data in result.published],
             "quarantined": msgspec.to_builtins(result.quarantined),
         }

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.stream.batch import Batch
     from app.stream.putrecords import PutRecords
-    from app.stream.runtime import Answer
+    from app.stream.runtime import BatchResponse
 
 WAITS = (CloudError, DeadlineError, ModelError, SettingsError, UnacknowledgedError, UnreadableStateError)
 """Errors that are no record's fault: the shard resumes at the record that met them."""
@@ -195,7 +195,7 @@ class KinesisFunction:
         """Handle one event; see `app.stream.runtime.Runtime.handle` for the response and the errors."""
         return run(self.handler_class.name, lambda invocation: self._answer(event, invocation), context)
 
-    def _answer(self, event: Event, invocation: Invocation) -> Answer:
+    def _answer(self, event: Event, invocation: Invocation) -> BatchResponse:
         runtime = self.open()
         # The rest of the time is the spine's, for outputs: what is handled later than this would be handled again.
         stops_s = invocation.deadline.remaining_s() * (1 - COMPUTE_SHARE)
