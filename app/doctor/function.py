@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
 from app.doctor.finding import Finding, Severity
@@ -84,10 +83,8 @@ def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
         CloudError: Lambda cannot be asked, or has no such function.
         CredentialsError: AWS refuses the credentials.
     """
-    try:
+    with aws.explaining(f"function {name}"):
         function, mappings = _read(name)
-    except (BotoCoreError, ClientError) as error:
-        raise aws.explained(error, f"function {name}") from error
     yield f"{function.where}: {len(mappings)} mapping(s) of Kinesis streams"
     yield from examine_configuration(function, mappings)
     settings = None

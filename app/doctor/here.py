@@ -81,10 +81,8 @@ def examine_account() -> Iterator[str | Finding]:
     where = "AWS"
     try:
         where = aws.endpoint("kinesis")
-        try:
+        with aws.explaining("credentials"):
             account = aws.client("sts").get_caller_identity()["Account"]
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, "credentials") from error
     except MillraceError as error:
         mend = 'eval "$(scripts/cloud.sh up)" for the local cloud; unset AWS_ENDPOINT_URL for AWS'
         if isinstance(error, CredentialsError):

@@ -10,8 +10,6 @@ import hashlib
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from app import aws
 from app.telemetry import logger
 
@@ -57,11 +55,9 @@ def list_ranges(stream: str, *, only_open: bool = False) -> dict[str, HashRange]
         MissingStreamError: The stream does not exist.
         CloudError: Its shards cannot be listed.
     """
-    try:
+    with aws.explaining(f"stream {stream}"):
         pages = aws.client("kinesis").get_paginator("list_shards").paginate(StreamName=stream)
         shards: list[dict[str, Any]] = [shard for page in pages for shard in page["Shards"]]
-    except (BotoCoreError, ClientError) as error:
-        raise aws.explained(error, f"stream {stream}") from error
     return {
         shard["ShardId"]: HashRange(
             int(shard["HashKeyRange"]["StartingHashKey"]), int(shard["HashKeyRange"]["EndingHashKey"])

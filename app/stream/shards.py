@@ -204,10 +204,8 @@ class StreamReader:
         self._start, self._resume = start, resume or {}
         self._kinesis, self._clock = kinesis or aws.client("kinesis"), clock
         self._listed_at = 0  # number of ended shards at the last listing
-        try:
+        with aws.explaining(f"stream {self.stream}"):
             self._add_shards()
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"stream {self.stream}") from error
 
     @property
     def all_shards(self) -> list[ShardReader]:
@@ -287,7 +285,7 @@ def create_stream(stream: str, shards: int, wait_s: float = 30) -> bool:
     """
     kinesis = aws.client("kinesis")
     made = True
-    try:
+    with aws.explaining(f"stream {stream}"):
         try:
             kinesis.create_stream(StreamName=stream, ShardCount=shards)
         except kinesis.exceptions.ResourceInUseException:
@@ -298,6 +296,4 @@ def create_stream(stream: str, shards: int, wait_s: float = 30) -> bool:
             if summary["StreamStatus"] == "ACTIVE":
                 return made
             SYSTEM_CLOCK.sleep(0.05)
-    except (BotoCoreError, ClientError) as error:
-        raise aws.explained(error, f"stream {stream}") from error
     raise CloudError(f"stream {stream}: not active after {wait_s:g} s")

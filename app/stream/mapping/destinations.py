@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
 from app.errors import SettingsError
@@ -79,19 +78,15 @@ class Queue:
     def check(self) -> None:
         """Ask for the queue's URL."""
         name = self.arn.split(":")[-1]
-        try:
+        with aws.explaining(f"on-failure queue {name}"):
             self._url = aws.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"on-failure queue {name}") from error
 
     def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
         """Send a message."""
         if not self._url:
             self.check()
-        try:
+        with aws.explaining(f"on-failure destination {self.arn}"):
             aws.client("sqs").send_message(QueueUrl=self._url, MessageBody=msgspec.json.encode(record).decode())
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"on-failure destination {self.arn}") from error
 
 
 @dataclass
@@ -102,17 +97,13 @@ class Topic:
 
     def check(self) -> None:
         """Ask for the topic's attributes."""
-        try:
+        with aws.explaining(f"on-failure topic {self.arn}"):
             aws.client("sns").get_topic_attributes(TopicArn=self.arn)
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"on-failure topic {self.arn}") from error
 
     def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
         """Publish a message."""
-        try:
+        with aws.explaining(f"on-failure destination {self.arn}"):
             aws.client("sns").publish(TopicArn=self.arn, Message=msgspec.json.encode(record).decode())
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"on-failure destination {self.arn}") from error
 
 
 @dataclass
@@ -129,20 +120,16 @@ class Bucket:
 
     def check(self) -> None:
         """Ask for the bucket."""
-        try:
+        with aws.explaining(f"on-failure bucket {self.name}"):
             aws.client("s3").head_bucket(Bucket=self.name)
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"on-failure bucket {self.name}") from error
 
     def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:
         """Put an object under AWS's naming convention."""
         shard_id = record["KinesisBatchInfo"]["shardId"]
         key = f"aws/lambda/{self.mapping_id}/{shard_id}/{moment:%Y/%m/%d}/{moment:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
         body = msgspec.json.encode({**record, "payload": event.decode()})
-        try:
+        with aws.explaining(f"on-failure destination {self.arn}"):
             aws.client("s3").put_object(Bucket=self.name, Key=key, Body=body)
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"on-failure destination {self.arn}") from error
 
 
 def failure_record(batch: Batch, source: EventSource, shard_id: str, function: str, moment: datetime) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
 from app.stream.deadline import SYSTEM_CLOCK
@@ -142,10 +141,8 @@ class Mapping:
 
     def _describe(self) -> tuple[EventSource, str]:
         """Return the stream as events name it, and when it was created."""
-        try:
+        with aws.explaining(f"stream {self._settings.stream}"):
             answer = self._kinesis.describe_stream_summary(StreamName=self._settings.stream)
-        except (BotoCoreError, ClientError) as error:
-            raise aws.explained(error, f"stream {self._settings.stream}") from error
         summary = answer["StreamDescriptionSummary"]
         return EventSource(summary["StreamARN"]), str(summary["StreamCreationTimestamp"])
 
