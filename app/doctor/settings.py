@@ -54,7 +54,7 @@ def examine_settings(
             change(TEST_RUN="False"),
         )
     else:
-        yield from _destinations(settings, classes, where, change)
+        yield from _destinations(settings, classes, source, where, change)
     if not (settings.quarantine_stream or settings.quarantine_location):
         yield Finding(
             Severity.WARNING,
@@ -74,7 +74,7 @@ def _without(settings: Settings, name: str, change: Setter) -> str:
 
 
 def _destinations(
-    settings: Settings, classes: Mapping[str, type[AnyPipeline]], where: str, change: Setter
+    settings: Settings, classes: Mapping[str, type[AnyPipeline]], source: str, where: str, change: Setter
 ) -> Iterator[Finding]:
     """Find roles without a stream, and state without a table."""
     roles = {role for each in classes.values() for role in each.roles}
@@ -89,7 +89,7 @@ def _destinations(
             change(OUTPUT_STREAM="NAME"),
         )
     if further := [role for role in missing if role != DEFAULT_ROLE]:
-        pairs = {**settings.output_streams, **{role: f"alerts-{role}" for role in further}}
+        pairs = {**settings.output_streams, **{role: f"{source}-{role}" for role in further}}
         yield Finding(
             Severity.ERROR,
             where,

@@ -33,6 +33,8 @@ def test_sound_settings_have_no_findings() -> None:
     ("changed", "severity", "what", "mend"),
     [
         ({"pipeline": "bikes"}, "error", "no pipeline 'bikes'", "PIPELINE"),
+        ({"pipeline": "own.alarms:Alarms"}, "error", "no module 'own'; is its folder on PYTHONPATH?", "'bike'"),
+        ({"pipelines": {"a": "bikes", "b": "bike"}}, "error", "no pipeline 'bikes'", "{'PIPELINES': 'b:bike'}"),
         ({"test_run": True}, "error", "TEST_RUN", "'TEST_RUN': 'False'"),
         ({"output_stream": ""}, "error", "OUTPUT_STREAM is not set", "OUTPUT_STREAM"),
         ({"quarantine_stream": ""}, "warning", "no quarantine", "rides-quarantine"),
@@ -42,7 +44,7 @@ def test_sound_settings_have_no_findings() -> None:
             {"pipeline": "alerts-technique", "output_stream": ""},
             "error",
             "OUTPUT_STREAMS has no stream for enriched",
-            "enriched:alerts-enriched",
+            "enriched:rides-enriched",
         ),
         ({"pipeline": "alerts", "output_streams": ALERT_STREAMS}, "error", "STATE_TABLE is not set", "STATE_TABLE"),
         ({"quarantine_stream": "rides"}, "error", "which is the input", "QUARANTINE_STREAM"),
@@ -54,6 +56,13 @@ def test_settings_that_lose_loop_or_hold_up(changed: dict[str, Any], severity: s
     assert finding.severity == severity
     assert what in finding.what
     assert mend in finding.mend
+
+
+def test_a_deployed_function_may_have_a_pipeline_that_is_not_installed_here() -> None:
+    settings = Settings(**{**SOUND, "pipeline": "own.alarms:Alarms"})
+    [finding] = examine_settings(settings, "rides", "function f", lambda **new: f"set {new}", deployed=True)
+    assert finding.severity == "info"
+    assert "not checked" in finding.why
 
 
 def test_a_stream_that_is_well_is_a_line() -> None:
