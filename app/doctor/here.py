@@ -16,7 +16,7 @@ from app.doctor.finding import Finding, Severity
 from app.doctor.settings import examine_settings
 from app.doctor.streams import Streams
 from app.errors import CredentialsError, MillraceError, SettingsError, UnknownPipelineError
-from app.registry import example_record, open_runtime, read_all_settings
+from app.registry import PIPELINES, example_record, open_runtime, read_all_settings
 from app.storage.objects import open_objects
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
@@ -103,7 +103,8 @@ def examine_models(settings: Settings) -> Iterator[str | Finding]:
             processor = open_runtime(alone).processor_for("")
             decoded = decode_payload(example_record(name), processor.decoder)
             if isinstance(decoded, Quarantine):  # the example is a record of another pipeline
-                yield f"{where}: its model is found, its digests are right, it loads"
+                opened = "its model is found, its digests are right, it loads" if name in PIPELINES else "opens"
+                yield f"{where}: {opened}"
                 continue
             steps = processor.pipeline.explain(decoded)
         except UnknownPipelineError:

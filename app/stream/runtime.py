@@ -207,8 +207,9 @@ def check_roles(pipeline: str, roles: Sequence[str], settings: Settings) -> None
         return
     if missing == [DEFAULT_ROLE]:
         raise NoOutputStreamError("OUTPUT_STREAM is not set: name the stream for results, or set TEST_RUN=True")
-    pairs = ",".join(f"{role}:<stream>" for role in roles)
+    variables = ["OUTPUT_STREAM=<stream>"] if DEFAULT_ROLE in missing else []
+    variables.append(f"OUTPUT_STREAMS={','.join(f'{role}:<stream>' for role in roles if role != DEFAULT_ROLE)}")
     raise NoOutputStreamError(
         f"pipeline {pipeline} emits to {', '.join(roles)}; no stream for {', '.join(missing)}: "
-        f"set OUTPUT_STREAMS={pairs}, or TEST_RUN=True"
+        f"set {' '.join(variables)}, or TEST_RUN=True"
     )

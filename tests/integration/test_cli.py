@@ -362,7 +362,9 @@ class TestBadStarts:
         self.check(30, "is it up?", OUTPUT_STREAM="x", AWS_ENDPOINT_URL="http://127.0.0.1:9")
 
     def test_an_endpoint_that_is_none(self) -> None:
-        self.check(10, "'garbage': AWS_ENDPOINT_URL is to be", OUTPUT_STREAM="x", AWS_ENDPOINT_URL="garbage")
+        self.check(
+            10, "'garbage': set AWS_ENDPOINT_URL to http://host:port", OUTPUT_STREAM="x", AWS_ENDPOINT_URL="garbage"
+        )
 
     def test_a_profile_that_is_none(self) -> None:
         self.check(32, "check AWS_PROFILE", OUTPUT_STREAM="x", AWS_PROFILE="nope")

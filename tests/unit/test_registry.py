@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from app.doctor.finding import Finding
+from app.doctor.here import examine_models
 from app.domains.bike.pipeline import BikePipeline
 from app.errors import NoOutputStreamError, SettingsError, UnknownPipelineError
 from app.registry import open_runtime, pipeline_class
 from app.settings import read_settings
+from app.stream.pipeline import Pipeline
+from app.stream.runtime import check_roles
 from app.stream.testing import event_of
 
 if TYPE_CHECKING:
@@ -139,3 +143,25 @@ def test_a_setting_that_cannot_work_is_found_at_start(
 ) -> None:
     with pytest.raises(error, match=line):
         open_runtime(read_settings({"PIPELINE": "own_alarms:Alarms", **environ}))
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_doctor_opens_a_pipeline_of_ones_own() -> None:
+    assert list(examine_models(read_settings({"PIPELINE": "own_alarms:Alarms"}))) == [
+        "pipeline own_alarms:Alarms: opens"
+    ]
+    [finding] = examine_models(read_settings({"PIPELINE": "own_alarms:Alarms", "ALARM_CELSIUS": "hot"}))
+    assert isinstance(finding, Finding)
+    assert finding.what == "ALARM_CELSIUS is 'hot': set a number"
+
+
+def test_a_role_without_a_stream_is_named_with_its_variable() -> None:
+    class Sorted(Pipeline[bytes]):
+        roles = ("default", "frost")
+
+    for environ, mend in (
+        ({}, "no stream for default, frost: set OUTPUT_STREAM=<stream> OUTPUT_STREAMS=frost:<stream>, or TEST_RUN"),
+        ({"OUTPUT_STREAM": "hot"}, "no stream for frost: set OUTPUT_STREAMS=frost:<stream>, or TEST_RUN=True"),
+    ):
+        with pytest.raises(NoOutputStreamError, match=mend):
+            check_roles("sorted", Sorted.roles, read_settings(environ))
