@@ -79,7 +79,7 @@ def show_incidents(console: Console, data: Path | None, rows: int | None, folder
         f"feeding {len(alerts)} alerts of {origin}, and {len(POISON)} bad ones, in aggregated records", highlight=False
     )
     step = len(alerts) // (len(POISON) + 1)
-    records = [each for place, bad in enumerate(POISON) for each in (*alerts[place * step : (place + 1) * step], bad)]
+    records = [each for turn, bad in enumerate(POISON) for each in (*alerts[turn * step : (turn + 1) * step], bad)]
     records += alerts[len(POISON) * step :]
     with IncidentView(console, STREAMS[INCIDENTS]) as view:
         acknowledged = _process(records, view, folder)
@@ -196,7 +196,7 @@ def _alerts(data: Path | None, rows: int | None) -> tuple[list[Record], str]:
 
 
 def _excerpt(path: Path, rows: int) -> Iterator[Record]:
-    """A scenario's attack and what else was told at the time: of each kind of alert as many as there is room for."""
+    """Yield a scenario's attack and the other alerts of that time, up to `rows`, with a fair share of each kind."""
     try:
         table = list(read_rows(path))
         attacks = defaultdict[str, list[float]](list)
@@ -219,11 +219,11 @@ def _excerpt(path: Path, rows: int) -> Iterator[Record]:
             yield DEFAULT_TENANT, msgspec.json.encode(seed_alert(row, number))
 
 
-def _share(sizes: Sequence[int], room: int) -> int:
-    """How many of each kind there is room for, when small kinds leave theirs to the large ones."""
-    left, most = room, 0
-    for place, size in enumerate(sorted(sizes)):
-        most = max(1, left // (len(sizes) - place))
+def _share(sizes: Sequence[int], rows: int) -> int:
+    """Return the share of each kind in `rows`, where small kinds leave the rest of theirs to large ones."""
+    left, most = rows, 0
+    for smaller, size in enumerate(sorted(sizes)):
+        most = max(1, left // (len(sizes) - smaller))
         if size > most:
             return most
         left -= size

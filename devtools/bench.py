@@ -21,7 +21,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def bench(context: typer.Context) -> None:
-    """Measure Millrace beside its peers, side by side in one run.
+    """Measure Millrace and its peers, side by side in one run.
 
     The peers live in .venv-training, which scripts/bench.sh makes. After that --help lists all parts and options;
     benchmarks/README.md explains every row.

@@ -70,7 +70,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def demo(data: Data = None, rows: Rows = None, alerts: OfAlerts = False, alerts_data: AlertsData = None) -> None:
-    """Start a local cloud, feed bike records, run the mapping, and show predictions beside the true counts.
+    """Start a local cloud, feed bike records, run the mapping, and show predictions with the true counts.
 
     With --alerts it feeds security alerts of an attack, and shows clusters and attack flows as they form.
 
@@ -192,7 +192,7 @@ def _typed(row: dict[str, str]) -> dict[str, Any]:
 
 
 def _report(console: Console, table: list[dict[str, Any]], results: list[dict[str, Any]], true: str) -> None:
-    """Show a day of predictions beside the counts that they should meet, and the error over all rows."""
+    """Show a day of predictions and of true counts, and the error over all rows."""
     predicted = {result["prediction"]["pred_id"]: result["prediction"]["cnt"] for result in results}
     pairs = [(row, predicted[number]) for number, row in enumerate(table) if number in predicted]
     if not pairs:

@@ -27,7 +27,7 @@ LATE_S = 10.0  # the last incidents are in their stream by then
 
 
 class IncidentView:
-    """What the stream of incidents has told so far; on a terminal a table that changes, elsewhere a line a change.
+    """The incidents of a stream so far; on a terminal a table that changes, elsewhere a line a change.
 
     Attributes:
         clusters: Those with two alerts or more, by id.

@@ -22,7 +22,7 @@ from app.stream.mapping.template import load_mapping
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXIT_ERRORS = 60  # an error was found; beside it nothing is written to standard error
+EXIT_ERRORS = 60  # an error was found; nothing else is written to standard error
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 

@@ -1,6 +1,6 @@
 """`handle-lambda-request`: one request to one handler, answered once; for a shell, a container or a batch job.
 
-A command of its own, beside `millrace invoke`: it starts without the whole command tree, and reads from environment
+A command of its own, besides `millrace invoke`: it starts without the whole command tree, and reads from environment
 variables whatever its options do not give.
 """
 

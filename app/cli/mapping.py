@@ -64,7 +64,7 @@ FunctionName = Annotated[str | None, _aws("The function's name or ARN, for failu
 
 Urls = Annotated[
     list[str] | None,
-    _here("Where an emulator takes invocations, http://host:port; again for each that may run beside it. "
+    _here("Where an emulator takes invocations, http://host:port; again for each further one. "
           "Without: the pipeline in this process."),
 ]  # fmt: skip
 File = Annotated[

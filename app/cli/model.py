@@ -187,7 +187,7 @@ def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") 
 
 
 def evaluate_one(name: Evaluated, data: Data = None, as_json: AsJson = False) -> None:
-    """Measure a model on data it was not trained on, in an easy and a hard split, beside its aims.
+    """Measure a model on data it was not trained on, in an easy and a hard split, and compare it with its targets.
 
     Run it as scripts/evaluate_model.sh, which makes the environment that it needs.
     """

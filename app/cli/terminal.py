@@ -56,7 +56,7 @@ def print_json_lines(values: Any) -> None:  # noqa: ANN401 - any JSON
 
 
 def note(line: str) -> None:
-    """Tell the person something beside the results."""
+    """Show the person something besides the results."""
     sys.stderr.write(line + "\n")
 
 

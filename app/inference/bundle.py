@@ -172,5 +172,5 @@ def _no_such_run(name: str, run_id: str, root: Objects, found: list[Manifest]) -
         return f"{root.root} holds no bundle of {name}: check MODEL_LOCATION, or train one (model/{name}/train.py)"
     runs = [each.run_id for each in sorted(found, key=lambda each: each.created, reverse=True)]
     more = f" and {len(runs) - _MAX_LISTED} more" if len(runs) > _MAX_LISTED else ""
-    listed = ", ".join(runs[:_MAX_LISTED]) + more
-    return f"run {run_id!r} of {name} is not at {root.root}; there are {listed}; set no run id for the newest"
+    names = ", ".join(runs[:_MAX_LISTED]) + more
+    return f"run {run_id!r} of {name} is not at {root.root}; there are {names}; set no run id for the newest"

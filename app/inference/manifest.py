@@ -12,7 +12,7 @@ from app.errors import DigestMismatchError, ModelError
 
 MANIFEST = "manifest.json"
 PRED_ID, PROBABILITIES = "pred_id", "probabilities"
-"""Fields of a result's prediction beside the target."""
+"""Fields of a result's prediction besides the target."""
 _PLAIN = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]+')
 _SUFFIXES = {".npz", ".onnx", ".json", ".md", ".png"}  # data only: nothing in a bundle is ever executed
 

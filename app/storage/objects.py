@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 READABLE = 0o644  # a temporary file is its owner's alone; what is stored may be read by another user's container
-BLOCK_BYTES = 1024 * 1024  # a hundred reads for a file of 100 MB, and little memory beside what reads it
+BLOCK_BYTES = 1024 * 1024  # a hundred reads for a file of 100 MB, and little memory
 _PARTS_FROM_BYTES = 16 * 1024 * 1024  # from here parallel ranges of 8 MB (boto3's default) repay two more calls
 
 
@@ -94,7 +94,7 @@ class FolderObjects:
             raise CloudError(f"{self.root}: may not be written: check its owner and mode")
 
     def put(self, name: str, data: bytes) -> None:
-        """Write beside and rename, so that a crash leaves no half-written file under the name."""
+        """Write a temporary file and rename it, so that a crash leaves no incomplete file under the name."""
         path = self.folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -187,7 +187,7 @@ class Outcomes:
         """Return the outputs of the rows that are not set aside, ordered by row.
 
         Args:
-            start: What to add to each row's index: the place of this batch in a larger one.
+            start: Number to add to each row's index: the index of this batch's first row in a larger batch.
         """
         rows, keys, datas, roles = self._rows, self._keys, self._datas, self._roles
         if not self.set_aside and (isinstance(rows, range) or rows == list(range(self._size))):  # as is usual

@@ -82,7 +82,7 @@ class OutcomeRouter:
 
     def finish(self) -> Routed:
         """Wait until everything is safe or the time is up."""
-        storing = self._buffer.begin_store()  # beside the outputs, which must not wait for it
+        storing = self._buffer.begin_store()  # concurrently with the outputs, which must not wait for it
         self._emitter.finish()
         failure = self._buffer.end_store(storing, self._deadline) if storing else None
         self._emitter.finish()  # pointers to what was stored

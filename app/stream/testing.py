@@ -135,8 +135,8 @@ class MemorySpine:
         Args:
             payloads: The records, as a producer puts them.
             keys: Their partition keys; without them each record has its own.
-            start: The first record's place in the shard. By default they follow those of the last event; name an
-                earlier place for records that are delivered again.
+            start: The first record's index in the shard. By default the records follow those of the last event; give an
+                earlier index for records that are delivered again.
             seconds: The time for it.
 
         Returns:
@@ -164,7 +164,7 @@ class MemorySpine:
             before: The step that is not reached.
             payloads: As in `run`, like the others.
             keys: Partition keys.
-            start: The first record's place in the shard.
+            start: The first record's index in the shard.
         """
         event = self._event(payloads, keys, start)
         fault = self.streams.fault
@@ -230,7 +230,7 @@ def event_of(
         payloads: Raw bytes, one for each record.
         keys: Partition keys; without them each record has its own.
         stream: The stream's name.
-        start: The place of the first record in its shard; it determines the sequence numbers.
+        start: The index of the first record in its shard; it determines the sequence numbers.
     """
     arrived = datetime(2026, 1, 1, tzinfo=UTC)
     return build_event(
@@ -248,9 +248,9 @@ def event_of(
     )
 
 
-def sequence_number(place: int) -> str:
-    """Return the sequence number of the record at a place in `event_of`'s shard."""
-    return str(FIRST_SEQUENCE_NUMBER + place)
+def sequence_number(index: int) -> str:
+    """Return the sequence number of the record at an index in `event_of`'s shard."""
+    return str(FIRST_SEQUENCE_NUMBER + index)
 
 
 def _crash(_stream: str, _keys: Sequence[str]) -> Mapping[int, str]:

@@ -1,6 +1,6 @@
 """Serve one endpoint for the local AWS: moto in this process, and another program behind it.
 
-That is the Kinesis emulator or LocalStack; `routes.py` beside it says which services it answers. One port must serve
+That is the Kinesis emulator or LocalStack; `routes.py` says which services it answers. One port must serve
 both: LocalStack's clients know a single endpoint.
 
 Run by the supervisor as `python -m devtools.cloud.router PORT BEHIND_HOST BEHIND_PORT SERVED,…`.

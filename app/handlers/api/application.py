@@ -293,8 +293,8 @@ def _read_query(raw: bytes) -> dict[str, list[str]]:
     return found
 
 
-def _text(place: str, escaped: str) -> str:
+def _text(name: str, escaped: str) -> str:
     try:
         return unquote(escaped, errors="strict")
     except UnicodeError:
-        raise RequestError(f"{place}: not text in UTF-8", place) from None
+        raise RequestError(f"{name}: not text in UTF-8", name) from None

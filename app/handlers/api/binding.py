@@ -107,7 +107,7 @@ class Binder(Generic[Request, Response]):
         self._path = {name: fields[name] for name in route.fields}
 
     def bind(self, body: bytes, path: Mapping[str, str], query: Callable[[], Mapping[str, list[str]]]) -> Request:
-        """Return a request, or raise RequestError with the place at fault: in the body, the path or the query."""
+        """Return a request, or raise RequestError with its field in the body, the path or the query."""
         if not self._is_struct:
             if not body and not self._bodiless:
                 raise RequestError("body: missing: send JSON", "body")
@@ -116,16 +116,16 @@ class Binder(Generic[Request, Response]):
         if not given:
             return self._decode(body or b"{}")
         merged = _read("", msgspec.json.decode, body or b"{}", type=dict[str, msgspec.Raw])
-        for place, field, texts in given:
-            value = msgspec.Raw(msgspec.json.encode(_converted(texts, field, place)))
+        for name, field, texts in given:
+            value = msgspec.Raw(msgspec.json.encode(_converted(texts, field, name)))
             sent = merged.setdefault(field.name, value)
             if sent is not value and _strict(sent, field) != _strict(value, field):
-                raise RequestError(f"{place}: given twice, with two values", place)
+                raise RequestError(f"{name}: given twice, with two values", name)
             merged[field.name] = value
         return self._decode(msgspec.json.encode(merged))
 
     def _given(self, path: Mapping[str, str], query: Mapping[str, list[str]]) -> list[tuple[str, Field, list[str]]]:
-        """Return what path and query give: the place that an error names, the field, and its values as text."""
+        """Return the values of path and query as text, with the name for error messages and the field."""
         found = [(f"path.{name}", field, [path[name]]) for name, field in self._path.items()]
         for name, texts in query.items():
             if name in self._fields:
@@ -137,7 +137,7 @@ class Binder(Generic[Request, Response]):
 
 
 def struct_of(request_type: Any) -> inspect.StructType | None:  # noqa: ANN401 - a type
-    """Return a request type whose fields path and query may give; None where the body alone is the request."""
+    """Return a request type with fields that path and query may set; None if the body alone is the request."""
     found = inspect.type_info(request_type) if isinstance(request_type, type) else None
     return found if isinstance(found, inspect.StructType) and not found.array_like else None
 
@@ -150,27 +150,27 @@ def _decoder(handler: type[ApiLambdaHandler[Request, Response]]) -> Callable[[by
     return lambda body: _read("", decode, body)
 
 
-def _read(place: str, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever is read
-    """Return what msgspec reads, or raise its error as RequestError with the place where the value was sent."""
+def _read(name: str, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever is read
+    """Return what msgspec reads, or raise its error as RequestError that names the value."""
     try:
         return read(*arguments, **options)
     except UNREADABLE as error:
         fault = refused(error)
-        if not place:
+        if not name:
             raise fault from None
-        where = place + fault.field.removeprefix("$")
-        raise RequestError(f"{where}: {str(fault).partition(': ')[2]}", where, place) from None
+        where = name + fault.field.removeprefix("$")
+        raise RequestError(f"{where}: {str(fault).partition(': ')[2]}", where, name) from None
 
 
 def _strict(value: msgspec.Raw, field: Field) -> Any:  # noqa: ANN401 - the field has its type
     return _read(f"$.{field.name}", msgspec.json.decode, value, type=field.type)
 
 
-def _converted(texts: list[str], field: Field, place: str) -> Any:  # noqa: ANN401 - the field has its type
+def _converted(texts: list[str], field: Field, name: str) -> Any:  # noqa: ANN401 - the field has its type
     if not field.repeats and len(set(texts)) > 1:
-        raise RequestError(f"{place}: given {len(texts)} times, with different values", place)
+        raise RequestError(f"{name}: given {len(texts)} times, with different values", name)
     given = texts if field.is_list or (field.repeats and len(texts) > 1) else texts[0]
-    return _read(place, msgspec.convert, given, field.type, strict=False)
+    return _read(name, msgspec.convert, given, field.type, strict=False)
 
 
 def _field(info: msgspec.structs.FieldInfo, shape: inspect.Type) -> Field:

@@ -43,7 +43,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: Annotated[str, msgspec.Meta(description="What is wrong with this request.")]
     request_id: Annotated[str, msgspec.Meta(description="By which the log can be found.")]
     type: Annotated[str, msgspec.Meta(description="Always about:blank, which an answer leaves out.")] = "about:blank"
-    field: Annotated[str, msgspec.Meta(description="The place at fault: $.features.t1, query.limit, path.id.")] = ""
+    field: Annotated[str, msgspec.Meta(description="The faulty field: $.features.t1, query.limit, path.id.")] = ""
 
 
 def problem_response(error: MillraceError, request_id: str) -> Response:
@@ -136,5 +136,5 @@ def _answer(about: str, schema: dict[str, Any], content_type: str = "application
     return {"description": about, "content": {content_type: {"schema": schema}}}
 
 
-def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": required, "schema": schema}
+def _parameter(name: str, sent_in: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    return {"name": name, "in": sent_in, "required": required, "schema": schema}

@@ -57,14 +57,14 @@ class CheckpointFile:
         return kept.shards
 
     def save(self, stream_arn: str, created: str, shards: Mapping[str, StartingPosition]) -> None:
-        """Write a file beside it and rename that, so that a crash leaves the earlier one.
+        """Write a temporary file and rename it, so that a crash leaves the earlier one.
 
         Raises:
             SettingsError: It cannot be written.
         """
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            beside.write_bytes(msgspec.json.encode(_Kept(stream_arn, created, dict(shards))))
-            beside.replace(self._path)
+            temporary.write_bytes(msgspec.json.encode(_Kept(stream_arn, created, dict(shards))))
+            temporary.replace(self._path)
         except OSError as error:
             raise SettingsError(f"checkpoint {self._path}: cannot be written: {error.strerror}") from None

@@ -104,7 +104,7 @@ class Pool(Protocol[InvocationT]):
 
 
 class Inline(Generic[InvocationT]):
-    """One target, called on the caller's own thread: Ctrl-C reaches it, and nothing runs beside it."""
+    """One target, called on the caller's own thread: Ctrl-C reaches it, and nothing runs concurrently."""
 
     def __init__(self, target: Target) -> None:
         """Take the target."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from app.stream.mapping.settings import MappingSettings
     from app.stream.shards import ShardReader
 
-WINDOW_BYTES = STATE_BYTES + 1024  # room in an event for a window's state and the other fields of `Window.fields`
+WINDOW_BYTES = STATE_BYTES + 1024  # reserved in an event for a window's state and the other fields of `Window.fields`
 HELD_RECORDS = 20_000  # a lane: two full batches, one under way and one gathering
 HELD_BYTES = 4 * EVENT_BYTES  # a lane: as much in bytes
 
@@ -128,10 +128,10 @@ class Lane:
         """Return how many waiting records make the next batch, and whether a limit ends it."""
         seconds, size = settings.tumbling_window_in_seconds, 0
         window = self.window or (Window.around(self.waiting[0].arrived_s, seconds) if seconds else None)
-        room = WINDOW_BYTES if seconds else 0
+        extra = WINDOW_BYTES if seconds else 0
         for count, record in enumerate(self.waiting):
             size += len(record.encoded)
-            if count and (event_bytes(size, count + 1, room) > EVENT_BYTES or (window and not window.holds(record))):
+            if count and (event_bytes(size, count + 1, extra) > EVENT_BYTES or (window and not window.holds(record))):
                 return count, True
             if count + 1 == settings.batch_size:
                 return count + 1, True

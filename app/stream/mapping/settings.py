@@ -103,9 +103,7 @@ class MappingSettings(msgspec.Struct, frozen=True, rename="pascal", kw_only=True
             if kind != REPORT_FAILURES:
                 raise SettingsError(f"FunctionResponseTypes has {kind!r}: the one that there is is {REPORT_FAILURES}")
         if self.tumbling_window_in_seconds and self.parallelization_factor > 1:
-            raise SettingsError(
-                "TumblingWindowInSeconds keeps one state a shard: set ParallelizationFactor to 1 beside it"
-            )
+            raise SettingsError("TumblingWindowInSeconds keeps one state per shard: set ParallelizationFactor to 1 too")
         self._check_filters()
 
     def _check_stream(self) -> None:

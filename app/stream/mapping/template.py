@@ -120,8 +120,8 @@ def _read_yaml(path: Path) -> object:
 
 def _in_output(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the mappings in the output of `get-` or `list-event-source-mappings`."""
-    listed = document.get("EventSourceMappings", [document])
-    for each in listed if isinstance(listed, list) else []:
+    mappings = document.get("EventSourceMappings", [document])
+    for each in mappings if isinstance(mappings, list) else []:
         if isinstance(each, dict) and KINESIS in str(each.get("EventSourceArn")):
             yield each
 

@@ -69,7 +69,7 @@ class Window:
         return behind_ms == 0 and read_at_s >= self.end_s + GRACE_S
 
     def fields(self, shard_id: str, arn: str, *, final: bool) -> dict[str, Any]:
-        """Return the fields that an event of this window has beside its records."""
+        """Return the fields of an event of this window besides its records."""
         return {
             "window": {"start": _iso(self.start_s), "end": _iso(self.end_s)},
             "state": self.state,

@@ -79,7 +79,7 @@ _MARKS = frozenset(
 )
 _NOT_SAID = frozenset(("raw", "_raw", "punct", "content", "body", "sourceContent", "destContent"))
 """Fields that repeat the event's bytes: ignored as name and as attribute."""
-_SPOKEN_FOR = _NOT_SAID.union(TABLE.id, ("time", "_time"))
+_USED = _NOT_SAID.union(TABLE.id, ("time", "_time"))
 _RESERVED_OF = {path: key for key, paths in TABLE.attributes.items() for path in paths}
 """Reserved key of a field; an unreadable value, such as a severity in words, is kept by the field's name."""
 _ENDS_AND_NAME = frozenset(
@@ -121,17 +121,17 @@ def read_fields(
     if not any(record.get(key) for key in TABLE.name):
         whole["name"] = _name_of(record)
     alert = reader.read(whole, tenant, received)
-    said = alert.other_attributes
-    told = (alert.name, alert.src, alert.dst, said.get("src_port"))
+    read = alert.other_attributes
+    known = (alert.name, alert.src, alert.dst, read.get("src_port"))
     rest = {
         key: value
         for key, value in record.items()
-        if key not in _SPOKEN_FOR
-        and key not in said
-        and _RESERVED_OF.get(key) not in said
-        and not (key in _ENDS_AND_NAME and value in told)
+        if key not in _USED
+        and key not in read
+        and _RESERVED_OF.get(key) not in read
+        and not (key in _ENDS_AND_NAME and value in known)
     }
-    alert.other_attributes = attributes({**said, **rest})
+    alert.other_attributes = attributes({**read, **rest})
     return alert
 
 

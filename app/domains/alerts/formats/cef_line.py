@@ -82,15 +82,15 @@ def fields_of(line: str) -> dict[str, Any]:
     if len(head) <= len(_HEAD):
         raise AlertFault(
             "bad_field",
-            f"CEF line: the head has {len(head)} of its 7 parts; "
+            f"CEF line: the header has {len(head)} of its 7 parts; "
             "it must read `CEF:0|vendor|product|version|signature id|name|severity|`",
         )
     found: dict[str, Any] = dict(zip(_HEAD, head[1:], strict=True))
     if stamp := _SYSLOG_TIME.match(before):
         found["syslog_time"] = stamp[1]
     keys = list(itertools.islice(_KEY.finditer(rest), _MOST_FIELDS))
-    for place, key in enumerate(keys):
-        end = keys[place + 1].start() if place + 1 < len(keys) else len(rest)
+    for number, key in enumerate(keys, 1):
+        end = keys[number].start() if number < len(keys) else len(rest)
         if value := _unescaped(rest[key.end() : end].strip()):
             found.setdefault(LONG_NAMES.get(key[1], key[1]), value)
     return found

@@ -39,7 +39,7 @@ _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class BrokenPartError(Exception):
-    """A part of a document beside its alerts cannot be read: why, in one line without its values."""
+    """A part of a document other than its alerts cannot be read; the message is one line without values."""
 
 
 class AlertFile:
@@ -81,7 +81,7 @@ class AlertFile:
         Raises:
             BrokenJsonError: A document breaks off, or its brackets do not fit.
             BrokenGzipError: The file begins as gzip does and cannot be inflated.
-            BrokenPartError: A part beside the alerts is not of its type.
+            BrokenPartError: Another part than the alerts has a wrong type.
         """
         yield from filter(None, self._read(Scanner(inflated(self._blocks))))
 
@@ -208,7 +208,7 @@ class AlertFile:
             members[name] = msgspec.Raw(value)
 
     def _rest(self, members: Mapping[str, msgspec.Raw]) -> list[InputItem]:
-        """Take what stands beside the alerts of an `input`; read an object without one."""
+        """Take the other parts of an object with an `input`; read an object without one."""
         if members.get("input") is not _READ:
             return self._whole(msgspec.json.encode(members))
         nodes = _object(members, NODES)

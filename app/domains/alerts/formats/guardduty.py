@@ -171,7 +171,7 @@ FORMAT = Format(
     tables=(("the resource is the target", TARGET), ("the resource is the actor", ACTOR)),
     notes=(
         "Keys may begin with small letters (EventBridge) or capitals (the API).",
-        "Who acts is told by the connection's direction, else by `service.resourceRole`; who asks for a name acts.",
+        "The actor follows from the connection's direction, else `service.resourceRole`; who looks up a name is one.",
         "The type of a finding is its `rule_id`: titles name instances, types do not.",
         "`priority` is GuardDuty's severity, 1 to 10, where 10 is the worst.",
     ),

@@ -59,12 +59,12 @@ def techniques_carried(record: Mapping[str, Any]) -> Techniques | None:
 FORMAT = Format(
     name="millrace",
     title="Millrace's own",
-    known_by="`other_attributes`, or `technique` as an object, beside two of `id`, `time`, `src`, `dst` and `name`",
+    known_by="`other_attributes`, or `technique` as an object, with two of `id`, `time`, `src`, `dst` and `name`",
     matches=matches,
     read=read,
     tables=(("", TABLE),),
     notes=(
         "A record of the role `enriched` is read by its `alert`.",
-        "What a stage before it told (`technique`, or `techniques`) is read by `read_techniques_carried`.",
+        "`read_techniques_carried` reads techniques that an earlier stage resolved (`technique`, or `techniques`).",
     ),
 )

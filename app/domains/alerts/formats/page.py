@@ -32,41 +32,40 @@ if TYPE_CHECKING:
 INTRODUCTION = """\
 # Alert formats
 
-Made by `python -m app.domains.alerts.formats.page` from the tables that the readers read by; a test holds the two
-together. A record is an alert in any of these formats, as JSON or as a line of text. Nobody says which: it is told
-from a few of its keys.
+Made by `python -m app.domains.alerts.formats.page` from the tables that the readers use; a test compares the two. A
+record is an alert in any of these formats, as JSON or as a line of text. The format is recognized by a few of its keys.
 """
 
 RULES = f"""\
-## What holds for all of them
+## Rules for all formats
 
-- **Paths.** `attacks.technique.uid` goes into objects, and through every list on its way. Of several paths the first
-  that holds something wins; `tech`, `host`, `user` and `hash` take all that they find, each once.
+- **Paths.** `attacks.technique.uid` goes into objects and through lists. Of several paths the first with a value is
+  used; `tech`, `host`, `user` and `hash` use the values of all of them, each once.
 - **Ids.** A whole number, or text of at most {LONGEST_ID} characters; a number of more than 64 bits becomes text.
-  A longer one is refused, not cut: two alerts must not come to have one id. A format without ids gets one that is
-  made of what the record says, so that the same record has the same id, always.
-- **Times.** A number, or text with one, in seconds, milliseconds, microseconds or nanoseconds, told by its size; or
-  ISO 8601, UTC where it names no zone; or `May 23 2024 12:00:00`. A time without a year is the latest one before the
-  record was received. Before 1970 and after 2200 there are no alerts.
-- **Ends.** Where only one of `src` and `dst` is known, it stands for both. The seed's JSON must have both. What every
-  host calls itself (`127.0.0.1`, `localhost`) is an end only where no other path has one.
-- **Hosts, users and hashes** have at most {LONGEST_ENTITY} characters. The end of a longer one gives way to a digest
-  of the whole: cut alone, two of them could become one, and refusing would lose the alert. Of hashes with labels
-  (`SHA256=…,IMPHASH=…`) those of a file's content are taken.
-- **Names** are cut at {LONGEST_NAME} characters: what stands behind them changes no technique.
+  A longer one is refused, not cut, since two alerts could get the same id. In a format without ids the id is derived
+  from the record's content, so the same record always has the same id.
+- **Times.** A number or its text, in seconds, milliseconds, microseconds or nanoseconds, by its size; or ISO 8601, in
+  UTC without a zone; or `May 23 2024 12:00:00`. A time without a year is the latest one before the record was received.
+  Times before 1970 and after 2200 are refused.
+- **Source and target.** If only one of `src` and `dst` is known, it is used for both; the seed's JSON must have both.
+  A host's own name for itself (`127.0.0.1`, `localhost`) is used only if no other path has a value.
+- **Hosts, users and hashes** have at most {LONGEST_ENTITY} characters. A digest replaces the end of a longer one:
+  if cut, two of them could become equal, and if refused, the alert would be lost. Of labelled hashes
+  (`SHA256=…,IMPHASH=…`) those of a file's content are used.
+- **Names** are cut to {LONGEST_NAME} characters; further ones change no technique.
 - **Techniques** are kept as they came (`T1059.001`, `attack.t1059.001`, `T1059.001 - PowerShell`), each once, at most
-  {MAX_TECHNIQUES}; what is no text is passed over.
-- **Attributes** are flat, with dotted keys, but for `node`. At most {MAX_ATTRIBUTES} and {MAX_BYTES} bytes of JSON are
-  kept, the reserved ones first; a text is cut at {LONGEST_VALUE} characters, a list at {MAX_LIST} values, a kind of
-  entity at {MAX_ENTITIES}, a node's features at {MAX_FEATURES}. What is null, empty or not finite is left out, and so
-  is a reserved key whose value is not of its type: `port` 0 to 65535, `priority` a number, the others text.
-  `priority` is the sender's own number on the sender's own scale.
+  {MAX_TECHNIQUES}; values that are no text are ignored.
+- **Attributes** are flat, with dotted keys, except `node`. At most {MAX_ATTRIBUTES} and {MAX_BYTES} bytes of JSON are
+  kept, reserved ones first; a text is cut to {LONGEST_VALUE} characters, a list to {MAX_LIST} values, a kind of
+  entity to {MAX_ENTITIES}, a node's features to {MAX_FEATURES}. Null, empty and non-finite values are left out, and
+  reserved keys with values of another type: `port` is 0 to 65535, `priority` a number, the others are text. `priority`
+  is the sender's number on the sender's scale.
 - **Sizes.** An alert has at most {LARGEST_ALERT_BYTES} bytes and {MAX_DEPTH} levels of JSON.
-- **Half characters** (lone surrogates) become U+FFFD, so that every alert can be written again.
+- **Lone surrogates** become U+FFFD, so that every alert can be written again.
 
 A record that cannot be read has a reason: `missing_id`, `missing_time`, `missing_src`, `missing_dst`, `missing_name`,
 `bad_id`, `bad_time`, `bad_field`, `alert_too_large`, `not_one_alert`, `unknown_format`, `not_json` or `not_utf8`, and
-a message that says where and how to mend it.
+a message with the path of the faulty field and how to mend it.
 """
 
 _FIELDS = ("id", "time", "src", "dst", "name", "tech", "tenant")

@@ -125,7 +125,7 @@ FORMAT = Format(
     notes=(
         "The id is made of the line.",
         "Times are taken as UTC. A line without a year is of the latest such day before it was received.",
-        "`month/day/year` (Snort 2, Suricata) and `year/month/day` (Snort 3) are told apart by a first part above 12.",
+        "`month/day/year` (Snort 2, Suricata) and `year/month/day` (Snort 3) differ by a first part above 12.",
         "`priority` is Snort's own, where 1 is the worst.",
     ),
 )

@@ -98,7 +98,7 @@ def matches(record: dict[str, Any]) -> bool:
 FORMAT = Format(
     name="wazuh",
     title="Wazuh",
-    known_by="`rule.level`, beside `manager`, `decoder`, `location` or `full_log`",
+    known_by="`rule.level`, with `manager`, `decoder`, `location` or `full_log`",
     matches=matches,
     read=FieldReader("Wazuh", "wazuh", TABLE).read,
     tables=(("", TABLE),),
