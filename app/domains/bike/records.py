@@ -85,15 +85,16 @@ class BikeResult(msgspec.Struct, frozen=True, gc=False):
 def columns_of(records: Sequence[BikeRecord]) -> Columns:
     """Return records as columns; a missing value is NaN (NaT for the timestamp)."""
     features = [record.features for record in records]
+    missing = np.full(len(records), np.nan)  # one for all fields that no record has: nobody writes into columns
     return Columns(
         t1=np.array([each.t1 for each in features]),
         t2=np.array([each.t2 for each in features]),
         hum=np.array([each.hum for each in features]),
         weather_code=np.array([each.weather_code for each in features]),
-        wind_speed=_numbers("wind_speed", records, features),
-        is_holiday=_numbers("is_holiday", records, features),
-        is_weekend=_numbers("is_weekend", records, features),
-        season=_numbers("season", records, features),
+        wind_speed=_numbers("wind_speed", records, features, missing),
+        is_holiday=_numbers("is_holiday", records, features, missing),
+        is_weekend=_numbers("is_weekend", records, features, missing),
+        season=_numbers("season", records, features, missing),
         timestamp=_timestamps(records, features),
     )
 
@@ -107,10 +108,12 @@ def _either(name: str, records: Sequence[BikeRecord], features: Sequence[Feature
     return None if values.count(None) == len(values) else values
 
 
-def _numbers(name: str, records: Sequence[BikeRecord], features: Sequence[Features]) -> NDArray[np.float64]:
+def _numbers(
+    name: str, records: Sequence[BikeRecord], features: Sequence[Features], missing: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return an optional numeric field; NaN where a record does not have it."""
     values = _either(name, records, features)
-    return np.full(len(features), np.nan) if values is None else np.array(values, np.float64)
+    return missing if values is None else np.array(values, np.float64)
 
 
 def _timestamps(records: Sequence[BikeRecord], features: Sequence[Features]) -> NDArray[np.datetime64]:

@@ -93,7 +93,7 @@ class Api:
             Endpoint(self, "health", "GET", parse_route(HEALTH_PATH, NAME), lambda *_: _json({"status": "ok"})),
         ]
         check_routes([*planned, *((each.name, each.method, each.route) for each in own)])  # before a model is loaded
-        endpoints = [*own, *(Endpoint.open(self, *each) for each in self._handlers.items())]
+        endpoints = [*(Endpoint.open(self, *each) for each in self._handlers.items()), *own]
         endpoints.sort(key=lambda each: [not word for word in each.route.shape])  # a word goes before a field
         self._routes = [Route(each.route.template, each, methods=[each.method]) for each in endpoints]
         self._router = Router(self._routes, redirect_slashes=False, default=self._page)

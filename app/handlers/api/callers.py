@@ -61,9 +61,10 @@ class Gate:
             ForbiddenError: The caller is known, and does not have the scope.
             RequestError: The client is too old; one that sends no version is let in, as browsers and curl are.
         """
-        scopes = self._of_token(headers) if self.needs_token else _of_authorizer(authorizer, scope)
-        if scope and scope not in scopes and EVERY_SCOPE not in scopes:
-            raise ForbiddenError(f"this needs the scope {scope}")
+        if self.needs_token or scope:
+            scopes = self._of_token(headers) if self.needs_token else _of_authorizer(authorizer)
+            if scope and scope not in scopes and EVERY_SCOPE not in scopes:
+                raise ForbiddenError(f"this needs the scope {scope}")
         if CLIENT_VERSION in headers:
             found, field = _version(headers[CLIENT_VERSION].strip()), f"header.{CLIENT_VERSION}"
             if not found:
@@ -110,12 +111,11 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(map(int, found[1].split("."))) if found else ()
 
 
-def _of_authorizer(authorizer: object, scope: str) -> frozenset[str]:
+def _of_authorizer(authorizer: object) -> frozenset[str]:
     """Return the scopes of a JWT, of a REST API's claims, or of a Lambda authorizer."""
-    known = authorizer if isinstance(authorizer, dict) else {}
-    if not known and scope:
+    if not isinstance(authorizer, dict) or not authorizer:
         raise UnauthorizedError("this needs a caller that is known, and nothing before this API says who calls")
-    parts = [part for part in (known, *map(known.get, ("claims", "jwt", "lambda"))) if isinstance(part, dict)]
+    parts = [part for part in (authorizer, *map(authorizer.get, ("claims", "jwt", "lambda"))) if isinstance(part, dict)]
     parts += [part["claims"] for part in parts if isinstance(part.get("claims"), dict)]
     found = [part.get(name) for part in parts for name in ("scope", "scopes")]
     words = [each.split() if isinstance(each, str) else each for each in found if isinstance(each, (str, list))]
