@@ -30,6 +30,12 @@ def test_the_page_works_as_written() -> None:
     assert '"warnings"' in done.stdout  # explain names the output's role
 
 
+def test_the_page_shows_the_image_of_the_example() -> None:
+    dockerfile = (ROOT / "examples" / "own_pipeline" / "Dockerfile").read_text()
+    lines = [line for line in dockerfile.splitlines(keepends=True) if not line.startswith("#")]
+    assert f"```dockerfile\n{''.join(lines)}```" in (ROOT / "docs" / "own-pipeline.md").read_text()
+
+
 def test_a_record_without_the_key_field_is_named_before_anything_is_put() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", "feed", "examples/own_pipeline/readings.jsonl", "--key-field", "room"],
