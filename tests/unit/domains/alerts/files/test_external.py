@@ -13,7 +13,11 @@ from app.domains.alerts.files.driver import do_step, run_file
 from app.domains.alerts.files.protocol import ExternalJobs
 from app.errors import LocationError
 from app.storage.objects import MemoryObjects
-from tests.unit.domains.alerts.files.files_for_tests import alert, put_input, small_context
+from tests.unit.domains.alerts.files.files_for_tests import (
+    alert,
+    put_input,
+    small_context,
+)
 
 if TYPE_CHECKING:
     from app.domains.alerts.files.protocol import ClusterCall

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import zipfile
@@ -15,15 +14,12 @@ import pytest
 from app.domains.alerts.files import clusters, handlers, layout
 from app.domains.alerts.files.driver import run_file
 from app.domains.alerts.files.external import answered_clusters
-from app.domains.alerts.files.layout import JOB, LAYOUT
+from app.domains.alerts.files.layout import LAYOUT
 from app.domains.alerts.files.techniques import process_enriched, read_enriched
-from app.errors import LocationError, RequestError, StateConflictError, UnacknowledgedError, UnprocessableError
+from app.errors import LocationError, RequestError, UnacknowledgedError, UnprocessableError
 from app.jobs.events import located
-from app.jobs.head import FolderState, state_key
-from app.jobs.layout import file_run, tenant_slug
 from app.jobs.plan import read_plan
 from app.storage.objects import FolderObjects, MemoryObjects
-from app.storage.state import Position, Stored
 from tests.unit.domains.alerts.files.files_for_tests import alert, put_input, small_context
 
 if TYPE_CHECKING:
@@ -59,23 +55,6 @@ def test_what_starts_nothing(key: str) -> None:
     assert LAYOUT.arrival(key) is None
 
 
-def test_runs_have_names_of_their_own() -> None:
-    names = [("input/a.json", "1"), ("input/a.json", "2"), ("input/b.json", "1"), ("input/x/a.json", "1")]
-    assert len({file_run(*each) for each in names}) == len(names)
-    assert file_run("input/ä öß?.json", "1").isascii()
-    posing = f"ac-me-{hashlib.sha256(b'ac me').hexdigest()[:16]}"  # as the slug of `ac me` is
-    tenants = ["acme", "ac me", "ac?me", "a" * 300, "a" * 301, "../x", posing]
-    slugs = {tenant_slug(each) for each in tenants}
-    assert len(slugs) == len(tenants)
-    assert not any("/" in each or "." in each for each in slugs)
-
-
-def test_no_tenant_has_the_head_of_another_or_of_another_prefix() -> None:
-    places = [("s3://b", "a/acme"), ("s3://b/a", "acme"), ("s3://b/a", "ac/me"), ("s3://b/a/ac", "me")]
-    assert len({state_key(JOB, *each) for each in places}) == len(places)
-    assert len(state_key(JOB, "s3://" + "b" * 63 + "/" + "é" * 512, "ü" * 256).encode()) <= 2048  # DynamoDB's limit
-
-
 @pytest.mark.parametrize("place", ["00001", "99999", "-1"])
 def test_a_chunk_that_is_not_there_is_one_line(place: str) -> None:
     context = small_context(MemoryObjects())
@@ -107,17 +86,6 @@ def test_a_location_is_in_s3_and_of_the_step() -> None:
     for location in ("s3://b/input/a.json", "s3:///scratch/output/cluster/r/input_flow.json", "folder"):
         with pytest.raises(RequestError, match=r"^\$\.location: give s3://"):
             located(location, layout.CREATE_FLOW, LAYOUT)
-
-
-def test_a_folders_store_lets_one_writer_win(tmp_path: Path) -> None:
-    store = FolderState(tmp_path / "heads")
-    assert store.load(["a/b"]) == {}
-    store.commit("a/b", Stored(b"1\n\x00", Position(1)), None)
-    for expected in (None, Position(2)):
-        with pytest.raises(StateConflictError):
-            store.commit("a/b", Stored(b"lost", Position(9)), expected)
-    store.commit("a/b", Stored(b"2", Position(10**30, 4)), Position(1))
-    assert FolderState(tmp_path / "heads").load(["a/b", "c"]) == {"a/b": Stored(b"2", Position(10**30, 4))}
 
 
 def test_what_a_file_knows_of_its_hosts_comes_to_its_alerts_wherever_it_stands() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,7 @@ def test_the_same_event_again_changes_nothing() -> None:
     assert [call for call in faults.calls if call.startswith(("put", "delete", "commit"))] == []
 
 
+@functools.cache
 def undisturbed() -> tuple[list[str], dict[str, bytes]]:
     """What a run asks of its bucket and its store, and what a user sees of it."""
     bucket, faults = MemoryObjects(), Faulty()
