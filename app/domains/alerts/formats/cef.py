@@ -148,7 +148,7 @@ def _name_of(record: dict[str, Any]) -> str:
         if isinstance(value, str) and key not in _NOT_SAID and len(_WORD.findall(value[:LONGEST_NAME])) >= _WORDS
     ]
     kinds = (value for key in _KINDS if isinstance(value := record.get(key), str) and value)
-    return "; ".join(dict.fromkeys(said))[:LONGEST_NAME] or next(kinds, "")
+    return "; ".join(dict.fromkeys(words))[:LONGEST_NAME] or next(kinds, "")
 
 
 _READER = FieldReader("CEF fields", "cef", TABLE)

@@ -1,6 +1,6 @@
-"""The one reader of alerts: files under `input/`, files and pipes of the commands, and what `feed` puts on a stream.
+"""The one reader of alerts: files under `input/`, files and pipes of the commands, and the records of `feed`.
 
-An input is taken apart in this order, so that nothing has to say what it is:
+The form of an input is recognised in this order:
 
     table      the header of AIT-ADS: a row an alert
     document   JSON that goes on behind its first line, or has a long first line: the elements of a list, or of
@@ -27,7 +27,7 @@ from app.domains.alerts.formats.scanner import BrokenJsonError, Scanner, is_open
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-LARGEST_PART_BYTES = 256 * 1024 * 1024  # of what is read whole: node features, or a document without `input`
+LARGEST_PART_BYTES = 256 * 1024 * 1024  # of a part that is read whole: node features, or a document without `input`
 LARGEST_HELD_BYTES = 64 * 1024 * 1024  # of a document that is held until its node features are known
 HEAD_BYTES = 64 * 1024  # of a first line: a longer one is read as a document, which one large alert is too
 BATCH_ALERTS = 2_000  # enough for the model to take them together
@@ -46,7 +46,7 @@ class AlertFile:
     """One input of alerts; iterate over it once.
 
     Attributes:
-        node_feature: Features by node of its documents; a node whose value is no object is left out.
+        node_feature: Features by node of its documents; a node without an object is left out.
         cluster_config: Their settings for clusters.
         config: Their settings for flows.
     """

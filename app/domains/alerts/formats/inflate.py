@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"\x1f\x8b"  # no JSON and no log line begins so
 PIECE_BYTES = 1024 * 1024  # inflated at once: gzip packs a thousandfold, and all of it would not fit into memory
-LARGEST_BYTES = 16 * 1024**3  # inflated: a hundred times the largest day that was seen; what is beyond it is a bomb
+LARGEST_BYTES = 16 * 1024**3  # inflated: a hundred times the largest day that was seen; anything larger is a bomb
 _GZIP = zlib.MAX_WBITS | 16  # zlib: a gzip header and no other
 
 

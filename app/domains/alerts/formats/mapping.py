@@ -151,8 +151,8 @@ class FieldReader:
         reserved: dict[str, Any] = {}
         for key, read, paths in self._first:
             for path in paths:
-                if path in found and (said := _first(read, found[path])) is not None:
-                    reserved[key] = said
+                if path in found and (value := _first(read, found[path])) is not None:
+                    reserved[key] = value
                     break
         for key, read, paths in self._entities:
             if (there := _values(found, paths)) and (named := read(there)) is not None:
@@ -185,8 +185,8 @@ def _values(found: Found, paths: Paths) -> list[Any]:
 def _first(read: Callable[[object], Any], there: list[Any]) -> object:
     """Return the first readable value."""
     for value in there:
-        if (said := read(value)) is not None:
-            return said
+        if (result := read(value)) is not None:
+            return result
     return None
 
 
@@ -203,8 +203,8 @@ def _entity(found: Found, paths: Paths) -> str | None:
 
 def _text(found: Found, paths: Paths) -> str | None:
     for value in _values(found, paths):
-        if (said := text(value)) is not None:
-            return said
+        if (result := text(value)) is not None:
+            return result
     return None
 
 

@@ -282,7 +282,7 @@ def add_nodes(alert: Alert, features: object) -> None:
 
 
 def _too_deep() -> AlertFault:
-    return AlertFault("not_json", f"nested deeper than {MAX_DEPTH}; send the alert without what it wraps")
+    return AlertFault("not_json", f"nested deeper than {MAX_DEPTH}; send the alert without the objects in it")
 
 
 def _too_large() -> AlertFault:

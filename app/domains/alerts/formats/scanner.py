@@ -27,7 +27,7 @@ _OPENING = b"{["
 
 
 class BrokenJsonError(Exception):
-    """The text is no JSON: what is wrong, and at which byte."""
+    """The text is no JSON: the fault, and its byte."""
 
 
 def is_open(line: bytes) -> bool:
@@ -159,7 +159,7 @@ class Scanner:
         return value or b""
 
     def first_line(self, limit: int) -> tuple[bytes, bytes]:
-        """Return the next line that is not blank and what was read behind it; neither is passed over.
+        """Return the next line that is not blank and the bytes read behind it; neither is passed over.
 
         Args:
             limit: Bytes. Of a longer line at least so many are returned, and nothing behind it.
@@ -202,7 +202,7 @@ class Scanner:
             yield [None if dropped else rest]
 
     def _enclosed(self, limit: int) -> bool:
-        """Go to the end of a string or of what is in brackets; False where its begin was not kept."""
+        """Go to the end of a string or of a bracket; False where its begin was not kept."""
         began, depth, whole = self.position, 0, True
         if self._buffer[self._at : self._at + 1] == b'"':
             while (found := _STRING.match(self._buffer, self._at)) is None:
@@ -232,11 +232,11 @@ class Scanner:
             whole = False
             self._forget()
         if not self._fill():
-            raise BrokenJsonError(f"what begins at byte {began} does not end")
+            raise BrokenJsonError(f"the value at byte {began} does not end")
         return whole
 
     def _forget(self) -> None:
-        """Drop what was passed, and of a string that goes on all but its quote."""
+        """Drop the bytes before the position, and of a string that goes on all but its quote."""
         rest = self._buffer[self._at :]
         if rest[:1] == b'"':
             escaped = (len(rest) - len(rest.rstrip(b"\\"))) % 2
@@ -248,7 +248,7 @@ class Scanner:
             self._buffer, self._at = rest, 0
 
     def _drop(self) -> None:
-        """Let go of what was passed, once it is worth the copy."""
+        """Let go of the bytes before the position, once it is worth the copy."""
         if self._at > len(self._buffer) // 2:
             self._passed += self._at
             self._buffer, self._at = self._buffer[self._at :], 0

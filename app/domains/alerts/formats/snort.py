@@ -57,7 +57,7 @@ def fields_of(line: str, received: float | None = None) -> dict[str, Any]:
         )
     message = message.strip()
     rule = _RULE.match(message)
-    said = {key.lower(): value for key, value in _BRACKETS.findall(rest)}
+    found = {key.lower(): value for key, value in _BRACKETS.findall(rest)}
     ports = (flow["proto"] or "TCP").upper() in _WITH_PORTS
     (src, src_port), (dst, dst_port) = _end(flow["src"], ports), _end(flow["dst"], ports)
     return {
@@ -69,9 +69,9 @@ def fields_of(line: str, received: float | None = None) -> dict[str, Any]:
         "dst_port": dst_port,
         "msg": message[rule.end() if rule else 0 :].strip(' "'),
         "proto": flow["proto"],
-        "classification": said.get("classification"),
-        "priority": said.get("priority"),
-        "app_id": said.get("appid"),
+        "classification": found.get("classification"),
+        "priority": found.get("priority"),
+        "app_id": found.get("appid"),
         "action": stamp["action"],
         **(rule.groupdict() if rule else {}),
     }

@@ -69,7 +69,7 @@ FORMAT = Format(
     read=FieldReader("Suricata EVE", "suricata", TABLE).read,
     tables=(("", TABLE),),
     notes=(
-        "A flow may raise many alerts, so that `flow_id` is no id: the id is made of all that tells two alerts apart.",
+        "A flow may raise many alerts, so that `flow_id` is no id: the id is made of all fields that differ by alert.",
         "`host` is the sensor: as an entity it would tie all its alerts together, so it is kept as `sensor`.",
         "`priority` is Suricata's own severity, where 1 is the worst.",
     ),

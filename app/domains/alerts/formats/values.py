@@ -102,7 +102,7 @@ def required_name(value: object, where: str) -> str:
         AlertFault: `missing_name` or `bad_field`.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
-        raise AlertFault("missing_name", f"{where} is missing or empty; send what the detector says")
+        raise AlertFault("missing_name", f"{where} is missing or empty; send the detector's text")
     if not isinstance(value, str):
         raise AlertFault("bad_field", f"{where} is a {_kind(value)}; send text")
     return clean(value[:LONGEST_NAME])

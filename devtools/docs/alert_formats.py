@@ -5,7 +5,6 @@ Run `python -m app.domains.alerts.formats.page > docs/alert-formats.md`.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, LONGEST_ENTITY, LONGEST_ID, LONGEST_NAME
@@ -22,6 +21,7 @@ from app.domains.alerts.formats.mapping import kept
 from app.domains.alerts.formats.reading import MAX_DEPTH
 from app.domains.alerts.formats.recognise import FORMATS
 from app.domains.alerts.formats.values import MAX_TECHNIQUES
+from devtools.docs.schema_tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,7 +79,7 @@ def markdown() -> str:
 def _parts() -> Iterator[str]:
     yield INTRODUCTION
     rows = [[f"[{each.title}](#{_anchor(each)})", f"`{each.name}`", each.known_by] for each in FORMATS]
-    yield _table(["format", "name", "known by"], rows)
+    yield table(["format", "name", "known by"], rows)
     yield RULES
     for each in FORMATS:
         yield from _format(each)
@@ -88,10 +88,10 @@ def _parts() -> Iterator[str]:
 def _format(which: Format) -> Iterator[str]:
     yield f"## {which.title}\n"
     yield f"Known by {which.known_by}.\n"
-    for case, table in which.tables:
+    for case, paths in which.tables:
         if case:
             yield f"Where {case}:\n"
-        yield _table(["field", "where from, the strongest first"], _rows(table))
+        yield table(["field", "where from, the strongest first"], _rows(paths))
     if which.notes:
         yield "\n".join(f"- {note}" for note in which.notes) + "\n"
     if which.name == "cef_line":
@@ -102,15 +102,15 @@ def _format(which: Format) -> Iterator[str]:
 def _rows(table: Table) -> Iterator[list[str]]:
     for field in _FIELDS:
         paths = getattr(table, field)
-        said = [_paths(paths)] if paths else []
+        parts = [_paths(paths)] if paths else []
         if field == "id" and table.digest:
-            said.append(f"made of {_paths(table.digest)}")
+            parts.append(f"made of {_paths(table.digest)}")
         if field in {"src", "dst"} and table.either:
-            said.append(f"where neither is there: {_paths(table.either)}")
+            parts.append(f"where neither is there: {_paths(table.either)}")
         if field == "tech" and table.tags:
-            said.append(f"ids within {_paths(table.tags)}")
-        if said:
-            yield [f"`{field}`", "; ".join(said)]
+            parts.append(f"ids within {_paths(table.tags)}")
+        if parts:
+            yield [f"`{field}`", "; ".join(parts)]
     for key, paths in table.attributes.items():
         yield [f"`other_attributes.{key}`", _paths(paths)]
     renamed = [(key, path) for key, path in map(kept, table.keep) if key != path]
@@ -126,12 +126,3 @@ def _paths(paths: Iterable[str]) -> str:
 
 def _anchor(which: Format) -> str:
     return "".join(letter for letter in which.title.lower().replace(" ", "-") if letter.isalnum() or letter in "-_")
-
-
-def _table(header: list[str], rows: Iterable[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())
