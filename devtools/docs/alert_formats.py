@@ -1,7 +1,4 @@
-"""Make docs/alert-formats.md from the tables that the readers use; a test compares the two.
-
-Run `python -m app.domains.alerts.formats.page > docs/alert-formats.md`.
-"""
+"""The page `docs/alert-formats.md`, made from the tables that the readers use."""
 
 from __future__ import annotations
 
@@ -32,8 +29,8 @@ if TYPE_CHECKING:
 INTRODUCTION = """\
 # Alert formats
 
-Made by `python -m app.domains.alerts.formats.page` from the tables that the readers use; a test compares the two. A
-record is an alert in any of these formats, as JSON or as a line of text. The format is recognized by a few of its keys.
+This page is made by `python -m devtools.docs` from the tables that the readers use; a test compares the two. A record
+is an alert in any of these formats, as JSON or as a line of text. The format is recognized by a few of its keys.
 """
 
 RULES = f"""\
@@ -71,7 +68,7 @@ a message with the path of the faulty field and how to mend it.
 _FIELDS = ("id", "time", "src", "dst", "name", "tech", "tenant")
 
 
-def markdown() -> str:
+def alert_formats() -> str:
     """Return the page."""
     return "\n".join(_parts())
 
@@ -91,7 +88,7 @@ def _format(which: Format) -> Iterator[str]:
     for case, paths in which.tables:
         if case:
             yield f"Where {case}:\n"
-        yield table(["field", "where from, the strongest first"], _rows(paths))
+        yield table(["field", "where from, the strongest first"], list(_rows(paths)))
     if which.notes:
         yield "\n".join(f"- {note}" for note in which.notes) + "\n"
     if which.name == "cef_line":

@@ -142,7 +142,7 @@ def read(record: dict[str, Any], tenant: str = "", received: float | None = None
 
 def _name_of(record: dict[str, Any]) -> str:
     """Return a name for a record without one: the fields of several words, else the kind of event."""
-    said = [
+    words = [
         value
         for key, value in record.items()
         if isinstance(value, str) and key not in _NOT_SAID and len(_WORD.findall(value[:LONGEST_NAME])) >= _WORDS
