@@ -34,7 +34,7 @@ STREAM = "stream"
 Name = Annotated[str | None, typer.Argument(help="A name of the list, or a dotted one; all of them without.")]
 ToInvoke = Annotated[str, typer.Argument(help="A name that `millrace handlers` lists, or package.module.Class.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON: with every name, type and schema.")]
-AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Markdown: docs/handlers.md, made anew.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print docs/handlers.md, made from the types.")]
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 AnyHost = Annotated[bool, typer.Option("--any-host", help="Take a host that others reach: it has no TLS.")]
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 for a free one.")]

@@ -60,7 +60,7 @@ Key = Annotated[
 KeyField = Annotated[
     str | None, typer.Option(help="Field of each record whose value is its partition key; for a sensor's state, say.")
 ]
-Rate = Annotated[float | None, typer.Option(min=0.1, help="Records a second; as fast as may be without.")]
+Rate = Annotated[float | None, typer.Option(min=0.1, help="Records per second; without it, as fast as possible.")]
 Aggregated = Annotated[
     bool, typer.Option("--aggregate", help="Pack records together, as the Kinesis Producer Library does.")
 ]

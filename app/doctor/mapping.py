@@ -144,7 +144,7 @@ def _discards(case: Case) -> Iterator[Finding]:
     if retries == INFINITE:
         yield case.finding(
             Severity.WARNING if endless else Severity.INFO,
-            "retries for ever (MaximumRetryAttempts -1)",
+            "retries forever (MaximumRetryAttempts -1)",
             f"a batch that cannot succeed holds up its shard {until}"
             if endless
             else f"a batch that cannot succeed holds up its shard for {age_s} s",

@@ -114,7 +114,7 @@ def _loops(settings: Settings, source: str, where: str, change: Setter) -> Itera
             Severity.ERROR,
             where,
             f"results go to {source}, which is read",
-            "each result comes back as a record, for ever",
+            "each result comes back as a record, forever",
             change(OUTPUT_STREAM=f"{source}-results"),
         )
     if settings.quarantine_stream and settings.quarantine_stream in {source, settings.output_stream}:

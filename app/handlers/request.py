@@ -99,7 +99,7 @@ def read_source(source: str) -> bytes:
     except UNREADABLE as error:
         if text[:1] in {"{", "[", '"'} or not text:
             raise refused(error, encoded) from None
-        raise LocationError(f"{text[:100]!r}: neither JSON nor a file that there is") from None
+        raise LocationError(f"{text[:100]!r}: neither JSON nor an existing file") from None
     return encoded
 
 

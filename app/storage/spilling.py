@@ -83,7 +83,7 @@ class SpillingState:
                 raise StateConflictError(f"state of {key!r}: another writer was first")
             raise UnreadableStateError(
                 f"{self._objects.root}/{pointer.name}: the state of {key!r} is not there: restore it, or set "
-                "STATE_LOCATION to its location; to start anew delete its item"
+                "STATE_LOCATION to its location; to start again delete its item"
             )
         if hashlib.sha256(value).digest() != pointer.sha256:
             raise UnreadableStateError(

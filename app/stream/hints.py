@@ -1,6 +1,6 @@
 """Guess from its first bytes what a payload is that cannot be read as JSON, and say how to mend it.
 
-A hint is one of a few fixed sentences: it quotes nothing of the payload, so that it may stand in a log.
+A hint is one of a few fixed sentences: it quotes nothing of the payload, so it may be logged.
 """
 
 from __future__ import annotations

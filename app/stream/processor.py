@@ -44,7 +44,7 @@ CHUNK_ROWS = 2000  # four full PutRecords calls: they travel while the next chun
 FIRST_CHUNK_ROWS = 16  # until a pipeline's pace is known: even at 100 ms a record it fits Lambda's 3 s default
 CHUNK_BYTES = 1024 * 1024  # as they came; inflated at the highest ratio that decoding allows it is 100 MiB
 COMPUTE_SHARE = 0.5  # of the time there is; the rest is kept for outputs that must be tried again
-COMMIT_SHARE = 0.1  # of it, if there is state: outputs that take all the time would keep the shard where it is for ever
+COMMIT_SHARE = 0.1  # of it, if there is state: outputs that take all the time would block the shard forever
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class Runtime:
             measure: Takes each batch's metrics; by default a line in CloudWatch's embedded format.
 
         Raises:
-            UnknownPipelineError: The settings name a pipeline that there is not.
+            UnknownPipelineError: The settings name an unknown pipeline.
             NoOutputStreamError: `OUTPUT_STREAM` is not set, and this is not a `TEST_RUN`.
             ModelError: A model bundle cannot be used.
         """

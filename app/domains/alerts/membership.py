@@ -38,7 +38,7 @@ class Membership:
 
         Args:
             most_closed: The most closed clusters of two alerts or more whose summaries are kept. Then no numbers of
-                alerts are kept either, so that an input may go on for ever. None keeps everything.
+                alerts are kept either, so that an input may be endless. None keeps everything.
         """
         self.ids: dict[int, list[int]] = {}
         self.summaries: dict[int, ClusterSummary] = {}

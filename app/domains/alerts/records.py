@@ -149,7 +149,7 @@ def read_record(text: bytes, received: float | None = None) -> Alert | EnrichedA
     alert = own.read(enriched.alert, enriched.tenant[: seed.LONGEST_TENANT])
     if all(each in attack_table().techniques for each in enriched.techniques.ids):
         return EnrichedAlert(alert, enriched.techniques)
-    return alert  # enriched with another version of ATT&CK: its techniques are resolved anew
+    return alert  # enriched with another version of ATT&CK: its techniques are resolved again
 
 
 def key_of(tenant: str, part: str = "") -> str:

@@ -50,9 +50,9 @@ class CheckpointFile:
         except OSError as error:
             raise SettingsError(f"checkpoint {self._path}: cannot be read: {error.strerror}") from None
         except (msgspec.DecodeError, ValueError):
-            raise SettingsError(f"checkpoint {self._path}: not a checkpoint: remove it to begin anew") from None
+            raise SettingsError(f"checkpoint {self._path}: not a checkpoint: remove it to begin again") from None
         if (kept.stream_arn, kept.stream_created) != (stream_arn, created):
-            logger.warning("the checkpoint is of another stream, or an earlier one of this name: beginning anew")
+            logger.warning("the checkpoint is of another stream, or an earlier one of this name: starting again")
             return {}
         return kept.shards
 

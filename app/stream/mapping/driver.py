@@ -193,7 +193,7 @@ class Mapping:
         started = 0
         runs = [self._runs[shard.shard_id] for shard in self._reader.shards if shard.shard_id in self._runs]
         lanes = [(run, lane) for run in runs for lane in run.lanes]
-        # The lane that has waited longest comes first: with few targets the others would keep it waiting for ever.
+        # The lane that has waited longest comes first: with few targets the others would keep it waiting forever.
         for run, lane in sorted(lanes, key=lambda pair: pair[1].turn):
             if self._stopped.is_set() or not self._pool.free:
                 break

@@ -101,7 +101,7 @@ class MappingSettings(msgspec.Struct, frozen=True, rename="pascal", kw_only=True
             raise SettingsError("StartingPositionTimestamp goes with StartingPosition AT_TIMESTAMP, and only with it")
         for kind in self.function_response_types:
             if kind != REPORT_FAILURES:
-                raise SettingsError(f"FunctionResponseTypes has {kind!r}: the one that there is is {REPORT_FAILURES}")
+                raise SettingsError(f"FunctionResponseTypes has {kind!r}: the only one is {REPORT_FAILURES}")
         if self.tumbling_window_in_seconds and self.parallelization_factor > 1:
             raise SettingsError("TumblingWindowInSeconds keeps one state per shard: set ParallelizationFactor to 1 too")
         self._check_filters()

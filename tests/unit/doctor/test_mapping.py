@@ -51,7 +51,7 @@ def test_a_sound_mapping_has_no_findings() -> None:
     ("changed", "severity", "what", "option"),
     [
         ({"State": "Disabled"}, "error", "is disabled", "--enabled"),
-        ({"MaximumRetryAttempts": -1}, "info", "retries for ever", "--maximum-retry-attempts 100"),
+        ({"MaximumRetryAttempts": -1}, "info", "retries forever", "--maximum-retry-attempts 100"),
         ({"MaximumRecordAgeInSeconds": -1}, "info", "any age", "--maximum-record-age-in-seconds 43200"),
         ({"MaximumRecordAgeInSeconds": 86_401}, "warning", "86401 s", "--maximum-record-age-in-seconds 43200"),
         (

@@ -181,12 +181,12 @@ def test_or_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("", RequestError, "request: not JSON: Input data was truncated"),
         ('{"number": ', RequestError, "request: not JSON: Input data was truncated"),
-        ("nowhere.json", LocationError, "'nowhere.json': neither JSON nor a file that there is"),
+        ("nowhere.json", LocationError, "'nowhere.json': neither JSON nor an existing file"),
         ("file:///nowhere.json", LocationError, "file:///nowhere.json: cannot be read: No such file or directory"),
         ("https://example.com/x", LocationError, "https://example.com/x: give a path, file://… or s3://bucket/key"),
         ("s3://bucket", LocationError, "s3://bucket: give s3://bucket/key"),
-        ("~nobody-of-this-name/x", LocationError, "'~nobody-of-this-name/x': neither JSON nor a file that there is"),
-        ("\ud800", LocationError, r"'\ud800': neither JSON nor a file that there is"),
+        ("~nobody-of-this-name/x", LocationError, "'~nobody-of-this-name/x': neither JSON nor an existing file"),
+        ("\ud800", LocationError, r"'\ud800': neither JSON nor an existing file"),
         ("/", LocationError, "/: cannot be read: Is a directory"),
     ],
 )

@@ -132,7 +132,7 @@ def alert_records(
     Args:
         path: A file of any format, `-` for standard input; None for invented alerts.
         count: How many at most; of invented ones without it one attack's worth.
-        endless: Whether invented alerts go on for ever when there is no count.
+        endless: Whether invented alerts are endless without a count.
         key: The partition key of all of them, instead of each alert's tenant.
 
     Returns:

@@ -48,7 +48,7 @@ class TenantWork:
         Args:
             tenants: Opens tenants.
             with_ids: Whether to keep all ids, and the first alerts of each cluster. Otherwise the work is bounded, so
-                that an input may go on for ever.
+                that an input may be endless.
         """
         self.tenant, self._config = tenants.tenant(), tenants.flows
         self.members = Membership(None if with_ids else MOST_KEPT)

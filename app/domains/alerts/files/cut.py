@@ -55,7 +55,7 @@ def enrich(context: Context, name: str, chunk_alerts: int = CHUNK_ALERTS, tenant
 
     Raises:
         LocationError: There is no such file.
-        UnacknowledgedError: The file was put anew while it was read, or the time is up: the step is to be tried again.
+        UnacknowledgedError: The file was replaced while it was read, or the time is up: the step is to be repeated.
     """
     digest = _digest(context, name)
     run = file_run(name, digest if tenant == DEFAULT_TENANT else f"{digest} {tenant}")
@@ -93,7 +93,7 @@ def _cut(context: Context, name: str, digest: str, chunks: _Chunks, tenant: str)
     if broken := _gather(file, chunks, skipped, tenant):
         return _refuse(context, name, chunks.file_run, f"{broken}; nothing of the file was taken", skipped)
     if read.hexdigest() != digest:
-        raise UnacknowledgedError(f"{objects.root}/{name}: put anew while it was read: it is to be tried again")
+        raise UnacknowledgedError(f"{objects.root}/{name}: replaced while it was read; the step is tried again")
     chunks.flush()
     if not chunks.runs:
         why = (

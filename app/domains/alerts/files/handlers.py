@@ -75,7 +75,7 @@ class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
         Raises:
             RequestError: The location is not below `input/` in S3.
             LocationError: There is no such file.
-            UnacknowledgedError: The time is up, or the file was put anew meanwhile: the event is to come again.
+            UnacknowledgedError: The time is up, or the file was replaced meanwhile: the event is to be repeated.
         """
         context, name = self._environment.context(request.location, self.name, invocation)
         settings = self._environment.settings.read(AlertSettings)

@@ -185,7 +185,7 @@ class Flows:
     def _regroup(
         self, before: set[int], touched: set[int], gone: Iterable[int], updated: int | None
     ) -> list[FlowChange]:
-        """Group the clusters with changed links anew.
+        """Group the clusters with changed links again.
 
         Args:
             before: Groups that lose a cluster.

@@ -48,7 +48,7 @@ def techniques_carried(record: Mapping[str, Any]) -> Techniques | None:
         record: The alert's record, of any format.
 
     Returns:
-        None if there was no such stage, or its result cannot be read: then the techniques are resolved anew.
+        None if there was no such stage, or its result cannot be read: then the techniques are resolved again.
     """
     try:
         return msgspec.convert(record.get(TECHNIQUE, record.get(TECHNIQUES)), Techniques)

@@ -194,7 +194,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _encoded(record: object) -> bytes | None:
-    """Return a record as JSON; None where half characters stand in it."""
+    """Return a record as JSON; None if it has halves of surrogate pairs."""
     try:
         return msgspec.json.encode(record)
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -121,7 +121,7 @@ def test_a_file_that_is_put_anew_while_it_is_read_is_tried_again() -> None:
 
     bucket = Changing()
     name = put_input(bucket, [alert(1)])
-    with pytest.raises(UnacknowledgedError, match="put anew"):
+    with pytest.raises(UnacknowledgedError, match="replaced while"):
         run_file(small_context(bucket), name)
     assert list(bucket.names("output/")) == []
     [run] = run_file(small_context(bucket), name).runs
