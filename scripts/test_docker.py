@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Posts an event to the Lambda emulator in a running container, and prints what the function answers as JSON.
+"""Post an event to the Lambda emulator in a running container, and print the function's answer as JSON.
 
-The container: docker run --rm -p 8080:8080 -e TEST_RUN=True millrace:v1. Nothing but Python is needed here.
+Start the container with: docker run --rm -p 8080:8080 -e TEST_RUN=True millrace:v1. The script needs Python alone.
 
-The emulator answers most failures with status 200; this tells them apart: exit 0 for the function's answer, 1 for an
-error of function or emulator, 2 for an event that cannot be sent.
+The emulator answers most failures with status 200; the exit code tells them apart: 0 for the function's answer, 1 for
+an error of function or emulator, 2 for an event that cannot be sent.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ ANSWER_WITHIN_S = 905  # Lambda's longest timeout, and a moment for the emulator
 
 
 class InvokeError(Exception):
-    """The function failed, or the emulator did; one line that says which."""
+    """The function or the emulator failed; the message is one line that says which."""
 
 
 def seed_event() -> bytes:
-    """One record of the bike pipeline, as Lambda receives it."""
+    """Return an event with one record of the bike pipeline, as Lambda receives it."""
     record = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 123}
     sequence_number = "49633930873543048396023173467440720160140773540570857474"
     kinesis = {
@@ -53,7 +53,7 @@ def seed_event() -> bytes:
 
 
 def invoke(event: bytes, url: str = URL, answer_within_s: float = ANSWER_WITHIN_S) -> Any:  # noqa: ANN401 - any JSON
-    """Gives the emulator one event, and waits for the function's answer.
+    """Send the emulator one event, and return the function's answer.
 
     The emulator ends when it gets a second event before it has answered the first.
 
@@ -82,7 +82,7 @@ def invoke(event: bytes, url: str = URL, answer_within_s: float = ANSWER_WITHIN_
 
 
 def _answer(status: int, body: bytes) -> Any:  # noqa: ANN401
-    """The function's answer; what the emulator says instead, raised."""
+    """Return the function's answer, or raise the error that the emulator sent in its place."""
     if not body:
         raise InvokeError(f"the function ended without an answer (status {status}): docker logs says why")
     try:
@@ -101,13 +101,13 @@ def _one_line(text: str) -> str:
 
 
 def main() -> int:
-    """Posts the event; gives the exit code."""
+    """Post the event; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--event", type=Path, metavar="FILE", help="a Lambda event in JSON; the seed's own without")
     parser.add_argument("--url", default=URL, help="where the emulator listens (default: %(default)s)")
     arguments = parser.parse_args()
     if not arguments.url.startswith(("http://", "https://")):
-        parser.error(f"--url {arguments.url}: is to be http://host:port/2015-03-31/functions/function/invocations")
+        parser.error(f"--url {arguments.url}: give http://host:port/2015-03-31/functions/function/invocations")
     try:
         event = arguments.event.read_bytes() if arguments.event else seed_event()
         json.loads(event)

@@ -1,4 +1,4 @@
-"""The image, the Docker that runs it, functions in it, and the figures that they show."""
+"""Fixtures: the image, the Docker that runs it, functions in it, and figures for the summary."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def publishing(cloud: supervisor.Cloud, new_stream: Callable[[str], str]) -> dic
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> dict[str, str]:
-    """What the summary shows: numbers for a person, that no test asserts on."""
+    """Figures for the summary: numbers for a person, which no test asserts on."""
     return request.config.stash.setdefault(_figures, {})
 
 
