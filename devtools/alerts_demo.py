@@ -54,7 +54,7 @@ POISON: tuple[Record, ...] = (
 
 
 def show_incidents(console: Console, data: Path | None, rows: int | None, folder: Path) -> bool:
-    """Feeds alerts into the cloud that the environment names, runs the mapping, and shows what forms.
+    """Feed alerts into the cloud that the environment names, run the mapping, and show the incidents.
 
     Args:
         console: Where it is shown.
@@ -102,7 +102,7 @@ def show_incidents(console: Console, data: Path | None, rows: int | None, folder
 
 
 def _process(records: Sequence[Record], view: IncidentView, folder: Path) -> int:
-    """Feeds the records at a pace that can be watched while the mapping runs; gives how many it acknowledged."""
+    """Feed records slowly enough to be watched while the mapping runs; return how many it acknowledged."""
     settings = Settings(
         pipeline="alerts",
         output_streams=STREAMS,
@@ -157,17 +157,17 @@ class _Progress:
         self.failure: Exception | None = None
 
     def measure(self, _namespace: str, _dimensions: Numbers, counts: Numbers, _milliseconds: Numbers) -> None:
-        """Takes a batch's metrics: the mapping itself counts aggregated records."""
+        """Add a batch's metrics: the mapping itself counts aggregated records."""
         self.done += int(counts["records"] - counts["retried"])
 
     def show(self, mapping: Mapping) -> None:
-        """Shows what there is after a batch, and ends the mapping after the last one."""
+        """Show the incidents after a batch, and end the mapping after the last one."""
         self._view.update(self.done)
         if self.done >= self._total:
             mapping.stop()
 
     def feed(self, records: Sequence[Record], mapping: Mapping) -> None:
-        """Puts the records on the stream."""
+        """Put the records on the stream."""
         try:
             # All have one key: put one by one, each would be a call of its own.
             for _ in feed_aggregates(IN, records, max(1.0, len(records) / FEED_S)):
@@ -179,7 +179,7 @@ class _Progress:
 
 
 def _alerts(data: Path | None, rows: int | None) -> tuple[list[Record], str]:
-    """Alerts to feed, and what they are: an excerpt of AIT-ADS, a file of any format, or invented ones."""
+    """Return alerts to feed and their description: an excerpt of AIT-ADS, a file of any format, or invented ones."""
     if data is not None and data.is_dir():
         found = sorted(data.glob("ait_ads_*.csv*"), key=lambda path: (path.stat().st_size, path))
         if not found:

@@ -35,7 +35,7 @@ class IncidentView:
     """
 
     def __init__(self, console: Console, stream: str) -> None:
-        """Takes where to show it, and the stream to read."""
+        """Show the incidents of a stream on a console."""
         self._console, self._reader = console, StreamReader(stream, StartingPosition())
         self._live = Live(console=console, refresh_per_second=FRAMES_PER_S) if console.is_terminal else None
         self.clusters: dict[int, ClusterSummary] = {}
@@ -46,7 +46,7 @@ class IncidentView:
         self._last = ""
 
     def __enter__(self) -> Self:
-        """Begins to show."""
+        """Start the view."""
         if self._live:
             self._live.start()
         return self
@@ -54,7 +54,7 @@ class IncidentView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leaves the last picture as it is."""
+        """Keep the last view on the screen."""
         if self._live:
             self._live.stop()
 
@@ -73,7 +73,7 @@ class IncidentView:
             self._live.update(self.table())
 
     def finish(self) -> None:
-        """Reads the stream to its end."""
+        """Read the stream to its end."""
         ends = time.monotonic() + LATE_S
         self.update(self._done)
         while not self._reader.at_tip() and time.monotonic() < ends:
@@ -83,7 +83,7 @@ class IncidentView:
             self._console.print(f"  … and {self._lines - LINES} more changes", highlight=False)
 
     def take(self, record: dict[str, Any]) -> None:
-        """One record of the stream."""
+        """Add one record of the stream."""
         change = record["change"]
         if record["type"] == "flow":
             flow = msgspec.convert(record["flow"], Flow)
@@ -108,7 +108,7 @@ class IncidentView:
                 self._say(f"cluster {summary.cluster_id} {merged or change}: {hosts(summary)}, {what}")
 
     def table(self) -> Table:
-        """Clusters that changed last, those with techniques first."""
+        """Return the clusters that changed last, those with techniques first."""
         title = f"{self._done} alerts, {len(self.clusters)} clusters, {len(self.flows)} flows"
         table = Table(title=title, title_justify="left", caption=Text(self._last), caption_justify="left")
         for name in ("cluster", "alerts"):
@@ -134,7 +134,7 @@ class IncidentView:
         return table
 
     def best_flow(self) -> Flow | None:
-        """The flow with most tactics; of those the one with most steps."""
+        """Return the flow with the most tactics; among equals, the one with the most steps."""
         return max(
             self.flows.values(),
             key=lambda flow: (len({node.tactic for node in flow.nodes}), len(flow.nodes)),

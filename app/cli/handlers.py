@@ -85,7 +85,7 @@ def described(name: str) -> Described:
 
 
 def register(cli: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     cli.command()(handlers)
     cli.command()(invoke)
     cli.command()(serve)

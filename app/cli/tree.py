@@ -29,7 +29,7 @@ def _options(_version: Version = False) -> None:
 
 
 def command_tree() -> typer.Typer:
-    """The `millrace` command with all that is below it."""
+    """Return the `millrace` command with its subcommands."""
     cli = typer.Typer(
         name="millrace",
         help="Models behind an Amazon Kinesis stream, in-process, with nothing lost.",

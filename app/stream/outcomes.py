@@ -139,7 +139,7 @@ class Outcomes:
         self._done.add(row)
 
     def skip(self, row: int, reason: str) -> None:
-        """Pass over a row that needs nothing done; it is counted."""
+        """Skip a row that needs no work; it is counted."""
         self._put_aside(row, Skip(reason))
 
     def quarantine(self, row: int, reason: str, message: str) -> None:

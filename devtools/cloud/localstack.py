@@ -54,7 +54,7 @@ def localstack(port: int, emulator: Emulator, say: Callable[[str], None]) -> Ser
     kept = inherited()
     environ = kept | {
         "GATEWAY_LISTEN": f"{ADDRESS}:{port}",
-        "GATEWAY_SERVER": "hypercorn",  # the default server listens on every address, whatever it is told
+        "GATEWAY_SERVER": "hypercorn",  # the default server listens on every address, whatever is configured
         "LOCALSTACK_HOST": f"localhost:{port}",  # what it puts in the URL of a queue
         "HOME": str(root),  # for its caches
         "TMPDIR": str(root / "tmp"),

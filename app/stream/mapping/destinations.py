@@ -81,7 +81,7 @@ class Queue:
         with aws.explaining(f"on-failure queue {name}"):
             self._url = aws.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
 
-    def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
+    def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the interface
         """Send a message."""
         if not self._url:
             self.check()
@@ -100,7 +100,7 @@ class Topic:
         with aws.explaining(f"on-failure topic {self.arn}"):
             aws.client("sns").get_topic_attributes(TopicArn=self.arn)
 
-    def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
+    def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the interface
         """Publish a message."""
         with aws.explaining(f"on-failure destination {self.arn}"):
             aws.client("sns").publish(TopicArn=self.arn, Message=msgspec.json.encode(record).decode())

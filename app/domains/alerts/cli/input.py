@@ -58,17 +58,17 @@ class AlertInput:
 
     @property
     def name(self) -> str:
-        """The input's name in messages."""
+        """Return the input's name for messages."""
         return "standard input" if self.path == STDIN else str(self.path)
 
     @property
     def cluster_config(self) -> dict[str, Any]:
-        """Its settings for clusters, as far as it was read."""
+        """Return the input's settings for clusters, as far as it was read."""
         return self._file.cluster_config
 
     @property
     def config(self) -> dict[str, Any]:
-        """Its settings for flows, as far as it was read."""
+        """Return the input's settings for flows, as far as it was read."""
         return self._file.config
 
     def position(self) -> int:
