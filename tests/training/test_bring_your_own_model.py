@@ -43,11 +43,20 @@ def environment(folder: Path) -> dict[str, str]:
     return {**kept, **cloud, "PORT": str(port), "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
+def test_the_readmes_commands_are_this_pages() -> None:
+    page = "".join(block for language, block in BLOCK.findall(PAGE.read_text()) if language == "sh")
+    _, _, readme = (ROOT / "README.md").read_text().partition(f"<!-- run by {Path(__file__).relative_to(ROOT)} -->")
+    [_, commands] = BLOCK.findall(readme)[0]
+    assert all(command.split("  ")[0] in page.splitlines() for command in commands.splitlines())
+
+
 def test_the_page_works_as_written(folder: Path) -> None:
     script = ["set -euo pipefail"]
     for language, block in BLOCK.findall(PAGE.read_text()):
         if language == "python":
             file = block.partition("\n")[0].removeprefix("# ")
+            assert (ROOT / file).read_text().endswith(block.partition("\n")[2])
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_text(block)
         else:
             script.append(block)
