@@ -83,6 +83,19 @@ class TestPipeline:
         assert {name for name, _, _ in stream.outputs()} <= roles
         assert len(stream.quarantined()) == len(DAMAGED)
 
+    def test_the_records_that_feed_makes_up_are_its_records(self, spec: PipelineSpec, tmp_path: Path) -> None:
+        assert spec.stream
+        made: list[bytes] = []
+        if spec.made_up:
+            made = list(import_named(spec.made_up, SettingsError, "maker of records", "function")(ROWS))
+        if spec.feed:
+            feed = import_named(spec.feed, SettingsError, "reader of records", "function")
+            made = [payload for _, payload in feed(None, ROWS, endless=False, key=None)[0]]
+        stream = Stream(spec, tmp_path)
+        stream.payloads = made or stream.payloads
+        stream.run(0, ROWS)
+        assert len(stream.quarantined()) == (0 if made else len(DAMAGED))
+
     @pytest.mark.parametrize("size", [1, 3])
     def test_the_outcomes_are_the_same_however_the_records_are_cut(
         self, spec: PipelineSpec, size: int, tmp_path: Path
