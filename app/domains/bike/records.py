@@ -25,34 +25,40 @@ if TYPE_CHECKING:
 # Bounds catch a sensor's nonsense, not an unusual day: the world's extremes, and what a percentage can be.
 Celsius = Annotated[float, msgspec.Meta(ge=-90, le=60)]
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
-KilometresPerHour = Annotated[float, msgspec.Meta(ge=0, le=450)]
-Flag = bool | Annotated[int, msgspec.Meta(ge=0, le=1)]
-Season = Annotated[int, msgspec.Meta(ge=0, le=3)]
+Flag = Annotated[int, msgspec.Meta(ge=0, le=1)]
+Time = Annotated[datetime, msgspec.Meta(description="The hour, ISO 8601; without an offset it is London's local time.")]
+Wind = Annotated[float, msgspec.Meta(ge=0, le=450, description="The wind speed in kilometres an hour.")]
+Holiday = Annotated[bool, msgspec.Meta(description="Whether it is a bank holiday.")] | Flag
+Weekend = (
+    Annotated[bool, msgspec.Meta(description="Whether it is Saturday or Sunday; follows from the timestamp.")] | Flag
+)
+Season = Annotated[
+    int, msgspec.Meta(ge=0, le=3, description="0 spring, 1 summer, 2 autumn, 3 winter; follows from the timestamp.")
+]
 PredictionId = (
     Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 )
 
 
 class _Optional(msgspec.Struct, gc=False, omit_defaults=True):
-    """Optional fields of a record.
+    """Optional fields of a record."""
 
-    Attributes:
-        timestamp: ISO 8601; without an offset it is London's local time.
-        wind_speed: Kilometres an hour.
-        is_holiday: Whether it is a bank holiday.
-        is_weekend: Whether it is Saturday or Sunday; follows from the timestamp.
-        season: 0 spring, 1 summer, 2 autumn, 3 winter; follows from the timestamp.
-    """
-
-    timestamp: datetime | None = None
-    wind_speed: KilometresPerHour | None = None
-    is_holiday: Flag | None = None
-    is_weekend: Flag | None = None
+    timestamp: Time | None = None
+    wind_speed: Wind | None = None
+    is_holiday: Holiday | None = None
+    is_weekend: Weekend | None = None
     season: Season | None = None
 
 
 class Features(_Optional, kw_only=True, gc=False):
-    """The weather: real and felt temperature, humidity, and the sky's code."""
+    """The weather.
+
+    Attributes:
+        t1: The temperature in °C.
+        t2: The temperature as it feels, in °C.
+        hum: The relative humidity in percent.
+        weather_code: 1 clear, 2 scattered clouds, 3 broken clouds, 4 cloudy, 7 rain, 10 thunderstorm, 26 snow.
+    """
 
     t1: Celsius
     t2: Celsius
@@ -61,21 +67,37 @@ class Features(_Optional, kw_only=True, gc=False):
 
 
 class BikeRecord(_Optional, kw_only=True, gc=False):
-    """One record of the input stream."""
+    """One record of the input stream.
+
+    Attributes:
+        features: The weather.
+        pred_id: The id that the result repeats; its text is the result's partition key.
+    """
 
     features: Features
     pred_id: PredictionId
 
 
 class Prediction(msgspec.Struct, frozen=True, gc=False):
-    """The predicted number of hires in the hour."""
+    """A prediction.
+
+    Attributes:
+        cnt: The predicted number of hires in the hour.
+        pred_id: The record's id.
+    """
 
     cnt: int
     pred_id: int | str
 
 
 class BikeResult(msgspec.Struct, frozen=True, gc=False):
-    """One record of the output stream, but for the `id` and `source` that the spine adds."""
+    """One record of the output stream, without the `id` and `source` that the spine adds.
+
+    Attributes:
+        model: The model's kind.
+        version: The run id of its bundle.
+        prediction: The prediction.
+    """
 
     model: str
     version: str
