@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.text import is_nested_deeper, one_line, printable, quoted, sanitize_id, short_name
+
+
+def test_what_a_terminal_would_obey_is_replaced() -> None:
+    evil = "\x1b[31mred\x1b[0m\r\nnext\u202eline"
+    assert printable(evil, 100) == "?[31mred?[0m??next?line"
+    assert one_line(evil) == "�[31mred�[0m next�line"
+    assert one_line("x" * 300, 10) == "xxxxxxxxx…"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("aws:kinesis", "aws:kinesis"), ("a\nb" * 40, "a?b" * 20), ({"deep": {}}, "a dict"), (None, "a NoneType")],
+)
+def test_a_name_from_an_event_is_short_whatever_it_is(value: object, expected: str) -> None:
+    assert short_name(value) == expected
+
+
+def test_a_quoted_name_is_escaped_and_cut() -> None:
+    assert quoted("a\n") == r"'a\n'"
+    assert len(quoted("x" * 1_000)) == 102
+
+
+@given(st.text(max_size=300))
+def test_shown_text_is_printable_and_no_longer_than_asked(text: str) -> None:
+    for shown in (printable(text, 20), one_line(text, 20), short_name(text, 20), sanitize_id(text)):
+        assert not shown or shown.isprintable()
+    assert max(len(printable(text, 20)), len(one_line(text, 20)), len(short_name(text, 20))) <= 20
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    )
+)
+def test_nesting_is_counted_in_levels_of_objects_and_arrays(value: Any) -> None:
+    def levels(each: Any) -> int:
+        children = each.values() if isinstance(each, dict) else each if isinstance(each, list) else None
+        return 0 if children is None else 1 + max(map(levels, children), default=0)
+
+    assert not is_nested_deeper(value, levels(value))
+    assert levels(value) == 0 or is_nested_deeper(value, levels(value) - 1)
+
+
+def test_nesting_of_any_depth_is_checked_without_recursion() -> None:
+    value: Any = []
+    for _ in range(100_000):
+        value = [value]
+    assert is_nested_deeper(value, 1_000)
+    assert not is_nested_deeper(value, 100_001)
