@@ -139,7 +139,13 @@ class StateWrites:
     _writes: list[tuple[str, bytes]] = field(default_factory=list)
 
     def write(self, row: int, key: str, value: bytes) -> None:
-        """Set a key's state as it is after a row; to be called in the order of the rows."""
+        """Set a key's state as it is after a row.
+
+        Raises:
+            ValueError: The row comes before one that was written already: the state could not be cut between them.
+        """
+        if self._rows and row < self._rows[-1]:
+            raise ValueError(f"state of row {row} after that of row {self._rows[-1]}: write in the order of the rows")
         self._rows.append(row)
         self._writes.append((key, value))
 

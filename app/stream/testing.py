@@ -114,8 +114,8 @@ class MemorySpine:
             store: The state store.
             settings: Other settings, such as `test_run=True`.
         """
-        self.streams = streams or FakeStreams()
-        self.store = store or MemoryState()
+        self.streams = FakeStreams() if streams is None else streams
+        self.store = MemoryState() if store is None else store
         named = {role: role for role in pipeline.roles if role != DEFAULT_ROLE}
         self.settings = Settings(**{"output_stream": "output", "output_streams": named, **settings})
         self._pipeline, self._quarantine = pipeline, QuarantineDestination(quarantine_stream, objects)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.stream.outcomes import Outcomes, Output, Quarantine, Retry, Skip
+from app.stream.pipeline import StateWrites
 
 ROWS = 6
 calls = st.lists(st.tuples(st.sampled_from(["emit", "done", "skip", "retry"]), st.integers(0, ROWS - 1)), max_size=20)
@@ -69,6 +70,18 @@ def test_a_row_that_the_batch_does_not_have_is_refused(call: str, row: int) -> N
     arguments: Any = {"done": (), "emit": ("k", b"{}"), "quarantine": ("a", "b")}.get(call, ("asked",))
     with pytest.raises(IndexError, match="of a batch of 2"):
         getattr(Outcomes(2), call)(row, *arguments)
+
+
+def test_staged_state_is_cut_at_any_row_and_written_in_order() -> None:
+    staged = StateWrites(Outcomes(3))
+    staged.write(0, "a", b"1")
+    staged.write(1, "b", b"1")
+    staged.write(1, "a", b"2")
+    assert [staged.at(rows) for rows in range(4)] == [
+        {}, {"a": b"1"}, {"a": b"2", "b": b"1"}, {"a": b"2", "b": b"1"},
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="row 0 after that of row 1"):
+        staged.write(0, "a", b"3")
 
 
 @given(calls, st.lists(st.integers(0, ROWS), max_size=3))
