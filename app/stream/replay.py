@@ -50,7 +50,9 @@ def find_quarantined(settings: Settings, record_id: str) -> QuarantinedRecord:
     ]
     exact = [record for record in matches if record.id == record_id] or matches
     if len(exact) != 1:
-        raise QuarantineError(f"{len(exact)} quarantined records have the id, or an id that begins with, {record_id!r}")
+        raise QuarantineError(
+            f"{len(exact) or 'no'} quarantined records have the id {record_id!r}, or one that begins so"
+        )
     return exact[0]
 
 
