@@ -55,7 +55,7 @@ def test_the_page_works_as_written(folder: Path) -> None:
     for language, block in BLOCK.findall(PAGE.read_text()):
         if language == "python":
             file = block.partition("\n")[0].removeprefix("# ")
-            assert (ROOT / file).read_text().endswith(block.partition("\n")[2])
+            assert not file.startswith("examples/") or (ROOT / file).read_text().endswith(block.partition("\n")[2])
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_text(block)
         else:
