@@ -116,7 +116,7 @@ def run(given: Given, *, roles: Collection[str] | None, out: Path | None) -> Non
     """Do all of it: print a line for each record of the roles as it comes, or a picture at the end; and write files."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
-        work = Work(session.settings, with_ids=out is not None)
+        work = Work(session.settings, with_ids=out is not None, live=roles is not None)
         shows_progress = roles is None or not sys.stdout.isatty()
         for each, name, observed in _observed(session, given, work, shows_progress=shows_progress):
             if roles is not None:

@@ -239,11 +239,11 @@ class AlertFile:
 
     def _numbered(self, item: InputItem, number: int, unit: str) -> InputItem:
         """Give an item its index, and its number in messages; 0 is its count."""
-        index, self._index = self._index, self._index + 1
-        number, alert = number or self._index, item.alert
-        if item.is_text and alert is not None:
-            alert.id = number
-        return msgspec.structs.replace(item, index=index, number=number, unit=unit)
+        item.index, self._index = self._index, self._index + 1
+        item.number, item.unit = number or self._index, unit
+        if item.is_text and item.alert is not None:
+            item.alert.id = item.number
+        return item
 
 
 def _is_document(first: bytes, behind: bytes) -> bool:

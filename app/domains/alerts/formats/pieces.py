@@ -26,7 +26,7 @@ _LINE_FORMATS = frozenset(("cef_line", "snort"))
 _ENCODED_MARK = MARK.encode()
 
 
-class InputItem(msgspec.Struct, frozen=True):
+class InputItem(msgspec.Struct):
     """One element of an input: an alert, or why it is none.
 
     Attributes:
@@ -123,7 +123,8 @@ class PieceReader:
         """Read an object that is an alert, or an envelope of several."""
         item = self.line(raw)
         if item.fault is None or item.fault.reason != "not_one_alert":
-            return Items([msgspec.structs.replace(item, raw=None) if item.alert else item], {}, {})
+            item.raw = None if item.alert else item.raw  # it may be a part of an input, and no line of it
+            return Items([item], {}, {})
         try:
             value: Any = json_of(raw.decode())
             if self._format is not None:

@@ -71,7 +71,7 @@ def test_what_a_document_says_of_clusters_counts() -> None:
 
 def tenant_work(*, with_ids: bool = False, expiry_s: float) -> TenantWork:
     tenants = TenantFactory.open(Settings())
-    return TenantWork(replace(tenants, clusters=ClusterConfig(expiry_s=expiry_s)), with_ids=with_ids)
+    return TenantWork(replace(tenants, clusters=ClusterConfig(expiry_s=expiry_s)), with_ids=with_ids, live=False)
 
 
 def test_the_counts_of_closed_clusters_are_whole() -> None:
