@@ -1,4 +1,4 @@
-"""The room of alerts: techniques beside scikit-learn, clustering beside all pairs, the whole pipeline, how it grows."""
+"""Benchmarks of alerts: techniques against scikit-learn, clustering against all pairs, the pipeline, and its growth."""
 
 from __future__ import annotations
 

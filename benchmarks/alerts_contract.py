@@ -75,7 +75,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class AlertOptions:
-    """What the command was told of the alerts.
+    """The options of the command for alerts.
 
     Attributes:
         sizes: How many.
@@ -223,7 +223,7 @@ class Growth:
 
 @dataclass(frozen=True)
 class PairFigure:
-    """Clustering alone beside the pairwise way, on the same alerts.
+    """Clustering alone and the pairwise way, on the same alerts.
 
     Attributes:
         alerts: How many.
@@ -256,7 +256,7 @@ class AlertResults:
         pipeline: The whole pipeline.
         stages: What its stages take.
         growth: How it grows.
-        pairs: Clustering beside the pairwise way.
+        pairs: Clustering and the pairwise way.
         agreed: How many answers and outputs were compared before anything was timed; all agreed.
         corpus: What scikit-learn was fitted on.
         source: Whether the alerts are invented or a data set's.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILE = "alerts-sklearn.joblib"
 QUICK_ROWS = 800
-_STEPS = 20  # of the solver: more change what it says, and nothing of what saying it costs
+_STEPS = 20  # of the solver: more change its predictions, and nothing of their cost
 
 
 def fit(folder: Path, data: Path | None, *, quick: bool) -> str:

@@ -48,7 +48,7 @@ def _mix() -> Iterator[Alert]:
     chance = random.Random(0)  # noqa: S311 - invented alerts need no secret randomness
     names = [title for title, _ in random.Random(1).sample(titles(), _NAMES)]  # noqa: S311 - the same
     loud, busy = _falling(_NAMES), _falling(_HOSTS)
-    places, numbers = range(_NAMES), range(_HOSTS)
+    ranks, numbers = range(_NAMES), range(_HOSTS)
     attack: Iterator[Alert] = iter(())
     number, now = 0, _START_S
     while True:
@@ -61,7 +61,7 @@ def _mix() -> Iterator[Alert]:
             step.id, step.time = number, round(now, 3)
             yield step
             continue
-        [name], [host] = chance.choices(places, cum_weights=loud), chance.choices(numbers, cum_weights=busy)
+        [name], [host] = chance.choices(ranks, cum_weights=loud), chance.choices(numbers, cum_weights=busy)
         source = _address(10, host) if name % 3 else _address(198, chance.randrange(50_000))
         attributes = {USER: f"user{chance.randrange(_USERS)}"} if name % 5 == 0 else {PORT: 443}
         yield Alert(
@@ -124,7 +124,7 @@ def _recorded(data: Path) -> Iterator[Alert]:
 
 def _falling(count: int) -> list[float]:
     """Weights of which the n-th is one n-th, added up: a few are loud, most are hardly heard."""
-    return list(accumulate(1 / (place + 1) for place in range(count)))
+    return list(accumulate(1 / (rank + 1) for rank in range(count)))
 
 
 def _address(first: int, number: int) -> str:

@@ -1,4 +1,4 @@
-"""Clustering alone, beside the way that compares each alert with all before it, on the same alerts by turns."""
+"""Clustering alone, in turns with the way that compares each alert with all before it, on the same alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The alerts' tables for a person, and what is aimed at beside what was found."""
+"""The alerts' tables for a person, and each aim with its result."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def show_alerts(results: AlertResults | None, console: Console) -> None:
 
 
 def alert_aims(results: AlertResults | None) -> list[tuple[str, str, bool]]:
-    """Each aim: what it says, what was found, whether it is met."""
+    """Return each aim with its result, and whether it is met."""
     if results is None:
         return []
-    told = {(each.workload, each.candidate, each.batch): each.a_second for each in results.texts}
+    speeds = {(each.workload, each.candidate, each.batch): each.a_second for each in results.texts}
     clustered = next(each.a_second for each in results.pairs if each.candidate == CLUSTER)
     found = [
-        _at_least("techniques of new texts", told[NEW, TECHNIQUE, LARGE], NEW_A_SECOND),
-        _at_least("techniques of known texts", told[KNOWN, TECHNIQUE, LARGE], KNOWN_A_SECOND),
+        _at_least("techniques of new texts", speeds[NEW, TECHNIQUE, LARGE], NEW_A_SECOND),
+        _at_least("techniques of known texts", speeds[KNOWN, TECHNIQUE, LARGE], KNOWN_A_SECOND),
         _at_least("clustering alone", clustered, CLUSTERED_A_SECOND),
     ]
     for growth in results.growth:
@@ -67,8 +67,8 @@ def _at_least(text: str, found: float, bound: int) -> tuple[str, str, bool]:
 
 def _table(title: str, *columns: str, named: int = 1) -> Table:
     table = Table(title=title, title_justify="left")
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="left" if place < named else "right", no_wrap=place < named)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number < named else "right", no_wrap=number < named)
     return table
 
 
@@ -95,7 +95,7 @@ def _texts(results: AlertResults) -> Table:
 
 def _holders(results: AlertResults) -> Table:
     columns = ("techniques", "features", "modules", "ready, CPU ms", "MB then", "peak MB")
-    table = _table("alerts: what tells techniques, and what it holds", "", *columns)
+    table = _table("alerts: resolvers of techniques, and their memory", "", *columns)
     for each in results.holders:
         table.add_row(
             each.title,

@@ -47,14 +47,14 @@ def measure_pipeline(
     with contextlib.ExitStack() as stack:
         workers = {per_event: stack.enter_context(start(PIPELINE)) for per_event in (SMALL, LARGE)}
         tell("alerts: are outputs and state the same, however the stream is cut?")
-        told = []
+        found = []
         for per_event, worker in workers.items():
             begin(worker, MIX, data)
-            told.append(worker.do("told", count=sizes.compared, per_event=per_event))
+            found.append(worker.do("told", count=sizes.compared, per_event=per_event))
             begin(worker, MIX, data)
-        if told[0] != told[1]:
+        if found[0] != found[1]:
             raise BenchmarkError("alerts: outputs or state differ between events of two sizes")
-        results.agreed += told[0]["records"]
+        results.agreed += found[0]["records"]
         tell(f"alerts: {sizes.pipeline:,} alerts through the pipeline")
         with _progress() as progress:
             spent = _take_turns({each: (worker, each) for each, worker in workers.items()}, [sizes.pipeline], progress)

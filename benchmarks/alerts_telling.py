@@ -113,13 +113,13 @@ def _compare(workers: dict[str, Worker], count: int) -> int:
                 for batch in (ONE, _ODD, LARGE)
             )
             if any(each != first for each in others):
-                raise BenchmarkError(f"{TITLES[name]}: tells other techniques in batches than one by one")
+                raise BenchmarkError(f"{TITLES[name]}: predicts other techniques in batches than one by one")
             if workload != NEW and not all(first):
                 raise BenchmarkError(f"{TITLES[name]}: does not know texts that are {workload}")
             found[name, workload] = first
             compared += (1 + len(others)) * len(first)
     if found[TECHNIQUE, NEW] != found[MODEL, NEW]:
-        raise BenchmarkError(f"{TITLES[TECHNIQUE]}: tells other techniques of new texts than its model")
+        raise BenchmarkError(f"{TITLES[TECHNIQUE]}: predicts other techniques of new texts than its model")
     return compared
 
 

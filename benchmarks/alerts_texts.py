@@ -47,14 +47,14 @@ def new_texts(chance: random.Random) -> Iterator[str]:
     """Texts that nobody knows, one after another."""
     known = shipped_catalogue()
     words = [each for each in (title.split() for title, _ in titles()) if len(each) >= 2 * _HALF]
-    told: set[str] = set()
+    seen: set[str] = set()
     while True:
         first, second, third = chance.choice(words), chance.choice(words), chance.choice(words)
         cut, rest = chance.randint(_HALF, len(first) - 1), chance.randint(1, len(second) - _HALF)
         text = " ".join([*first[:cut], *second[rest:], "of", chance.choice(third)])
         key = title_key(fold(text))
-        if key not in told and known.by_title(key) is None:
-            told.add(key)
+        if key not in seen and known.by_title(key) is None:
+            seen.add(key)
             yield text
 
 

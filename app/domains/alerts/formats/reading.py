@@ -164,7 +164,7 @@ def format_of(record: Mapping[str, Any] | str) -> Format:
 def size_of(record: dict[str, Any]) -> int:
     """Return the size of a record in bytes of JSON; an estimate, up to the limit, if it cannot be written as JSON."""
     try:
-        return len(orjson.dumps(record))  # measured: a third of msgspec's time for objects of any fields
+        return len(orjson.dumps(record))  # two thirds of msgspec's time or less
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
         pass  # halves of surrogate pairs, or too deep for the encoder
     size, waiting = 0, [record]
