@@ -338,7 +338,7 @@ class TestEndings:
             ("{}", 42, "$.path"),
             ('{"path": 1}', 42, "$.path: expected `str`, got `int`"),
             ("[" * 10_000, 42, "nested too deeply"),
-            ("nowhere.json", 47, "neither JSON nor a file"),
+            ("nowhere.json", 47, "neither JSON nor an existing file"),
             ("file:///nowhere.json", 47, "No such file"),
             ("ftp://x/y", 47, "give a path, file://… or s3://bucket/key"),
             ('{"path": "own.py"}', 44, "own.py: not JSON"),
