@@ -1,19 +1,19 @@
 r"""Online clustering: group alerts of the same activity, one alert at a time, in bounded memory.
 
-    time --------------------------------------------------------------->
-    10.0.0.9 > web1  port scan   o   o   o   o                             opens cluster 1
-    10.0.0.9 > web1  login failed          \\__ o   o                       1 s apart, affinity 0.9: joins 1
-    nas1 > nas1      disk full                        o                     no link is cheap enough: opens 2
-    10.0.0.9 > web1  port scan                            o   o             joins 1
+    source > target  alert type      time ------------------------------>
+    10.0.0.9 > web1  port scan       o   o   o   o                           opens cluster 1
+    10.0.0.9 > web1  login failed                 \_ o   o                   1 s apart, affinity 0.9: joins 1
+    nas1 > nas1      disk full                             o                 no link is cheap enough: opens 2
+    10.0.0.9 > web1  port scan                         \_ o   o              same signature, 2 s apart: joins 1
 
 Terms:
 
 - An **alert signature** is the combination of type, source, target and entities. Only the latest alert of each recent
   signature is compared with new alerts, so a scan of a thousand alerts costs one comparison.
-- **Entities** are the hosts, users and file hashes of an alert. A shared entity links alerts the more, the rarer
-  it is.
+- **Entities** are the hosts, users and file hashes of an alert. A shared entity links alerts the more, the rarer it
+  is.
 - The **affinity** of two alert types, 0 to 1, is how often they occur together: learned without labels by
-  `model/cluster/`, or taken from the likeness of their names and techniques where training has not seen them.
+  `model/cluster/`, or taken from the similarity of their names and techniques where training has not seen them.
 - The **pace** of a type is what a second of waiting counts for it: less than 1 for rare types, if `patience` is set.
 - **Recurring types** are the alert types that keep coming at one target, as those of a scan do. When they change,
   another activity has begun, even if it raises some of the same alerts.

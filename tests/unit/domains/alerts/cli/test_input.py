@@ -49,12 +49,12 @@ def read(tmp_path: Path) -> Callable[..., list[InputItem]]:
     return of
 
 
-def ids(told: list[InputItem]) -> list[int | str]:
-    return [each.alert.id for each in told if each.alert is not None]
+def ids(items: list[InputItem]) -> list[int | str]:
+    return [each.alert.id for each in items if each.alert is not None]
 
 
-def faults(told: list[InputItem]) -> list[tuple[int, str]]:
-    return [(each.number, each.fault.reason) for each in told if each.fault is not None]
+def faults(items: list[InputItem]) -> list[tuple[int, str]]:
+    return [(each.number, each.fault.reason) for each in items if each.fault is not None]
 
 
 ONE_TO_THREE = [alert(number) for number in (1, 2, 3)]
@@ -92,31 +92,31 @@ ONE_TO_THREE = [alert(number) for number in (1, 2, 3)]
     ],
 )
 def test_json_may_be_cut_into_lines_in_any_way(read: Callable[..., list[InputItem]], data: bytes) -> None:
-    told = read(data)
-    assert faults(told) == []
-    assert ids(told) == [1, 2, 3]
+    items = read(data)
+    assert faults(items) == []
+    assert ids(items) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("behind", [b"", b"\n", b"\n" + line(4)])
 def test_values_may_follow_each_other_on_a_line(read: Callable[..., list[InputItem]], behind: bytes) -> None:
     """Firehose writes records so, one behind the other."""
-    told = read(line(1) + line(2) + b" " + json.dumps([alert(3)]).encode() + behind)
-    assert (ids(told)[:3], faults(told)) == ([1, 2, 3], [])
+    items = read(line(1) + line(2) + b" " + json.dumps([alert(3)]).encode() + behind)
+    assert (ids(items)[:3], faults(items)) == ([1, 2, 3], [])
     long = b"".join(line(number, name="N" * 500) for number in range(1_000))
     assert ids(read(long + behind))[:1_000] == list(range(1_000))
     assert faults(read(line(0) + b"\n" + line(1) + line(2) + b"{" + behind)) == [(2, "not_one_alert")]
 
 
 def test_a_bad_element_of_a_document_on_one_line_harms_no_other(read: Callable[..., list[InputItem]]) -> None:
-    told = read(b'{"input": [' + line(1) + b', {"id": 2, "time": }, ' + line(3) + b"]}")
-    assert ids(told) == [1, 3]
-    assert [(each.index, each.raw) for each in told if each.fault] == [(1, b'{"id": 2, "time": }')]
+    items = read(b'{"input": [' + line(1) + b', {"id": 2, "time": }, ' + line(3) + b"]}")
+    assert ids(items) == [1, 3]
+    assert [(each.index, each.raw) for each in items if each.fault] == [(1, b'{"id": 2, "time": }')]
 
 
 def test_each_line_has_a_format_of_its_own(read: Callable[..., list[InputItem]]) -> None:
-    told = read(b"\n".join([line(1), CEF, SNORT]))
-    assert [each.alert.name for each in told if each.alert] == ["alert 1", "Port scan detected", "A policy was broken"]
-    assert [each.raw for each in told] == [line(1), CEF, SNORT]
+    items = read(b"\n".join([line(1), CEF, SNORT]))
+    assert [each.alert.name for each in items if each.alert] == ["alert 1", "Port scan detected", "A policy was broken"]
+    assert [each.raw for each in items] == [line(1), CEF, SNORT]
 
 
 def test_a_bad_line_harms_no_other_and_is_told_by_its_number(read: Callable[..., list[InputItem]]) -> None:
@@ -128,49 +128,49 @@ def test_a_bad_line_harms_no_other_and_is_told_by_its_number(read: Callable[...,
         6: (b"x" * (2 * LARGEST_ALERT_BYTES), "alert_too_large"),
     }
     lines = [bad[number][0] if number in bad else line(number) for number in range(1, 9)]
-    told = read(b"\n".join(lines))
-    assert ids(told) == [1, 7, 8]
-    assert faults(told) == [(number, reason) for number, (_, reason) in bad.items()]
+    items = read(b"\n".join(lines))
+    assert ids(items) == [1, 7, 8]
+    assert faults(items) == [(number, reason) for number, (_, reason) in bad.items()]
 
 
 def test_a_first_line_that_was_cut_off_is_no_document(read: Callable[..., list[InputItem]]) -> None:
     for cut in (b'{"id": 1, "na', b'{"id": 1, "name": "x"'):
-        told = read(cut + b"\n" + line(2))
-        assert (ids(told), faults(told)) == ([2], [(1, "not_json")])
-    told = read(b'{"id": 1, "na\n' + CEF)
-    assert (len(ids(told)), faults(told)) == (1, [(1, "not_json")])
+        items = read(cut + b"\n" + line(2))
+        assert (ids(items), faults(items)) == ([2], [(1, "not_json")])
+    items = read(b'{"id": 1, "na\n' + CEF)
+    assert (len(ids(items)), faults(items)) == (1, [(1, "not_json")])
 
 
 @pytest.mark.parametrize("pad", [0, 3, 50])
 def test_a_document_may_be_one_line_however_long(read: Callable[..., list[InputItem]], pad: int) -> None:
-    """It is cut somewhere to be told from lines, also within quotes; a document of lines goes on with the next."""
+    """It is cut somewhere to be recognized, also within quotes; a document of lines goes on with the next."""
     many = [alert(number, name="N" * 200) for number in range(LARGEST_ALERT_BYTES // 200)]
     padding = b'{"pad": "' + b"p" * pad + b'", "input": '
     for data in (json.dumps(many).encode(), padding + json.dumps(many).encode() + b"}\n" + line(-1)):
-        told = read(data)
-        assert faults(told) == []
-        assert ids(told)[: len(many)] == [each["id"] for each in many]
-    assert ids(told)[len(many) :] == [-1]
+        items = read(data)
+        assert faults(items) == []
+        assert ids(items)[: len(many)] == [each["id"] for each in many]
+    assert ids(items)[len(many) :] == [-1]
 
 
 def test_a_first_alert_that_is_too_large_harms_no_other(read: Callable[..., list[InputItem]]) -> None:
     large = line(1, name="N" * (LARGEST_ALERT_BYTES + 1))
     for data in (large + b"\n" + line(2), b"[" + large + b"," + line(2) + b"]"):
-        told = read(data)
-        assert (ids(told), faults(told)) == ([2], [(1, "alert_too_large")])
+        items = read(data)
+        assert (ids(items), faults(items)) == ([2], [(1, "alert_too_large")])
 
 
 def test_a_document_that_breaks_off_gives_what_stands_before(read: Callable[..., list[InputItem]]) -> None:
     whole = json.dumps(ONE_TO_THREE, indent=2).encode()
-    told = read(whole[: whole.rindex(b"{")])
-    assert ids(told) == [1, 2]
-    assert faults(told) == [(3, "not_json")]
+    items = read(whole[: whole.rindex(b"{")])
+    assert ids(items) == [1, 2]
+    assert faults(items) == [(3, "not_json")]
 
 
 def test_elements_of_a_document_are_told_by_their_place(read: Callable[..., list[InputItem]]) -> None:
-    told = read(json.dumps({"input": [alert(1), alert(2, name=None), alert(3)]}, indent=1).encode())
-    assert ids(told) == [1, 3]
-    assert faults(told) == [(2, "missing_name")]
+    items = read(json.dumps({"input": [alert(1), alert(2, name=None), alert(3)]}, indent=1).encode())
+    assert ids(items) == [1, 3]
+    assert faults(items) == [(2, "missing_name")]
 
 
 @pytest.mark.parametrize("indent", [None, 1])
@@ -184,9 +184,9 @@ def test_what_a_document_knows_beside_its_alerts_is_kept(tmp_path: Path, indent:
     }
     path.write_text(json.dumps(document, indent=indent))
     source = AlertInput(path, PieceReader())
-    [[told]] = source
-    assert told.alert is not None
-    assert told.alert.other_attributes["user"] == "erin"
+    [[items]] = source
+    assert items.alert is not None
+    assert items.alert.other_attributes["user"] == "erin"
     assert (source.cluster_config, source.config) == ({"delta_s": 5}, {"window_s": 60})
 
 
@@ -194,17 +194,17 @@ def test_a_document_too_large_to_be_read_whole_says_what_to_do(
     read: Callable[..., list[InputItem]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alert_file, "LARGEST_HELD_BYTES", 100)
-    told = read(json.dumps({"input": ONE_TO_THREE}, indent=1).encode())
-    assert faults(told) == [(1, "document_too_large")]
+    items = read(json.dumps({"input": ONE_TO_THREE}, indent=1).encode())
+    assert faults(items) == [(1, "document_too_large")]
     assert ids(read(json.dumps(ONE_TO_THREE, indent=1).encode())) == [1, 2, 3]  # a list is read element by element
 
 
 def test_tables_of_ait_ads_are_alerts_too(read: Callable[..., list[InputItem]]) -> None:
     rows = AIT + b"1643932807,Wazuh: IDS event.,10.0.0.1,mail,W-All,false_positive,-\nnoon,x,y,z,w,v,-\n"
     rows += b'1643932808,"Suricata: a, b",10.0.0.2,web,S,x,dirb'
-    told = read(gzip.compress(rows))
-    first, bad, last = told
-    assert [each.number for each in told] == [1, 2, 3]
+    items = read(gzip.compress(rows))
+    first, bad, last = items
+    assert [each.number for each in items] == [1, 2, 3]
     assert first.alert is not None
     assert (first.alert.src, first.alert.dst, first.alert.label) == ("10.0.0.1", "mail", None)
     assert last.alert is not None
@@ -217,39 +217,39 @@ class TestTexts:
     """Where texts are taken, a line that is of no format is one; JSON that is broken is not."""
 
     def test_a_bare_line(self, read: Callable[..., list[InputItem]]) -> None:
-        told = read(b"Mimikatz was run\n" + line(2), PieceReader(texts=True))
-        assert [(each.is_text, each.alert and each.alert.name) for each in told] == [
+        items = read(b"Mimikatz was run\n" + line(2), PieceReader(texts=True))
+        assert [(each.is_text, each.alert and each.alert.name) for each in items] == [
             (True, "Mimikatz was run"),
             (False, "alert 2"),
         ]
 
     @pytest.mark.parametrize("key", ["text", "input", "name"])
     def test_an_object_with_a_text_alone(self, read: Callable[..., list[InputItem]], key: str) -> None:
-        [told] = read(json.dumps({"request_id": "1", key: "Mimikatz"}).encode(), PieceReader(texts=True))
-        assert told.is_text
-        assert told.alert is not None
-        assert told.alert.name == "Mimikatz"
+        [items] = read(json.dumps({"request_id": "1", key: "Mimikatz"}).encode(), PieceReader(texts=True))
+        assert items.is_text
+        assert items.alert is not None
+        assert items.alert.name == "Mimikatz"
 
     def test_what_is_meant_as_an_alert_stays_one(self, read: Callable[..., list[InputItem]]) -> None:
-        told = read(line(1, time=None) + b'\n{"broken": \n' + b"CEF:0|half a head", PieceReader(texts=True))
-        assert [reason for _, reason in faults(told)] == ["missing_time", "not_json", "bad_field"]
+        items = read(line(1, time=None) + b'\n{"broken": \n' + b"CEF:0|half a head", PieceReader(texts=True))
+        assert [reason for _, reason in faults(items)] == ["missing_time", "not_json", "bad_field"]
 
     def test_everything_on_demand(self, read: Callable[..., list[InputItem]]) -> None:
-        told = read(line(1) + b"\n[1, 2", PieceReader(format_="text", texts=True))
-        assert [each.alert and each.alert.name for each in told] == [line(1).decode(), "[1, 2"]
+        items = read(line(1) + b"\n[1, 2", PieceReader(format_="text", texts=True))
+        assert [each.alert and each.alert.name for each in items] == [line(1).decode(), "[1, 2"]
 
 
 class TestOneFormat:
     """With a format named nothing else is read."""
 
     def test_of_lines(self, read: Callable[..., list[InputItem]]) -> None:
-        told = read(b"\n".join([CEF, SNORT, line(3)]), PieceReader(format_="cef_line"))
-        assert len(ids(told)) == 1
-        assert [number for number, _ in faults(told)] == [2, 3]
+        items = read(b"\n".join([CEF, SNORT, line(3)]), PieceReader(format_="cef_line"))
+        assert len(ids(items)) == 1
+        assert [number for number, _ in faults(items)] == [2, 3]
 
     def test_of_objects(self, read: Callable[..., list[InputItem]]) -> None:
-        told = read(line(1) + b"\n" + CEF, PieceReader(format_="seed"))
-        assert (ids(told), [number for number, _ in faults(told)]) == ([1], [2])
+        items = read(line(1) + b"\n" + CEF, PieceReader(format_="seed"))
+        assert (ids(items), [number for number, _ in faults(items)]) == ([1], [2])
         assert faults(read(b"a text", PieceReader(format_="seed", texts=True))) == [(1, "unknown_format")]
         assert ids(read(json.dumps({"input": ONE_TO_THREE}).encode(), PieceReader(format_="seed"))) == [1, 2, 3]
 
@@ -259,8 +259,8 @@ class TestOneFormat:
 
 
 def test_a_tenant_for_those_that_name_none(read: Callable[..., list[InputItem]]) -> None:
-    told = read(line(1) + b"\n" + line(2, tenant="own"), PieceReader("given"))
-    assert [each.alert and each.alert.tenant for each in told] == ["given", "own"]
+    items = read(line(1) + b"\n" + line(2, tenant="own"), PieceReader("given"))
+    assert [each.alert and each.alert.tenant for each in items] == ["given", "own"]
 
 
 def test_what_cannot_be_opened_or_read_on(tmp_path: Path, read: Callable[..., list[InputItem]]) -> None:
@@ -284,7 +284,7 @@ def test_a_named_pipe_is_read_as_a_file_is(tmp_path: Path) -> None:
     writer = threading.Thread(target=path.write_bytes, args=(line(1) + b"\n" + line(2),))
     writer.start()
     source = AlertInput(path, PieceReader())
-    places = [(source.position(), *ids(told)) for told in source]
+    places = [(source.position(), *ids(items)) for items in source]
     writer.join()
     assert places == [(0, 1), (0, 2)]
     assert source.size is None
