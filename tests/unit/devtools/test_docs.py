@@ -112,7 +112,7 @@ def test_the_examples_do_what_they_say(tmp_path: Path) -> None:
     for name in sorted(here, key=lambda name: name != "put-json-to-file"):  # the others read what it wrote
         command = example(name).replace("/tmp/", f"{tmp_path}/")  # noqa: S108 - the reader's, not ours
         done = subprocess.run(
-            ["bash", "-c", command.replace("millrace ", f"{sys.executable} -m app.cli ")],
+            ["bash", "-c", command.replace("millrace ", f"{shlex.quote(sys.executable)} -m app.cli ")],
             cwd=ROOT,
             capture_output=True,
             text=True,
