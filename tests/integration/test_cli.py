@@ -247,7 +247,7 @@ def test_invoke_calls_any_handler(tmp_path: Path) -> None:
         (["bike-predict"], 2, "`millrace handlers bike-predict` shows its schema"),
         (["bike-predict", "-e", "{}", "--payload-file", "x"], 2, "give one of them"),
         (["bike-predict", "-e", '{"pred_id": 1}'], 42, "$.features: object missing"),
-        (["bike-predict", "-e", "nowhere.json"], 47, "neither JSON nor a file"),
+        (["bike-predict", "-e", "nowhere.json"], 47, "neither JSON nor an existing file"),
         (["bike-predict", "-e", "{}", "-o", "ftp://x"], 47, "give a path"),
         (["stream"], 12, "OUTPUT_STREAM is not set"),
     ],
