@@ -1,6 +1,7 @@
 """The state of one tenant: its clusters and the flows between them, advanced one alert at a time.
 
-The stream, the files and the command line all use `Tenant.observe`, so their results cannot differ.
+The stream uses `Tenant.observe`; files and commands use its clusters, and make flows of the final ones (`results.py`).
+A test compares the three.
 """
 
 from __future__ import annotations
