@@ -76,7 +76,7 @@ run_stage() {
       training slow
       ;;
     docs) python -m mkdocs build --quiet --strict ;;
-    coverage) python -m pytest -q -m "not slow" --cov --cov-report=term:skip-covered tests/unit tests/properties ;;
+    coverage) python -m pytest -q -m "not slow" --cov --cov-report=term:skip-covered tests/unit examples tests/properties ;;
   esac
 }
 
