@@ -18,8 +18,11 @@ MIB = 1024 * 1024
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _BLANK = re.compile(rb"[ \t\r]*+")
-_INSIDE = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]"])?', re.DOTALL)
-"""Up to the next bracket, over whole strings; or up to the quote of a string that goes on behind the buffer."""
+_INSIDE = re.compile(rb'(?:[^"{}\[\]]++|(")(?:[^"\\]++|\\.)*+(?:"|(\\?\Z)))*+([{}\[\]])?', re.DOTALL)
+"""Up to the next bracket, over whole strings; or to the end, with group 2 set, if the string at group 1 goes on behind.
+
+No part of the repeated group fails once it has taken a byte: Python before 3.11.5 would not give the byte back.
+"""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,}\]\s]*+")
 _BOM = b"\xef\xbb\xbf"
@@ -34,11 +37,11 @@ def is_open(line: bytes) -> bool:
     """Return whether JSON begins in a line that goes on behind it: brackets are open at its end, and no quotes."""
     depth = 0
     for found in _INSIDE.finditer(line):
-        token = found[1]
+        token = found[3]
+        if found[2] is not None:
+            return False
         if token is None:
             break
-        if token == b'"':
-            return False
         depth += 1 if token in _OPENING else -1
     return depth > 0
 
@@ -211,9 +214,9 @@ class Scanner:
             return whole
         while True:
             for found in _INSIDE.finditer(self._buffer, self._at):
-                token = found[1]
-                if token is None or token == b'"':
-                    self._at = found.end() - (token is not None)
+                token = found[3]
+                if token is None:
+                    self._at = found.end() if found[2] is None else found.start(1)
                     break
                 self._at = found.end()
                 depth += 1 if token in _OPENING else -1
