@@ -13,7 +13,7 @@ import msgspec
 
 from app.domain import Domain, HandlerSpec, PipelineSpec, import_named
 from app.domains import alerts, bike, general, model
-from app.errors import SettingsError, UnknownPipelineError
+from app.errors import EventError, SettingsError, UnknownPipelineError
 from app.handlers.registry import Registry
 from app.settings import Settings, read_settings
 from app.text import quoted
@@ -80,9 +80,21 @@ def pipeline_class(name: str) -> type[AnyPipeline]:
 
 
 def example_record(pipeline: str) -> bytes:
-    """Return an example record, as JSON; of a pipeline without one of its own, the bike's."""
+    """Return the payload of the example record that a pipeline declares.
+
+    Args:
+        pipeline: The pipeline's name, as `PIPELINE` has it.
+
+    Raises:
+        UnknownPipelineError: There is no such pipeline.
+        EventError: It declares no example.
+    """
     spec = PIPELINES.get(pipeline)
-    return msgspec.json.encode(bike.RECORD if spec is None or spec.example is None else spec.example)
+    example = pipeline_class(pipeline).example if spec is None else spec.example
+    if example is None:
+        mend = "give a record" if spec else "give a record, or set `example` on its class"
+        raise EventError(f"pipeline {quoted(pipeline)} has no example record: {mend}")
+    return example if isinstance(example, bytes) else msgspec.json.encode(example)
 
 
 def read_all_settings(environ: Mapping[str, str]) -> Settings:

@@ -132,7 +132,8 @@ def invoke(
     if payload_of is None:
         if name != STREAM:
             wrong("millrace invoke", f"no payload: give --payload JSON; `millrace handlers {name}` shows its schema")
-        payload_of = partial(example_event, process_settings().pipeline_for(INPUT_STREAM))
+        event = example_event(process_settings().pipeline_for(INPUT_STREAM))
+        payload_of = partial(bytes, event)
     call = Watched(answer) if is_watched() else answer
     try:
         response = call(name, payload_of, response_location)

@@ -95,7 +95,7 @@ def _field_of(payload: bytes, field: str, number: int) -> str:
     except (msgspec.MsgspecError, ValueError):
         record = None
     if not isinstance(record, dict) or field not in record:
-        raise EventError(f"record {number}: has no field {field!r}, whose value would be its partition key")
+        raise EventError(f"record {number}: has no field {field!r}, which would give its partition key")
     value = record[field]
     if isinstance(value, bool) or not isinstance(value, (int, str)) or not 0 < len(str(value)) <= LONGEST_KEY:
         raise EventError(

@@ -15,7 +15,7 @@ from app import aws
 from app.doctor.finding import Finding, Severity
 from app.doctor.settings import examine_settings
 from app.doctor.streams import Streams
-from app.errors import CredentialsError, MillraceError, SettingsError, UnknownPipelineError
+from app.errors import CredentialsError, EventError, MillraceError, SettingsError, UnknownPipelineError
 from app.registry import PIPELINES, example_record, open_runtime, read_all_settings
 from app.storage.objects import open_objects
 from app.stream.outcomes import Quarantine
@@ -101,9 +101,13 @@ def examine_models(settings: Settings) -> Iterator[str | Finding]:
         alone = msgspec.structs.replace(settings, pipeline=name, pipelines={}, test_run=True, state_table="")
         try:
             processor = open_runtime(alone).processor_for("")
-            decoded = decode_payload(example_record(name), processor.decoder)
-            if isinstance(decoded, Quarantine):  # the example is a record of another pipeline
-                opened = "its model is found, its digests are right, it loads" if name in PIPELINES else "opens"
+            opened = "its model is found, its digests are right, it loads" if name in PIPELINES else "opens"
+            try:
+                decoded = decode_payload(example_record(name), processor.decoder)
+            except EventError:  # it has no example
+                yield f"{where}: {opened}"
+                continue
+            if isinstance(decoded, Quarantine):  # the example is not one that its model takes
                 yield f"{where}: {opened}"
                 continue
             steps = processor.pipeline.explain(decoded)
@@ -124,7 +128,7 @@ def examine_models(settings: Settings) -> Iterator[str | Finding]:
                 Severity.ERROR, where, f"does not predict: {type(error).__name__}", why, "set RUN_ID to another bundle"
             )
             continue
-        yield f"{where}: its model is found, its digests are right, it loads and predicts {_value_of(steps)}"
+        yield f"{where}: {opened} and {'predicts' if name in PIPELINES else 'processes'} {_value_of(steps)}"
 
 
 def examine_destinations(settings: Settings, source: str) -> Iterator[str | Finding]:

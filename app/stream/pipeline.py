@@ -33,6 +33,8 @@ class BasePipeline(ABC, Generic[T]):
             not fit is quarantined and never reaches the pipeline. It may be set per instance where it depends on a
             model.
         decoder: Turns a record's text into a value where that is not JSON of `record_type`; None means it is.
+        example: A record for `millrace explain`, `feed`, `invoke` and `doctor` where none is given: a value that
+            becomes JSON (a `record_type`, or a dictionary), or a payload in bytes; None means there is none.
         roles: The stream roles that the pipeline emits to. Each must have a stream when the process starts.
         unordered_roles: The roles whose outputs need no order: many outputs of one partition key travel in one call.
     """
@@ -40,6 +42,7 @@ class BasePipeline(ABC, Generic[T]):
     name: str
     record_type: type[Any]
     decoder: Decoder[Any] | None = None
+    example: ClassVar[Any] = None
     roles: ClassVar[Sequence[str]] = (DEFAULT_ROLE,)
     unordered_roles: ClassVar[frozenset[str]] = frozenset()
 

@@ -35,6 +35,7 @@ class TemperatureAlarms(StatefulPipeline[Reading]):
 
     name = "temperature-alarms"
     record_type = Reading
+    example = Reading("oven", 31)
     roles = ("warnings", "alarms")
 
     def __init__(self, limit_celsius: float) -> None:
@@ -57,8 +58,7 @@ class TemperatureAlarms(StatefulPipeline[Reading]):
         for row, (sensor, reading) in enumerate(zip(batch.partition_keys, batch.records, strict=True)):
             hot[sensor] = hot.get(sensor, 0) + 1 if reading.celsius > self._limit_celsius else 0
             staged.write(row, sensor, str(hot[sensor]).encode())
-            role = {1: "warnings", 3: "alarms"}.get(hot[sensor])  # one or two may be the sun on the sensor
-            if role:
+            if role := {1: "warnings", 3: "alarms"}.get(hot[sensor]):  # one or two may be the sun on the sensor
                 staged.outcomes.emit(row, sensor, msgspec.json.encode(reading), role=role)
             else:
                 staged.outcomes.done(row)

@@ -38,9 +38,9 @@ def test_the_page_shows_the_image_of_the_example() -> None:
 
 def test_a_record_without_the_key_field_is_named_before_anything_is_put() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "app.cli", "feed", "examples/own_pipeline/readings.jsonl", "--key-field", "room"],
+        [sys.executable, "-m", "app.cli", "feed", "examples/own_pipeline/readings.jsonl", "--key-field", "hall"],
         cwd=ROOT, env={**os.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert done.returncode == 40
-    assert done.stderr == "millrace: record 1: has no field 'room', whose value would be its partition key\n"
+    assert done.stderr == "millrace: record 1: has no field 'hall', which would give its partition key\n"

@@ -9,9 +9,10 @@ import pytest
 
 from app.doctor.finding import Finding
 from app.doctor.here import examine_models
+from app.domains.bike import RECORD
 from app.domains.bike.pipeline import BikePipeline
-from app.errors import NoOutputStreamError, SettingsError, UnknownPipelineError
-from app.registry import open_runtime, pipeline_class
+from app.errors import EventError, NoOutputStreamError, SettingsError, UnknownPipelineError
+from app.registry import example_record, open_runtime, pipeline_class
 from app.settings import read_settings
 from app.stream.pipeline import Pipeline
 from app.stream.runtime import check_roles
@@ -55,6 +56,16 @@ class Alarms(Pipeline[Reading]):
             else:
                 outcomes.skip(row, "cool")
         return outcomes
+
+
+class Shown(Alarms):
+    name = "shown"
+    example = Reading("oven", 31)
+
+
+class Packed(Alarms):
+    name = "packed"
+    example = b"oven 31"
 
 
 class Nameless(Pipeline[Reading]):
@@ -153,6 +164,29 @@ def test_the_doctor_opens_a_pipeline_of_ones_own() -> None:
     [finding] = examine_models(read_settings({"PIPELINE": "own_alarms:Alarms", "ALARM_CELSIUS": "hot"}))
     assert isinstance(finding, Finding)
     assert finding.what == "ALARM_CELSIUS is 'hot': set a number"
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_example_of_a_pipeline_of_ones_own_is_the_one_it_declares() -> None:
+    assert example_record("own_alarms:Shown") == b'{"sensor":"oven","celsius":31}'
+    assert example_record("own_alarms:Packed") == b"oven 31"
+    assert example_record("bike") == msgspec.json.encode(RECORD)
+    assert list(examine_models(read_settings({"PIPELINE": "own_alarms:Shown"}))) == [
+        "pipeline own_alarms:Shown: opens and processes the example"
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("own_alarms:Alarms", "has no example record: give a record, or set `example` on its class$"),
+        ("model", "has no example record: give a record$"),
+    ],
+)
+def test_without_an_example_a_record_is_asked_for(name: str, line: str) -> None:
+    with pytest.raises(EventError, match=line):
+        example_record(name)
 
 
 def test_a_role_without_a_stream_is_named_with_its_variable() -> None:
