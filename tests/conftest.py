@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["rie"]
 
-settings.register_profile(
-    "millrace",
-    deadline=None,  # a busy machine must not fail a test that is right
-    max_examples=60,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("millrace")
+for profile, examples in (("laptop", 40), ("ci", 100)):
+    settings.register_profile(
+        profile,
+        deadline=None,  # a busy machine must not fail a test that is right
+        max_examples=examples,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "laptop")
 
 
 @pytest.fixture(autouse=True)
