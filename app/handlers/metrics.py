@@ -80,14 +80,14 @@ class Metrics:
 
     def flush(self) -> None:
         """Write the metrics gathered so far, and start again without them."""
-        counts, milliseconds = list(self._counts.items()), list(self._milliseconds.items())
+        counts, milliseconds = self._counts, self._milliseconds
         self._counts, self._milliseconds = {}, {}
-        tagged = [(*each, True) for each in counts] + [(*each, False) for each in milliseconds]
-        for start in range(0, len(tagged), LINE_METRICS):
-            line = tagged[start : start + LINE_METRICS]
+        names = [*counts, *milliseconds]
+        for start in range(0, len(names), LINE_METRICS):
+            line = names[start : start + LINE_METRICS]
             telemetry.emit_metrics(
                 self._namespace,
                 self._dimensions,
-                {name: value for name, value, is_count in line if is_count},
-                {name: round(value, 3) for name, value, is_count in line if not is_count},
+                {name: counts[name] for name in line if name in counts},
+                {name: round(milliseconds[name], 3) for name in line if name in milliseconds},
             )

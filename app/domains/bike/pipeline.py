@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from app.domains.bike.model import BikeModel
 from app.domains.bike.records import BikeRecord, BikeResult, Prediction, columns_of
@@ -34,7 +33,7 @@ class BikePipeline(Pipeline[BikeRecord]):
         self._model = model
         self._kind, self._run_id = manifest.model, manifest.run_id
         codes = next(field.categories or [] for field in manifest.signature if field.name == "weather_code")
-        self._weather_codes = np.array(codes, np.float64)
+        self._weather_codes = frozenset(map(float, codes))
         self._encode = msgspec.json.Encoder().encode
         any_prediction = Prediction(0, 0)
         result = self._encode(BikeResult(self._kind, self._run_id, any_prediction))
@@ -58,21 +57,23 @@ class BikePipeline(Pipeline[BikeRecord]):
         columns = columns_of(batch.records)
         ids = [record.pred_id for record in batch.records]
         outcomes.emit_columns(list(map(str, ids)), self._results(self._model.predict(columns).tolist(), ids))
-        known = (columns.weather_code[:, None] == self._weather_codes).any(axis=1)
-        for row in np.flatnonzero(~known).tolist():
-            outcomes.quarantine(row, UNKNOWN_WEATHER, self._unknown_weather(columns.weather_code[row]))
+        codes = columns.weather_code.tolist()
+        if not self._weather_codes.issuperset(codes):
+            for row, code in enumerate(codes):
+                if code not in self._weather_codes:
+                    outcomes.quarantine(row, UNKNOWN_WEATHER, self._unknown_weather(code))
         return outcomes
 
     def explain(self, record: BikeRecord) -> Mapping[str, object]:
         """Return the record's features, the model's intermediate values, and the result."""
         columns = columns_of([record])
         given = msgspec.to_builtins(record)
-        if not np.isin(columns.weather_code, self._weather_codes).all():
+        if record.features.weather_code not in self._weather_codes:
             return {
                 "record": given,
                 "quarantined": {
                     "reason": UNKNOWN_WEATHER,
-                    "message": self._unknown_weather(columns.weather_code[0]),
+                    "message": self._unknown_weather(record.features.weather_code),
                 },
             }
         [result] = self._results([int(self._model.predict(columns)[0])], [record.pred_id])
@@ -89,5 +90,5 @@ class BikePipeline(Pipeline[BikeRecord]):
         return [head + encode(prediction) + b"}" for prediction in map(Prediction, counts, ids)]
 
     def _unknown_weather(self, code: float) -> str:
-        known = ", ".join(f"{each:g}" for each in self._weather_codes)
+        known = ", ".join(f"{each:g}" for each in sorted(self._weather_codes))
         return f"{code:g} at `$.features.weather_code`; known are {known}"

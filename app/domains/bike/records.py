@@ -39,6 +39,8 @@ PredictionId = (
     Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 )
 
+_NO_TIME = np.datetime64("NaT", "m")
+
 
 class _Optional(msgspec.Struct, gc=False, omit_defaults=True):
     """Optional fields of a record."""
@@ -142,7 +144,7 @@ def _timestamps(records: Sequence[BikeRecord], features: Sequence[Features]) -> 
     """Return timestamps in London's local time, to the minute; NaT where a record has none."""
     times = _either("timestamp", records, features)
     if times is None:
-        return np.full(len(features), np.datetime64("NaT"), "datetime64[m]")
+        return np.full(len(features), _NO_TIME)
     return np.array([None if time is None else _local(time) for time in times], "datetime64[m]")
 
 

@@ -94,7 +94,7 @@ class Api:
         ]
         check_routes([*planned, *((each.name, each.method, each.route) for each in own)])  # before a model is loaded
         endpoints = [*(Endpoint.open(self, *each) for each in self._handlers.items()), *own]
-        endpoints.sort(key=lambda each: [not word for word in each.route.shape])  # a word goes before a field
+        endpoints.sort(key=lambda each: [*map(bool, each.route.shape)], reverse=True)  # a word goes before a field
         self._routes = [Route(each.route.template, each, methods=[each.method]) for each in endpoints]
         self._router = Router(self._routes, redirect_slashes=False, default=self._page)
         self._pages = Router([Mount(path, page) for path, page in (pages or {}).items()])
