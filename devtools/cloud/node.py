@@ -64,8 +64,11 @@ def find_node() -> Node:
     """
     # The `node` of a Python environment is the wheel's wrapper: a Python process, which the real one outlives.
     own = Path(sys.executable).parent
-    folders = [Path(folder) for folder in os.get_exec_path()]
-    path = os.pathsep.join(str(each) for each in folders if each != own and not (each.parent / "pyvenv.cfg").exists())
+    path = os.pathsep.join(
+        folder
+        for folder in os.get_exec_path()
+        if Path(folder) != own and not _is_python_environment(Path(folder).parent)
+    )
     node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if node and npm and _major(node) >= NODE_AT_LEAST:
         return Node(node, (npm,))
@@ -94,6 +97,13 @@ def install_emulator(say: Callable[[str], None]) -> Emulator:
             say(f"installing the Kinesis emulator into {folder} (once, with {node.npm[0]})")
             _npm_ci(node, folder)
     return Emulator(node.node, folder)
+
+
+def _is_python_environment(folder: Path) -> bool:
+    try:
+        return (folder / "pyvenv.cfg").exists()
+    except PermissionError:  # another user's folder on the path
+        return False
 
 
 def _major(node: str) -> int:

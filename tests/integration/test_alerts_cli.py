@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shlex
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ def lines(text: str) -> list[Any]:
 
 def pipe(command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A line of a shell, in which `millrace` is this one."""
-    shell = f'millrace() {{ {" ".join(MILLRACE)} "$@"; }}; set -o pipefail; {command}'
+    shell = f'millrace() {{ {shlex.join(MILLRACE)} "$@"; }}; set -o pipefail; {command}'
     return subprocess.run(
         ["bash", "-c", shell],
         cwd=ROOT,
