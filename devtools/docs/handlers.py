@@ -155,7 +155,10 @@ def _calling() -> Iterator[str]:
                 "`handle-lambda-request --handler NAME --payload JSON`; `--help` has the variables",
             ],
             ["another function", "`app.router_function.lambda_handler`, where `ROUTER_HANDLERS` names it"],
-            ["HTTP", "`app.api_function.lambda_handler`, or `millrace serve` on loopback, for those with a route"],
+            [
+                "HTTP, for those with a route",
+                "`app.api_function.lambda_handler` (API Gateway, function URL, ALB, VPC Lattice); `millrace serve`",
+            ],
             ["a test", "`TheHandler().handle(request, invocation)`, or `TheHandler.get_handler()(event)`"],
         ],
     )

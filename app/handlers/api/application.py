@@ -8,7 +8,6 @@ OpenAPI are ours.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 
@@ -29,6 +28,7 @@ from app.stream.deadline import LocalContext
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from app.handlers.api.handler import ApiLambdaHandler
@@ -87,15 +87,17 @@ class Api:
         self._cors = Cors(self._answer, settings.api_cors_origins) if settings.api_cors_origins else None
         self.gate = callers.Gate(settings)
         self._handlers = {each: parse_route(prefix + each.route, each.name) for each in handlers}
-        planned = [(each.name, each.method.upper(), route) for each, route in self._handlers.items()]
-        own = [
-            Endpoint(self, "openapi", "GET", parse_route(OPENAPI_PATH, NAME), lambda *_: _json(self.openapi())),
-            Endpoint(self, "health", "GET", parse_route(HEALTH_PATH, NAME), lambda *_: _json({"status": "ok"})),
-        ]
-        check_routes([*planned, *((each.name, each.method, each.route) for each in own)])  # before a model is loaded
-        endpoints = [*(Endpoint.open(self, *each) for each in self._handlers.items()), *own]
-        endpoints.sort(key=lambda each: [*map(bool, each.route.shape)], reverse=True)  # a word goes before a field
-        self._routes = [Route(each.route.template, each, methods=[each.method]) for each in endpoints]
+        own = [("openapi", "GET", parse_route(OPENAPI_PATH, NAME)), ("health", "GET", parse_route(HEALTH_PATH, NAME))]
+        planned = [*((each.name, each.method.upper(), route) for each, route in self._handlers.items()), *own]
+        check_routes(planned)  # before a model is loaded
+        answers: list[Callable[..., Any]] = [Endpoint(self, *each) for each in self._handlers.items()]
+        answers += [self._public(*own[0], self.openapi), self._public(*own[1], lambda: {"status": "ok"})]
+        found = sorted(
+            zip(planned, answers, strict=True),
+            key=lambda each: [*map(bool, each[0][2].shape)],  # a word goes before a field
+            reverse=True,
+        )
+        self._routes = [Route(route.template, answer, methods=[method]) for (_, method, route), answer in found]
         self._router = Router(self._routes, redirect_slashes=False, default=self._page)
         self._pages = Router([Mount(path, page) for path, page in (pages or {}).items()])
 
@@ -106,6 +108,12 @@ class Api:
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document of the handlers."""
         return openapi.document(self._handlers, self._title, self._version, tokens=self.gate.needs_token)
+
+    def _public(self, name: str, _method: str, route: RoutePath, make: Callable[[], Any]) -> Callable[..., Any]:
+        async def answer(request: Request) -> Response:
+            return self.observe(request.scope, name, route.text, lambda _: _json(make()))
+
+        return answer
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         located = self._located(scope)
@@ -192,44 +200,25 @@ class Api:
         return response
 
 
-@dataclass(frozen=True)
 class Endpoint:
-    """A route with what answers it, as an ASGI application; without a `handler_scope` it is open to everybody."""
+    """A handler behind its route, as an ASGI application."""
 
-    api: Api
-    name: str
-    method: str
-    route: RoutePath
-    answer: Callable[[Scope, bytes, Invocation], Response]
-    handler_scope: str | None = None
-    max_body_bytes: int = 0
-
-    @classmethod
-    def open(cls, api: Api, handler_class: type[ApiLambdaHandler[Any, Any]], route: RoutePath) -> Endpoint:
-        """Open a handler behind its route, or raise MillraceError."""
-        method = handler_class.method.upper()
-        binder = Binder(handler_class, route, method)
-        handler = handler_class.open(api.settings)
-        direct = getattr(handler_class.encode, "__func__", None) is LambdaHandler.encode.__func__  # type: ignore[attr-defined]
-
-        def answer(scope: Scope, body: bytes, invocation: Invocation) -> Response:
-            path = {name: _text(f"path.{name}", escaped) for name, escaped in scope["path_params"].items()}
-            response = handler.handle(binder.bind(body, path, lambda: _read_query(scope["query_string"])), invocation)
-            if response is None:
-                return Response(status_code=204)
-            return _json(response if direct else handler.encode(response), handler_class.status)
-
-        limit_bytes = 0 if method in BODILESS else handler_class.max_body_bytes
-        return cls(api, handler_class.name, method, route, answer, handler_class.scope, limit_bytes)
+    def __init__(self, api: Api, handler_class: type[ApiLambdaHandler[Any, Any]], route: RoutePath) -> None:
+        """Open the handler, or raise MillraceError."""
+        self._api, self._class, self._route, method = api, handler_class, route, handler_class.method.upper()
+        self._binder = Binder(handler_class, route, method)
+        self._max_body_bytes = 0 if method in BODILESS else handler_class.max_body_bytes
+        self._handler = handler_class.open(api.settings)
+        encode = getattr(handler_class.encode, "__func__", None)
+        self._is_direct = encode is LambdaHandler.encode.__func__  # type: ignore[attr-defined]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever it holds, there is an answer."""
         headers, body, level, refusal = scope[HEADERS], b"", None, None
         try:
-            if self.handler_scope is not None:
-                self.api.gate.check(headers, scope.get(GATEWAY, {}).get("authorizer"), self.handler_scope)
+            self._api.gate.check(headers, scope.get(GATEWAY, {}).get("authorizer"), self._class.scope)
             level = callers.log_level(headers)  # of a caller who is let in: a log costs its owner
-            if self.max_body_bytes and (body := await self._read_body(headers, receive)):
+            if self._max_body_bytes and (body := await self._read_body(headers, receive)):
                 callers.check_json(headers)
         except MillraceError as error:
             refusal = error
@@ -237,22 +226,27 @@ class Endpoint:
         def work(invocation: Invocation) -> Response:
             if refusal is not None:
                 raise refusal
-            return self.answer(scope, body, invocation)
+            path = {name: _text(f"path.{name}", escaped) for name, escaped in scope["path_params"].items()}
+            request = self._binder.bind(body, path, lambda: _read_query(scope["query_string"]))
+            response = self._handler.handle(request, invocation)
+            if response is None:
+                return Response(status_code=204)
+            return _json(response if self._is_direct else self._handler.encode(response), self._class.status)
 
-        await self.api.observe(scope, self.name, self.route.text, work, level)(scope, receive, send)
+        await self._api.observe(scope, self._class.name, self._route.text, work, level)(scope, receive, send)
 
     async def _read_body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Return the body, of which no more is read than is taken, or raise RequestError."""
         said, body, more = _LENGTH.fullmatch(headers.get("content-length", "")), b"", True
         size = int(said[0]) if said else 0
-        while more and size <= self.max_body_bytes:
+        while more and size <= self._max_body_bytes:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise RequestError("body: ends before its end", "body")
             body, more = body + message.get("body", b""), message.get("more_body", False)
             size = len(body)
-        if size > self.max_body_bytes:
-            raise TooLargeError(f"body: larger than {self.max_body_bytes} bytes: send less in one request", "body")
+        if size > self._max_body_bytes:
+            raise TooLargeError(f"body: larger than {self._max_body_bytes} bytes: send less in one request", "body")
         return body
 
 

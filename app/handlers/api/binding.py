@@ -155,7 +155,7 @@ def _read(name: str, read: Callable[..., Any], *arguments: Any, **options: Any) 
     try:
         return read(*arguments, **options)
     except UNREADABLE as error:
-        fault = refused(error)
+        fault = refused(error, arguments[0])  # a body that is no JSON gets a hint at what it is
         if not name:
             raise fault from None
         where = name + fault.field.removeprefix("$")

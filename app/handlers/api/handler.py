@@ -7,7 +7,7 @@ class GetRide(ApiLambdaHandler[RideRequest, Ride]):
 
     def handle(self, request: RideRequest, invocation: Invocation) -> Ride: ...
 
-lambda_handler = LambdaAdapter(Api([GetRide], settings))
+lambda_handler = LambdaAdapter(lambda: Api([GetRide], settings))
 """
 
 from __future__ import annotations

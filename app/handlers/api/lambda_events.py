@@ -17,7 +17,7 @@ import asyncio
 import atexit
 import base64
 import contextlib
-from functools import lru_cache
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -29,6 +29,8 @@ from app.handlers.api.application import CONTEXT, GATEWAY, NAME
 from app.handlers.invocation import run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import Message, Scope
 
     from app.handlers.api.application import Api
@@ -146,18 +148,19 @@ class HttpEvent:
 
 
 class LambdaAdapter:
-    """An API as the function that Lambda calls."""
+    """An API as the function that Lambda calls; it is made once, at the first event or before it by `open`."""
 
-    def __init__(self, api: Api) -> None:
-        """Take the API."""
-        self._api = api
+    def __init__(self, make: Callable[[], Api]) -> None:
+        """Take what makes the API; make nothing yet."""
+        self.open = cache(make)
 
     def __call__(self, event: Any, context: Any = None) -> dict[str, Any]:  # noqa: ANN401 - JSON; Lambda's context
         """Answer one request in the form that its source takes; an event that is none is an EventError."""
+        api = self.open()
         try:
             request = HttpEvent(event)
         except EventError:  # raised once more where it is logged and counted
-            return run(NAME, lambda _: HttpEvent(event).answer([]), context, settings=self._api.settings)
+            return run(NAME, lambda _: HttpEvent(event).answer([]), context, settings=api.settings)
         messages: list[Message] = []
 
         async def receive() -> Message:
@@ -166,8 +169,8 @@ class LambdaAdapter:
         async def send(message: Message) -> None:
             messages.append(message)
 
-        call = self._api(request.scope(context), receive, send)
-        if self._api.has_pages:
+        call = api(request.scope(context), receive, send)
+        if api.has_pages:
             _loop().run_until_complete(call)
         else:
             with contextlib.suppress(StopIteration):  # without files to wait for it ends at once, and needs no loop
@@ -175,7 +178,7 @@ class LambdaAdapter:
         return request.answer(messages)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _loop() -> asyncio.AbstractEventLoop:
     """Return the process's event loop: one that is made for each call takes far longer than the call."""
     loop = asyncio.new_event_loop()

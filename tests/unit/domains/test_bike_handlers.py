@@ -194,7 +194,7 @@ def test_the_model_is_loaded_when_the_handler_is_opened() -> None:
 
 
 def test_the_api_answers_one_many_and_the_refused() -> None:
-    api = LambdaAdapter(Api([PredictHandler], Settings()))
+    api = LambdaAdapter(lambda: Api([PredictHandler], Settings()))
 
     def ask(request: Any) -> tuple[int, Any]:
         event = {

@@ -138,7 +138,8 @@ class Reply(NamedTuple):
 
 def function(handlers: Iterable[Any], settings: Settings | None = None, **options: Any) -> LambdaAdapter:
     """An API as the function that Lambda calls."""
-    return LambdaAdapter(Api(handlers, settings or Settings(), **options))
+    made = Api(handlers, settings or Settings(), **options)
+    return LambdaAdapter(lambda: made)
 
 
 def api(**settings: Any) -> LambdaAdapter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import sys
@@ -111,6 +112,14 @@ def test_400_names_the_field_at_fault(kind: str) -> None:
 def test_400_for_what_is_no_json(kind: str, body: str | bytes) -> None:
     found = ask(resolver, kind, "POST", "/rides", body)
     assert (found.status, found.json["status"]) == (400, 400)
+
+
+@any_kind
+def test_400_says_what_a_body_seems_to_be(kind: str) -> None:
+    for body, hint in ((gzip.compress(b"{}"), "gzip"), ('{"rideId": 1}'.encode("utf-16"), "UTF-16")):
+        for target in ("/rides", "/rides?rideId=1"):
+            found = ask(resolver, kind, "POST", target, body)
+            assert (found.status, f"it looks like {hint}" in found.json["detail"]) == (400, True)
 
 
 @any_kind

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from app.api_function import ApiFunction, lambda_handler
+from app.api_function import lambda_handler
+from app.handlers.api.application import Api
+from app.handlers.api.lambda_events import LambdaAdapter
 from app.handlers.invocation import process_settings
+from app.settings import Settings
 from tests.handlers_for_tests import LambdaContext
 from tests.unit.handlers.api.rides import EVENTS, Reply, http_event, reply
 
@@ -28,9 +31,17 @@ def _settings_read_anew() -> Iterator[None]:
 
 
 def test_the_first_event_opens_the_api() -> None:
-    function = ApiFunction()
-    assert reply(function(http_event("GET", "/health"), LambdaContext())).json == {"status": "ok"}
-    assert function.open() is function.open()
+    made: list[Api] = []
+
+    def make() -> Api:
+        made.append(Api([], Settings()))
+        return made[-1]
+
+    function = LambdaAdapter(make)
+    assert made == []
+    for _ in range(2):
+        assert reply(function(http_event("GET", "/health"), LambdaContext())).json == {"status": "ok"}
+    assert made == [function.open()]
 
 
 @pytest.mark.parametrize("make", EVENTS.values(), ids=EVENTS)
@@ -69,7 +80,8 @@ def test_an_api_imports_its_framework_and_no_more() -> None:
         "assert not [name for name in sys.modules if name.startswith(('starlette', 'asyncio'))]\n"
         "import app.handlers.api.lambda_events\n"
         "from app.settings import Settings\n"
-        "app.handlers.api.lambda_events.LambdaAdapter(app.handlers.api.application.Api([], Settings()))\n"
+        "made = app.handlers.api.application.Api([], Settings())\n"
+        "app.handlers.api.lambda_events.LambdaAdapter(lambda: made).open()\n"
         "assert 'starlette.routing' in sys.modules\n"
         "absent = 'pydantic', 'boto3', 'numpy', 'uvicorn', 'aws_lambda_powertools'\n"
         "assert not [name for name in sys.modules if name.split('.')[0] in absent]\n"
