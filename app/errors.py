@@ -60,7 +60,7 @@ class SettingsError(MillraceError):
 
 
 class UnknownPipelineError(SettingsError):
-    """`PIPELINE` or `PIPELINES` names a pipeline that does not exist."""
+    """`PIPELINE` or `PIPELINES` names a pipeline that does not exist or cannot be opened."""
 
     exit_code = 11
 

@@ -60,9 +60,14 @@ def pipeline_class(name: str) -> type[AnyPipeline]:
         name: A domain's pipeline, an entry point of `millrace.pipelines`, or `package.module:Class`.
 
     Raises:
+        SettingsError: The class declares a name or roles that cannot be used.
         UnknownPipelineError: There is no such pipeline, or it is no `Pipeline`; the line says what is missing.
     """
-    from app.stream.pipeline import Pipeline, StatefulPipeline  # noqa: PLC0415 - listing handlers does not need it
+    from app.stream.pipeline import (  # noqa: PLC0415 - listing handlers does not need it
+        Pipeline,
+        StatefulPipeline,
+        check_declared,
+    )
 
     if name in PIPELINES:
         name = PIPELINES[name].class_name
@@ -76,6 +81,7 @@ def pipeline_class(name: str) -> type[AnyPipeline]:
     missing = sorted(getattr(found, "__abstractmethods__", ())) + ["name"] * (not hasattr(found, "name"))
     if missing:
         raise UnknownPipelineError(f"pipeline {quoted(name)} cannot be made: it has no {' and no '.join(missing)}")
+    check_declared(found)
     return found
 
 

@@ -196,9 +196,11 @@ def _read(environ: Mapping[str, str], kind: type[Struct]) -> Struct:
         elif field.required:
             raise SettingsError(f"{name} is not set, and has no default")
     try:
-        return msgspec.convert(found, kind)
+        return msgspec.convert(found, kind, strict=False)  # lists and dictionaries of numbers are texts so far
     except msgspec.ValidationError as error:
-        expected, _, field_name = str(error).rstrip("`").replace("`", "").partition(" - at $.")
+        expected, at_field, field_name = str(error).rstrip("`").replace("`", "").partition(" - at $.")
+        if not at_field:
+            raise SettingsError(expected) from None  # raised by the struct's own __post_init__
         name = re.split(r"\W", field_name)[0].upper()
         raise SettingsError(f"{name} is {environ.get(name)!r}: {expected[:1].lower()}{expected[1:]}") from None
 
@@ -216,8 +218,8 @@ def _plain_type(hint: Any) -> Any:  # noqa: ANN401 - a type, or what typing make
 
 def _parse(name: str, text: str, kind: Any) -> object:  # noqa: ANN401 - see _plain_type
     """Parse a variable's text as a value of its field's type; bounds are checked later."""
-    if get_origin(kind) is Literal and text not in get_args(kind):
-        *most, last = get_args(kind)
+    if get_origin(kind) is Literal and text not in (values := [str(value) for value in get_args(kind)]):
+        *most, last = values
         raise SettingsError(f"{name} is {text!r}: set {', '.join(most)} or {last}")
     parse = _PARSERS.get(get_origin(kind) or kind)
     return parse(name, text) if parse else text

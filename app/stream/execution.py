@@ -12,6 +12,7 @@ from app.errors import DeadlineError, MillraceError, StateConflictError, Unreada
 from app.storage.state import Position, StateStore, Stored
 from app.stream.outcomes import Outcomes
 from app.telemetry import logger
+from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -167,11 +168,23 @@ class _Part:
 
     outcomes: Outcomes
     _fresh: list[int]
+    _keys: set[str]
     _staged: Staged
 
     def at(self, rows: int) -> Mapping[str, bytes]:
-        """Return the state after the first `rows` records."""
-        return self._staged.at(bisect_left(self._fresh, rows))
+        """Return the state after the first `rows` records.
+
+        Raises:
+            TypeError: A value is not bytes.
+            ValueError: No record that was processed has the state's key, so that it would never be committed.
+        """
+        state = self._staged.at(bisect_left(self._fresh, rows))
+        for key, value in state.items():
+            if key not in self._keys:
+                raise ValueError(f"state of {quoted(key)}, which state_keys gives for no record of the batch")
+            if not isinstance(value, bytes):
+                raise TypeError(f"state of {quoted(key)} is {type(value).__name__}, not bytes")
+        return state
 
 
 class BatchState:
@@ -221,7 +234,7 @@ class BatchState:
         check_outcomes(staged.outcomes, len(fresh))
         outcomes.extend(fresh, staged.outcomes)
         self._key_at.update((positions[row], keys[row]) for row in fresh)
-        return _Part(outcomes, fresh, staged)
+        return _Part(outcomes, fresh, {keys[row] for row in fresh}, staged)
 
     def _load(self, keys: Iterable[str]) -> None:
         missing = {key: self._pipeline.stored_key(key) for key in keys if key not in self._stored}

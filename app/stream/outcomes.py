@@ -104,8 +104,8 @@ class Outcomes:
             IndexError: The batch has no such row; so too for the other methods.
         """
         self._check(row)
-        if isinstance(self._rows, range):
-            self._rows = list(self._rows)
+        if isinstance(self._rows, range):  # the columns are the caller's lists
+            self._rows, self._keys, self._datas = list(self._rows), list(self._keys), list(self._datas)
         self._rows.append(row)
         self._keys.append(partition_key)
         self._datas.append(data)
@@ -114,7 +114,7 @@ class Outcomes:
     def emit_columns(self, partition_keys: list[str], datas: list[bytes], *, role: str = DEFAULT_ROLE) -> None:
         """Add one output for every row, which is faster than a call for each; set rows aside afterwards.
 
-        The lists are taken over, not copied.
+        The lists are used as they are, not copied: do not change them afterwards.
 
         Args:
             partition_keys: The output's key, row by row.
@@ -165,8 +165,7 @@ class Outcomes:
         if len(rows) != len(part):
             raise ValueError(f"{len(part)} outcomes for {len(rows)} rows")
         self._rows = [*self._rows, *[rows[row] for row in part._rows]]
-        self._keys += part._keys
-        self._datas += part._datas
+        self._keys, self._datas = [*self._keys, *part._keys], [*self._datas, *part._datas]
         self._roles += part._roles
         self._done.update(rows[row] for row in part._done)
         self.set_aside.update((rows[row], outcome) for row, outcome in part.set_aside.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, T
 
 import msgspec
 
+from app.errors import SettingsError
 from app.settings import DEFAULT_ROLE
 from app.stream.batch import Batch
 from app.stream.outcomes import Quarantine, Retry, Skip, readable
+from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from app.stream.payload import Decoder
 
 T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no slash, which separates the parts of an id, and no quotes
 
 
 class BasePipeline(ABC, Generic[T]):
@@ -145,8 +150,11 @@ class StateWrites:
         """Set a key's state as it is after a row.
 
         Raises:
+            IndexError: The batch has no such row.
             ValueError: The row comes before one that was written already: the state could not be cut between them.
         """
+        if not 0 <= row < len(self.outcomes):
+            raise IndexError(f"state of row {row} of a batch of {len(self.outcomes)}")
         if self._rows and row < self._rows[-1]:
             raise ValueError(f"state of row {row} after that of row {self._rows[-1]}: write in the order of the rows")
         self._rows.append(row)
@@ -171,6 +179,25 @@ def _explained(record: object, outcomes: Outcomes) -> dict[str, object]:
         "record": msgspec.to_builtins(record),
         _EXPLAINED_AS[type(outcome)]: msgspec.to_builtins(outcome),
     }
+
+
+def check_declared(pipeline: BasePipeline[Any] | type[BasePipeline[Any]]) -> None:
+    """Check the attributes that a pipeline or its class declares.
+
+    Raises:
+        SettingsError: One of them cannot be used.
+    """
+    name = pipeline.name
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise SettingsError(
+            f"pipeline {quoted(name)}: its name stands in ids and in names of objects: use letters, digits, _ . -"
+        )
+    for attribute in ("roles", "unordered_roles"):
+        roles = getattr(pipeline, attribute)
+        if isinstance(roles, str) or not all(isinstance(role, str) for role in roles):
+            raise SettingsError(f"pipeline {name}: {attribute} is {quoted(roles)}: give a tuple or set of names")
+    if unknown := sorted(set(pipeline.unordered_roles) - set(pipeline.roles)):
+        raise SettingsError(f"pipeline {name}: unordered_roles has {', '.join(unknown)}, which roles has not")
 
 
 AnyPipeline: TypeAlias = Pipeline[Any] | StatefulPipeline[Any]

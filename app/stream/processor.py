@@ -24,7 +24,7 @@ from app.errors import MillraceError, SettingsError
 from app.stream.execution import BatchState, NoState
 from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.payload import decode_column, json_decoder
-from app.stream.pipeline import StatefulPipeline
+from app.stream.pipeline import StatefulPipeline, check_declared
 from app.stream.routing import OutcomeRouter
 from app.telemetry import logger
 
@@ -93,7 +93,13 @@ class Processor:
             quarantine: The destination of records that can never succeed.
             settings: Stream roles, `TEST_RUN`, `RESPONSE_RESULTS`.
             store: State between batches.
+
+        Raises:
+            SettingsError: The pipeline lacks an attribute or its state store, or declares what cannot be used.
         """
+        check_declared(pipeline)
+        if pipeline.decoder is None and not hasattr(pipeline, "record_type"):
+            raise SettingsError(f"pipeline {pipeline.name}: it has no record_type")
         self.pipeline = pipeline
         self.writer, self.quarantine, self.settings, self.store = writer, quarantine, settings, store
         self.decoder: Decoder[Any] = pipeline.decoder or json_decoder(pipeline.record_type)

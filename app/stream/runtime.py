@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 import msgspec
 
 from app import telemetry
-from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
+from app.errors import MillraceError, NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
 from app.settings import DEFAULT_ROLE, KEEP, QUARANTINE
 from app.storage.objects import open_objects
 from app.storage.spilling import SpillingState
@@ -18,10 +18,11 @@ from app.stream.deadline import Context, Deadline
 from app.stream.emit import CONCURRENT_CALLS, Writer
 from app.stream.event import read_event
 from app.stream.outcomes import readable
-from app.stream.pipeline import StatefulPipeline
+from app.stream.pipeline import BasePipeline, StatefulPipeline
 from app.stream.processor import Processor, Result
 from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, check_stream
 from app.stream.quarantine import QuarantineDestination
+from app.text import one_line, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +69,7 @@ class Runtime:
             measure: Takes each batch's metrics; by default a line in CloudWatch's embedded format.
 
         Raises:
-            UnknownPipelineError: The settings name an unknown pipeline.
+            UnknownPipelineError: The settings name an unknown pipeline, or one that cannot be opened.
             NoOutputStreamError: `OUTPUT_STREAM` is not set, and this is not a `TEST_RUN`.
             ModelError: A model bundle cannot be used.
         """
@@ -84,7 +85,7 @@ class Runtime:
         self.objects = open_objects(settings.quarantine_location) if settings.quarantine_location else None
         quarantine = QuarantineDestination(settings.quarantine_stream, self.objects, warns=not settings.test_run)
         store = _open_state(settings)
-        opened = {name: pipelines[name](settings) for name in names}
+        opened = {name: _open_pipeline(name, pipelines[name], settings) for name in names}
         for name, pipeline in opened.items():
             check_roles(name, pipeline.roles, settings)
         self._processors = {
@@ -186,6 +187,24 @@ class Runtime:
             milliseconds["iterator_age"] = round((time.time() - batch.arrivals_s[-1]) * 1000)
         dimensions = {"pipeline": processor.pipeline.name, "stream": batch.stream}
         measure(self.settings.metrics_namespace, dimensions, counts, milliseconds)
+
+
+def _open_pipeline(name: str, opener: Opener, settings: Settings) -> AnyPipeline:
+    """Open a pipeline, whose own code may raise or return anything."""
+    try:
+        pipeline = opener(settings)
+    except MillraceError:
+        raise
+    except Exception as error:
+        reason = one_line(str(error))
+        raise UnknownPipelineError(
+            f"pipeline {quoted(name)} cannot be opened: {type(error).__name__}: {reason}"
+        ) from error
+    if not isinstance(pipeline, BasePipeline):
+        raise UnknownPipelineError(
+            f"pipeline {quoted(name)} cannot be opened: its open returns {type(pipeline).__name__}, not a pipeline"
+        )
+    return pipeline
 
 
 def _open_state(settings: Settings) -> StateStore | None:

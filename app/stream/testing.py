@@ -91,7 +91,8 @@ class MemorySpine:
     Attributes:
         streams: What was put, by stream.
         store: The state between events; a `MemoryState` unless another is given.
-        settings: Each of the pipeline's roles has a stream of the same name; the default role has `output`.
+        settings: Each of the pipeline's roles has a stream of the same name; the default role, if it is one of them,
+            has `output`.
     """
 
     def __init__(
@@ -117,7 +118,8 @@ class MemorySpine:
         self.streams = FakeStreams() if streams is None else streams
         self.store = MemoryState() if store is None else store
         named = {role: role for role in pipeline.roles if role != DEFAULT_ROLE}
-        self.settings = Settings(**{"output_stream": "output", "output_streams": named, **settings})
+        output = "output" if DEFAULT_ROLE in pipeline.roles else ""
+        self.settings = Settings(**{"output_stream": output, "output_streams": named, **settings})
         self._pipeline, self._quarantine = pipeline, QuarantineDestination(quarantine_stream, objects)
         self._next = 0
         self.processor = self._processor(self.store)
@@ -157,8 +159,8 @@ class MemorySpine:
         """Process one event in a process that ends before a step, so that nothing of the event is acknowledged.
 
         Run the same records with the same `start` afterwards, as the mapping would deliver them again. Before `put`
-        no output was accepted; before `commit` outputs were accepted and no state was written; before `acknowledge`
-        both have happened.
+        nothing was accepted or written; before `commit` outputs were accepted and no state was written; before
+        `acknowledge` both have happened.
 
         Args:
             before: The step that is not reached.
@@ -168,7 +170,7 @@ class MemorySpine:
         """
         event = self._event(payloads, keys, start)
         fault = self.streams.fault
-        store: StateStore = _CrashingState(self.store) if before == "commit" else self.store
+        store: StateStore = self.store if before == "acknowledge" else _CrashingState(self.store)
         if before == "put":
             self.streams.fault = _crash
         try:

@@ -68,6 +68,14 @@ class Packed(Alarms):
     example = b"oven 31"
 
 
+class NotOpened(Alarms):
+    open = classmethod(lambda cls, settings: cls())
+
+
+class OpenedAsNothing(Alarms):
+    open = classmethod(lambda cls, settings: None)
+
+
 class Nameless(Pipeline[Reading]):
     record_type = Reading
 
@@ -130,6 +138,8 @@ def test_an_installed_package_announces_its_pipelines(folder: Path) -> None:
         ("own_alarms:Alarm", r"there is no class 'Alarm' in own_alarms$"),
         ("own_alarms:Reading", r"'own_alarms:Reading' is no pipeline: name a class that extends Pipeline"),
         ("own_alarms:function", r"is no pipeline"),
+        ("own_alarms:NotOpened", r"'own_alarms:NotOpened' cannot be opened: TypeError: .* argument: 'limit'$"),
+        ("own_alarms:OpenedAsNothing", r"cannot be opened: its open returns NoneType, not a pipeline$"),
         ("own_alarms:Nameless", r"cannot be made: it has no name$"),
         ("own_alarms:Unfinished", r"cannot be made: it has no process_with and no state_keys$"),
     ],

@@ -89,14 +89,31 @@ class AlarmSettings(msgspec.Struct, frozen=True):
     alarm_limits: dict[str, str] = {}
     alarm_after: int | None = None
     alarm_mails: list[str] = []
+    alarm_days: list[int] = []
+    alarm_levels: dict[str, float] = {}
+    alarm_digits: Literal[1, 2] = 1
+
+    def __post_init__(self) -> None:
+        """Refuse two values that do not go together."""
+        if self.alarm_mails and self.alarm_after is None:
+            raise ValueError("ALARM_MAILS is set: set ALARM_AFTER too")
 
 
 class TestOwnVariables:
     def test_are_read_from_the_same_environment(self) -> None:
         settings = read_settings({"ALARM_UNIT": "celsius", "ALARM_LIMIT": "12.5", "ALARM_AFTER": "3"})
         assert settings.read(AlarmSettings) == AlarmSettings("celsius", 12.5, {}, 3)
-        more = settings.with_variables(ALARM_LIMITS="cellar:4,roof:40", ALARM_MAILS="a@example.org, b@example.org")
+        more = settings.with_variables(
+            ALARM_DAYS="1,7",
+            ALARM_LEVELS="a:1.5",
+            ALARM_DIGITS="2",
+            ALARM_LIMITS="cellar:4,roof:40",
+            ALARM_MAILS="a@example.org, b@example.org",
+        )
         assert more.read(AlarmSettings).alarm_limits == {"cellar": "4", "roof": "40"}
+        assert more.read(AlarmSettings).alarm_days == [1, 7]
+        assert more.read(AlarmSettings).alarm_levels == {"a": 1.5}
+        assert more.read(AlarmSettings).alarm_digits == 2
         assert more.read(AlarmSettings).alarm_mails == ["a@example.org", "b@example.org"]
 
     @pytest.mark.parametrize(
@@ -106,6 +123,9 @@ class TestOwnVariables:
             ({"ALARM_UNIT": "kelvin"}, "ALARM_UNIT is 'kelvin': set celsius or fahrenheit"),
             ({"ALARM_UNIT": "celsius", "ALARM_LIMIT": "-60"}, "ALARM_LIMIT is '-60': expected `float` >= -50.0"),
             ({"ALARM_UNIT": "celsius", "ALARM_LIMIT": "hot"}, "ALARM_LIMIT is 'hot': set a number"),
+            ({"ALARM_UNIT": "celsius", "ALARM_DAYS": "1,x"}, "ALARM_DAYS is '1,x': expected int, got str"),
+            ({"ALARM_UNIT": "celsius", "ALARM_DIGITS": "3"}, "ALARM_DIGITS is '3': set 1 or 2"),
+            ({"ALARM_UNIT": "celsius", "ALARM_MAILS": "a@b"}, "ALARM_MAILS is set: set ALARM_AFTER too"),
         ],
     )
     def test_are_refused_in_one_line_that_names_the_variable(self, environ: dict[str, str], line: str) -> None:

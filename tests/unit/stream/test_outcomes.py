@@ -82,6 +82,21 @@ def test_staged_state_is_cut_at_any_row_and_written_in_order() -> None:
     ]  # fmt: skip
     with pytest.raises(ValueError, match="row 0 after that of row 1"):
         staged.write(0, "a", b"3")
+    for row in (-1, 3):
+        with pytest.raises(IndexError, match="of a batch of 3"):
+            staged.write(row, "a", b"3")
+
+
+def test_columns_that_were_handed_over_are_never_changed() -> None:
+    keys, datas, part = ["a", "b"], [b"{}", b"{}"], Outcomes(1)
+    part.emit(0, "c", b"{}")
+    emitted, extended = Outcomes(2), Outcomes(2)
+    for outcomes in (emitted, extended):
+        outcomes.emit_columns(keys, datas)  # `batch.partition_keys`, say
+    emitted.emit(0, "c", b"{}", role="audit")
+    extended.extend([1], part)
+    assert (keys, datas) == (["a", "b"], [b"{}", b"{}"])
+    assert (emitted.outputs().keys, extended.outputs().keys) == (["a", "c", "b"], ["a", "b", "c"])
 
 
 @given(calls, st.lists(st.integers(0, ROWS), max_size=3))

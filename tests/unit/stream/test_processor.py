@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from app.storage.objects import FolderObjects
 from app.storage.state import MemoryState
 from app.stream.emit import Writer
 from app.stream.outcomes import Outcomes
+from app.stream.pipeline import Pipeline, StateWrites
 from app.stream.processor import Processor
 from app.stream.putrecords import TransientError
 from app.stream.quarantine import QuarantineDestination
@@ -130,6 +132,38 @@ def test_a_role_without_a_stream_says_how_to_name_one() -> None:
     named.run(orders(1))
     assert [key for key, _ in named.streams.records["elsewhere"]] == ["k"]
     assert set(msgspec.json.decode(named.streams.records["elsewhere"][0][1])) == {"id", "source"}
+
+
+def test_an_output_without_a_declared_role_has_no_stream_in_a_test_either() -> None:
+    class Forgotten(EchoPipeline):
+        roles = ("alarms",)
+
+    with pytest.raises(NoOutputStreamError, match="emits to role 'default'"):
+        MemorySpine(Forgotten()).run(orders(1))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "line"),
+    [
+        ({"name": 'a/"b"'}, "its name stands in ids"),
+        ({"name": 5}, "its name stands in ids"),
+        ({"roles": "alarms"}, "roles is 'alarms': give a tuple or set of names"),
+        ({"roles": (1,)}, "roles is '(1,)': give a tuple or set of names"),
+        ({"unordered_roles": {"alarm"}}, "unordered_roles has alarm, which roles has not"),
+    ],
+)
+def test_attributes_that_cannot_be_used_are_one_line_at_the_start(attributes: dict[str, Any], line: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(line)):
+        MemorySpine(type("Wrong", (EchoPipeline,), attributes)())
+
+
+def test_a_pipeline_without_a_type_of_records_is_one_line_at_the_start() -> None:
+    class Untyped(Pipeline[Order]):
+        name = "untyped"
+        process = EchoPipeline.process
+
+    with pytest.raises(SettingsError, match="pipeline untyped: it has no record_type"):
+        MemorySpine(Untyped())
 
 
 def test_a_connection_that_fails_is_tried_again() -> None:
@@ -293,6 +327,44 @@ class TestState:
         assert (spine.outputs(), spine.state("a")) == ([], None)
         assert spine.run(orders(3), keys, start=0).resume_at is None
         assert len(spine.outputs()) == 3
+
+    def test_a_crash_before_anything_is_put_writes_no_state_of_records_without_outputs(self) -> None:
+        class Silent(CountingPipeline):
+            def process_with(self, batch: Batch[Order], _state: Mapping[str, bytes]) -> StateWrites:
+                staged = StateWrites(Outcomes(len(batch)))
+                for row, key in enumerate(batch.partition_keys):
+                    staged.write(row, key, b"seen")
+                    staged.outcomes.done(row)
+                return staged
+
+        spine = MemorySpine(Silent())
+        spine.run_and_crash("put", orders(1), ["a"])
+        assert spine.state("a") is None
+        spine.run(orders(1), ["a"], start=0)
+        assert spine.state("a") == b"seen"
+
+    @pytest.mark.parametrize(
+        ("key", "value", "message"),
+        [
+            ("other", b"1", "ValueError: state of 'other', which state_keys gives for no record"),
+            ("a", "1", "TypeError: state of 'a' is str, not bytes"),
+        ],
+    )
+    def test_state_that_could_not_be_committed_is_its_records_fault(self, key: str, value: Any, message: str) -> None:
+        class Wrong(CountingPipeline):
+            def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> StateWrites:
+                staged = super().process_with(batch, state)
+                if any(order.n == 1 for order in batch.records):
+                    staged.write(len(batch) - 1, key, value)
+                return staged
+
+        spine = MemorySpine(Wrong())
+        assert spine.run(orders(3), ["a"] * 3).resume_at is None
+        [put_aside] = spine.quarantined()
+        assert put_aside["reason"] == "pipeline_error"
+        assert put_aside["message"].startswith(message)
+        assert [each["n"] for each in spine.outputs()] == [0, 2]
+        assert spine.state("a") == b"2"
 
     def test_a_crash_before_the_acknowledgement_applies_nothing_twice(self) -> None:
         spine = MemorySpine(CountingPipeline())
