@@ -84,7 +84,7 @@ class Api:
         self._base_path = settings.api_base_path.rstrip("/")
         if not _BASE_PATH.fullmatch(self._base_path):
             raise SettingsError(f"API_BASE_PATH is {settings.api_base_path!r}: write a path such as /bikes")
-        self._cors = Cors(self._answer, settings.api_cors_origins) if settings.api_cors_origins else None
+        self._cors = _cors(self._answer, settings.api_cors_origins) if settings.api_cors_origins else None
         self.gate = callers.Gate(settings)
         self._handlers = {each: parse_route(prefix + each.route, each.name) for each in handlers}
         own = [("openapi", "GET", parse_route(OPENAPI_PATH, NAME)), ("health", "GET", parse_route(HEALTH_PATH, NAME))]
@@ -103,7 +103,10 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
-        await (self._cors or self._answer)(scope, receive, send)
+        if self._cors:  # preflights are left to the API, which knows the methods of a path
+            await self._cors.simple_response(scope, receive, send, Headers(scope=scope))
+        else:
+            await self._answer(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document of the handlers."""
@@ -161,8 +164,10 @@ class Api:
                 raise NotFoundError(f"there is nothing here: {OPENAPI_PATH} lists what there is")
             if scope["method"] != "OPTIONS":
                 raise MethodNotAllowedError(f"not with this method: {', '.join(allowed)} are allowed")
-            asks = self._cors and "access-control-request-method" in scope[HEADERS]
-            return Response(status_code=204, headers=self._cors.preflight(allowed) if self._cors and asks else None)
+            headers: dict[str, str] = {}
+            if self._cors and "access-control-request-method" in scope[HEADERS]:
+                headers = {**self._cors.preflight_headers, "Access-Control-Allow-Methods": ",".join(allowed)}
+            return Response(status_code=204, headers=headers)
 
         route = routes[0].path.replace("{", "<").replace("}", ">") if routes else "none"
         response = self.observe(scope, NAME, route, work)
@@ -250,26 +255,15 @@ class Endpoint:
         return body
 
 
-class Cors(CORSMiddleware):
-    """Starlette's CORS headers on every answer; preflights are left to the API, which knows the methods of a path."""
-
-    def __init__(self, app: ASGIApp, setting: str) -> None:
-        """Read `API_CORS_ORIGINS`, or raise SettingsError."""
-        origins = [each.strip().rstrip("/") for each in setting.split(",") if each.strip()]
-        for each in origins:
-            if not _ORIGIN.fullmatch(each):
-                raise SettingsError(f"API_CORS_ORIGINS has {each!r}: write https://host, or * for any")
-        allowed = ["Authorization", callers.CLIENT_VERSION, callers.LOG_LEVEL, callers.CORRELATION_ID]
-        exposed = [callers.REQUEST_ID, callers.CORRELATION_ID]
-        super().__init__(app, origins, allow_headers=allowed, expose_headers=exposed, max_age=CORS_MAX_AGE_S)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the headers that let the page read the answer."""
-        await self.simple_response(scope, receive, send, Headers(scope=scope))
-
-    def preflight(self, methods: list[str]) -> dict[str, str]:
-        """Return the headers that tell a browser what it may send to a path."""
-        return {**self.preflight_headers, "Access-Control-Allow-Methods": ",".join(methods)}
+def _cors(app: ASGIApp, setting: str) -> CORSMiddleware:
+    """Return what puts CORS headers on answers to the origins of `API_CORS_ORIGINS`, or raise SettingsError."""
+    origins = [each.strip().rstrip("/") for each in setting.split(",") if each.strip()]
+    for each in origins:
+        if not _ORIGIN.fullmatch(each):
+            raise SettingsError(f"API_CORS_ORIGINS has {each!r}: write https://host, or * for any")
+    allowed = ["Authorization", callers.CLIENT_VERSION, callers.LOG_LEVEL, callers.CORRELATION_ID]
+    exposed = [callers.REQUEST_ID, callers.CORRELATION_ID]
+    return CORSMiddleware(app, origins, allow_headers=allowed, expose_headers=exposed, max_age=CORS_MAX_AGE_S)
 
 
 def _json(value: Any, status: int = 200) -> Response:  # noqa: ANN401 - whatever msgspec encodes

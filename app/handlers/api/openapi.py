@@ -104,9 +104,9 @@ def _operation(
     of_path = {name: name if name in fields else names[name] for name in route.fields}
     rest = {name: schema for name, schema in fields.items() if name not in of_path.values()}
     required = [name for name in whole.get("required", []) if name not in of_path.values()]
-    parameters = [_parameter(name, "path", fields[field], required=True) for name, field in of_path.items()]
-    if not with_body:
-        parameters += [_parameter(name, "query", rest[name], required=name in required) for name in rest]
+    given = [(name, "path", True, fields[field]) for name, field in of_path.items()]
+    given += [] if with_body else [(name, "query", name in required, rest[name]) for name in rest]
+    parameters = [dict(zip(("name", "in", "required", "schema"), each, strict=True)) for each in given]
     problems = _PROBLEMS | (_SECURED if secured else set()) | (_WITH_BODY if with_body else set())
     operation: dict[str, Any] = {
         "operationId": handler.name,
@@ -134,7 +134,3 @@ def _successes(handler: type[ApiLambdaHandler[Any, Any]], response: dict[str, An
 
 def _answer(about: str, schema: dict[str, Any], content_type: str = "application/json") -> dict[str, Any]:
     return {"description": about, "content": {content_type: {"schema": schema}}}
-
-
-def _parameter(name: str, sent_in: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
-    return {"name": name, "in": sent_in, "required": required, "schema": schema}
