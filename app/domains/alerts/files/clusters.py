@@ -35,7 +35,7 @@ from app.jobs.plan import decoded, need, put_json, read_chunk
 
 if TYPE_CHECKING:
     from app.domains.alerts.files.protocol import Context
-    from app.jobs.plan import RunPlan
+    from app.jobs.plan import ChunkPlan, RunPlan
     from app.storage.objects import Objects
 
 STATE_TRIES = 5  # more files of one tenant than this seldom end a chunk within the same second
@@ -72,7 +72,7 @@ def commit(context: Context, chunk: str, version: int) -> list[str]:
     head = load_head(context.store, key)
     applied, state = _applied(context, plan, head), state_name(plan.tenant, version, chunk)
     if applied is not None and applied.chunks == index and head.version == version - 1:
-        rows = _read_answer(objects, chunk, version)  # nothing that cannot be read later may count
+        rows = _read_answer(objects, plan.chunks[index], version)  # nothing that cannot be read later may count
         runs = {
             each: done
             for each, done in head.runs.items()
@@ -111,7 +111,7 @@ def advance(context: Context, plan: RunPlan) -> list[str]:
             return [_end_of(objects, run)]
         plan.check_form()
         if applied.chunks:
-            _keep_answer(objects, plan.chunks[applied.chunks - 1].unique_id, applied.version)
+            _keep_answer(objects, plan.chunks[applied.chunks - 1], applied.version)
         if applied.chunks == len(plan.chunks):
             put_run_clusters(context, plan)
             return [layout.flow_request(run)]
@@ -200,19 +200,20 @@ def _call(objects: Objects, plan: RunPlan, head: Head, index: int) -> ClusterCal
     )
 
 
-def _keep_answer(objects: Objects, chunk: str, version: int) -> None:
+def _keep_answer(objects: Objects, chunk: ChunkPlan, version: int) -> None:
     """Put the answer that counted where the run's own files are, unless it is there."""
-    if not objects.exists(layout.chunk_clusters(chunk)):
-        put_json(objects, layout.chunk_clusters(chunk), _read_answer(objects, chunk, version))
+    name = layout.chunk_clusters(chunk.unique_id)
+    if not objects.exists(name):
+        put_json(objects, name, _read_answer(objects, chunk, version))
 
 
-def _read_answer(objects: Objects, chunk: str, version: int) -> list[ChunkCluster]:
-    name = layout.cluster_response(chunk, version)
+def _read_answer(objects: Objects, chunk: ChunkPlan, version: int) -> list[ChunkCluster]:
+    name = layout.cluster_response(chunk.unique_id, version)
     answer, label = objects.get(name), f"{objects.root}/{name}"
     if answer is None:
         raise LocationError(f"{label}: there is no such object: run the step before this one first")
     if is_archive(answer):
-        return answered_clusters(answer, label)
+        return answered_clusters(answer, chunk, label)
     try:
         return decoded(answer, list[ChunkCluster], label)
     except LocationError:

@@ -8,8 +8,10 @@ it. `docs/alert-files.md` shows the lines.
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
 import zlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.domains.alerts.alert import EnrichedAlert
+    from app.jobs.plan import ChunkPlan
 
 T = TypeVar("T")
 
@@ -259,21 +262,27 @@ def is_archive(answer: bytes) -> bool:
     return answer.startswith(_ZIP_MAGIC)
 
 
-def answered_clusters(answer: bytes, label: str) -> list[ChunkCluster]:
+def answered_clusters(answer: bytes, asked: ChunkPlan, label: str) -> list[ChunkCluster]:
     """Return the rows of a ZIP archive with `cluster_output.json` and `alert_output.json`.
 
+    Args:
+        answer: The archive.
+        asked: The chunk that was asked about.
+        label: The answer's name in errors.
+
     Raises:
-        LocationError: It is no archive with both lists in it.
+        LocationError: It is no archive with both lists in it, has alerts that are not the chunk's, or the summary of
+            another cluster or with unknown tactics.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(answer)) as archive:
             clusters, alerts = archive.read(CLUSTER_MEMBER), archive.read(ALERT_MEMBER)
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, OSError, ValueError, RuntimeError):
         raise LocationError(f"{label}: no ZIP archive with {CLUSTER_MEMBER} and {ALERT_MEMBER}") from None
     rows = decoded(clusters, list[ClusterOutput], f"{label}: {CLUSTER_MEMBER}")
     aggregated = decoded(alerts, list[AggregatedAlert], f"{label}: {ALERT_MEMBER}")
     ids = {each.aggalert_id: each.ids for each in aggregated}
-    return [
+    found = [
         ChunkCluster(
             cluster_id=row.cluster_id,
             ids=[each for aggregated_id in row.cluster_aggalertids for each in ids.get(aggregated_id, ())],
@@ -282,6 +291,8 @@ def answered_clusters(answer: bytes, label: str) -> list[ChunkCluster]:
         )
         for row in rows
     ]
+    _check_clusters(found, asked, label)
+    return found
 
 
 def flow_request(summaries: Sequence[ClusterSummary], config: dict[str, Any]) -> bytes:
@@ -298,7 +309,7 @@ def answered_flows(answer: bytes, summaries: Mapping[int, ClusterSummary], label
         label: The answer's name in errors.
 
     Raises:
-        LocationError: It is not of its form.
+        LocationError: It is not of its form, or two flows have one id.
     """
     text = answer.strip()
     if text.startswith(b"["):
@@ -306,7 +317,28 @@ def answered_flows(answer: bytes, summaries: Mapping[int, ClusterSummary], label
     else:
         answers = [decoded(line, FlowAnswer, label) for line in text.splitlines() if line.strip()]
     rows = [row for each in answers for row in each.output.flow_output]
-    return [_flow(row, summaries) for row in rows if all(each in summaries for each in row.cluster_ids)]
+    kept = [row for row in rows if row.cluster_ids and summaries.keys() >= set(row.cluster_ids)]
+    twice = [flow for flow, count in Counter(row.flow_id for row in kept).items() if count > 1]
+    if twice:  # a flow's file is named after it
+        raise LocationError(f"{label}: two flows have the id {twice[0]}")
+    return [_flow(row, summaries) for row in kept]
+
+
+def _check_clusters(rows: Sequence[ChunkCluster], asked: ChunkPlan, label: str) -> None:
+    """Check an answer before it counts: what cannot be written as a result would end every later try."""
+    left = set(range(asked.first, asked.first + asked.records))
+    known = {tactic.short_name for tactic in attack_table().tactics}
+    for row in rows:
+        for internal in row.ids:
+            if internal not in left:
+                raise LocationError(f"{label}: alert {internal} is in two clusters, or not in chunk {asked.unique_id}")
+            left.remove(internal)
+        if row.summary is None:
+            continue
+        if row.summary.cluster_id != row.cluster_id:
+            raise LocationError(f"{label}: cluster {row.cluster_id} has the summary of {row.summary.cluster_id}")
+        if not known.issuperset(row.summary.tactics):
+            raise LocationError(f"{label}: cluster {row.cluster_id} has tactics that are no short names of ATT&CK's")
 
 
 def _unknown_texts(alerts: Sequence[Alert], known: Sequence[Techniques]) -> tuple[list[TechniqueRequest], list[int]]:

@@ -207,6 +207,83 @@ def test_an_answer_that_is_none_is_one_line_and_counts_for_nothing(step: str, an
     assert len(done.manifests) == 1
 
 
+SUMMARY: dict[str, Any] = {
+    "cluster_id": 1, "alerts": 2, "start_time": 1.0, "end_time": 2.0, "srcs": [], "dsts": [], "entities": [],
+    "techniques": ["T9999"], "tactics": [], "steps": [],
+}  # fmt: skip
+
+
+def clusters_answer(ids: list[int], **row: Any) -> bytes:
+    """An archive with one cluster."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("cluster_output.json", json.dumps([{"cluster_id": 1, "cluster_aggalertids": [0], **row}]))
+        archive.writestr("alert_output.json", json.dumps([{"aggalert_id": 0, "ids": ids}]))
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (clusters_answer([5], summary=SUMMARY), "alert 5 is in two clusters, or not in chunk"),
+        (clusters_answer([-1]), "alert -1 is in two clusters, or not in chunk"),
+        (clusters_answer([2, 2]), "alert 2 is in two clusters, or not in chunk"),
+        (clusters_answer([0], cluster_id=2, summary=SUMMARY), "cluster 2 has the summary of 1"),
+        (clusters_answer([0], summary=SUMMARY | {"tactics": ["TA9999"]}), "tactics that are no short names"),
+    ],
+)
+def test_clusters_that_cannot_be_a_result_do_not_count(answer: bytes, words: str) -> None:
+    class Wrong:
+        def submit(self, bucket: Objects, call: ClusterCall) -> None:
+            bucket.put(call.next_state, b"{}")
+            bucket.put(call.response, answer)
+
+    bucket = MemoryObjects()
+    context = small_context(bucket, external=ExternalJobs(cluster=Wrong()))
+    name = put_input(bucket, ALERTS)
+    with pytest.raises(LocationError, match=words):
+        run_file(context, name)
+    [response] = [each for each in bucket.names() if each.endswith("/input.zip.out")]
+    bucket.delete(response)
+    mended = small_context(bucket, context.store, external=ExternalJobs(cluster=ClustersElsewhere()))
+    assert len(run_file(mended, name).manifests) == 1
+
+
+def test_a_summary_with_nothing_in_it_is_a_result() -> None:
+    class Little:
+        def submit(self, bucket: Objects, call: ClusterCall) -> None:
+            bucket.put(call.next_state, b"{}")
+            bucket.put(call.response, clusters_answer([0, 1], summary=SUMMARY))
+
+    bucket = MemoryObjects()
+    jobs = ExternalJobs(cluster=Little(), flow=FlowsElsewhere())
+    assert len(run_file(small_context(bucket, external=jobs), put_input(bucket, ALERTS)).manifests) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        ([{"Flow_id": 7, "cluster_ids": [], "cluster_prob": 1}], []),
+        ([{"Flow_id": 7, "cluster_ids": [0, 99], "cluster_prob": 1}], []),
+        ([{"Flow_id": 7, "cluster_ids": [0], "cluster_prob": 1}], [7]),
+        ([{"Flow_id": 7, "cluster_ids": [each], "cluster_prob": 1} for each in (0, 1)], None),
+    ],
+)
+def test_flows_of_no_cluster_are_left_out_and_ids_are_unique(rows: list[Any], kept: list[int] | None) -> None:
+    class Rows:
+        def submit(self, bucket: Objects, _request: str, response: str) -> None:
+            bucket.put(response, json.dumps([{"output": {"flow_output": rows}}]).encode())
+
+    bucket = MemoryObjects()
+    context, name = small_context(bucket, external=ExternalJobs(flow=Rows())), put_input(bucket, ALERTS)
+    if kept is None:
+        with pytest.raises(LocationError, match="two flows have the id 7"):
+            run_file(context, name)
+        return
+    [run] = run_file(context, name).runs
+    assert [each["flow_id"] for each in read(bucket, f"output/{run}/flow.json")] == kept
+
+
 @pytest.mark.parametrize("elsewhere", ALL_ELSEWHERE)
 def test_one_job_elsewhere_works_beside_the_models_here(elsewhere: str) -> None:
     jobs = ExternalJobs(

@@ -18,7 +18,7 @@ from app.domains.alerts.files.layout import LAYOUT
 from app.domains.alerts.files.techniques import process_enriched, read_enriched
 from app.errors import LocationError, RequestError, UnacknowledgedError, UnprocessableError
 from app.jobs.events import located
-from app.jobs.plan import read_plan
+from app.jobs.plan import ChunkPlan, read_plan
 from app.storage.objects import FolderObjects, MemoryObjects
 from tests.unit.domains.alerts.files.files_for_tests import alert, put_input, small_context
 
@@ -78,7 +78,7 @@ def test_a_damaged_response_is_one_line() -> None:
     data = target.getvalue()
     for at in range(30, len(data)):
         with contextlib.suppress(LocationError):
-            answered_clusters(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :], "it")
+            answered_clusters(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :], ChunkPlan("run.00000", 0, 9), "it")
 
 
 def test_a_location_is_in_s3_and_of_the_step() -> None:
