@@ -120,7 +120,12 @@ class FolderState:
 
 
 def _read(path: Path) -> Stored | None:
-    """Return the state in a file."""
+    """Return the state in a file.
+
+    Raises:
+        CloudError: It cannot be read.
+        UnreadableStateError: Its first line has no position, so that `FolderState` has not written it.
+    """
     try:
         first, _, value = path.read_bytes().partition(b"\n")
     except FileNotFoundError:
@@ -128,4 +133,7 @@ def _read(path: Path) -> Stored | None:
     except OSError as error:
         raise CloudError(f"{path}: cannot be read: {error.strerror}") from error
     sequence_number, _, sub_sequence_number = first.partition(b" ")
-    return Stored(value, Position(int(sequence_number), int(sub_sequence_number)))
+    try:
+        return Stored(value, Position(int(sequence_number), int(sub_sequence_number)))
+    except ValueError:
+        raise UnreadableStateError(f"{path}: no state that a step wrote: restore or delete it") from None

@@ -90,7 +90,10 @@ def read_chunk(objects: Objects, chunk: str) -> tuple[RunPlan, int]:
     Raises:
         LocationError: There is no such chunk here.
     """
-    run, index = layout.split_chunk_id(chunk)
+    try:
+        run, index = layout.split_chunk_id(chunk)
+    except ValueError:
+        raise LocationError(f"{objects.root}: {chunk!r} is no chunk's id") from None
     plan = read_plan(objects, run)
     if not 0 <= index < len(plan.chunks):
         raise LocationError(f"{objects.root}: run {run} has {len(plan.chunks)} chunks, and none is {chunk}")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.errors import LocationError, RequestError, StateConflictError, UnacknowledgedError
+from app.errors import LocationError, RequestError, StateConflictError, UnacknowledgedError, UnreadableStateError
 from app.jobs.context import StepContext
 from app.jobs.driver import drive
 from app.jobs.events import located
 from app.jobs.head import FolderState, Head, commit_head, load_head, state_key
 from app.jobs.layout import OUTPUT, Layout, Step, chunk_id, file_run, manifest_name, split_chunk_id, tenant_slug
-from app.jobs.plan import need, put_json
+from app.jobs.plan import need, put_json, read_chunk
 from app.storage.objects import MemoryObjects
 from app.storage.state import MemoryState, Position, Stored
 
@@ -124,3 +124,13 @@ def test_a_folders_store_lets_one_writer_win(tmp_path: Path) -> None:
             store.commit("a/b", Stored(b"lost", Position(9)), expected)
     store.commit("a/b", Stored(b"2", Position(10**30, 4)), Position(1))
     assert FolderState(tmp_path / "heads").load(["a/b", "c"]) == {"a/b": Stored(b"2", Position(10**30, 4))}
+    [path] = (tmp_path / "heads").glob("*.state")
+    path.write_bytes(b"something else")
+    with pytest.raises(UnreadableStateError, match="no state that a step wrote: restore or delete it"):
+        store.load(["a/b"])
+
+
+@pytest.mark.parametrize("chunk", ["rubbish", "run.", "run.x"])
+def test_what_is_no_chunks_id_is_one_line(chunk: str) -> None:
+    with pytest.raises(LocationError, match="is no chunk's id"):
+        read_chunk(MemoryObjects(), chunk)
