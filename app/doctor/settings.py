@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.doctor.finding import Finding, Severity
 from app.errors import UnknownPipelineError
-from app.registry import pipeline_class
+from app.registry import PIPELINES, pipeline_class
 from app.settings import DEFAULT_ROLE, Settings
 from app.stream.pipeline import StatefulPipeline
 
@@ -89,7 +89,12 @@ def _destinations(
             change(OUTPUT_STREAM="NAME"),
         )
     if further := [role for role in missing if role != DEFAULT_ROLE]:
-        pairs = {**settings.output_streams, **{role: f"{source}-{role}" for role in further}}
+        usual = {
+            role: PIPELINES[name].stream if name in PIPELINES else source
+            for name, each in classes.items()
+            for role in each.roles
+        }
+        pairs = {**settings.output_streams, **{role: f"{usual[role]}-{role}" for role in further}}
         yield Finding(
             Severity.ERROR,
             where,

@@ -44,7 +44,7 @@ def test_sound_settings_have_no_findings() -> None:
             {"pipeline": "alerts-technique", "output_stream": ""},
             "error",
             "OUTPUT_STREAMS has no stream for enriched",
-            "enriched:rides-enriched",
+            "enriched:alerts-enriched",
         ),
         ({"pipeline": "alerts", "output_streams": ALERT_STREAMS}, "error", "STATE_TABLE is not set", "STATE_TABLE"),
         ({"quarantine_stream": "rides"}, "error", "which is the input", "QUARANTINE_STREAM"),
