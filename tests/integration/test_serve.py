@@ -243,6 +243,23 @@ def test_an_address_of_the_newer_protocol_is_loopback_too() -> None:
         assert "cannot listen on ::1" in str(error)
 
 
+def test_an_address_of_the_newer_protocol_stands_in_brackets_in_the_url() -> None:
+    urls = []
+
+    def stop_at_once(url: str) -> None:
+        urls.append(url)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        serve(rides(), "::1", 0, announce=stop_at_once)
+        assert re.fullmatch(r"http://\[::1\]:\d+", urls[0])
+    except SettingsError as error:
+        assert "cannot listen on ::1" in str(error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_requests_may_come_before_the_answers_are_read(address: tuple[str, int]) -> None:
     two = b"GET /rides/1 HTTP/1.1\r\nHost: x\r\n\r\nGET /rides/2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     found = raw(address, two)
