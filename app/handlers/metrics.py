@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from app import telemetry
@@ -82,12 +83,12 @@ class Metrics:
         """Write the metrics gathered so far, and start again without them."""
         counts, milliseconds = self._counts, self._milliseconds
         self._counts, self._milliseconds = {}, {}
-        names = [*counts, *milliseconds]
-        for start in range(0, len(names), LINE_METRICS):
-            line = names[start : start + LINE_METRICS]
+        for start in range(0, len(counts) + len(milliseconds), LINE_METRICS):
+            after = start - len(counts)  # where the line begins among the durations, which follow the counts
+            durations = islice(milliseconds.items(), max(0, after), max(0, after + LINE_METRICS))
             telemetry.emit_metrics(
                 self._namespace,
                 self._dimensions,
-                {name: counts[name] for name in line if name in counts},
-                {name: round(milliseconds[name], 3) for name in line if name in milliseconds},
+                dict(islice(counts.items(), start, start + LINE_METRICS)),
+                {name: round(value, 3) for name, value in durations},
             )

@@ -111,6 +111,17 @@ def test_no_line_has_more_than_cloudwatch_reads(
     assert told == {f"metric-{number}": number for number in range(count)}
 
 
+def test_a_count_and_a_duration_of_one_name_are_each_written_once(
+    metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics.count("rows", 3)
+    for number in range(LINE_METRICS - 1):
+        metrics.count(f"metric-{number}")
+    metrics.milliseconds("rows", 7)
+    metrics.flush()
+    assert [line.get("rows") for line in written(capsys).metrics] == [3, 7]
+
+
 def test_numpys_numbers_are_numbers(metrics: Metrics, capsys: pytest.CaptureFixture[str]) -> None:
     """A handler that counts rows with NumPy must not fail when all is done."""
     metrics.count("rows", np.int64(3))  # type: ignore[arg-type]
