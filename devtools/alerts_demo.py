@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.cli.feeding import feed_aggregates
+from app.cli.terminal import counted
 from app.domains.alerts.ait_ads import NOISE, read_rows, seed_alert
 from app.domains.alerts.alert import DEFAULT_TENANT
 from app.domains.alerts.cli.input import alert_records
@@ -94,7 +95,7 @@ def show_incidents(console: Console, data: Path | None, rows: int | None, folder
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(aside).items()))
     console.print(
         f"[bold]{len(records)}[/] alerts in, [bold]{acknowledged}[/] acknowledged, [bold]{enriched}[/] enriched, "
-        f"[bold]{len(view.clusters)}[/] clusters, [bold]{len(view.flows)}[/] flows, [bold]{len(aside)}[/] quarantined "
+        f"{counted(len(view.clusters), 'cluster')}, {counted(len(view.flows), 'flow')}, [bold]{len(aside)}[/] quarantined "
         f"({reasons}); {time.monotonic() - began:.1f} s",
         highlight=False,
     )

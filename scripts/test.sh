@@ -16,6 +16,7 @@ Without a stage, these, in this order:
   training     training, export and MLflow, in an environment of its own (about a minute to install)
 
 Run by name:
+  examples     the examples alone, in seconds
   slow         the tests marked `slow`, of all these folders: what is exhaustive, and a quick run of the benchmarks
   docs         the documentation as a site, in site/
   coverage     units and properties, and no less of app/ run by them than pyproject.toml says
@@ -40,7 +41,7 @@ if [ ${#stages[@]} -eq 0 ]; then
 fi
 for stage in "${stages[@]}"; do
   case "$stage" in
-    style | types | unit | properties | integration | --localstack | training | slow | docs | coverage) ;;
+    style | types | unit | examples | properties | integration | --localstack | training | slow | docs | coverage) ;;
     *) echo "test.sh: no stage '$stage'; see --help" >&2; exit 2 ;;
   esac
 done
@@ -61,6 +62,7 @@ run_stage() {
       ;;
     types) mypy ;;
     unit) python -m pytest -q -m "not slow" tests/unit examples ;;
+    examples) python -m pytest -q examples ;;
     properties) python -m pytest -q -m "not slow" tests/properties ;;
     integration) python -m pytest -q -m "not slow" tests/integration ;;
     --localstack)
