@@ -95,8 +95,8 @@ def show_incidents(console: Console, data: Path | None, rows: int | None, folder
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(aside).items()))
     console.print(
         f"[bold]{len(records)}[/] alerts in, [bold]{acknowledged}[/] acknowledged, [bold]{enriched}[/] enriched, "
-        f"{counted(len(view.clusters), 'cluster')}, {counted(len(view.flows), 'flow')}, [bold]{len(aside)}[/] quarantined "
-        f"({reasons}); {time.monotonic() - began:.1f} s",
+        f"{counted(len(view.clusters), 'cluster')}, {counted(len(view.flows), 'flow')}, "
+        f"[bold]{len(aside)}[/] quarantined ({reasons}); {time.monotonic() - began:.1f} s",
         highlight=False,
     )
     return enriched + len(aside) == len(records) == acknowledged
