@@ -133,12 +133,11 @@ def _payload_of(record: str) -> bytes:
     if record == "-":
         return _first_record(sys.stdin.buffer.read())
     name = record.removeprefix("@")  # curl's sign for a file
-    try:
-        if record.startswith("@") or Path(name).is_file():
+    if record.startswith("@") or os.path.lexists(name):
+        try:
             return _first_record(Path(name).read_bytes())
-    except OSError as error:
-        if record.startswith("@"):
-            raise EventError(f"{name}: cannot be read: {error.strerror}") from None
+        except OSError as error:
+            raise EventError(f"{name}: cannot be read: {error.strerror}; name a file") from None
     payload = os.fsencode(record)
     if hint_of(payload) == FILE_NAME:
         raise EventError(f"{record}: there is no such file, and it is no JSON")

@@ -11,7 +11,7 @@ import re
 LOOKED_AT_BYTES = 512  # a first look is enough, however long the payload is
 MAX_NAME_BYTES = 255  # no file's name is longer on the usual file systems
 LEAST_BASE64_BYTES = 8  # shorter texts are base64 by chance too often
-ZEROS_OF_UTF16 = 0.3  # share of zero bytes: UTF-16 of ASCII text has half of them, no other text has any
+ZEROS_OF_UTF16 = 0.3  # share of zero bytes: UTF-16 of ASCII text has half of them, every other byte; other text none
 
 UTF16 = "it looks like UTF-16: write it as UTF-8"
 BYTE_ORDER_MARK = "it begins with a byte order mark: write UTF-8 without one"
@@ -52,7 +52,8 @@ def hint_of(payload: bytes) -> str:
     for magic, hint in _COMPRESSED.items():
         if start.startswith(magic):
             return hint
-    if start.startswith(_UTF16_MARKS) or start.count(0) > ZEROS_OF_UTF16 * len(start):
+    zeros = (start[::2].count(0), start[1::2].count(0))
+    if start.startswith(_UTF16_MARKS) or (max(zeros) > ZEROS_OF_UTF16 * len(start) and not min(zeros)):
         return UTF16
     if start.startswith(_UTF8_MARK):
         return BYTE_ORDER_MARK

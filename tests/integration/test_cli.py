@@ -306,6 +306,7 @@ def test_explain_takes_a_file_and_standard_input(tmp_path: Path) -> None:
     assert "explain" in run("invoke", "--payload", str(whole), expect=40, TEST_RUN="True").stderr
     assert "nowhere.json: there is no such file" in run("explain", "nowhere.json", expect=40).stderr
     assert "cannot be read" in run("explain", "@nowhere", expect=40).stderr
+    assert "Is a directory; name a file" in run("explain", str(tmp_path), expect=40).stderr
 
 
 class TestBadStarts:

@@ -49,7 +49,9 @@ def test_compressed_bytes_are_named_where_nothing_inflates_them() -> None:
     assert "Zstandard" in hint_of(b"\x28\xb5\x2f\xfd\x00")
 
 
-@pytest.mark.parametrize("payload", [b"", b"hello", b"not JSON at all", b"zzz", b'{"a": 1', b"deadbeef", b"1,2,3"])
+@pytest.mark.parametrize(
+    "payload", [b"", b"hello", b"not JSON at all", b"zzz", b'{"a": 1', b"deadbeef", b"1,2,3", b"\x7fELF" + bytes(60)]
+)
 def test_nothing_is_guessed_without_a_sign(payload: bytes) -> None:
     assert hint_of(payload) == ""
 

@@ -12,12 +12,14 @@ import msgspec
 
 from app.domains.alerts.alert import DEFAULT_TENANT, AlertFault
 from app.domains.alerts.formats.file import AlertFile, BrokenPartError
+from app.domains.alerts.formats.inflate import MAGIC as GZIP
 from app.domains.alerts.formats.inflate import BrokenGzipError
 from app.domains.alerts.formats.pieces import InputItem, PieceReader, text_item
 from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.domains.alerts.records import encoded, key_of
 from app.domains.alerts.synthetic import SAMPLE_ALERTS, synthetic_alerts
 from app.errors import EventError, LocationError
+from app.stream.hints import OF_WHOLE_FILES, hint_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +81,8 @@ class AlertInput:
         """Yield the items as they come, those of each block of a pipe before the next is waited for.
 
         Raises:
-            LocationError: The file cannot be read on: its disk fails, or its gzip is broken.
+            LocationError: The rest of the file cannot be read: its disk fails, or its gzip is broken.
+            EventError: The file is UTF-16 or an archive, so that no line of it can be read.
         """
         count = 0
         try:
@@ -94,10 +97,14 @@ class AlertInput:
             yield [_broken(count, AlertFault("bad_field", f"{error}; the rest was not read"))]
         except (OSError, BrokenGzipError) as error:
             why = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise LocationError(f"{self.name}: cannot be read on: {why}; what stands before was read") from None
+            raise LocationError(f"{self.name}: cannot be read to its end: {why}; what came before was read") from None
 
     def _blocks(self) -> Iterator[bytes]:
+        first = True
         while block := self._stream.read1(BLOCK_BYTES):
+            if first and not block.startswith(GZIP) and (hint := hint_of(block)) in OF_WHOLE_FILES:
+                raise EventError(f"{self.name}: {hint}")
+            first = False
             yield block
 
 

@@ -94,7 +94,7 @@ class Scanner:
             BrokenJsonError: It is not the next.
         """
         if not self.take(expected):
-            raise BrokenJsonError(f"{expected.decode()} is missing at byte {self.position}")
+            raise BrokenJsonError(f"'{expected.decode()}' is missing at byte {self.position}")
 
     def elements(self, limit: int) -> Iterator[tuple[bytes | None, int]]:
         """Yield the elements of the array that begins here, each with its size; those above `limit` bytes as None.

@@ -18,7 +18,7 @@ from app.domains.alerts.cli.input import AlertInput
 from app.domains.alerts.formats import file as alert_file
 from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.formats.scanner import Scanner
-from app.errors import LocationError, SettingsError
+from app.errors import EventError, LocationError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -268,7 +268,7 @@ def test_what_cannot_be_opened_or_read_on(tmp_path: Path, read: Callable[..., li
         AlertInput(tmp_path / "nowhere", PieceReader())
     with pytest.raises(LocationError, match="Is a directory"):
         AlertInput(tmp_path, PieceReader())
-    with pytest.raises(LocationError, match="what stands before was read"):
+    with pytest.raises(LocationError, match="what came before was read"):
         read(gzip.compress(line(1) * 1000)[:-9])
 
 
@@ -312,3 +312,14 @@ def test_how_a_file_is_cut_into_blocks_changes_nothing(lines: list[bytes], size:
         return [each for block in Scanner(blocks).lines(LARGEST_ALERT_BYTES) for each in block]
 
     assert split(size) == split(len(data)) == data.removesuffix(b"\n").split(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [(line(1).decode().encode("utf-16"), "it looks like UTF-16"), (b"PK\x03\x04\x14", "it looks like a zip archive")],
+)
+def test_a_file_without_one_readable_line_is_refused_in_one(data: bytes, hint: str, tmp_path: Path) -> None:
+    path = tmp_path / "alerts"
+    path.write_bytes(data)
+    with pytest.raises(EventError, match=f"alerts: {hint}"):
+        list(AlertInput(path))
