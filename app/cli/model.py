@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
-from app.cli.terminal import note, print_json, print_json_lines, print_table
+from app.cli.terminal import counted, note, print_json, print_json_lines, print_table
 from app.errors import DigestMismatchError, ModelError, SettingsError, UnknownRunError
 from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles
 from app.registry import PIPELINES, pipeline_class
@@ -112,10 +112,9 @@ def list_all(location: Location = "", as_json: AsJson = False) -> None:
     if as_json:
         print_json_lines(bundle.manifest for bundle in bundles)
     else:
-        table = Table("name", title=f"{len(bundles)} bundle{'s' * (len(bundles) != 1)}")
-        for column in ("run id", "created"):
-            table.add_column(column, no_wrap=True)
-        table.add_column("metrics")
+        table = Table(title=counted(len(bundles), "bundle"))
+        for column in ("name", "run id", "created", "metrics"):
+            table.add_column(column, overflow="fold")  # an id cut short is of no use to another command
         for bundle in bundles:
             manifest = bundle.manifest
             metrics = ", ".join(f"{name} {value:.6g}" for name, value in [*manifest.metrics.items()][:_METRICS_SHOWN])
@@ -156,25 +155,28 @@ def show_one(name: OnlyName, run_id: RunId = "", location: Location = "", as_jso
     for metric, number in manifest.metrics.items():
         metrics.add_row(metric, f"{number:.6g}")
     print_table(metrics)
-    files = Table("file", "bytes", "sha256")
+    files = Table("file", "bytes", Column("sha256", overflow="fold"))
     for file, each in manifest.files.items():
         files.add_row(file, f"{each.size_bytes:,}", each.sha256)
     print_table(files)
 
 
 def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") -> None:
-    """Check every digest of bundles, and that each loads and predicts one row; exit code 22 or 20 where not."""
+    """Check every digest of bundles, and that each loads and predicts one row; exit code 22 or 20 where not.
+
+    Of a bundle that is a part of a pipeline's model, such as technique and cluster, the files alone are checked.
+    """
     faults: list[ModelError] = []
-    table = Table("name", "run id", "files", "finding")
+    table = Table("name", Column("run id", overflow="fold"), "files", "finding")
     for bundle in _chosen(name, run_id, location):
         try:
             bundle.verify()
-            _predict_one(bundle)
+            predicts = _predict_one(bundle)
         except ModelError as fault:
             faults.append(fault)
             finding = f"[red]{'changed' if isinstance(fault, DigestMismatchError) else 'unusable'}[/]"
         else:
-            finding = "[green]right[/]"
+            finding = "[green]right[/]" if predicts else "[green]files right[/]"
         manifest = bundle.manifest
         table.add_row(manifest.name, manifest.run_id, str(len(manifest.files)), finding)
     print_table(table)
@@ -214,12 +216,16 @@ def evaluate_one(name: Evaluated, data: Data = None, as_json: AsJson = False) ->
         module.print_report(report)
 
 
-def _predict_one(bundle: Bundle) -> None:
-    """Open a bundle with the pipeline that runs it, and predict a record with a one in every required field."""
+def _predict_one(bundle: Bundle) -> bool:
+    """Open a bundle with the pipeline that runs it, and predict a record with a one in every required field.
+
+    Returns:
+        Whether there is such a pipeline.
+    """
     manifest = bundle.manifest
     pipeline = "model" if manifest.target else manifest.name
     if pipeline not in PIPELINES:
-        raise ModelError(f"{bundle.objects.root}: no pipeline runs it: it has no target, and none is named {pipeline}")
+        return False
     settings = read_settings(
         {"MODEL_NAME": manifest.name, "RUN_ID": manifest.run_id, "MODEL_LOCATION": bundle.objects.root}
     )
@@ -230,6 +236,7 @@ def _predict_one(bundle: Bundle) -> None:
     steps = opened.explain(msgspec.convert({"features": features, "pred_id": 1}, opened.record_type))
     if "quarantined" in steps:
         raise ModelError(f"{bundle.objects.root}: predicts nothing for a row of ones: {steps['quarantined']}")
+    return True
 
 
 def _chosen(name: str, run_id: str, location: str) -> list[Bundle]:

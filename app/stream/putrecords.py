@@ -158,7 +158,7 @@ class SignedPutRecords:
         }
         request = AWSRequest("POST", self._url, headers, body)
         try:
-            # Read anew at each call, since a role's keys are rotated; frozen, so that none is mixed with another.
+            # Read again at each call, since a role's keys are rotated; frozen, so that none is mixed with another.
             SigV4Auth(self._credentials.get_frozen_credentials(), "kinesis", self._region).add_auth(request)
             response = self._http.send(request.prepare())
             answer: bytes = response.content

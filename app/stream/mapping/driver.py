@@ -63,7 +63,7 @@ class Mapping:
 
         Args:
             settings: The mapping's.
-            function: A handler in this process, or targets that may each be invoked beside the others.
+            function: A handler in this process, or targets that may be invoked at the same time.
             progress: Called after each batch.
             checkpoint: Where to begin, if an earlier run kept it, and where to keep how far this one gets.
             kinesis: The client to read with; by default the process's own.

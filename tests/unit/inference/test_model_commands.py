@@ -83,8 +83,17 @@ def test_verify_predicts_with_each_bundle(location: Path) -> None:
 
 
 def test_our_own_bundles_are_right() -> None:
-    done = run("verify", "bike")
-    assert (done.exit_code, done.stdout.count("right")) == (0, 1), done.stderr
+    done = run("verify")
+    assert (done.exit_code, done.stdout.count("right"), done.stdout.count("files right")) == (0, 3, 2), done.stderr
+
+
+def test_a_run_id_is_whole_in_a_narrow_terminal(location: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.cli.terminal.PIPE_WIDTH", 60)
+    for command in ("list", "verify"):
+        shown = run(command, "--location", location).stdout
+        assert "rides" in shown
+        assert shown.count("a") >= len("a" * 32)
+        assert "…" not in shown.replace(", …", "")
 
 
 def test_verify_tells_a_changed_file(location: Path) -> None:

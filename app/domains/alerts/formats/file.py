@@ -4,7 +4,7 @@ The form of an input is recognised in this order:
 
     table      the header of AIT-ADS: a row an alert
     document   JSON that goes on behind its first line, or has a long first line: the elements of a list, or of
-               an object's `input`, one by one; any other object whole. What follows it is looked at anew
+               an object's `input`, one by one; any other object whole. What follows it is looked at again
     lines      an alert a line, in any format; a line of JSON may also hold several alerts, or several values
 
 Lines are handed on as they arrive and nothing is kept of them, so that a pipe may go on for ever.
