@@ -173,5 +173,5 @@ def refusal(code: str, message: str, what: str) -> MillraceError:
             f"{what}: not found in this account and region: create it, or check its name and AWS_ENDPOINT_URL"
         )
     if code in _QUOTING:
-        return CloudError(f"{what}: refused with {code}")
+        return CloudError(f"{what}: refused with {code}: check the name and the options")
     return CloudError(f"{what}: {code}: {' '.join(message.split()) or 'without a message'}")

@@ -131,6 +131,7 @@ def invoke(
     payload_of = chosen_source("millrace invoke", payload, payload_file, None)
     if payload_of is None:
         if name != STREAM:
+            HANDLERS.find(name)  # a name that does not exist comes first
             wrong("millrace invoke", f"no payload: give --payload JSON; `millrace handlers {name}` shows its schema")
         event = example_event(process_settings().pipeline_for(INPUT_STREAM))
         payload_of = partial(bytes, event)
