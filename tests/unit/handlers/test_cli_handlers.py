@@ -54,9 +54,17 @@ def test_shows_one_with_its_schemas(name: str) -> None:
         assert msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() in shown
 
 
-@pytest.mark.parametrize("command", ["handlers", "invoke"])
-@pytest.mark.parametrize("name", ["nothing", "app.cli.main", "app.nowhere.Handler"])
-def test_what_is_no_typed_handler_is_one_line(name: str, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("handlers", "nothing"),
+        ("handlers", "app.cli.main"),
+        ("handlers", "app.nowhere.Handler"),
+        ("invoke", "nothing"),
+        ("invoke", "app.nowhere.Handler"),
+    ],
+)
+def test_what_is_no_typed_handler_is_one_line(command: str, name: str) -> None:
     done = CliRunner().invoke(command_tree(), [command, name])
     assert isinstance(done.exception, UnknownHandlerError)
     assert "\n" not in str(done.exception)
