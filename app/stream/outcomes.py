@@ -25,7 +25,8 @@ class Output(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         partition_key: 1 to 256 characters; outputs of a key reach their stream in order.
-        data: A JSON object. The spine adds `id` and `source` to it, so a pipeline cannot forget or mistake them.
+        data: A JSON object without the fields `id` and `source`, which the spine adds: a second one of a name would hide
+            the first from most readers.
         role: The stream role, as `OUTPUT_STREAMS` names it.
     """
 
@@ -97,7 +98,7 @@ class Outcomes:
         Args:
             row: The record's index in the batch.
             partition_key: 1 to 256 characters; outputs of a key reach their stream in order.
-            data: A JSON object; the spine adds `id` and `source`.
+            data: A JSON object; the spine adds `id` and `source`, so it must not have them.
             role: The stream role, as `OUTPUT_STREAMS` names it.
 
         Raises:
