@@ -25,8 +25,8 @@ class Output(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         partition_key: 1 to 256 characters; outputs of a key reach their stream in order.
-        data: A JSON object without the fields `id` and `source`, which the spine adds: a second one of a name would hide
-            the first from most readers.
+        data: A JSON object without the fields `id` and `source`, which the spine adds: most JSON readers keep one
+            field of a name.
         role: The stream role, as `OUTPUT_STREAMS` names it.
     """
 

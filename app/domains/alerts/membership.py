@@ -8,7 +8,7 @@ from app.domains.alerts.incidents import ClusterSummary, Step
 from app.domains.alerts.tickets import TICKET_ALERTS, tactics_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from app.domains.alerts.alert import EnrichedAlert
     from app.domains.alerts.attack import AttackTable
@@ -77,9 +77,9 @@ class Membership:
             del self.summaries[next(iter(self.summaries))]
             self.forgotten += 1
 
-    def look(self, clusters: Summaries, wanted: Iterable[int] | None = None) -> None:
-        """Take the summaries of clusters that are open still: of those with alerts here, or the wanted ones."""
-        for cluster in self.ids if wanted is None else wanted:
+    def take_summaries(self, clusters: Summaries) -> None:
+        """Take the summaries of those clusters with alerts here that are open still."""
+        for cluster in self.ids:
             summary = clusters.summary(cluster)
             if summary is not None:
                 self.summaries[cluster] = summary

@@ -68,7 +68,7 @@ class TenantWork:
 
     def clusters(self) -> list[ClusterSummary]:
         """Return the clusters with two alerts or more, by their start."""
-        self.members.look(self.tenant.clusters)
+        self.members.take_summaries(self.tenant.clusters)
         notable = [each for each in self.members.summaries.values() if each.alerts >= TICKET_ALERTS]
         return sorted(notable, key=lambda each: (each.start_time, each.cluster_id))
 
@@ -78,7 +78,7 @@ class TenantWork:
 
     def files(self, tenant: str) -> dict[str, bytes]:
         """Return the files of results by their names; all ids must have been kept."""
-        self.members.look(self.tenant.clusters)
+        self.members.take_summaries(self.tenant.clusters)
         merges = self.members.merges()
         clusters = [
             ResultCluster(

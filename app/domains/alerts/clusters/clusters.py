@@ -53,9 +53,9 @@ class Clusters:
         """Return the id of the open cluster that this one is or has become part of; None if there is none."""
         return self._state.current(cluster_id)
 
-    def on_close(self, see: Callable[[ClusterSummary], object]) -> None:
-        """Call `see` with the last summary of each cluster that is closed from here on."""
-        self._state.on_close = lambda cluster: see(cluster.summary(attack_table()))
+    def on_close(self, callback: Callable[[ClusterSummary], object]) -> None:
+        """Call `callback` with the last summary of each cluster that is closed from here on."""
+        self._state.on_close = lambda cluster: callback(cluster.summary(attack_table()))
 
     def dump(self) -> bytes:
         """Return the state as bytes: equal for the same alerts, however they were cut into calls."""

@@ -49,7 +49,7 @@ def cluster_chunk(context: Context, call: ClusterCall) -> None:
     for internal, alert in enumerate(read_enriched(objects, plan, call.unique_id), plan.chunks[index].first):
         [change] = clusters.add((alert,))
         members.join(change, internal)
-    members.look(clusters)
+    members.take_summaries(clusters)
     merges = members.merges()
     touched = {cluster: members.summaries[cluster] for cluster in members.ids}
     ended = {each for merged in merges.values() for each in merged} | touched.keys()

@@ -95,8 +95,8 @@ class TenantClusters(Protocol):
     def current(self, cluster_id: int) -> int | None:
         """Return the cluster that one is or has become part of; None where it is no more."""
 
-    def on_close(self, see: Callable[[ClusterSummary], object]) -> None:
-        """Call `see` with the last summary of each cluster that is closed from here on."""
+    def on_close(self, callback: Callable[[ClusterSummary], object]) -> None:
+        """Call `callback` with the last summary of each cluster that is closed from here on."""
 
     def dump(self) -> bytes:
         """Return the clusters as bytes."""

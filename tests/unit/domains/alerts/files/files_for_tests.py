@@ -84,7 +84,7 @@ class SmallClusters:
             cluster_id = self.kept["into"][str(cluster_id)]
         return cluster_id if str(cluster_id) in self.kept["alerts"] else None
 
-    def on_close(self, see: Callable[[ClusterSummary], object]) -> None:
+    def on_close(self, callback: Callable[[ClusterSummary], object]) -> None:
         """None is ever closed."""
 
     def dump(self) -> bytes:
