@@ -26,8 +26,8 @@ class PipelineSpec(msgspec.Struct, frozen=True):
         class_name: Its class, as `package.module:Class`.
         example: The JSON value of a record that it takes; None where that depends on the model.
         stream: The stream that `millrace feed` puts its records on, where no other is named.
-        made_up: The function that makes up records for `millrace feed`, as `package.module:function`: it takes a count
-            and yields payloads. Without one the example is repeated.
+        sample_records: The function that makes up records for `millrace feed`, as `package.module:function`: it takes a
+            count and yields payloads. Without one the example is repeated.
         feed: The function that reads files for `millrace feed` in place of JSON lines, as `package.module:function`: it
             takes a path (or None), a count (or None), `endless` and `key`, and returns an iterator of (partition key,
             payload) with how many there are, if that is known.
@@ -37,7 +37,7 @@ class PipelineSpec(msgspec.Struct, frozen=True):
     class_name: str
     example: Any = None
     stream: str = INPUT_STREAM
-    made_up: str = ""
+    sample_records: str = ""
     feed: str = ""
 
 

@@ -69,9 +69,10 @@ def records_for(
 def _made_up(pipeline: str, count: int) -> Iterator[bytes]:
     """Make up records, or repeat the example of a pipeline that makes up none."""
     spec = PIPELINES.get(pipeline)
-    if spec is None or not spec.made_up:
+    if spec is None or not spec.sample_records:
         return itertools.repeat(example_record(pipeline), count)
-    made: Iterator[bytes] = import_named(spec.made_up, UnknownPipelineError, "maker of records", "function")(count)
+    make = import_named(spec.sample_records, UnknownPipelineError, "maker of records", "function")
+    made: Iterator[bytes] = make(count)
     return made
 
 

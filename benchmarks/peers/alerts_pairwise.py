@@ -29,7 +29,7 @@ class AllPairs(Links):
     """Computes the cost of every link by the rule in the package's docstring; tests compare with it too."""
 
     def find(
-        self, kind: PacedType, key: SignatureKey, own: AlertSignature | None, time: float, recurring: RecurringTypes
+        self, paced: PacedType, key: SignatureKey, own: AlertSignature | None, time: float, recurring: RecurringTypes
     ) -> list[OpenCluster]:
         """Return the clusters that an alert links to: all certain ones, or the cheapest."""
         state, config, affinity = self._state, self._config, self._affinity
@@ -38,8 +38,8 @@ class AllPairs(Links):
         for other in [*([own] if own else []), *reversed(state.signatures.values())][: config.candidates]:
             gap = abs(time - other.last_time)
             here = other.dst == key[3]
-            cost = gap * max(other.pace, kind.pace) * (config.own if here and other.type.text == key[0] else 1.0)
-            cost += config.theta_s * outside * (1.0 - affinity.between(kind.type, other.type))
+            cost = gap * max(other.pace, paced.pace) * (config.own if here and other.type.text == key[0] else 1.0)
+            cost += config.theta_s * outside * (1.0 - affinity.between(paced.type, other.type))
             if here:
                 cost += config.recurrence_s * (1.0 - similarity(recurring, other.recurring, affinity.weight))
             shared = state.entities.rarest(key[4], other.entities)

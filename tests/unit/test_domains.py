@@ -86,8 +86,8 @@ class TestPipeline:
     def test_the_records_that_feed_makes_up_are_its_records(self, spec: PipelineSpec, tmp_path: Path) -> None:
         assert spec.stream
         made: list[bytes] = []
-        if spec.made_up:
-            made = list(import_named(spec.made_up, SettingsError, "maker of records", "function")(ROWS))
+        if spec.sample_records:
+            made = list(import_named(spec.sample_records, SettingsError, "maker of records", "function")(ROWS))
         if spec.feed:
             feed = import_named(spec.feed, SettingsError, "reader of records", "function")
             made = [payload for _, payload in feed(None, ROWS, endless=False, key=None)[0]]

@@ -11,7 +11,7 @@ DOMAIN = Domain(
             "bike",
             "app.domains.bike.pipeline:BikePipeline",
             example=RECORD,
-            made_up="app.domains.bike.synthetic:synthetic_records",
+            sample_records="app.domains.bike.synthetic:synthetic_records",
         ),
     ),
     handlers=(

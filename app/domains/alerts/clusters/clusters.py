@@ -74,22 +74,22 @@ class Clusters:
 
     def _add(self, each: EnrichedAlert) -> ClusterChange:
         alert, ids = each.alert, each.techniques.ids
-        kind = self._type(alert.name, ids[0] if ids else "")
-        key = (kind.type.text, kind.type.technique, alert.src, alert.dst, entities_of(alert))
+        paced = self._type(alert.name, ids[0] if ids else "")
+        key = (paced.type.text, paced.type.technique, alert.src, alert.dst, entities_of(alert))
         signature = self._state.signatures.get(key)
         if signature is not None and signature.last_time // 1 == alert.time // 1:
             return _count_duplicate(signature, alert.time)
-        return self._place(key, kind, signature, each)
+        return self._place(key, paced, signature, each)
 
     def _place(
-        self, key: SignatureKey, kind: PacedType, signature: AlertSignature | None, each: EnrichedAlert
+        self, key: SignatureKey, paced: PacedType, signature: AlertSignature | None, each: EnrichedAlert
     ) -> ClusterChange:
         """Put an alert that is no duplicate into a cluster: steps 2 to 6 of the package's docstring."""
         state, config, alert = self._state, self._config, each.alert
         time, entities = alert.time, key[4]
         state.advance(time, config)
         recurring = state.recurrence.observe(alert.dst, key[0], int(time // 1))
-        linked = self._links.find(kind, key, signature, time, recurring)
+        linked = self._links.find(paced, key, signature, time, recurring)
         pattern = pattern_of(alert.dst, recurring) if config.recall_s and key[0] in recurring else None
         if pattern and not linked:
             linked = self._recalled(pattern, time)
@@ -100,7 +100,7 @@ class Clusters:
             cluster = state.open(time)
         stays = signature is not None and signature.cluster is cluster
         if signature is None:
-            signature = AlertSignature(kind.type, key, cluster)
+            signature = AlertSignature(paced.type, key, cluster)
             state.add_signature(signature)
             state.entities.add(entities, state.clock)
         if not stays:
@@ -108,7 +108,7 @@ class Clusters:
             signature.cluster = cluster
         cluster.signatures[signature] = None
         state.mark_latest(signature, time)
-        signature.recurring, signature.pace = recurring, kind.pace
+        signature.recurring, signature.pace = recurring, paced.pace
         if pattern:
             self._remember(pattern, cluster, time)
         news = self._record(cluster, signature, each, stays)

@@ -43,21 +43,21 @@ class Links:
         self._affinity, self._config, self._state = affinity, config, state
 
     def find(  # noqa: C901, PLR0912, PLR0915 - the innermost loop: a call for each signature would double its time
-        self, kind: PacedType, key: SignatureKey, own: AlertSignature | None, time: float, recurring: RecurringTypes
+        self, paced: PacedType, key: SignatureKey, own: AlertSignature | None, time: float, recurring: RecurringTypes
     ) -> list[OpenCluster]:
         """Return the clusters that an alert links to, each once: all certain ones, else the best, else none.
 
         Args:
-            kind: The alert's type.
+            paced: The alert's type, with its pace.
             key: The alert's signature.
             own: The record of this signature, if an earlier alert had it.
             time: The alert's time; the clock of the state has been moved already.
             recurring: Recurring types of the alert's target.
         """
-        state, config, pace = self._state, self._config, kind.pace
+        state, config, pace = self._state, self._config, paced.pace
         text, _, _, dst, entities = key
         theta, half, certain = config.theta_s, config.own, config.delta_s * config.merge
-        known_pairs, between, weight = self._affinity.row(kind.type), self._affinity.between, self._affinity.weight
+        known_pairs, between, weight = self._affinity.row(paced.type), self._affinity.between, self._affinity.weight
         if recurring and text not in recurring:
             theta *= config.outsider
         bonus = config.entity_s
@@ -93,7 +93,7 @@ class Links:
             if cost >= within:
                 continue
             alike = known_pairs.get(signature.type)
-            cost += theta * (1.0 - (between(kind.type, signature.type) if alike is None else alike))
+            cost += theta * (1.0 - (between(paced.type, signature.type) if alike is None else alike))
             if cost >= within or cluster.id in sure:
                 continue
             if here and recurring != signature.recurring:
