@@ -256,14 +256,11 @@ class BatchState:
             The number of rows that are safe now, and a fault for a person to mend, if one made them fewer. Another
             writer's commit, or a lack of time, is not one: the batch comes again.
         """
-        state: dict[str, bytes] = {}
-        for rows, found in self._chunks:
-            state.update(found.at(bisect_left(rows, prefix)))
+        state, prefix, failure = self._state_after(prefix)
         touched: dict[str, list[Position]] = {}
         for position, key in self._key_at.items():
             if self._row_at[position] < prefix:
                 touched.setdefault(key, []).append(position)
-        failure: MillraceError | None = None
         kept_back: Counter[str] = Counter()
         wanted = {key: max(positions) for key, positions in touched.items() if key in state}
         errors = _each(lambda key: self._write(key, Stored(state[key], wanted[key]), deadline), list(wanted))
@@ -276,6 +273,28 @@ class BatchState:
         if kept_back:  # one line: a throttled table keeps back the keys of thousands
             logger.warning("state not committed", extra={"row": prefix, "keys": dict(kept_back)})
         return prefix, failure
+
+    def _state_after(self, prefix: int) -> tuple[dict[str, bytes], int, MillraceError | None]:
+        """Return the state after the first `prefix` rows, or after fewer where a pipeline raises on it, and the reason.
+
+        A pipeline was asked for its state after each whole chunk, and may still raise when it is cut within one: then
+        the rows from that chunk on come again.
+        """
+        state: dict[str, bytes] = {}
+        for rows, found in self._chunks:
+            cut = bisect_left(rows, prefix)
+            try:
+                state.update(found.at(cut))
+            except Exception as error:  # noqa: BLE001 - a pipeline may raise anything
+                exception, prefix = type(error).__name__, rows[0]
+                logger.error("pipeline raised on its state", extra={"exception": exception, "row": prefix, "cut": cut})
+                if isinstance(error, MillraceError):
+                    return state, prefix, error
+                line = (
+                    f"pipeline {self._pipeline.name}: `at({cut})` of the state from row {prefix} on raised {exception}"
+                )
+                return state, prefix, MillraceError(f"{line}: it must take any number up to {len(rows)}, its records")
+        return state, prefix, None
 
     def _write(self, key: str, staged: Stored, deadline: Deadline) -> MillraceError | None:
         """Commit one key; return the reason if it is not committed."""

@@ -9,6 +9,7 @@ What happens when a step fails:
    outputs were accepted before the commit.
 5. Another writer commits a state key first: nothing of ours is written, the shard resumes at the key's first record.
 6. The state of a key cannot be read: the shard resumes at the key's first record; the records before it are done.
+7. The pipeline raises on the state after a part of a chunk: the shard resumes at the chunk's first record.
 """
 
 from __future__ import annotations

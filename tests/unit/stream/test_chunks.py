@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from app.errors import CloudError, NoOutputStreamError, UnreadableStateError
+from app.errors import CloudError, MillraceError, NoOutputStreamError, UnreadableStateError
 from app.storage.state import MemoryState, Stored
 from app.stream.deadline import Deadline
 from app.stream.event import read_event
@@ -78,6 +79,48 @@ def test_a_record_after_which_the_state_cannot_be_written_is_quarantined_alone()
     assert [each["reason"] for each in spine.quarantined()] == ["pipeline_error"]
     assert numbers(spine) == [0, 1, 2, 4, 5]
     assert store.stored["a"].value == b"5"
+
+
+@pytest.mark.parametrize("error", [ValueError("secret"), CloudError("lookup table: gone")])
+@pytest.mark.parametrize("waiting", [3, 18])
+def test_a_pipeline_that_raises_on_a_part_of_its_state_is_named(
+    error: Exception, waiting: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Whole(StateWrites):
+        staged: StateWrites
+
+        def at(self, rows: int) -> Mapping[str, bytes]:
+            if rows < len(self.outcomes):
+                raise error
+            return self.staged.at(rows)
+
+    class Uncut(CountingPipeline):
+        def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> StateWrites:
+            staged = super().process_with(batch, state)
+            whole = Whole(staged.outcomes)
+            whole.staged = staged
+            return whole
+
+    store = MemoryState()
+    spine = MemorySpine(Uncut(), store=store)
+    batch = orders(20, **{f"_{waiting}": "retry"})
+    line = "gone" if isinstance(error, CloudError) else r"^pipeline count: `at\(\d+\)` .* raised ValueError: "
+    if waiting < 16:  # in the first chunk: nothing is safe
+        with pytest.raises(MillraceError, match=line):
+            spine.run(batch, ["a"] * 20)
+        assert store.stored == {}
+    else:
+        result = spine.run(batch, ["a"] * 20)
+        assert result.resume_at == sequence_number(16)
+        assert result.failure is not None
+        assert re.search(line, str(result.failure))
+        assert store.stored["a"].value == b"16"
+    assert numbers(spine) == list(range(waiting))  # they come again, with equal ids
+    [logged] = [each for each in caplog.records if each.message == "pipeline raised on its state"]
+    assert "secret" not in caplog.text
+    assert logged.row == waiting // 16 * 16  # type: ignore[attr-defined]
+    spine.run(orders(20), ["a"] * 20, start=0)
+    assert spine.outputs()[-1]["count"] == 20
 
 
 def test_a_test_run_leaves_state_alone() -> None:
