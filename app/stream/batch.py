@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 
+
+_SECOND = operator.itemgetter(1)
+_QUOTE = set(b'"')  # begins the first name in an object; without one it may be empty, or begin with white space
 
 STREAM, SHARD = "direct", "direct-000000000000"  # the names that a pipeline sees where there is no stream
 
@@ -113,7 +117,7 @@ class Batch(Generic[T]):
             datas: JSON objects.
         """
         stream, shards, numbers, subs = self.stream, self.shards, self.sequence_numbers, self.sub_sequence_numbers
-        usual = b"{}" not in datas and not any(ordinals) and not any(_at(subs, rows))
+        usual = set(map(_SECOND, datas)) <= _QUOTE and not any(ordinals) and not any(_at(subs, rows))
         if usual and len(found := set(_at(shards, rows))) == 1:
             # Only the sequence number differs from row to row.
             [shard] = found
@@ -126,7 +130,7 @@ class Batch(Generic[T]):
         return [
             data[:-1]
             + (
-                f'{"" if data == b"{}" else ","}"id":"{stream}/{(shard := shards[row])}/{(number := numbers[row])}'
+                f'{"," if data[1:-1].strip() else ""}"id":"{stream}/{(shard := shards[row])}/{(number := numbers[row])}'
                 f'/{subs[row]}/{stage}/{ordinal}",'
                 f'"source":{{"stream":"{stream}","shard":"{shard}","sequence_number":"{number}"}}}}'
             ).encode()

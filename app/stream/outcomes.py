@@ -280,13 +280,12 @@ def _are_valid(keys: list[str], datas: list[bytes], roles: list[str]) -> bool:
         different_roles = set(roles)
     except (TypeError, ValueError):  # no text, or text with a lone surrogate; a role that cannot be hashed
         return False
-    return (
-        set(map(type, datas)) <= _BYTES
-        and set(map(type, different_roles)) <= {str}
-        and b"" not in datas
-        and set(map(_FIRST, datas)) <= _OPEN
-        and set(map(_LAST, datas)) <= _CLOSE
-    )
+    if not (set(map(type, datas)) <= _BYTES and set(map(type, different_roles)) <= {str}):
+        return False
+    try:
+        return set(map(_FIRST, datas)) <= _OPEN and set(map(_LAST, datas)) <= _CLOSE
+    except IndexError:  # empty data
+        return False
 
 
 def _bad(fault: str) -> Quarantine:

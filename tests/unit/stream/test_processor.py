@@ -422,3 +422,22 @@ class TestState:
         quarantine = QuarantineDestination("quarantine", None)
         with pytest.raises(SettingsError, match="STATE_TABLE"):
             Processor(CountingPipeline(), Writer(FakeStreams()), quarantine, Settings(output_stream="output"))
+
+
+def test_an_output_may_be_an_empty_object_or_begin_with_white_space() -> None:
+    datas: list[Any] = [b"{}", b"{ }", b"{\t\r\n }", b'{ "a": 1}', b'{"a": 1}', bytearray(b"{}")]
+
+    class Blank(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            outcomes = Outcomes(len(batch))
+            for row, order in enumerate(batch.records):
+                outcomes.emit(row, "k", datas[order.n])
+            return outcomes
+
+    spine = MemorySpine(Blank())
+    spine.run(orders(len(datas)))
+    found = spine.outputs()
+    assert len({each["id"] for each in found}) == len(datas)
+    assert [{name: each[name] for name in each if name not in {"id", "source"}} for each in found] == [
+        {}, {}, {}, {"a": 1}, {"a": 1}, {}
+    ]  # fmt: skip
