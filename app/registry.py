@@ -145,10 +145,17 @@ def _entry_point(name: str) -> str:
     """Return the class name behind an entry point that an installed package announces."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - the pipelines of Millrace do not pay for it
 
-    found = {each.name: each.value for each in entry_points(group=ENTRY_POINTS)}
-    if name not in found:
-        names = ", ".join(sorted({*PIPELINES, *found}))
+    announced = entry_points(group=ENTRY_POINTS)
+    found = {each.value: each.dist.name if each.dist else each.value for each in announced if each.name == name}
+    if len(found) > 1:
+        packages = " and ".join(sorted(found.values()))
+        raise UnknownPipelineError(
+            f"pipeline {quoted(name)} is announced by {packages}: uninstall all but one, or set PIPELINE to one of "
+            f"{', '.join(sorted(found))}"
+        )
+    if not found:
+        names = ", ".join(sorted({*PIPELINES, *announced.names}))
         raise UnknownPipelineError(
             f"no pipeline {quoted(name)}: set PIPELINE to one of {names}, or to package.module:Class"
         )
-    return found[name]
+    return next(iter(found))

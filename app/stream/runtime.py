@@ -229,6 +229,5 @@ def check_roles(pipeline: str, roles: Sequence[str], settings: Settings) -> None
     variables = ["OUTPUT_STREAM=<stream>"] if DEFAULT_ROLE in missing else []
     variables.append(f"OUTPUT_STREAMS={','.join(f'{role}:<stream>' for role in roles if role != DEFAULT_ROLE)}")
     raise NoOutputStreamError(
-        f"pipeline {pipeline} emits to {', '.join(roles)}; no stream for {', '.join(missing)}: "
-        f"set {' '.join(variables)}, or TEST_RUN=True"
+        f"pipeline {pipeline} has no stream for {', '.join(missing)}: set {' '.join(variables)}, or TEST_RUN=True"
     )

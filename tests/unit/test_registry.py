@@ -115,11 +115,24 @@ def test_a_class_of_ones_own_runs_beside_a_domains() -> None:
     assert runtime.processor_for("rides").pipeline.name == "bike"
 
 
-def test_an_installed_package_announces_its_pipelines(folder: Path) -> None:
-    info = folder / "own_alarms-1.dist-info"
+def install(folder: Path, package: str, hot: str) -> None:
+    """Install a package that announces the pipeline `hot`."""
+    info = folder / f"{package.replace('-', '_')}-1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-alarms\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[millrace.pipelines]\nhot = own_alarms:Alarms\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[millrace.pipelines]\nhot = {hot}\n")
+
+
+def test_two_installed_packages_may_not_announce_one_name(folder: Path) -> None:
+    install(folder, "own-alarms", "own_alarms:Alarms")
+    install(folder, "heat", "heat:Alarms")
+    mend = "uninstall all but one, or set PIPELINE to one of heat:Alarms, own_alarms:Alarms$"
+    with pytest.raises(UnknownPipelineError, match=f"^pipeline 'hot' is announced by heat and own-alarms: {mend}"):
+        pipeline_class("hot")
+
+
+def test_an_installed_package_announces_its_pipelines(folder: Path) -> None:
+    install(folder, "own-alarms", "own_alarms:Alarms")
     assert pipeline_class("hot").__name__ == "Alarms"
     with pytest.raises(UnknownPipelineError, match="one of alerts, alerts-technique, bike, hot, model, or to package"):
         pipeline_class("cold")
@@ -204,8 +217,11 @@ def test_a_role_without_a_stream_is_named_with_its_variable() -> None:
         roles = ("default", "frost")
 
     for environ, mend in (
-        ({}, "no stream for default, frost: set OUTPUT_STREAM=<stream> OUTPUT_STREAMS=frost:<stream>, or TEST_RUN"),
+        (
+            {},
+            "no stream for default, frost: set OUTPUT_STREAM=<stream> OUTPUT_STREAMS=frost:<stream>, or TEST_RUN=True",
+        ),
         ({"OUTPUT_STREAM": "hot"}, "no stream for frost: set OUTPUT_STREAMS=frost:<stream>, or TEST_RUN=True"),
     ):
-        with pytest.raises(NoOutputStreamError, match=mend):
+        with pytest.raises(NoOutputStreamError, match=f"^pipeline sorted has {mend}$"):
             check_roles("sorted", Sorted.roles, read_settings(environ))
