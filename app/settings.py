@@ -201,8 +201,27 @@ def _read(environ: Mapping[str, str], kind: type[Struct]) -> Struct:
         expected, at_field, field_name = str(error).rstrip("`").replace("`", "").partition(" - at $.")
         if not at_field:
             raise SettingsError(expected) from None  # raised by the struct's own __post_init__
-        name = re.split(r"\W", field_name)[0].upper()
-        raise SettingsError(f"{name} is {environ.get(name)!r}: {expected[:1].lower()}{expected[1:]}") from None
+        encoded = re.split(r"[.\[]", field_name)[0]  # `$.days[0]` is in the field `days`
+        field = next(each for each in msgspec.structs.fields(kind) if each.encode_name == encoded)
+        name = field.name.upper()
+        element = _wrong_element(found[field.encode_name], _plain_type(field.type))
+        value = f"is {environ.get(name)!r}" if element is None else f"has {element!r}"
+        raise SettingsError(f"{name} {value}: {expected[:1].lower()}{expected[1:]}") from None
+
+
+def _wrong_element(value: object, kind: Any) -> str | None:  # noqa: ANN401 - see _plain_type
+    """Return the first element of a list or dictionary that its type refuses, as it is written, if there is one."""
+    elements: list[tuple[str, object]] = []
+    if isinstance(value, dict):
+        elements = [(f"{key}:{each}", {key: each}) for key, each in value.items()]
+    elif isinstance(value, list):
+        elements = [(each, [each]) for each in value]
+    for text, alone in elements:
+        try:
+            msgspec.convert(alone, kind, strict=False)
+        except msgspec.ValidationError:
+            return text
+    return None
 
 
 def _plain_type(hint: Any) -> Any:  # noqa: ANN401 - a type, or what typing makes of one

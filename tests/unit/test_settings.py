@@ -90,6 +90,7 @@ class AlarmSettings(msgspec.Struct, frozen=True):
     alarm_after: int | None = None
     alarm_mails: list[str] = []
     alarm_days: list[int] = []
+    alarm_week: Annotated[list[int], msgspec.Meta(max_length=2)] = []
     alarm_levels: dict[str, float] = {}
     alarm_digits: Literal[1, 2] = 1
 
@@ -123,7 +124,9 @@ class TestOwnVariables:
             ({"ALARM_UNIT": "kelvin"}, "ALARM_UNIT is 'kelvin': set celsius or fahrenheit"),
             ({"ALARM_UNIT": "celsius", "ALARM_LIMIT": "-60"}, "ALARM_LIMIT is '-60': expected `float` >= -50.0"),
             ({"ALARM_UNIT": "celsius", "ALARM_LIMIT": "hot"}, "ALARM_LIMIT is 'hot': set a number"),
-            ({"ALARM_UNIT": "celsius", "ALARM_DAYS": "1,x"}, "ALARM_DAYS is '1,x': expected int, got str"),
+            ({"ALARM_UNIT": "celsius", "ALARM_DAYS": "1,x"}, "ALARM_DAYS has 'x': expected int, got str"),
+            ({"ALARM_UNIT": "celsius", "ALARM_LEVELS": "a:1,b:x"}, "ALARM_LEVELS has 'b:x': expected float, got str"),
+            ({"ALARM_UNIT": "celsius", "ALARM_WEEK": "1,2,3"}, "ALARM_WEEK is '1,2,3': expected array of length <= 2"),
             ({"ALARM_UNIT": "celsius", "ALARM_DIGITS": "3"}, "ALARM_DIGITS is '3': set 1 or 2"),
             ({"ALARM_UNIT": "celsius", "ALARM_MAILS": "a@b"}, "ALARM_MAILS is set: set ALARM_AFTER too"),
         ],
