@@ -10,7 +10,8 @@
     ├── CloudError                30   AWS, or the local cloud, did not answer or refused (503)
     │   ├── MissingStreamError    31
     │   ├── CredentialsError      32
-    │   └── StateConflictError    33   another writer committed the state first
+    │   ├── StateConflictError    33   another writer committed the state first
+    │   └── DiskError             34   a folder used in place of S3 or a table cannot be read or written
     ├── EventError                40   an event is not of the expected source (400)
     ├── QuarantineError           41   a quarantined record is not there
     ├── RequestError              42   a request is not of its handler's type (400)
@@ -112,6 +113,12 @@ class StateConflictError(CloudError):
     """Another writer committed this state key first; nothing of ours was written."""
 
     exit_code = 33
+
+
+class DiskError(CloudError):
+    """A folder that is used in place of S3 or a table cannot be read or written."""
+
+    exit_code = 34
 
 
 class EventError(MillraceError):

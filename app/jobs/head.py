@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import CloudError, StateConflictError, UnreadableStateError
+from app.errors import DiskError, StateConflictError, UnreadableStateError
 from app.jobs import layout
 from app.storage.objects import FolderObjects
 from app.storage.state import Position, StateStore, Stored
@@ -113,7 +113,7 @@ class FolderState:
                 last = f"{staged.last.sequence_number} {staged.last.sub_sequence_number}\n"
                 FolderObjects(path.parent).put(path.name, last.encode() + staged.value)
         except OSError as error:
-            raise CloudError(f"{path}: cannot be written: {error.strerror}") from error
+            raise DiskError(f"{path}: cannot be written: {error.strerror}") from error
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.state"
@@ -123,7 +123,7 @@ def _read(path: Path) -> Stored | None:
     """Return the state in a file.
 
     Raises:
-        CloudError: It cannot be read.
+        DiskError: It cannot be read.
         UnreadableStateError: Its first line has no position, so that `FolderState` has not written it.
     """
     try:
@@ -131,7 +131,7 @@ def _read(path: Path) -> Stored | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CloudError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DiskError(f"{path}: cannot be read: {error.strerror}") from error
     sequence_number, _, sub_sequence_number = first.partition(b" ")
     try:
         return Stored(value, Position(int(sequence_number), int(sub_sequence_number)))

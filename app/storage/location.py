@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote
 
-from app.errors import CloudError, LocationError
+from app.errors import DiskError, LocationError
 
 STANDARD = "-"
 LONGEST = 1100  # characters: S3's keys have up to 1,024 bytes, its buckets' names up to 63
@@ -58,7 +58,7 @@ def write_location(location: str, data: bytes) -> None:
         if location.endswith("/") or path.is_dir() or not path.name:
             raise LocationError(f"{_shown(location)}: cannot be written: it is a folder")
         FolderObjects(path.parent).put(path.name, data)
-    except CloudError as error:
+    except DiskError as error:
         why = _why(error.__cause__) if isinstance(error.__cause__, OSError) else str(error)
         raise LocationError(f"{_shown(location)}: cannot be written: {why}") from None
     except (OSError, ValueError) as error:

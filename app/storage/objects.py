@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.exceptions import ClientError
 
 from app import aws
-from app.errors import CloudError, LocationError, SettingsError
+from app.errors import CloudError, DiskError, LocationError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ _PARTS_FROM_BYTES = 16 * 1024 * 1024  # from here parallel ranges of 8 MB (boto3
 class Objects(Protocol):
     """Objects under one root, by name; a name may hold slashes.
 
-    Every method raises `CloudError` where the folder or S3 fails or refuses.
+    Every method raises `CloudError` where S3 fails or refuses, and its subclass `DiskError` where a folder does.
     """
 
     root: str
@@ -89,9 +89,9 @@ class FolderObjects:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CloudError(f"{self.root}: cannot be made: {error.strerror}") from error
+            raise DiskError(f"{self.root}: cannot be made: {error.strerror}") from error
         if not os.access(self.folder, os.W_OK):
-            raise CloudError(f"{self.root}: may not be written: check its owner and mode")
+            raise DiskError(f"{self.root}: may not be written: check its owner and mode")
 
     def put(self, name: str, data: bytes) -> None:
         """Write a temporary file and rename it, so that a crash leaves no incomplete file under the name."""
@@ -110,7 +110,7 @@ class FolderObjects:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise CloudError(f"{self.root}: cannot write {name}: {error.strerror}") from error
+            raise DiskError(f"{self.root}: cannot write {name}: {error.strerror}") from error
 
     def get(self, name: str) -> bytes | None:
         """Read a file."""
@@ -118,7 +118,7 @@ class FolderObjects:
         try:
             return path.read_bytes() if path.is_file() else None
         except OSError as error:
-            raise CloudError(f"{path}: cannot be read: {error.strerror}") from error
+            raise DiskError(f"{path}: cannot be read: {error.strerror}") from error
 
     def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
@@ -133,14 +133,14 @@ class FolderObjects:
         except (FileNotFoundError, IsADirectoryError):
             raise _missing(self.root, name) from None
         except OSError as error:
-            raise CloudError(f"{self.root}/{name}: cannot be read: {error.strerror}") from error
+            raise DiskError(f"{self.root}/{name}: cannot be read: {error.strerror}") from error
 
     def delete(self, name: str) -> None:
         """Delete a file."""
         try:
             (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
-            raise CloudError(f"{self.root}: cannot delete {name}: {error.strerror}") from error
+            raise DiskError(f"{self.root}: cannot delete {name}: {error.strerror}") from error
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """List files, without those still being written."""

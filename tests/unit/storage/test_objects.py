@@ -10,11 +10,12 @@ from botocore.exceptions import ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
 from app import aws
-from app.errors import CloudError, CredentialsError, LocationError
+from app.errors import CloudError, CredentialsError, DiskError, LocationError
 from app.storage.objects import BLOCK_BYTES, MemoryObjects, open_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 class FakeS3:
@@ -57,6 +58,15 @@ def test_a_large_object_that_breaks_off_or_changes_is_one_line(
     refusing(fault)
     with pytest.raises(CloudError, match=r"^s3://bucket/prefix/name: cannot be read to its end: .+$"):
         open_objects("s3://bucket/prefix").get("name")
+
+
+def test_a_folder_that_cannot_be_used_is_a_fault_of_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    objects = open_objects(str(tmp_path / "file" / "folder"))
+    for call in (objects.check, lambda: objects.put("name", b"{}"), lambda: objects.delete("name")):
+        with pytest.raises(DiskError, match=f"^{tmp_path}/file/folder: cannot .*: Not a directory$") as raised:
+            call()
+        assert isinstance(raised.value, CloudError)  # whatever waits for S3 waits for a disk
 
 
 def test_objects_in_memory_keep_the_contract() -> None:
