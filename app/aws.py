@@ -151,7 +151,7 @@ def explained(error: Exception, what: str) -> MillraceError:
         where = os.environ.get("AWS_ENDPOINT_URL")
         if where is None:
             return CloudError(f"{what}: AWS does not answer: is there a network?{LOCAL_HINT}")
-        return CloudError(f"{what}: {where} does not answer: is it up? (scripts/cloud.sh status)")
+        return CloudError(f"{what}: {where} does not answer: is it up?{LOCAL_HINT}")
     return CloudError(f"{what}: {' '.join(str(error).split())}")
 
 

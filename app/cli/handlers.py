@@ -109,8 +109,10 @@ def handlers(name: Name = None, as_json: AsJson = False, as_markdown: AsMarkdown
     if as_json:
         print_json(found)
         return
-    table = Table("name", "what it does", "route", box=None, pad_edge=False)
-    table.add_column("qualified name", overflow="fold")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)  # whole at any width, since it is there to be typed
+    for header in ("what it does", "route", "qualified name"):
+        table.add_column(header, overflow="fold")
     for each in found:
         table.add_row(each.name, each.summary, each.route or "", each.qualified_name)
     print_table(table)

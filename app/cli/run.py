@@ -100,6 +100,8 @@ def explain(record: RecordText = None) -> None:
     steps["bytes"] = len(payload)
     decoded = found if isinstance(found, Quarantine) else decode_payload(payload, processor.decoder)
     if isinstance(decoded, Quarantine):
+        if decoded.reason == "not_json" and record is not None and payload == os.fsencode(record):  # no file's bytes
+            decoded = msgspec.structs.replace(decoded, message=f"{decoded.message}; {_neither(record)}")
         steps["quarantined"] = msgspec.to_builtins(decoded)
     else:
         steps.update(_explained(processor, decoded))
@@ -140,8 +142,12 @@ def _payload_of(record: str) -> bytes:
             raise EventError(f"{name}: cannot be read: {error.strerror}; name a file") from None
     payload = os.fsencode(record)
     if hint_of(payload) == FILE_NAME:
-        raise EventError(f"{record}: there is no such file, and it is no JSON")
+        raise EventError(_neither(record))
     return payload
+
+
+def _neither(record: str) -> str:
+    return f"{record[:100]!r}: neither JSON nor an existing file"
 
 
 def _first_record(data: bytes) -> bytes:

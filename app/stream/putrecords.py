@@ -218,8 +218,12 @@ def check_stream(service: PutRecords, stream: str) -> None:
     try:
         service.record_limit_bytes(stream)
     except TransientError as error:
+        if isinstance(error.__cause__, aws.UNREACHABLE):
+            raise aws.explained(error.__cause__, f"stream {stream}") from None
         where = aws.endpoint("kinesis")
-        raise CloudError(f"stream {stream}: {where} does not answer ({error}): is it up?{aws.LOCAL_HINT}") from None
+        raise CloudError(
+            f"stream {stream}: {where} does not answer as Kinesis would ({error}): is it up?{aws.LOCAL_HINT}"
+        ) from None
 
 
 def _fault_of(answer: bytes) -> tuple[str, str]:

@@ -285,7 +285,9 @@ def test_explain_shows_each_step_and_each_fault() -> None:
     assert steps["result"]["prediction"]["cnt"] == round(steps["count"])
     assert steps["partition key"] == "x"
     assert steps["id"].endswith("/0/bike/0")
-    assert json.loads(run("explain", "zzz").stdout)["quarantined"]["reason"] == "not_json"
+    unread = json.loads(run("explain", "zzz").stdout)["quarantined"]
+    assert unread["reason"] == "not_json"
+    assert unread["message"].endswith("; 'zzz': neither JSON nor an existing file")
     snow = json.dumps({"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 94}, "pred_id": 1})
     assert json.loads(run("explain", snow).stdout)["quarantined"]["reason"] == "unknown_weather_code"
 
@@ -304,7 +306,7 @@ def test_explain_takes_a_file_and_standard_input(tmp_path: Path) -> None:
     assert json.loads(piped.stdout)["partition key"] == "7"
     assert "UTF-16" in json.loads(run("explain", str(utf16)).stdout)["quarantined"]["message"]
     assert "explain" in run("invoke", "--payload", str(whole), expect=40, TEST_RUN="True").stderr
-    assert "nowhere.json: there is no such file" in run("explain", "nowhere.json", expect=40).stderr
+    assert "'nowhere.json': neither JSON nor an existing file" in run("explain", "nowhere.json", expect=40).stderr
     assert "cannot be read" in run("explain", "@nowhere", expect=40).stderr
     assert "Is a directory; name a file" in run("explain", str(tmp_path), expect=40).stderr
 
@@ -371,15 +373,16 @@ class TestBadStarts:
         self.check(32, "check AWS_PROFILE", OUTPUT_STREAM="x", AWS_PROFILE="nope")
 
     def test_a_quarantine_location_that_cannot_be_written(self, new_stream: Callable[..., str]) -> None:
-        self.check(30, "/proc/nope: cannot be made", OUTPUT_STREAM=new_stream(), QUARANTINE_LOCATION="/proc/nope")
+        self.check(34, "/proc/nope: cannot be made", OUTPUT_STREAM=new_stream(), QUARANTINE_LOCATION="/proc/nope")
 
     def test_a_margin_that_leaves_no_time(self) -> None:
         self.check(10, "DEADLINE_MARGIN_MS is 60000", OUTPUT_STREAM="x", DEADLINE_MARGIN_MS="60000")
 
     def test_feeding_nowhere(self) -> None:
-        said = _run(30, ["feed"], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}).stderr
-        assert "http://127.0.0.1:9 does not answer" in said
-        assert "scripts/cloud.sh up" in said
+        for command in (["feed"], ["drain"], ["create", "passenger_events"]):
+            said = _run(30, command, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}).stderr
+            assert ": http://127.0.0.1:9 does not answer: is it up?; for the local cloud: eval" in said
+            assert "scripts/cloud.sh up" in said
 
     def test_a_flag_that_is_neither_true_nor_false(self) -> None:
         self.check(10, "TEST_RUN is 'maybe'", OUTPUT_STREAM="x", TEST_RUN="maybe")

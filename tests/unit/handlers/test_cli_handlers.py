@@ -38,6 +38,15 @@ def test_lists_every_handler() -> None:
     assert "POST /bike/predictions" in shown
 
 
+def test_a_narrow_terminal_cuts_no_name_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.cli.terminal.PIPE_WIDTH", 60)
+    shown = millrace("handlers")
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 60
+    for name in HANDLERS:
+        assert re.search(rf"^{name} ", shown, re.MULTILINE)
+
+
 def test_lists_them_for_programs() -> None:
     found = json.loads(millrace("handlers", "--json"))
     assert [each["name"] for each in found] == list(HANDLERS)
