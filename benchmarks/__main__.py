@@ -1,4 +1,4 @@
-"""`python -m benchmarks`, which `millrace bench` and `scripts/bench.sh` call: the measurements, one command."""
+"""Measure Millrace and its peers: `python -m benchmarks`, which `millrace bench` and `scripts/bench.sh` call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-# One thread for each alike; to be said before numpy and scikit-learn are imported.
+# One thread for every candidate; numpy and scikit-learn read this when they are imported.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true")
 
 import msgspec
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Part(StrEnum):
-    """What can be measured by itself."""
+    """A part of the benchmark that can be measured by itself."""
 
     CPU = CPU
     ACKNOWLEDGED = ACKNOWLEDGED
@@ -48,17 +48,17 @@ class Part(StrEnum):
     ALERTS = "alerts"
 
 
-Parts = Annotated[list[Part] | None, typer.Argument(help="Which measurements; all of them without.")]
-Quick = Annotated[bool, typer.Option("--quick", help="One pass of each: shows that all works, says little of speed.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything that was found to this file too.")]
-Image = Annotated[str, typer.Option(envvar="MILLRACE_IMAGE", help="Millrace's image, for its size.")]
-Rounds = Annotated[int, typer.Option(min=1, help="Turns of each candidate, a quarter of a second or one pass each.")]
+Parts = Annotated[list[Part] | None, typer.Argument(help="The parts to measure; without it, all of them.")]
+Quick = Annotated[bool, typer.Option("--quick", help="One pass of each: checks that it works, not how fast it is.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write all results to this file.")]
+Image = Annotated[str, typer.Option(envvar="MILLRACE_IMAGE", help="Millrace's image, to report its size.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Turns of each candidate, of a quarter of a second or one pass.")]
 Data = Annotated[
     Path | None,
-    typer.Option(envvar="BENCH_DATA", help="A folder with the rules' file and the AIT-ADS files, for the alerts."),
+    typer.Option(envvar="BENCH_DATA", help="A folder with the rules' file and the AIT-ADS files, for the alerts part."),
 ]
 Most = Annotated[
-    int | None, typer.Option(min=1000, help="Alerts at the most; a million without, 100,000 with --quick.")
+    int | None, typer.Option(min=1000, help="The most alerts to measure; by default a million, 100,000 with --quick.")
 ]
 
 
@@ -72,57 +72,56 @@ def bench(
     data: Data = None,
     most: Most = None,
 ) -> None:
-    """Measure Millrace beside its peers, in the same run: medians, ratios and the aims.
+    """Measure Millrace and its peers in one run, and print medians, ratios and aims.
 
-    About twelve minutes without the alerts, which take as long as --most says; benchmarks/README.md has each row.
+    This takes about twelve minutes, and longer for the alerts the more --most allows. benchmarks/README.md explains
+    each row.
     """
     if json is not None and not json.absolute().parent.is_dir():
-        raise SettingsError(f"--json {json}: there is no such folder: make it first")
+        raise SettingsError(f"--json {json}: its folder does not exist: make it first")
     if data is not None and not (data / RULES).is_file():
-        raise SettingsError(f"--data {data}: holds no {RULES}: name the folder that does, or leave it out")
+        raise SettingsError(f"--data {data}: has no {RULES}: name the folder with that file, or leave --data out")
     effort, sizes = (QUICK, QUICK_SIZES) if quick else (Effort(rounds=rounds), Sizes())
     progress = Console(stderr=True)
     alerts = AlertOptions(sizes.up_to(most) if most else sizes, data and data.absolute())
     results = measure(
         parts or list(Part), effort, image, alerts, lambda text: progress.print(f"[dim]{text}[/]", highlight=False)
     )
-    where = report.machine()
+    machine = report.machine()
     console = Console()
     console.width = max(console.width, report.WIDTH)
-    said = f"{where['date']}, {where['processors']} x {where['processor']}, Python {where['python']}"
-    console.print(f"{said}, load {where['load']}", highlight=False)
+    heading = f"{machine['date']}, {machine['processors']} x {machine['processor']}, Python {machine['python']}"
+    console.print(f"{heading}, load {machine['load']}", highlight=False)
     report.show(results, console)
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(report.as_json(results)), indent=2) + b"\n")
 
 
-def measure(
-    parts: list[Part], effort: Effort, image: str, alerts: AlertOptions, tell: Callable[[str], None]
-) -> Results:
-    """Measures the parts."""
+def measure(parts: list[Part], effort: Effort, image: str, alerts: AlertOptions, log: Callable[[str], None]) -> Results:
+    """Measure these parts and return all results."""
     results = Results()
     server, url = start_server()
     with server, tempfile.TemporaryDirectory(prefix="millrace-bench-") as name:
         folder = Path(name)
         if Part.PUT_RECORDS in parts:
-            tell("one PutRecords call")
+            log("one PutRecords call")
             results.calls = measure_calls(environment(folder, url), effort)
         if Part.API in parts:
-            results.api = measure_api(folder, effort, quick=effort is QUICK, tell=tell)
+            results.api = measure_api(folder, effort, quick=effort is QUICK, log=log)
         if Part.ALERTS in parts:
-            results.alerts = measure_alerts(folder, effort, alerts, quick=effort is QUICK, tell=tell)
+            results.alerts = measure_alerts(folder, effort, alerts, quick=effort is QUICK, log=log)
         if {Part.CPU, Part.ACKNOWLEDGED, Part.START} & set(parts):
-            tell("writing events and building the floor")
+            log("writing events and building the floor")
             events = write_events(folder)
             floor, results.floor = build(folder)
             for kind in (LINEAR, TREES):
-                tell(f"{kind}: fitting the model")
-                place = write_models(kind, folder)
+                log(f"{kind}: fitting the model")
+                model_folder = write_models(kind, folder)
                 if {Part.CPU, Part.ACKNOWLEDGED} & set(parts):
-                    throughput = Throughput(kind, place, url, floor if kind == LINEAR else None, tell)
+                    throughput = Throughput(kind, model_folder, url, floor if kind == LINEAR else None, log)
                     _measure_throughput(throughput, parts, events, effort, results)
                 if Part.START in parts:
-                    results.starts += measure_starts(kind, place, url, events[-1], effort=effort, tell=tell)
+                    results.starts += measure_starts(kind, model_folder, url, events[-1], effort=effort, log=log)
         if Part.START in parts:
             results.image_mb, results.image = image_size(image)
     return results
@@ -141,7 +140,7 @@ def _measure_throughput(
 
 
 def main() -> None:
-    """Runs the command; what a user can mend is one line and an exit code, as in `millrace`."""
+    """Run the command; print an error that a user can mend as one line, and exit with its code, as `millrace` does."""
     cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     cli.command(context_settings={"help_option_names": ["--help", "-h"]})(bench)
     try:

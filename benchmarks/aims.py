@@ -1,4 +1,4 @@
-"""What Millrace aims at, beside what a run found."""
+"""Compare the results of a run with Millrace's aims."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FUNCTION_MB = 256  # what the seed document gives its function
 
 @dataclass(frozen=True)
 class Aim:
-    """One aim, and what was found; `met` is None where that could not be told."""
+    """An aim with its result; `met` is None if the run did not measure it."""
 
     text: str
     found: str
@@ -31,7 +31,7 @@ class Aim:
 
 
 def aims(results: Results) -> list[Aim]:
-    """Each aim that this run has figures for."""
+    """Return the aims that this run has figures for."""
     found: list[Aim] = []
     for figure in results.figures:
         if figure.candidate != MILLRACE or figure.event != FULL:
@@ -69,7 +69,7 @@ def _at_least(text: str, found: float | None, bound: float) -> Aim:
 
 
 def _memory(text: str, found_mb: float | None, bound_mb: float) -> Aim:
-    return Aim(text, "not told here" if found_mb is None else f"{found_mb:.0f} MB", _below(found_mb, bound_mb))
+    return Aim(text, "not known here" if found_mb is None else f"{found_mb:.0f} MB", _below(found_mb, bound_mb))
 
 
 def _below(found: float | None, bound: float) -> bool | None:

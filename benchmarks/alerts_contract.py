@@ -1,4 +1,4 @@
-"""What the parts of the alerts' benchmark agree on: candidates, workloads, and the rows that a run finds."""
+"""Define the candidates, the workloads and the result rows of the alerts' benchmark."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ MIX, SCANNER, DIFFERENT = "a day's mix", "one scanner", "all different"
 SHAPES = (MIX, SCANNER, DIFFERENT)
 
 TENANT = "bench"
-READ, TOLD, CLUSTERED, FLOWED, ENCODED, STATE, PUT, REST = (
+READ, RESOLVED, CLUSTERED, FLOWED, ENCODED, STATE, PUT, REST = (
     "decode and read", "technique", "cluster", "flow", "encode", "state", "seal and put", "the rest",
 )  # fmt: skip
-STAGES = (READ, TOLD, CLUSTERED, FLOWED, ENCODED, STATE, PUT, REST)
+STAGES = (READ, RESOLVED, CLUSTERED, FLOWED, ENCODED, STATE, PUT, REST)
 
 
 def stream_of(role: str) -> str:
-    """The stream of a role, as the benchmark's settings name it."""
+    """Return the name of a role's stream in the benchmark's settings."""
     return f"bench-{role}"
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many alerts are measured.
+    """How many alerts to measure.
 
     Attributes:
-        texts: Part of the texts of a pass.
-        pipeline: Alerts through the whole pipeline.
-        compared: Alerts whose outputs are compared first, however they are cut.
-        staged: Alerts with clocks around the stages.
-        growth: Where growth is looked at.
-        pairs: Alerts that the pairwise way survives.
+        texts: The share of a pass's texts to use, from 0 to 1.
+        pipeline: Alerts to send through the whole pipeline.
+        compared: Alerts whose outputs are compared first, in events of two sizes.
+        staged: Alerts to run with clocks around the stages.
+        growth: Numbers of alerts at which growth is recorded.
+        pairs: Alerts for the pairwise method, whose time grows with their square.
     """
 
     texts: float = 1.0
@@ -63,9 +63,9 @@ class Sizes:
     pairs: int = 3000
 
     def up_to(self, most: int) -> Sizes:
-        """The same with at most so many alerts of anything."""
+        """Return these sizes with each limited to `most` alerts."""
         points = tuple(point for point in self.growth if point <= most)
-        if not points[1:]:  # a slope takes two at the least
+        if not points[1:]:  # a slope needs at least two
             points = (most // 9, most // 3, most)
         pipeline, compared, staged, pairs = (
             min(each, most) for each in (self.pipeline, self.compared, self.staged, self.pairs)
@@ -78,8 +78,8 @@ class AlertOptions:
     """The options of the command for alerts.
 
     Attributes:
-        sizes: How many.
-        data: A folder with the rules' file and the AIT-ADS files; None for what is shipped or invented.
+        sizes: How many alerts to measure.
+        data: A folder with the rules' file and the AIT-ADS files; None for the shipped catalogue and invented alerts.
     """
 
     sizes: Sizes
@@ -94,15 +94,15 @@ class TextFigure:
     """One row of the table of techniques.
 
     Attributes:
-        workload: What the texts were.
+        workload: The kind of texts.
         candidate: The candidate's name.
         title: Its title.
         batch: Alerts a call.
         cpu_us: Median CPU of an alert, microseconds.
         wall_us: Median wall clock of an alert.
-        passes: How many passes the medians are of.
-        alerts: How many alerts a pass had.
-        vs_sklearn: scikit-learn's CPU on new texts in batches of 2,000 by this one's, in the same rounds.
+        passes: Passes that the medians are taken over.
+        alerts: Alerts in a pass.
+        vs_sklearn: scikit-learn's CPU on new texts in batches of 2,000, divided by this row's, in the same rounds.
     """
 
     workload: str
@@ -117,23 +117,23 @@ class TextFigure:
 
     @property
     def a_second(self) -> float:
-        """Alerts a second of CPU."""
+        """Alerts per second of CPU."""
         return 1e6 / self.cpu_us
 
 
 @dataclass(frozen=True)
 class TextHolder:
-    """What a candidate holds to tell techniques; it is not a matter of speed.
+    """The size and memory of a candidate that predicts techniques.
 
     Attributes:
         candidate: The candidate's name.
         title: Its title.
-        labels: Techniques that it can tell.
-        features: Words and pieces of words that it knows.
-        modules: How many modules it imports.
+        labels: Techniques that it can predict.
+        features: Words and parts of words that it knows.
+        modules: Modules that it imports.
         ready_ms: CPU from the process's start until it is ready.
         ready_mb: Resident memory then, MB of 2^20 bytes.
-        peak_mb: The most that was resident until the end.
+        peak_mb: Peak resident memory at the end.
     """
 
     candidate: str
@@ -148,17 +148,17 @@ class TextHolder:
 
 @dataclass(frozen=True)
 class PipelineFigure:
-    """The whole pipeline on one shape of alerts and one size of event.
+    """The whole pipeline on one shape of alerts with one size of event.
 
     Attributes:
-        shape: What the alerts were.
-        alerts: How many.
-        per_event: How many in an event.
+        shape: The shape of the alerts.
+        alerts: Number of alerts.
+        per_event: Alerts in an event.
         cpu_us: CPU of an alert, microseconds.
         wall_us: Wall clock of an alert.
         outputs: Records put for each stream role.
         state_bytes: The tenant's state at the end.
-        peak_mb: The most memory that was resident.
+        peak_mb: Peak resident memory, MB of 2^20 bytes.
     """
 
     shape: str
@@ -172,13 +172,13 @@ class PipelineFigure:
 
     @property
     def a_second(self) -> float:
-        """Alerts a second of CPU."""
+        """Alerts per second of CPU."""
         return 1e6 / self.cpu_us
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage of the pipeline takes of an alert, microseconds of CPU; from a pass of its own with clocks in it."""
+    """CPU of a pipeline stage per alert, microseconds; measured in a separate pass with clocks in it."""
 
     stage: str
     cpu_us: float
@@ -187,14 +187,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Point:
-    """How far a growing stream has come.
+    """The totals of a growing stream at one number of alerts.
 
     Attributes:
-        alerts: How many so far.
+        alerts: Alerts so far.
         cpu_s: CPU of all of them.
         wall_s: Wall clock of all of them.
-        resident_mb: Memory that is resident now.
-        state_bytes: The tenant's state now.
+        resident_mb: Resident memory at this point, MB of 2^20 bytes.
+        state_bytes: The size of the tenant's state at this point.
     """
 
     alerts: int
@@ -209,10 +209,10 @@ class Growth:
     """How time, memory and state grow with the alerts.
 
     Attributes:
-        shape: What the alerts were.
-        points: At 10,000 alerts and on.
-        cpu_slope: The exponent that fits CPU over alerts best; 1 is linear.
-        state_slope: The same of the state from the last two points; 0 is bounded.
+        shape: The shape of the alerts.
+        points: The totals from 10,000 alerts on.
+        cpu_slope: The exponent of the best power law of CPU over alerts; 1 is linear.
+        state_slope: The exponent of the state's size between the last two points; 0 is bounded.
     """
 
     shape: str
@@ -223,12 +223,12 @@ class Growth:
 
 @dataclass(frozen=True)
 class PairFigure:
-    """Clustering alone and the pairwise way, on the same alerts.
+    """A row of the table that compares clustering with the pairwise method, on the same alerts.
 
     Attributes:
-        alerts: How many.
-        clusters: How many clusters the alerts are in.
-        agreement: The adjusted Rand index of its clusters and those of the pairwise way; 1 is the same.
+        alerts: Number of alerts.
+        clusters: Clusters that the alerts are in.
+        agreement: The adjusted Rand index between its clusters and the pairwise method's; 1 if they are equal.
     """
 
     candidate: str
@@ -242,24 +242,24 @@ class PairFigure:
 
     @property
     def a_second(self) -> float:
-        """Alerts a second of CPU."""
+        """Alerts per second of CPU."""
         return 1e6 / self.cpu_us
 
 
 @dataclass
 class AlertResults:
-    """What a run found of the alerts.
+    """The alerts' results of a run.
 
     Attributes:
         texts: The table of techniques.
-        holders: What each candidate of it holds.
-        pipeline: The whole pipeline.
-        stages: What its stages take.
-        growth: How it grows.
-        pairs: Clustering and the pairwise way.
-        agreed: How many answers and outputs were compared before anything was timed; all agreed.
-        corpus: What scikit-learn was fitted on.
-        source: Whether the alerts are invented or a data set's.
+        holders: The size and memory of each candidate for techniques.
+        pipeline: The table of the whole pipeline.
+        stages: The CPU of its stages.
+        growth: The growth of its time, memory and state.
+        pairs: The table of clustering.
+        agreed: Answers and outputs that were compared before timing; all were equal.
+        corpus: A description of the texts that scikit-learn was fitted on.
+        source: Whether the alerts are invented or from a data set.
     """
 
     texts: list[TextFigure] = field(default_factory=list)

@@ -1,7 +1,7 @@
-"""scikit-learn's candidate, fitted once a run: words and word pairs, pieces of words, LinearSVC one against the rest.
+"""Fit scikit-learn's candidate once a run: words, word pairs and character n-grams, LinearSVC one against the rest.
 
-Fitted for speed and memory alone, with few steps: how right it is would be no fair comparison. That is told by
-`millrace model evaluate technique`.
+It is fitted with few steps, to measure speed and memory only: comparing its accuracy would not be fair.
+`millrace model evaluate technique` measures the accuracy of Millrace's model.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 FILE = "alerts-sklearn.joblib"
 QUICK_ROWS = 800
-_STEPS = 20  # of the solver: more change its predictions, and nothing of their cost
+_STEPS = 20  # of the solver: more change its predictions, not their cost
 
 
 def fit(folder: Path, data: Path | None, *, quick: bool) -> str:
-    """Fits it and writes it into the folder; gives what it was fitted on."""
+    """Fit the candidate, write it into the folder, and return a description of its training texts."""
     texts, techniques = corpus(data, QUICK_ROWS if quick else None)
     vectorizer = FeatureUnion(
         [
@@ -35,8 +35,8 @@ def fit(folder: Path, data: Path | None, *, quick: bool) -> str:
     )
     features = vectorizer.fit_transform(texts)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that few steps are few
+        warnings.simplefilter("ignore")  # it does not converge in so few steps
         classifier = LinearSVC(C=0.5, tol=0.1, max_iter=_STEPS).fit(features, techniques)
     joblib.dump((vectorizer, classifier), folder / FILE)
-    what = "titles and descriptions of the rules' file" if data is not None else "the catalogue's titles"
-    return f"{len(texts):,} rules, {what}"
+    description = "titles and descriptions of the rules' file" if data is not None else "the catalogue's titles"
+    return f"{len(texts):,} rules, {description}"

@@ -1,6 +1,7 @@
-"""Alerts without end, in three shapes: a day's mix, one scanner, and alerts that share no entity.
+"""Generate endless alerts in three shapes: a day's mix, one scanner, and alerts that share no entity.
 
-Invented, always the same, in order of time. With a folder of AIT-ADS files the mix is theirs, scenario after scenario.
+They are invented, the same in every run, and ordered by time. With a folder of AIT-ADS files, the mix is its alerts,
+one scenario after the other.
 """
 
 from __future__ import annotations
@@ -24,29 +25,29 @@ STREAM = "alerts"
 _START_S = 1_767_225_600.0  # midnight of 1 January 2026, UTC
 _HOSTS, _USERS, _NAMES = 2000, 400, 300  # of the mix: a company of that size
 _GAP_S = 5.0  # between alerts of the mix: 17,000 a day
-_SCAN_S, _APART_S = 0.05, 1.0  # of the scanner, and of those that share nothing
+_SCAN_S, _APART_S = 0.05, 1.0  # of the scanner, and of the alerts that share nothing
 _ATTACK_EVERY = 2000  # alerts of the mix
 _ATTACK_STEPS = 24
 _encode = msgspec.json.Encoder().encode
 
 
 def made(shape: str, data: Path | None = None) -> Iterator[Alert]:
-    """The alerts of a shape; `data` holds AIT-ADS files for the mix."""
+    """Return the alerts of a shape; for the mix, those of the AIT-ADS files in `data` if it is given."""
     if shape == MIX and data is not None:
         return _recorded(data)
     return {MIX: _mix, SCANNER: _scanner, DIFFERENT: _different}[shape]()
 
 
 def event(alerts: Iterator[Alert], count: int, start: int) -> tuple[bytes, int]:
-    """An event of Kinesis with the next alerts, and how many it holds; all of one tenant."""
+    """Return a Kinesis event with the next alerts, all of one tenant, and how many it holds."""
     payloads = [_encode(alert) for alert in islice(alerts, count)]
     return event_of(payloads, [TENANT] * len(payloads), stream=STREAM, start=start), len(payloads)
 
 
 def _mix() -> Iterator[Alert]:
-    """Noise of a few loud rules and many quiet ones on a few busy hosts and many calm ones, and attacks through it."""
+    """Yield noise of a few frequent and many rare rules on a few busy and many quiet hosts, with attacks in between."""
     chance = random.Random(0)  # noqa: S311 - invented alerts need no secret randomness
-    names = [title for title, _ in random.Random(1).sample(titles(), _NAMES)]  # noqa: S311 - the same
+    names = [title for title, _ in random.Random(1).sample(titles(), _NAMES)]  # noqa: S311 - invented alerts need no secret randomness
     loud, busy = _falling(_NAMES), _falling(_HOSTS)
     ranks, numbers = range(_NAMES), range(_HOSTS)
     attack: Iterator[Alert] = iter(())
@@ -56,7 +57,7 @@ def _mix() -> Iterator[Alert]:
         number += 1
         if number % _ATTACK_EVERY == 0:
             attack = _attack(chance, number)
-        step = next(attack, None) if chance.random() < 0.1 else None  # noqa: PLR2004 - an attack takes its time
+        step = next(attack, None) if chance.random() < 0.1 else None  # noqa: PLR2004 - an attack's steps are spread out
         if step is not None:
             step.id, step.time = number, round(now, 3)
             yield step
@@ -75,7 +76,7 @@ def _mix() -> Iterator[Alert]:
 
 
 def _attack(chance: random.Random, seed: int) -> Iterator[Alert]:
-    """One attack: from outside onto a host, and from there on to others."""
+    """Yield one attack, from outside onto a host and from there to others."""
     source, host = _address(203, seed), chance.randrange(_HOSTS)
     rules = [title for title, _ in chance.sample(titles(), _ATTACK_STEPS)]
     for rule in rules:
@@ -85,7 +86,7 @@ def _attack(chance: random.Random, seed: int) -> Iterator[Alert]:
 
 
 def _scanner() -> Iterator[Alert]:
-    """One source, a great many targets and names."""
+    """Yield alerts of one source with very many targets and names."""
     names = [title for title, _ in titles()[:_NAMES]]
     number = 0
     while True:
@@ -95,7 +96,7 @@ def _scanner() -> Iterator[Alert]:
 
 
 def _different() -> Iterator[Alert]:
-    """No two with the same source or the same target."""
+    """Yield alerts of which no two share a source or a target."""
     names = [title for title, _ in titles()[:_NAMES]]
     number = 0
     while True:
@@ -123,7 +124,7 @@ def _recorded(data: Path) -> Iterator[Alert]:
 
 
 def _falling(count: int) -> list[float]:
-    """Weights of which the n-th is one n-th, added up: a few are loud, most are hardly heard."""
+    """Return the cumulative sums of 1/n for n up to `count`: a few ranks are frequent, most are rare."""
     return list(accumulate(1 / (rank + 1) for rank in range(count)))
 
 

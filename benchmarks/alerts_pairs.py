@@ -1,4 +1,4 @@
-"""Clustering alone, in turns with the way that compares each alert with all before it, on the same alerts."""
+"""Measure clustering alone against the method that compares each alert with all earlier ones, on the same alerts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.alerts_contract import Sizes
     from benchmarks.processes import Worker
 
-BATCHES = (1, 7, 500, 2000)  # the cuts of which the clusters are compared
+BATCHES = (1, 7, 500, 2000)  # alerts a call; the clusters must be the same with each
 
 
 def measure_pairs(
@@ -30,37 +30,38 @@ def measure_pairs(
     data: Path | None,
     results: AlertResults,
     *,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
-    """The table of clustering.
+    """Measure clustering and the pairwise method, and add their rows to the results.
 
     Raises:
-        BenchmarkError: Clusters depend on how the alerts are cut.
+        BenchmarkError: The clusters depend on the size of the batches.
     """
-    tell(f"alerts: {sizes.pairs:,} alerts clustered, and each compared with all before it")
+    log(f"alerts: {sizes.pairs:,} alerts clustered, and each compared with all earlier ones")
     with contextlib.ExitStack() as stack:
         workers = {name: stack.enter_context(start(name)) for name in (CLUSTER, PAIRWISE)}
         clusters: dict[str, list[int]] = {}
         for name, worker in workers.items():
             begin(worker, MIX, data, count=sizes.pairs)
-            told = [worker.do("told", batch=batch)["clusters"] for batch in ((1,) if name == PAIRWISE else BATCHES)]
-            if any(each != told[0] for each in told):
-                raise BenchmarkError(f"{TITLES[name]}: clusters depend on how the alerts are cut")
-            clusters[name] = told[0]
-            results.agreed += sum(map(len, told))
+            batches = (1,) if name == PAIRWISE else BATCHES
+            found = [worker.do("clusters", batch=batch)["clusters"] for batch in batches]
+            if any(each != found[0] for each in found):
+                raise BenchmarkError(f"{TITLES[name]}: the clusters depend on the size of the batches")
+            clusters[name] = found[0]
+            results.agreed += sum(map(len, found))
         samples = interleave({name: functools.partial(_run, worker) for name, worker in workers.items()}, effort)
-        found = {name: medians(samples[name]) for name in workers}
+        spent = {name: medians(samples[name]) for name in workers}
         for name in workers:
             results.pairs.append(
                 PairFigure(
                     candidate=name,
                     title=TITLES[name],
                     alerts=sizes.pairs,
-                    cpu_us=found[name].cpu_ms / sizes.pairs * 1000,
+                    cpu_us=spent[name].cpu_ms / sizes.pairs * 1000,
                     passes=len(samples[name]),
                     clusters=len(set(clusters[name])),
                     agreement=float(adjusted_rand_score(clusters[PAIRWISE], clusters[name])),
-                    times_pairwise=found[PAIRWISE].cpu_ms / found[name].cpu_ms,
+                    times_pairwise=spent[PAIRWISE].cpu_ms / spent[name].cpu_ms,
                 )
             )
 

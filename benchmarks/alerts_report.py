@@ -1,4 +1,4 @@
-"""The alerts' tables for a person, and each aim with its result."""
+"""Print the alerts' tables, and compare the results with the aims."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KIB = 1024
 
 
 def show_alerts(results: AlertResults | None, console: Console) -> None:
-    """Prints the tables, where the alerts were measured."""
+    """Print the tables if the alerts were measured."""
     if results is None:
         return
     console.print(_texts(results))
@@ -36,7 +36,7 @@ def show_alerts(results: AlertResults | None, console: Console) -> None:
 
 
 def alert_aims(results: AlertResults | None) -> list[tuple[str, str, bool]]:
-    """Return each aim with its result, and whether it is met."""
+    """Return each aim with its result and whether it is met."""
     if results is None:
         return []
     speeds = {(each.workload, each.candidate, each.batch): each.a_second for each in results.texts}

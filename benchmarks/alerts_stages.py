@@ -1,7 +1,7 @@
-"""What each stage of the pipeline takes: clocks around its seams, in a pass of their own.
+"""Measure the CPU of each pipeline stage, with clocks around its calls, in a separate pass.
 
-A stage's time is its own alone: what it calls of another stage counts there. Each thread has its own clock, of CPU.
-What the clocks themselves take is measured first and taken off.
+A stage's time excludes the stages that it calls. Each thread has its own CPU clock. The cost of the clocks is measured
+first and subtracted.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from app.stream import processor, runtime
 from app.stream.aggregation_rows import Splitter
 from app.stream.putrecords import SignedPutRecords
 from app.stream.routing import OutcomeRouter
-from benchmarks.alerts_contract import CLUSTERED, ENCODED, FLOWED, PUT, READ, REST, STATE, TOLD
+from benchmarks.alerts_contract import CLUSTERED, ENCODED, FLOWED, PUT, READ, RESOLVED, REST, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SEAMS: tuple[tuple[object, str, str], ...] = (
+TIMED_CALLS: tuple[tuple[object, str, str], ...] = (
     (runtime, "read_event", READ),
     (Splitter, "split", READ),
     (processor, "decode_column", READ),
     (pipeline, "read_record", READ),
-    (TechniqueResolver, "resolve", TOLD),
+    (TechniqueResolver, "resolve", RESOLVED),
     (Clusters, "add", CLUSTERED),
     (Clusters, "summary", CLUSTERED),
     (Flows, "update", FLOWED),
@@ -44,34 +44,34 @@ SEAMS: tuple[tuple[object, str, str], ...] = (
     (OutcomeRouter, "finish", PUT),
     (SignedPutRecords, "put", PUT),
 )
-_CALLS = 20_000  # with which the clocks' own time is measured
+_CALLS = 20_000  # to measure the cost of the clocks with
 
 
 class Stages:
-    """The CPU of each stage, while its clocks are on.
+    """Measures the CPU of each stage while its clocks are on.
 
     Attributes:
-        seconds: CPU by stage, without what the clocks took.
+        seconds: CPU by stage, without the cost of the clocks.
     """
 
     def __init__(self) -> None:
-        """Starts with nothing measured."""
+        """Measure the cost of the clocks."""
         self.seconds: dict[str, float] = defaultdict(float)
         self._threads = threading.local()
         self._calls: dict[str, int] = defaultdict(int)
-        self._inside_s = self._around_s = 0.0  # of a call: what a clock adds to its own stage, and around it
+        self._inside_s = self._around_s = 0.0  # a call: the clock's cost within its own stage, and around it
         self._measure_clocks()
 
     @contextlib.contextmanager
     def clocks(self) -> Iterator[None]:
-        """Puts a clock at each seam, and takes it off."""
+        """Put a clock around each timed call, and remove it at the end."""
         with contextlib.ExitStack() as stack:
-            for owner, name, stage in SEAMS:
+            for owner, name, stage in TIMED_CALLS:
                 stack.enter_context(mock.patch.object(owner, name, self._timed(getattr(owner, name), stage)))
             yield
 
     def of(self, cpu_s: float) -> dict[str, float]:
-        """The stages of a pass that took so much CPU with its clocks; what no seam has is the rest."""
+        """Return the CPU of each stage of a pass that took `cpu_s` with the clocks; the rest has no clock."""
         clocks_s = sum(self._calls.values()) * (self._inside_s + self._around_s)
         return {**self.seconds, REST: max(0.0, cpu_s - clocks_s - sum(self.seconds.values()))}
 
@@ -79,7 +79,7 @@ class Stages:
         seconds, calls, threads = self.seconds, self._calls, self._threads
 
         @functools.wraps(call)
-        def timed(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the seam takes and gives
+        def timed(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - the arguments and result of any call
             within: list[float] = threads.__dict__.setdefault("within", [])
             within.append(0.0)
             began = time.thread_time()
@@ -95,7 +95,7 @@ class Stages:
         return timed
 
     def _measure_clocks(self) -> None:
-        """What a clock adds, from calls of something that takes no time."""
+        """Measure the cost of a clock with calls of an empty function."""
 
         def nothing() -> None:
             pass

@@ -1,4 +1,4 @@
-"""Alerts through the whole pipeline: in events of two sizes, what its stages take, and how it grows to a million."""
+"""Measure the whole pipeline: events of two sizes, the CPU of its stages, and its growth to a million alerts."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
     from benchmarks.alerts_contract import Sizes
     from benchmarks.processes import Worker
 
-TURN_ALERTS = 10_000  # that a candidate takes before it is the next one's turn: a second or so
+TURN_ALERTS = 10_000  # in one turn of a candidate: a second or so
 
 
 def measure_pipeline(
-    start: Callable[[str], Worker], sizes: Sizes, data: Path | None, results: AlertResults, tell: Callable[[str], None]
+    start: Callable[[str], Worker], sizes: Sizes, data: Path | None, results: AlertResults, log: Callable[[str], None]
 ) -> None:
-    """The whole pipeline in events of two sizes, by turns, and its stages.
+    """Measure the whole pipeline with events of two sizes, in turns, and its stages.
 
     Raises:
-        BenchmarkError: Outputs or state differ between the two.
+        BenchmarkError: The outputs or the state differ between the two sizes.
     """
     with contextlib.ExitStack() as stack:
         workers = {per_event: stack.enter_context(start(PIPELINE)) for per_event in (SMALL, LARGE)}
-        tell("alerts: are outputs and state the same, however the stream is cut?")
+        log("alerts: comparing outputs and state between events of two sizes")
         found = []
         for per_event, worker in workers.items():
             begin(worker, MIX, data)
-            found.append(worker.do("told", count=sizes.compared, per_event=per_event))
+            found.append(worker.do("digests", count=sizes.compared, per_event=per_event))
             begin(worker, MIX, data)
         if found[0] != found[1]:
             raise BenchmarkError("alerts: outputs or state differ between events of two sizes")
         results.agreed += found[0]["records"]
-        tell(f"alerts: {sizes.pipeline:,} alerts through the pipeline")
+        log(f"alerts: {sizes.pipeline:,} alerts through the pipeline")
         with _progress() as progress:
             spent = _take_turns({each: (worker, each) for each, worker in workers.items()}, [sizes.pipeline], progress)
         for per_event, found in spent.items():
@@ -72,17 +72,17 @@ def measure_pipeline(
                     peak_mb=last["peak_mb"],
                 )
             )
-        tell("alerts: the pipeline's stages")
+        log("alerts: the pipeline's stages")
         stages = workers[LARGE].do("stages", count=sizes.staged, per_event=LARGE)
         whole = sum(stages.values())
         results.stages += [Stage(name, stages[name], stages[name] / whole) for name in STAGES]
 
 
 def measure_growth(
-    start: Callable[[str], Worker], points: Sequence[int], data: Path | None, tell: Callable[[str], None]
+    start: Callable[[str], Worker], points: Sequence[int], data: Path | None, log: Callable[[str], None]
 ) -> list[Growth]:
-    """One stream a shape, each in a process of its own, looked at on its way."""
-    tell(f"alerts: growing to {points[-1]:,}")
+    """Measure one stream of each shape, each in its own process, at several numbers of alerts."""
+    log(f"alerts: growing to {points[-1]:,}")
     with contextlib.ExitStack() as stack, _progress() as progress:
         workers = {shape: stack.enter_context(start(PIPELINE)) for shape in SHAPES}
         for shape, worker in workers.items():
@@ -90,23 +90,23 @@ def measure_growth(
         spent = _take_turns({shape: (worker, LARGE) for shape, worker in workers.items()}, points, progress)
     growth = []
     for shape, rows in spent.items():
-        seen = [
+        reached = [
             Point(alerts, row["cpu_s"], row["wall_s"], row["rss_mb"], row["state_bytes"])
             for alerts, row in zip(points, rows, strict=True)
         ]
-        cpu = slope([(point.alerts, point.cpu_s) for point in seen])
-        state = slope([(point.alerts, point.state_bytes) for point in seen[-2:]])
-        growth.append(Growth(shape, seen, cpu, state))
+        cpu = slope([(point.alerts, point.cpu_s) for point in reached])
+        state = slope([(point.alerts, point.state_bytes) for point in reached[-2:]])
+        growth.append(Growth(shape, reached, cpu, state))
     return growth
 
 
 def begin(worker: Worker, shape: str, data: Path | None, **options: object) -> None:
-    """Starts a candidate's stream anew."""
+    """Start a new stream in a candidate, with empty state."""
     worker.do("begin", shape=shape, data=str(data) if data else None, **options)
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """The exponent of the power law that fits best: the slope of least squares through the logarithms."""
+    """Return the exponent of the best power law: the least-squares slope through the logarithms."""
     logs = [(math.log(across), math.log(max(up, 1e-9))) for across, up in points]
     return statistics.linear_regression(*zip(*logs, strict=True)).slope
 
@@ -114,15 +114,15 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 def _take_turns(
     candidates: Mapping[Hashable, tuple[Worker, int]], points: Sequence[int], progress: Progress
 ) -> dict[Any, list[dict[str, Any]]]:
-    """Feeds each candidate up to each point, some thousand alerts at a time, so that a busy moment hits all alike.
+    """Feed each candidate up to each point, a few thousand alerts at a time, so that a busy moment affects all alike.
 
     Args:
-        candidates: By name its process, and how many alerts its events have.
-        points: Where to look at it.
-        progress: Shows how far it is.
+        candidates: Each candidate's process and the number of alerts in its events, by name.
+        points: Numbers of alerts to record the totals at.
+        progress: The progress bar to advance.
 
     Returns:
-        What was seen of each at each point; times are those since the beginning.
+        Each candidate's totals at each point; times count from the beginning.
     """
     found: dict[Any, list[dict[str, Any]]] = {name: [] for name in candidates}
     spent = {name: {"cpu_s": 0.0, "wall_s": 0.0} for name in candidates}

@@ -1,7 +1,7 @@
-"""Alert texts: new ones without end, known ones, and what scikit-learn is fitted on.
+"""Generate alert texts: endless new ones, known ones, and the texts that scikit-learn is fitted on.
 
-A new text is the beginning of one rule's title, the end of another's and a word of a third: its words are those of real
-titles, and it stands in no catalogue and in no lookup table. No two are the same, also once they are folded.
+A new text is the beginning of one rule's title, the end of another's and a word of a third: its words come from real
+titles, and it is in no catalogue and no lookup table. No two new texts are equal, even when folded.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RULES = "detection_rules.jsonl.gz"  # of the data set that --data names
-KNOWN_TITLES = 2000  # distinct names a day of a large site
-LOOKED_UP = 1000  # texts that analysts have put into the lookup table
+KNOWN_TITLES = 2000  # distinct alert names a day at a large site
+LOOKED_UP = 1000  # texts in the lookup table
 NEW_SHARE = 0.1  # of the workload "90 % known"
-_HALF = 2  # words that each of two titles gives at the least
+_HALF = 2  # the fewest words from each of two titles
 _DETECTORS = ("Failed logons of", "Beacon seen from", "Port sweep by", "Denied connection to", "Large upload from")
 
 
 @functools.cache
 def titles() -> tuple[tuple[str, str], ...]:
-    """The catalogue's titles by which a rule is found, each with its first technique."""
+    """Return the catalogue's titles that find a rule, each with its first technique."""
     rules = msgspec.json.decode(TABLE.read_bytes(), type=Rules)
     known = shipped_catalogue()
     return tuple(
@@ -44,7 +44,7 @@ def titles() -> tuple[tuple[str, str], ...]:
 
 
 def new_texts(chance: random.Random) -> Iterator[str]:
-    """Texts that nobody knows, one after another."""
+    """Yield texts that are in no catalogue and no lookup table."""
     known = shipped_catalogue()
     words = [each for each in (title.split() for title, _ in titles()) if len(each) >= 2 * _HALF]
     seen: set[str] = set()
@@ -59,20 +59,20 @@ def new_texts(chance: random.Random) -> Iterator[str]:
 
 
 def strange_texts(chance: random.Random) -> Iterator[str]:
-    """The same, each with a word that nobody has seen either: a host's name."""
+    """Yield new texts, each with an invented host's name."""
     for text in new_texts(chance):
         yield f"{text} on {_word(chance)}"
 
 
 def known_texts(chance: random.Random) -> Iterator[str]:
-    """Titles of the catalogue as they stand."""
-    pool = random.Random(0).sample(titles(), KNOWN_TITLES)  # noqa: S311 - the same
+    """Yield titles of the catalogue, unchanged."""
+    pool = random.Random(0).sample(titles(), KNOWN_TITLES)  # noqa: S311 - invented texts need no secret randomness
     while True:
         yield chance.choice(pool)[0]
 
 
 def folded_texts(chance: random.Random) -> Iterator[str]:
-    """Texts of the lookup table with an address and a number of their own, so that no two are the same."""
+    """Yield texts of the lookup table, each with another address and number, so that no two are equal."""
     pool = looked_up()
     while True:
         address = f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(1, 255)}"
@@ -81,15 +81,15 @@ def folded_texts(chance: random.Random) -> Iterator[str]:
 
 @functools.cache
 def looked_up() -> tuple[str, ...]:
-    """The forms of the texts in the lookup table."""
-    chance = random.Random(1)  # noqa: S311 - the same
+    """Return the texts of the lookup table, with placeholders for an address and a number."""
+    chance = random.Random(1)  # noqa: S311 - invented texts need no secret randomness
     names = dict.fromkeys(_word(chance) for _ in range(2 * LOOKED_UP))
     forms = [f"{chance.choice(_DETECTORS)} {name} at {{address}} ({{number}} times)" for name in names]
     return tuple(forms[:LOOKED_UP])
 
 
 def lookup_csv() -> bytes:
-    """The lookup table as an analyst would upload it: `alerts,techniques`."""
+    """Return the lookup table as CSV with the columns that an analyst uploads: `alerts,techniques`."""
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(("alerts", "techniques"))
@@ -100,8 +100,8 @@ def lookup_csv() -> bytes:
 
 
 def texts(workload: str, count: int, seed: int) -> list[str]:
-    """The texts of a pass; those of different seeds are different, where they are new."""
-    chance = random.Random(seed)  # noqa: S311 - the same
+    """Return the texts of a pass; new texts differ between seeds."""
+    chance = random.Random(seed)  # noqa: S311 - invented texts need no secret randomness
     kinds = {NEW: new_texts, STRANGE: strange_texts, KNOWN: known_texts, FOLDED: folded_texts}
     if workload != MOSTLY_KNOWN:
         return list(islice(kinds[workload](chance), count))
@@ -110,11 +110,11 @@ def texts(workload: str, count: int, seed: int) -> list[str]:
 
 
 def corpus(data: Path | None, most: int | None = None) -> tuple[list[str], list[str]]:
-    """What scikit-learn is fitted on: texts, and of each the first technique.
+    """Return the texts that scikit-learn is fitted on, and each one's first technique.
 
     Args:
         data: A folder with the rules' file; None for the catalogue's titles alone.
-        most: Rows at the most.
+        most: The most rows to return.
     """
     rows: list[tuple[str, str]] = list(titles())
     if data is not None:
@@ -126,5 +126,5 @@ def corpus(data: Path | None, most: int | None = None) -> tuple[list[str], list[
 
 
 def _word(chance: random.Random) -> str:
-    """An invented name of four syllables: one of half a million."""
+    """Return an invented name of four syllables."""
     return "".join(chance.choice("bdfgklmnprstvz") + chance.choice("aeiou") for _ in range(4))

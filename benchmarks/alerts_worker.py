@@ -1,7 +1,8 @@
-"""One candidate of the alerts' benchmark in a process of its own: `python -m benchmarks.alerts_worker NAME FOLDER`.
+"""Run one candidate of the alerts' benchmark in its own process: `python -m benchmarks.alerts_worker NAME FOLDER`.
 
-Its first line says that it is ready, what it took and what it imported. Then each line in is a command of the
-candidate's own, `{"do": NAME, …}`, and each line out its answer; `{"do": "memory"}` every one of them has.
+Its first line of output says that it is ready, with its CPU and the number of modules it imported. Each input line is
+then a command of the candidate, `{"do": NAME, …}`, and each output line the answer; every candidate has
+`{"do": "memory"}`.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from benchmarks.worker import memory
 
 
 def main(name: str, folder: Path) -> None:
-    """Opens the candidate and serves commands until standard input ends."""
+    """Open the candidate and serve commands until standard input ends."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a candidate prints is not an answer
+    os.dup2(2, 1)  # a candidate's own prints must not mix with the answers
     held = set(sys.modules)
     commands = importlib.import_module(f"benchmarks.peers.{name}").open_peer(folder)
     ready = {"cpu_ms": time.process_time() * 1000, "modules": len(set(sys.modules) - held)}
     channel.write(json.dumps({**ready, **memory()}) + "\n")
     gc.collect()
-    gc.freeze()  # for each alike: what INIT made is not searched at every collection
+    gc.freeze()  # for every candidate: objects of INIT are not searched at each collection
     for line in sys.stdin:
         options = json.loads(line)
         command = options.pop("do")

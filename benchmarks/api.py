@@ -1,4 +1,4 @@
-"""The API beside Powertools' resolver: the same requests, the same model, the same answers; and their cold starts."""
+"""Measure the API and Powertools' resolver: calls with equal requests, model and answers, and cold starts."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class ApiFigure:
     """One row of the table of calls.
 
     Attributes:
-        workload: What was asked.
-        stubbed: Whether a formula stood for the model: routing, validation and encoding alone.
+        workload: The label of the request.
+        stubbed: Whether a formula replaced the model, which leaves routing, validation and encoding.
         candidate: The candidate's name.
         title: Its title.
         cpu_us: Median CPU of a call, microseconds.
         wall_us: Median wall clock.
-        status: What was answered.
-        passes: How many passes the medians are of.
-        vs_powertools: Powertools' CPU with its validation by this one's, in the same rounds.
+        status: The HTTP status of the answer.
+        passes: Passes that the medians are taken over.
+        vs_powertools: The CPU of Powertools with its validation, divided by this row's, in the same rounds.
     """
 
     workload: str
@@ -57,14 +57,14 @@ class ApiStart:
     Attributes:
         candidate: The candidate's name.
         title: Its title.
-        modules: How many modules it imports.
-        open_ms: Importing them and loading the model, once the interpreter runs.
-        init_ms: From starting the process to a handler that is ready, interpreter included: Lambda's INIT.
-        init_cpu_ms: The CPU of it.
-        first_ms: The first answer, in which some of them make what later calls find made; None where none is given.
-        ready_mb: Resident memory before it, MB of 2^20 bytes.
+        modules: Modules that it imports.
+        open_ms: The time to import them and load the model, once the interpreter runs.
+        init_ms: The time from starting the process to a handler that is ready, with the interpreter: Lambda's INIT.
+        init_cpu_ms: The CPU of INIT.
+        first_ms: The time of the first answer, in which some candidates fill caches; None without an API.
+        ready_mb: Resident memory before the first answer, MB of 2^20 bytes.
         after_mb: Resident memory after a request of 100 records.
-        processes: How many processes were started.
+        processes: Processes that were started.
     """
 
     candidate: str
@@ -81,12 +81,12 @@ class ApiStart:
 
 @dataclass
 class ApiResults:
-    """What a run found of the API.
+    """The API's results of a run.
 
     Attributes:
         figures: The table of calls.
         starts: The table of starts.
-        agreed: How many predictions were compared before anything was timed; all agreed.
+        agreed: Predictions that were compared before timing; all were equal.
     """
 
     figures: list[ApiFigure] = field(default_factory=list)
@@ -94,15 +94,15 @@ class ApiResults:
     agreed: int = 0
 
 
-def measure_api(folder: Path, effort: Effort, *, quick: bool, tell: Callable[[str], None]) -> ApiResults:
-    """Measures calls and starts of every candidate."""
+def measure_api(folder: Path, effort: Effort, *, quick: bool, log: Callable[[str], None]) -> ApiResults:
+    """Measure calls and starts of every candidate."""
     results = ApiResults()
     workloads = write_requests(folder, quick=quick)
     outside = _environment(folder)
     with contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for candidate in API_CANDIDATES:
-            tell(f"api: starting {candidate.title}")
+            log(f"api: starting {candidate.title}")
             workers[candidate.name] = stack.enter_context(Worker(candidate.name, folder, outside, module=WORKER))
         statuses: dict[tuple[str, str], int] = {}
         for stubbed in (False, True):
@@ -110,15 +110,15 @@ def measure_api(folder: Path, effort: Effort, *, quick: bool, tell: Callable[[st
                 results.agreed += _check_agreement(workers, workload, statuses, stubbed=stubbed)
         for workload in workloads:
             for stubbed in (False, True):
-                tell(f"api: {workload.label}, {'without' if stubbed else 'with'} the model")
+                log(f"api: {workload.label}, {'without' if stubbed else 'with'} the model")
                 results.figures += _calls(workers, workload, statuses, effort, stubbed=stubbed)
-    results.starts = _starts(folder, outside, workloads, effort, tell)
+    results.starts = _starts(folder, outside, workloads, effort, log)
     return results
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """What a deployed function would see: the repository's bike model, and no stream."""
-    shared = environment(folder, "http://127.0.0.1:9")  # nobody is asked there
+    """Return the environment of a deployed function: the repository's bike model, and no stream."""
+    shared = environment(folder, "http://127.0.0.1:9")  # no program listens there
     streams = {"PIPELINE", "MODEL_NAME", "RUN_ID", "MODEL_LOCATION", "OUTPUT_STREAM", "QUARANTINE_STREAM"}
     return {name: value for name, value in shared.items() if name not in streams and not name.startswith("API_")}
 
@@ -126,10 +126,10 @@ def _environment(folder: Path) -> dict[str, str]:
 def _check_agreement(
     workers: dict[str, Worker], workload: Workload, statuses: dict[tuple[str, str], int], *, stubbed: bool
 ) -> int:
-    """Holds the answers of all candidates against each other's; gives how many predictions were compared.
+    """Compare the answers of all candidates; return how many predictions were compared.
 
     Raises:
-        BenchmarkError: Two do not agree: there is nothing to compare then.
+        BenchmarkError: Two candidates disagree, so speeds cannot be compared.
     """
     answers: dict[str, Any] = {}
     for candidate in API_CANDIDATES:
@@ -156,7 +156,7 @@ def _calls(
     *,
     stubbed: bool,
 ) -> list[ApiFigure]:
-    """The rows of one workload."""
+    """Measure one workload with every candidate; return its rows."""
     runs = {name: functools.partial(_run, worker, workload, stubbed=stubbed) for name, worker in workers.items()}
     samples = interleave(runs, effort)
     figures = []
@@ -186,15 +186,15 @@ def _run(worker: Worker, workload: Workload, *, stubbed: bool) -> Sample:
 
 
 def _starts(
-    folder: Path, outside: dict[str, str], workloads: list[Workload], effort: Effort, tell: Callable[[str], None]
+    folder: Path, outside: dict[str, str], workloads: list[Workload], effort: Effort, log: Callable[[str], None]
 ) -> list[ApiStart]:
-    """Starts processes in turn, and gives each its first requests."""
+    """Start processes in turn, and send each its first requests."""
     candidates = [Candidate(API_MODEL, "the model alone, no API"), *API_CANDIDATES]
-    inside = {**outside, RUNTIME_API: "127.0.0.1:9"}  # nobody is asked there: the handler is called, not the runtime
+    inside = {**outside, RUNTIME_API: "127.0.0.1:9"}  # no program listens there: no runtime is needed
     first, many = workloads[0], next(each for each in workloads if each.label == MANY)
     found: dict[str, list[dict[str, Any]]] = {candidate.name: [] for candidate in candidates}
     for number in range(effort.processes):
-        tell(f"api: starts, process {number + 1} of {effort.processes}")
+        log(f"api: starts, process {number + 1} of {effort.processes}")
         for candidate in candidates:
             began_s = time.monotonic()  # the same clock in every process
             with Worker(candidate.name, folder, inside, module=WORKER) as worker:

@@ -1,4 +1,4 @@
-"""The API's tables for a person."""
+"""Print the API's tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TITLES = {
 
 
 def show_api(results: ApiResults | None, console: Console) -> None:
-    """Prints the tables of calls and of starts, where they were measured."""
+    """Print the tables of calls and of starts if they were measured."""
     if results is None:
         return
     for stubbed, title in _TITLES.items():

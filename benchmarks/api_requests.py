@@ -1,4 +1,4 @@
-"""Requests as API Gateway's HTTP API hands them to Lambda (payload format 2.0), and what each workload asks.
+"""Write the workloads' requests as API Gateway's HTTP API sends them to Lambda (payload format 2.0).
 
 The format: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 """
@@ -22,12 +22,12 @@ REFUSED = range(400, 500)
 
 @dataclass(frozen=True)
 class Workload:
-    """One request, asked again and again.
+    """A request that is repeated.
 
     Attributes:
-        label: What it is called in the table.
-        path: The event, in a file.
-        times: Calls in one pass, so that a pass takes milliseconds, which a clock tells well.
+        label: Its name in the table.
+        path: The file with the event.
+        times: Calls in one pass, so that a pass takes milliseconds, which a clock measures well.
     """
 
     label: str
@@ -36,7 +36,7 @@ class Workload:
 
 
 def write_requests(folder: Path, *, quick: bool) -> list[Workload]:
-    """Writes an event for each workload."""
+    """Write an event for each workload."""
     records = [json.loads(payload) for payload in itertools.islice(payloads(), 100)]
     bad = {**records[0], "features": {**records[0]["features"], "t1": "warm"}}
     found = []
@@ -48,7 +48,7 @@ def write_requests(folder: Path, *, quick: bool) -> list[Workload]:
 
 
 def event_with(body: str) -> bytes:
-    """An event's bytes, with the headers that a client such as curl and AWS send."""
+    """Return an event's bytes, with the headers that AWS and a client such as curl send."""
     event = {
         "version": "2.0",
         "routeKey": "$default",

@@ -1,9 +1,9 @@
-"""One candidate of the API in a process of its own: `python -m benchmarks.api_worker NAME FOLDER`.
+"""Run one candidate of the API in its own process: `python -m benchmarks.api_worker NAME FOLDER`.
 
-Its first line says that it is ready, what it took and what it imported. Then each line in is a command, and each line
-out its answer; with `stubbed` a formula stands for the model:
+Its first line of output says that it is ready, with its times and the number of modules it imported. Each input line is
+then a command and each output line the answer; with `stubbed` a formula replaces the model:
 
-    {"do": "run", "event": PATH, "stubbed": false, "times": 50}   → {"cpu_ms": …, "wall_ms": …}   of one call
+    {"do": "run", "event": PATH, "stubbed": false, "times": 50}   → {"cpu_ms": …, "wall_ms": …}   for one call
     {"do": "answer", "event": PATH, "stubbed": false}             → {"status": …, "body": …}
     {"do": "memory"}                                              → {"rss_mb": …, "peak_mb": …}
 """
@@ -24,9 +24,9 @@ from benchmarks.worker import as_lambda_calls, memory
 
 
 def main(name: str, folder: Path) -> None:
-    """Opens the candidate and serves commands until standard input ends."""
+    """Open the candidate and serve commands until standard input ends."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a candidate prints is not an answer
+    os.dup2(2, 1)  # a candidate's own prints must not mix with the answers
     held, began = set(sys.modules), time.perf_counter()
     peer = importlib.import_module(f"benchmarks.peers.{name}").open_peer(folder)
     ready = {
@@ -39,15 +39,15 @@ def main(name: str, folder: Path) -> None:
     serve(peer, channel)
 
 
-def serve(peer: Any, channel: Any) -> None:  # noqa: ANN401 - imported late, so that INIT is the candidate's own
-    """Answers commands."""
-    import gc  # noqa: PLC0415 - the same
+def serve(peer: Any, channel: Any) -> None:  # noqa: ANN401 - imported late, so that INIT has only the candidate's imports
+    """Answer commands from standard input."""
+    import gc  # noqa: PLC0415 - only after INIT
 
     context = Context()
     handle = peer.handle or functools.partial(as_lambda_calls, peer.handler, context=context)
     read = functools.lru_cache(maxsize=4)(lambda path: Path(path).read_bytes())
     gc.collect()
-    gc.freeze()  # for each alike: what INIT made is not searched at every collection
+    gc.freeze()  # for every candidate: objects of INIT are not searched at each collection
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "memory":

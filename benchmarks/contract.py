@@ -1,4 +1,4 @@
-"""What every candidate of the benchmark agrees on: streams, the model's names, and the table of candidates."""
+"""Define the names, the types and the tables that all candidates of the benchmark share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 OUTPUT_STREAM = "bike-predictions"
 MODEL_NAME = "bike-bench"
-VERSION = "0123456789abcdef0123456789abcdef"  # as an MLflow run's id looks
+VERSION = "0123456789abcdef0123456789abcdef"  # the form of an MLflow run's id
 FEATURES = ("t1", "t2", "hum", "weather_code")
-LATENCY_MS = 15  # a PutRecords call within a region, as people measure it
+LATENCY_MS = 15  # a usual PutRecords call within a region
 
 FLOOR, MILLRACE, POWERTOOLS, SEQUENTIAL = "floor", "millrace", "powertools", "by_hand"
 
@@ -23,11 +23,11 @@ class Peer:
     """A candidate that is ready for events.
 
     Attributes:
-        handle: Raw event bytes to response bytes; where it is not given, `handler` is called as Lambda's runtime does.
+        handle: Raw event bytes to response bytes; if None, `handler` is called as Lambda's runtime does.
         handler: An ordinary handler.
-        client: Its boto3 client; None where `service` stands.
-        service: Millrace's PutRecords seam.
-        model: What can be stubbed (`benchmarks.peers.api_model.Model`), of those that answer HTTP.
+        client: Its boto3 client; None if it has a `service`.
+        service: Millrace's PutRecords implementation.
+        model: For candidates that answer HTTP, the model that can be stubbed (`benchmarks.peers.api_model.Model`).
     """
 
     handler: Handler | None = None
@@ -42,9 +42,9 @@ class Candidate:
     """One row of the tables.
 
     Attributes:
-        name: Its module in `benchmarks.peers`, but for the floor's.
-        title: What the row is called; `benchmarks/README.md` says what each does.
-        most: The largest event that is measured as it is, in records, by network; a larger one is scaled from it.
+        name: Its module in `benchmarks.peers`; the floor has none.
+        title: The row's title; `benchmarks/README.md` describes each candidate.
+        most: The most records to measure, by network; times of larger events are scaled from it.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Candidate:
     most: dict[str, int] = field(default_factory=dict)
 
 
-# A record at a time costs up to a minute of CPU, and minutes of latency, for a full event: those rows are scaled.
+# One record at a time, a full event takes up to a minute of CPU and minutes of latency, so these rows are scaled.
 _ONE_BY_ONE = {"stub": 1000, "server": 100}
 
 CANDIDATES = (
@@ -74,11 +74,11 @@ API_CANDIDATES = (
     Candidate(API_MILLRACE, "(d) Millrace"),
 )
 
-API_TIMEOUT_MS = 29_000  # API Gateway waits no longer
+API_TIMEOUT_MS = 29_000  # API Gateway's limit
 
 
 class Context:
-    """What of Lambda's context object the API's candidates read."""
+    """The attributes of Lambda's context object that the API's candidates read."""
 
     aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
     function_name = "bike-api"
@@ -89,5 +89,5 @@ class Context:
     log_stream_name = "2026/11/21/[$LATEST]0123456789abcdef0123456789abcdef"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the end, as at the beginning."""
+        """Return a constant: the milliseconds left at the start of an invocation."""
         return API_TIMEOUT_MS

@@ -1,4 +1,4 @@
-"""Events as Lambda's event source mapping sends them: bike records in AWS's envelope, up to the 6 MB that it takes."""
+"""Make events of bike records in AWS's envelope, as Lambda's event source mapping sends them, up to Lambda's 6 MB."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ EVENT_BYTES = 6 * 1024 * 1024  # Lambda's limit on a synchronous event
 INPUT_STREAM, SHARD = "passenger_events", "shardId-000000000000"
 FIRST_SEQUENCE_NUMBER = 49_633_930_873_543_048_396_023_173_467_440_720_160_140_773_540_570_857_474
 FIRST_ARRIVAL_S = 1_665_202_866.428
-WEATHER_CODES = (1, 2, 3, 4, 7, 10, 26)  # those of the London table
+WEATHER_CODES = (1, 2, 3, 4, 7, 10, 26)  # the codes of the London table
 
 
 def payloads() -> Iterator[bytes]:
-    """Bike records as a producer in Python sends them, one after another, always the same."""
+    """Yield bike records as a Python producer encodes them, the same ones in every run."""
     chance = random.Random(0)  # noqa: S311 - invented weather needs no secret randomness
     number = 0
     while True:
@@ -34,10 +34,10 @@ def payloads() -> Iterator[bytes]:
 
 
 def event_of(records: int | None) -> tuple[bytes, int]:
-    """An event's bytes, and how many records it holds.
+    """Return an event's bytes and the number of its records.
 
     Args:
-        records: How many; None fills the event to Lambda's limit.
+        records: The number of records; None fills the event to Lambda's limit.
     """
     opening, closing = b'{"Records":[', b"]}"
     parts: list[bytes] = []
@@ -52,7 +52,7 @@ def event_of(records: int | None) -> tuple[bytes, int]:
 
 
 def _envelope(number: int, payload: bytes) -> dict[str, Any]:
-    """One record of an event: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html."""
+    """Return one record of an event: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html."""
     sequence_number = str(FIRST_SEQUENCE_NUMBER + 7 * number)
     return {
         "kinesis": {

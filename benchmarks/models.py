@@ -1,7 +1,7 @@
-"""The models that every candidate runs: fitted here, once, and written in the form that each of them takes.
+"""Fit the models that every candidate runs, and write them in each candidate's format.
 
-A folder a model holds `model.joblib` (scikit-learn by hand), `mlflow/` (the same estimator for `mlflow.pyfunc`) and
-`bundles/` (Millrace). The table is synthetic: what is measured is the cost of a prediction, not its worth.
+Each model has a folder with `model.joblib` (scikit-learn by hand), `mlflow/` (the same estimator for `mlflow.pyfunc`)
+and `bundles/` (Millrace). The table is synthetic: the benchmark measures the cost of a prediction, not its accuracy.
 """
 
 from __future__ import annotations
@@ -28,44 +28,44 @@ from model.importing.trees import trees_to_onnx
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROWS = 17_000  # about as many as the London table has
+ROWS = 17_000  # about the size of the London table
 LINEAR, TREES = "linear", "boosted trees"
 
 
 def estimator(kind: str) -> Any:  # noqa: ANN401 - scikit-learn has no types
-    """An estimator that is yet to be fitted, with scikit-learn's own defaults but for the randomness."""
+    """Return an unfitted estimator with scikit-learn's defaults and a fixed random state."""
     return LinearRegression() if kind == LINEAR else HistGradientBoostingRegressor(random_state=0)
 
 
 def write_models(kind: str, folder: Path) -> Path:
-    """Fits one kind of model and writes all its forms; gives the folder."""
+    """Fit one kind of model, write it in all formats, and return the folder."""
     table = pd.DataFrame(list(synthetic_rows(ROWS)))
     features, target = table[list(FEATURES)].astype({"hum": float}), table["cnt"]
-    place = folder / kind.replace(" ", "-")
-    place.mkdir(parents=True)
-    # The same data gives the same model; by hand it is called with lists, by MLflow with a frame, so each its own fit.
+    model_folder = folder / kind.replace(" ", "-")
+    model_folder.mkdir(parents=True)
+    # Candidates by hand pass lists and MLflow passes a frame, so each has its own fit; equal data gives equal models.
     by_hand = estimator(kind).fit(features.to_numpy(), target.to_numpy())
-    joblib.dump(by_hand, place / "model.joblib")
-    # It warns of what may be in a pickle: this one is made and read here.
+    joblib.dump(by_hand, model_folder / "model.joblib")
+    # MLflow warns about untrusted pickles: this one is made and read here.
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # hints about its own future
+        warnings.simplefilter("ignore")  # deprecations inside MLflow
         mlflow.sklearn.save_model(
             estimator(kind).fit(features, target),
-            str(place / "mlflow"),
+            str(model_folder / "mlflow"),
             signature=mlflow.models.infer_signature(features, target),
             pip_requirements=["scikit-learn"],
             serialization_format="cloudpickle",
         )
-    _write_bundle(kind, by_hand, features, place / "bundles" / MODEL_NAME / VERSION)
+    _write_bundle(kind, by_hand, features, model_folder / "bundles" / MODEL_NAME / VERSION)
     if kind == LINEAR:
         numbers = [by_hand.intercept_, *by_hand.coef_]
         words = [MODEL_NAME, VERSION, "model", *(repr(float(number)) for number in numbers)]
-        (place / "floor.txt").write_text(" ".join(words) + "\n")
-    return place
+        (model_folder / "floor.txt").write_text(" ".join(words) + "\n")
+    return model_folder
 
 
-def _write_bundle(kind: str, model: Any, features: pd.DataFrame, place: Path) -> None:  # noqa: ANN401
+def _write_bundle(kind: str, model: Any, features: pd.DataFrame, model_folder: Path) -> None:  # noqa: ANN401
     files = {"model.onnx": trees_to_onnx(model, len(FEATURES))} if kind == TREES else {"model.npz": _arrays(model)}
     types = {"f": "double", "i": "long"}
     manifest = Manifest(
@@ -80,7 +80,7 @@ def _write_bundle(kind: str, model: Any, features: pd.DataFrame, place: Path) ->
         files={},
         target=Target("cnt"),
     )
-    write_bundle(FolderObjects(place), manifest, files)
+    write_bundle(FolderObjects(model_folder), manifest, files)
 
 
 def _arrays(model: Any) -> bytes:  # noqa: ANN401

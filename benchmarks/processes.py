@@ -1,4 +1,4 @@
-"""The parent's side: a process for each candidate, the floor and the server, and the environment of all."""
+"""Start and drive the processes of the candidates, the floor and the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
-LAST_WORDS = 400  # characters of what a process said that ended too early
+LAST_WORDS = 400  # characters of a failed process's standard error to show
 
 
 class BenchmarkError(MillraceError):
@@ -28,40 +28,40 @@ class Process:
     """A child process that answers a line with a line."""
 
     def __init__(self, arguments: Sequence[str], environment: dict[str, str]) -> None:
-        """Starts it."""
+        """Start the process."""
         self._name = " ".join(Path(word).name for word in arguments[-3:])
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(  # noqa: S603 - this benchmark's own programs
             arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             cwd=ROOT,
             env=environment,
             text=True,
         )
 
     def __enter__(self) -> Self:
-        """Gives itself."""
+        """Return this process."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Ends it."""
+        """End the process."""
         self.end()
 
     def ask(self, line: str) -> str:
-        """Sends a line and reads the answer."""
+        """Send a line and reads the answer."""
         stdin = self._process.stdin
         try:
             if stdin:
                 stdin.write(line + "\n")
                 stdin.flush()
         except BrokenPipeError:
-            pass  # `read` says why
+            pass  # `read` raises the reason
         return self.read()
 
     def read(self) -> str:
-        """Reads one line.
+        """Read one line.
 
         Raises:
             BenchmarkError: The process has ended instead.
@@ -69,14 +69,14 @@ class Process:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             self._process.wait()
-            self._said.seek(0)
-            said = self._said.read().decode(errors="replace").strip()
-            last = said.rpartition("\n")[2][-LAST_WORDS:]  # of a stack trace the line that says what it is
+            self._stderr.seek(0)
+            text = self._stderr.read().decode(errors="replace").strip()
+            last = text.rpartition("\n")[2][-LAST_WORDS:]  # of a stack trace, the line with the error
             raise BenchmarkError(f"{self._name}: ended with {self._process.returncode}: {last or 'silently'}")
         return line
 
     def end(self) -> None:
-        """Ends it by ending its input, and waits."""
+        """Close its input, wait until it ends, and kill it after ten seconds."""
         if self._process.stdin:
             self._process.stdin.close()
         try:
@@ -86,11 +86,11 @@ class Process:
             self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
-        self._said.close()
+        self._stderr.close()
 
 
 class Worker(Process):
-    """One candidate that is ready."""
+    """A candidate's process that is ready for commands."""
 
     def __init__(
         self,
@@ -98,25 +98,25 @@ class Worker(Process):
         folder: Path,
         environment: dict[str, str],
         *options: str,
-        say: object = None,
+        request: object = None,
         module: str = "benchmarks.worker",
     ) -> None:
-        """Starts it, says what it asks for, and waits until it is ready; `ready` is what it said then."""
+        """Start the process, send it `request` if there is one, and keep its first answer in `ready`."""
         super().__init__([sys.executable, "-m", module, name, str(folder), *options], environment)
         try:
-            self.ready: dict[str, Any] = json.loads(self.read() if say is None else self.ask(json.dumps(say)))
+            self.ready: dict[str, Any] = json.loads(self.read() if request is None else self.ask(json.dumps(request)))
         except BaseException:
             self.end()
             raise
 
-    def do(self, what: str, **options: object) -> dict[str, Any]:
-        """Gives a command and reads the answer."""
-        answer: dict[str, Any] = json.loads(self.ask(json.dumps({"do": what, **options})))
+    def do(self, command: str, **options: object) -> dict[str, Any]:
+        """Send a command and return the answer."""
+        answer: dict[str, Any] = json.loads(self.ask(json.dumps({"do": command, **options})))
         return answer
 
 
 def start_server() -> tuple[Process, str]:
-    """Starts the server with latency; gives it and its URL."""
+    """Start the server with latency, and return it and its URL."""
     server = Process([sys.executable, "-m", "benchmarks.server", str(LATENCY_MS)], dict(os.environ))
     try:
         return server, f"http://127.0.0.1:{int(server.read())}"
@@ -126,7 +126,7 @@ def start_server() -> tuple[Process, str]:
 
 
 def environment(folder: Path, url: str) -> dict[str, str]:
-    """What a deployed function would see, the same for each candidate: one thread, a region, invented credentials."""
+    """Return the environment of every candidate: a deployed function's, with one thread and invented credentials."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLFLOW_"))}
     return {
         **kept,

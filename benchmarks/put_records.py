@@ -1,6 +1,6 @@
-"""CPU of one PutRecords call: our signed request against botocore's generated client, in the same rounds.
+"""Measure the CPU of one PutRecords call: our signed request against botocore's generated client, in the same rounds.
 
-The server answers from its own process, so its work is not counted; what is compared is this process's CPU.
+The server answers from its own process, so its work is not counted: only this process's CPU is compared.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from benchmarks.contract import OUTPUT_STREAM
 from benchmarks.rounds import Effort, Sample, interleave, medians
 
 RECORDS = 500
-SIZES_BYTES = (107, 1000, 10_000)  # a prediction, an alert, and what fills a call's 10 MiB halfway
+SIZES_BYTES = (107, 1000, 10_000)  # a prediction, an alert, and half of a call's 10 MiB limit
 
 
 @dataclass(frozen=True)
 class Call:
-    """One row of the table: CPU milliseconds of a call with records of a size."""
+    """A row of the table: CPU milliseconds of a call with records of one size."""
 
     record_bytes: int
     generated_ms: float
@@ -32,7 +32,7 @@ class Call:
 
 
 def measure_calls(environment: dict[str, str], effort: Effort) -> list[Call]:
-    """Puts records of each size through both; the environment names the server."""
+    """Measure calls with records of each size through both clients; the environment names the server."""
     calls: list[Call] = []
     with mock.patch.dict(os.environ, environment):
         aws.forget()
@@ -40,7 +40,8 @@ def measure_calls(environment: dict[str, str], effort: Effort) -> list[Call]:
         for size in SIZES_BYTES:
             datas = [b'{"n": "' + b"x" * (size - 9) + b'"}'] * RECORDS
             runs = {name: functools.partial(_put, service, datas) for name, service in services.items()}
-            samples = interleave(runs, dataclasses.replace(effort, warm_up=max(1, effort.warm_up)))  # a client is made
+            # One warm-up at least: the first call makes a client.
+            samples = interleave(runs, dataclasses.replace(effort, warm_up=max(1, effort.warm_up)))
             generated, signed = (medians(samples[name]).cpu_ms for name in services)
             calls.append(Call(size, generated, signed, len(samples["signed"])))
     aws.forget()

@@ -1,4 +1,4 @@
-"""Tables for a person, the aims beside what was found, and everything as JSON."""
+"""Print the tables and the aims, and return all results as JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TITLES = {
 
 
 def machine() -> dict[str, Any]:
-    """Where and when this is."""
+    """Return the date and a description of the machine and its software."""
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -56,7 +56,7 @@ def machine() -> dict[str, Any]:
 
 
 def show(results: Results, console: Console) -> None:
-    """Prints the tables."""
+    """Print the tables and the aims."""
     for part, model in dict.fromkeys((figure.part, figure.model) for figure in results.figures):
         console.print(_throughput([each for each in results.figures if (each.part, each.model) == (part, model)]))
     if any(figure.measured_records < figure.records for figure in results.figures):
@@ -145,5 +145,5 @@ def _calls(calls: list[Call]) -> Table:
 
 
 def as_json(results: Results) -> dict[str, Any]:
-    """Everything, for a file."""
+    """Return all results as values for a JSON file."""
     return {"machine": machine(), **asdict(results), "aims": [asdict(aim) for aim in aims(results)]}

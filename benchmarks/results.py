@@ -1,4 +1,4 @@
-"""All that a run found, for the tables, the aims and the JSON file."""
+"""Define the results of a run, for the tables, the aims and the JSON file."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class Results:
-    """All that a run found.
+    """The results of a run.
 
     Attributes:
         figures: The tables of events.
         starts: The table of starts.
         calls: The table of PutRecords calls.
-        api: The tables of the API; None where it was not measured.
-        alerts: The tables of the alerts; None where they were not measured.
-        floor: Empty, or why there is no floor.
-        agreed: How many predictions were compared before anything was timed; all agreed.
-        image_mb: The image's size.
-        image: Its name, or why there is none.
+        api: The tables of the API; None if it was not measured.
+        alerts: The tables of the alerts; None if they were not measured.
+        floor: The reason why the floor is missing; empty if it was measured.
+        agreed: Predictions that were compared before timing; all were equal.
+        image_mb: The image's size, MB of 10^6 bytes; None if it is not known.
+        image: The image's name, or the reason why its size is not known.
     """
 
     figures: list[Figure] = field(default_factory=list)

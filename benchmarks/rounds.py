@@ -1,7 +1,7 @@
-"""Rounds in which every candidate takes its turn, so that a busy moment of the machine hits all alike.
+"""Run the candidates in turns, round by round, so that a busy moment of the machine affects all alike.
 
-A turn is as many passes as fit into a quarter of a second, and one at the least. Where there are several, the first
-one finds the processor's caches full of another candidate's data, and does not count.
+A turn is as many passes as fit into a quarter of a second, and at least one. If there are several, the first one does
+not count, since the processor's caches are full of another candidate's data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one pass took, milliseconds."""
+    """The CPU and the wall clock of one pass, milliseconds."""
 
     cpu_ms: float
     wall_ms: float
@@ -25,16 +25,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long is measured.
+    """How long to measure.
 
     Attributes:
         rounds: Turns of each candidate.
-        turn_s: How long a turn goes on; the pass that reaches it is the last.
-        budget_s: A candidate that has used up so much sits out the rounds that are left.
-        least: Turns of each candidate at the least.
-        warm_up: Turns before those that count.
-        most: Records at the most for candidates that take a record at a time; None for each candidate's own.
-        processes: Processes that are started for each row of the table of starts.
+        turn_s: The length of a turn; it ends with the pass that reaches it.
+        budget_s: The time for each candidate; one that has used more skips the remaining rounds.
+        least: The fewest turns of each candidate.
+        warm_up: Turns before the ones that count.
+        most: The most records for candidates that process one record at a time; None for each candidate's own limit.
+        processes: Processes to start for each row of the table of starts.
     """
 
     rounds: int = 9
@@ -50,7 +50,7 @@ QUICK = Effort(rounds=1, turn_s=0, budget_s=0, least=1, warm_up=0, most=20, proc
 
 
 def interleave(runs: Mapping[str, Callable[[], Sample]], effort: Effort) -> dict[str, list[Sample]]:
-    """Runs the candidates in turn, each round from another one on; gives the passes that count."""
+    """Run the candidates in turn, starting each round with another one, and return the passes that count."""
     samples: dict[str, list[Sample]] = {name: [] for name in runs}
     spent_s, turns = dict.fromkeys(runs, 0.0), dict.fromkeys(runs, 0)
     names = list(runs)
@@ -67,7 +67,7 @@ def interleave(runs: Mapping[str, Callable[[], Sample]], effort: Effort) -> dict
 
 
 def _turn(run: Callable[[], Sample], turn_s: float) -> list[Sample]:
-    """The passes of one turn."""
+    """Run the passes of one turn."""
     began_s = time.monotonic()
     passes = [run()]
     while time.monotonic() - began_s < turn_s:
@@ -76,5 +76,5 @@ def _turn(run: Callable[[], Sample], turn_s: float) -> list[Sample]:
 
 
 def medians(samples: list[Sample]) -> Sample:
-    """The median of each."""
+    """Return the medians of CPU and wall clock."""
     return Sample(statistics.median(s.cpu_ms for s in samples), statistics.median(s.wall_ms for s in samples))

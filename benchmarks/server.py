@@ -1,7 +1,7 @@
-"""A Kinesis that accepts everything after a fixed latency, in a process of its own: `python -m benchmarks.server MS`.
+"""Serve a Kinesis that accepts everything after a fixed latency: `python -m benchmarks.server MS`.
 
-It says its port on standard output, and ends when its standard input does. Answers are made beforehand, so that it is
-never what is waited for: the latency counts from the moment a request has been read.
+It prints its port on standard output, and ends when its standard input ends. Answers are cached, so that the server
+adds no time of its own; the latency counts from the moment a request has been read.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ _ONE = b'{"SequenceNumber":"4963393087354304839602317346744072016014077354057085
 
 @functools.cache
 def answer_body(entries: int) -> bytes:
-    """Kinesis's answer to a PutRecords of so many entries, or with 0 to a PutRecord."""
+    """Return Kinesis's answer to a PutRecords call with this many entries, or to a PutRecord call if 0."""
     if not entries:
         return _ONE
     return b'{"FailedRecordCount":0,"Records":[' + b",".join([_ONE] * entries) + b"]}"
 
 
 def entries_of(action: bytes | str, body: bytes) -> int:
-    """How many entries a request holds; 0 for a PutRecord."""
+    """Return the number of entries in a request; 0 for a PutRecord."""
     return body.count(b'"PartitionKey"') if "PutRecords" in str(action) else 0
 
 
 class Connection(asyncio.Protocol):
-    """One connection that is kept open."""
+    """A connection that is kept open."""
 
     def __init__(self, latency_s: float) -> None:
-        """Starts with nothing read."""
+        """Start without any data."""
         self._latency_s = latency_s
         self._parts: list[bytes] = []
         self._missing: int | None = None  # bytes of the request that are still to come
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport."""
+        """Keep the transport for the answers."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Gathers a request and answers it later."""
+        """Collect a request, and answer it after the latency."""
         self._parts.append(data)
         if self._missing is None:
             head, end, rest = b"".join(self._parts).partition(b"\r\n\r\n")
@@ -79,7 +79,7 @@ def _note_end(ended: asyncio.Event) -> None:
 
 
 async def serve(latency_s: float) -> None:
-    """Serves until standard input ends."""
+    """Serve until standard input ends."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(latency_s), "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")

@@ -1,4 +1,4 @@
-"""Starting: what importing costs, when a fresh process is ready, and what it holds then and after a full event."""
+"""Measure the start of a process: imports, the time until it is ready, and memory then and after a full event."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
     from benchmarks.rounds import Effort
 
-SAME_START = {"seed_pyfunc", "powertools_batch"}  # they import and open what (c) and (b) do
+SAME_START = {"seed_pyfunc", "powertools_batch"}  # they import and load the same as (c) and (b)
 IMAGE = "MILLRACE_IMAGE"
-RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"  # says that this is Lambda: Millrace then makes everything ready at import
+RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"  # tells Millrace that it runs in Lambda, so that it loads everything at import
 
 
 @dataclass(frozen=True)
 class Start:
-    """One row of the table; medians over processes.
+    """A row of the table; medians over processes.
 
     Attributes:
-        model: Which model was loaded.
+        model: The kind of model that was loaded.
         candidate: The candidate's name.
         title: Its title.
-        import_ms: Importing the modules that it holds when it is ready, in a process that does nothing else.
-        init_ms: From starting the process to a handler that is ready, interpreter included: Lambda's INIT.
-        init_cpu_ms: The CPU of it, which a busy machine lengthens less.
+        import_ms: The time to import the modules that it has loaded when ready, in a process that does nothing else.
+        init_ms: The time from starting the process to a handler that is ready, with the interpreter: Lambda's INIT.
+        init_cpu_ms: The CPU of INIT, which depends less on other load.
         ready_mb: Resident memory then, MB of 2^20 bytes.
         after_mb: Resident memory after a full event.
-        peak_mb: The most that was resident until then.
-        event_ms: The first full event.
-        processes: How many processes were started; the first one alone got the event.
+        peak_mb: Peak resident memory until then.
+        event_ms: The time of the first full event.
+        processes: Processes that were started; only the first one got the event.
     """
 
     model: str
@@ -59,15 +59,15 @@ class Start:
 
 
 def measure_starts(
-    model: str, folder: Path, url: str, event: Event, *, effort: Effort, tell: Callable[[str], None]
+    model: str, folder: Path, url: str, event: Event, *, effort: Effort, log: Callable[[str], None]
 ) -> list[Start]:
-    """Starts processes in turn, and gives the first of each candidate a full event."""
+    """Start processes in turn, and send a full event to the first one of each candidate."""
     outside = environment(folder, url)
-    inside = {**outside, RUNTIME_API: "127.0.0.1:9"}  # nobody is asked there: the handler is called, not the runtime
+    inside = {**outside, RUNTIME_API: "127.0.0.1:9"}  # no program listens there: no runtime is needed
     candidates = [candidate for candidate in CANDIDATES if candidate.name not in SAME_START]
     found: dict[str, list[dict[str, float | None]]] = {candidate.name: [] for candidate in candidates}
     for number in range(effort.processes):
-        tell(f"{model}: starts, process {number + 1} of {effort.processes}")
+        log(f"{model}: starts, process {number + 1} of {effort.processes}")
         for candidate in candidates:
             began_s = time.monotonic()  # the same clock in every process
             with Worker(candidate.name, folder, inside) as worker:
@@ -83,7 +83,7 @@ def measure_starts(
                     after = worker.do("memory")
                     row |= {"event_ms": spent["wall_ms"] * event.records / records}
                     row |= {"after_mb": after["rss_mb"], "peak_mb": after["peak_mb"]}
-            with Worker(candidate.name, folder, outside, IMPORT_ONLY, say=ready["modules"]) as worker:
+            with Worker(candidate.name, folder, outside, IMPORT_ONLY, request=ready["modules"]) as worker:
                 row["import_ms"] = worker.ready["import_ms"]
             found[candidate.name].append(row)
     return [
@@ -105,17 +105,17 @@ def measure_starts(
 
 
 def median_of(name: str, rows: list[dict[str, Any]]) -> float | None:
-    """The median of a value over the rows that have it; None where none has."""
+    """Return the median of a value over the rows that have it; None if no row has it."""
     values = [value for row in rows if (value := row.get(name)) is not None]
     return statistics.median(values) if values else None
 
 
 @functools.cache
 def image_size(image: str) -> tuple[float | None, str]:
-    """The size of Millrace's image, MB of 10^6 bytes as Docker counts, or None and why there is none.
+    """Return the size of Millrace's image, MB of 10^6 bytes as Docker counts, and its name; or None and the reason.
 
     Args:
-        image: Its name; empty means what `MILLRACE_IMAGE` names.
+        image: The image's name; if empty, that in `MILLRACE_IMAGE`.
     """
     image = image or os.environ.get(IMAGE, "")
     docker = shutil.which("docker")

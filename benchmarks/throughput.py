@@ -1,4 +1,4 @@
-"""Events through every candidate: from raw bytes to response bytes, and to acknowledged PutRecords."""
+"""Measure every candidate on events: from raw bytes to response bytes, and to acknowledged PutRecords."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 CPU, ACKNOWLEDGED = "cpu", "acknowledged"
 FULL = "6 MB"
 SIZES = {"100": 100, "1,000": 1000, FULL: None}
-TOLERANCE = 1e-5  # of float32, in which an ONNX graph adds up a hundred trees
-NEAR_ZERO = 0.01  # hires: where a relative tolerance means nothing
+TOLERANCE = 1e-5  # relative, for float32, in which an ONNX graph adds up a hundred trees
+NEAR_ZERO = 0.01  # bikes hired; absolute, where a relative tolerance is meaningless
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event in a file, which each process reads for itself."""
+    """An event in a file, which each process reads itself."""
 
     label: str
     path: Path
@@ -42,18 +42,18 @@ class Figure:
 
     Attributes:
         part: `cpu` or `acknowledged`.
-        model: Which model ran.
+        model: The kind of model.
         event: The event's label.
-        records: How many records it holds.
+        records: Records in the event.
         candidate: The candidate's name.
         title: Its title.
-        cpu_ms: Median CPU, or None where that says nothing.
+        cpu_ms: Median CPU.
         wall_ms: Median wall clock.
-        passes: How many passes the medians are of.
-        measured_records: How many records were measured; fewer than `records` means that times were scaled up.
-        times_floor: How many times the floor's time.
-        vs_powertools: (b)'s time by this one's.
-        vs_sequential: (s)'s time by this one's.
+        passes: Passes that the medians are taken over.
+        measured_records: Records that were measured; if fewer than `records`, times are scaled up.
+        times_floor: This row's time divided by the floor's.
+        vs_powertools: (b)'s time divided by this row's.
+        vs_sequential: (s)'s time divided by this row's.
     """
 
     part: str
@@ -72,12 +72,12 @@ class Figure:
 
     @property
     def ms(self) -> float:
-        """What ratios are made of: CPU, but the wall clock where waiting is what is measured."""
+        """The time that ratios use: CPU, or the wall clock if waiting is part of the measurement."""
         return self.cpu_ms if self.part == CPU else self.wall_ms
 
 
 def write_events(folder: Path) -> list[Event]:
-    """Writes an event of each size."""
+    """Write an event of each size."""
     events = []
     for label, records in SIZES.items():
         data, held = event_of(records)
@@ -88,45 +88,45 @@ def write_events(folder: Path) -> list[Event]:
 
 
 class Throughput:
-    """One model's candidates, each in its process, and the measurements made with them."""
+    """Measures one model's candidates, each in its own process."""
 
-    def __init__(self, model: str, folder: Path, url: str, floor: Path | None, tell: Callable[[str], None]) -> None:
-        """Starts a process for each candidate.
+    def __init__(self, model: str, folder: Path, url: str, floor: Path | None, log: Callable[[str], None]) -> None:
+        """Start a process for each candidate.
 
         Args:
             model: The model's kind, for the tables.
-            folder: Where the model's forms are.
-            url: The server with latency.
-            floor: The floor's program; None where it could not be built, or has no such model.
-            tell: Takes progress.
+            folder: The folder with the model's formats.
+            url: The URL of the server with latency.
+            floor: The floor's program; None if it could not be built or does not support the model.
+            log: Called with a line of progress.
         """
-        self._model, self._folder, self._floor, self._tell = model, folder, floor, tell
+        self._model, self._folder, self._floor, self._log = model, folder, floor, log
         self._stack = contextlib.ExitStack()
         self._workers: dict[str, Worker] = {}
         with contextlib.ExitStack() as stack:
             for candidate in CANDIDATES:
-                tell(f"{model}: starting {candidate.title}")
+                log(f"{model}: starting {candidate.title}")
                 worker = Worker(candidate.name, folder, environment(folder, url))
                 stack.enter_context(worker)
                 self._workers[candidate.name] = worker
             self._stack = stack.pop_all()
 
     def close(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         self._stack.close()
 
     def check_agreement(self, events: list[Event], effort: Effort) -> int:
-        """Holds the predictions of every candidate against those of (s), and the floor's records against Millrace's.
+        """Compare the predictions of every candidate with (s)'s, and the floor's records with Millrace's.
 
         Returns:
             How many predictions were compared.
 
         Raises:
-            BenchmarkError: Two do not agree: there is nothing to compare then.
+            BenchmarkError: Two candidates disagree, so speeds cannot be compared.
         """
         compared = 0
         for event in events:
-            self._tell(f"{self._model}: do predictions agree for {event.label} records?")
+            self._log(f"{self._model}: comparing predictions for {event.label} records")
             expected = self._predictions(SEQUENTIAL, event.path)
             for candidate in CANDIDATES:
                 records = measured_with(candidate, "stub", event, effort)
@@ -138,7 +138,7 @@ class Throughput:
                 ):
                     raise BenchmarkError(f"{candidate.title}: predictions differ from those of {SEQUENTIAL}")
             if self._floor and _entries(self._sent(MILLRACE, event.path)) != _entries(self._floor_bodies(event)):
-                raise BenchmarkError("the floor does not put the records that Millrace puts")
+                raise BenchmarkError("the floor puts other records than Millrace")
         return compared
 
     def _sent(self, name: str, path: Path) -> list[bytes]:
@@ -159,11 +159,11 @@ class Throughput:
         return path.read_bytes().splitlines()
 
     def measure(self, part: str, events: list[Event], effort: Effort) -> list[Figure]:
-        """Measures every candidate with every event, in interleaved rounds."""
+        """Measure every candidate with every event, in interleaved rounds."""
         figures: list[Figure] = []
         network = "stub" if part == CPU else "server"
         for event in events:
-            self._tell(f"{self._model}: {event.label} records, {part}")
+            self._log(f"{self._model}: {event.label} records, {part}")
             runs: dict[str, Callable[[], Sample]] = {}
             measured: dict[str, int] = {}
             for candidate in CANDIDATES:
@@ -194,7 +194,7 @@ class Throughput:
 
 
 def _with_ratios(figures: list[Figure]) -> list[Figure]:
-    """The rows of one event with their ratios, all of the same rounds."""
+    """Add the ratios to the rows of one event, and return the rows."""
     ms = {figure.candidate: figure.ms for figure in figures}
     for figure in figures:
         figure.times_floor = figure.ms / ms[FLOOR] if FLOOR in ms else None
@@ -205,11 +205,11 @@ def _with_ratios(figures: list[Figure]) -> list[Figure]:
 
 def _run_floor(process: Process) -> Sample:
     whole = float(process.ask("").split()[0])
-    return Sample(whole, whole)  # one thread that never waits
+    return Sample(whole, whole)  # the floor has one thread and never waits
 
 
 def measured_with(candidate: Candidate, network: str, event: Event, effort: Effort) -> int:
-    """How many records of an event a candidate is measured with."""
+    """Return the number of an event's records that a candidate is measured with."""
     most = candidate.most.get(network)
     if most is None:
         return event.records
@@ -217,7 +217,7 @@ def measured_with(candidate: Candidate, network: str, event: Event, effort: Effo
 
 
 def cut(event: Event, records: int) -> Path:
-    """The event's file, or that of a smaller one for what is scaled up."""
+    """Return the event's file, or a smaller event's if it has fewer records."""
     if records == event.records:
         return event.path
     path = event.path.with_name(f"event-{records}.json")
@@ -227,6 +227,6 @@ def cut(event: Event, records: int) -> Path:
 
 
 def _entries(bodies: list[bytes]) -> list[tuple[str, bytes]]:
-    """The records that requests put, sorted: key and data."""
+    """Return the records in requests as sorted pairs of key and data."""
     entries: list[Any] = [entry for body in bodies for entry in json.loads(body)["Records"]]
     return sorted((entry["PartitionKey"], base64.b64decode(entry["Data"])) for entry in entries)

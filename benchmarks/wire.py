@@ -1,8 +1,8 @@
-"""The network's seam: where a signed request would leave the process, it is answered here, or let through.
+"""Answer signed requests where they would leave the process, or let them through.
 
-Everything up to the signed request and from the answer on is paid for by each candidate: validation, serialising,
-signing, parsing. boto3's clients offer the event `before-send` for this; Millrace's request goes through the same
-HTTP session class of botocore.
+Each candidate still does all the work up to the signed request and from the response on: validation, serialising,
+signing, parsing. boto3's clients offer the event `before-send` for this; Millrace's requests use the same HTTP session
+class of botocore.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Raw:
-    """A response's body as botocore reads it."""
+    """A response's body with the interface that botocore reads."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -32,21 +32,21 @@ class _Raw:
 
 
 class Wire:
-    """A peer's way out.
+    """Intercepts the requests of a peer.
 
     Attributes:
-        stubbed: Whether requests are answered here.
-        sent: The bodies of requests, while it is a list.
+        stubbed: Whether requests are answered here rather than sent.
+        sent: A list to collect the bodies of requests in; None collects none.
     """
 
     def __init__(self, peer: Peer) -> None:
-        """Stands in the peer's way."""
+        """Register with the peer's client or service."""
         self.stubbed = True
         self.sent: list[bytes] | None = None
         if peer.client is not None:
             peer.client.meta.events.register("before-send.kinesis", lambda request, **_: self._answer(request))
         else:
-            http = peer.service._http  # noqa: SLF001 - there is no public way between it and the network
+            http = peer.service._http  # noqa: SLF001 - the service has no public hook before the network
             send = http.send
             http.send = lambda request: self._answer(request) or send(request)
 
@@ -62,10 +62,10 @@ class Wire:
 
 
 def predictions_in(bodies: list[bytes]) -> dict[str, float]:
-    """The predictions that requests carry, by partition key.
+    """Return the predictions in requests by partition key.
 
     Raises:
-        ValueError: A key came twice, or a result is not the one that was asked for.
+        ValueError: A key occurs twice, or a result has another key.
     """
     found: dict[str, float] = {}
     for body in bodies:

@@ -1,4 +1,4 @@
-"""How the tables write figures: three digits, since more would be the machine's mood."""
+"""Format the tables' figures with three digits: more would be noise."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ THREE_DIGITS = 100
 
 
 def milliseconds(value: float) -> str:
-    """A time; micro- or milliseconds as the column says."""
+    """Format a time, in the unit of its column."""
     return f"{value:,.0f}" if value >= THREE_DIGITS else f"{value:.3g}"
 
 
 def megabytes(value: float | None) -> str:
-    """Memory, where the system tells it."""
+    """Format an amount of memory; `?` if the system does not report it."""
     return "?" if value is None else f"{value:.0f}"
 
 
 def times(value: float | None) -> str:
-    """A ratio, where there is one."""
+    """Format a ratio; `-` if there is none."""
     if value is None:
         return "-"
     return f"{value:.2f}" if value < 1 else f"{value:,.1f}" if value < THREE_DIGITS else f"{value:,.0f}"

@@ -1,10 +1,11 @@
-"""One candidate in a process of its own, driven by lines of JSON: `python -m benchmarks.worker NAME FOLDER`.
+"""Run one candidate in its own process, driven by lines of JSON: `python -m benchmarks.worker NAME FOLDER`.
 
-Its first line says that it is ready, what it took and what it imported. With `import-only` it reads a list of modules
-and says what importing them takes. Then each line in is a command, and each line out its answer:
+Its first line of output says that it is ready, with its times and the modules it imported. With `import-only` it reads
+a list of modules and answers with the time to import them. Each input line is then a command and each output line the
+answer:
 
     {"do": "run", "event": PATH, "stubbed": true}   → {"cpu_ms": …, "wall_ms": …}
-    {"do": "sent", "event": PATH}                   → {"bodies": PATH}   a line a request
+    {"do": "sent", "event": PATH}                   → {"bodies": PATH}   one line per request
     {"do": "memory"}                                → {"rss_mb": …, "peak_mb": …}
 """
 
@@ -24,9 +25,9 @@ IMPORT_ONLY = "import-only"
 
 
 def main(name: str, folder: Path) -> None:
-    """Opens the candidate and serves commands until standard input ends."""
+    """Open the candidate and serve commands until standard input ends."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a candidate prints is not an answer
+    os.dup2(2, 1)  # a candidate's own prints must not mix with the answers
     if IMPORT_ONLY in sys.argv:
         channel.write(json.dumps({"import_ms": import_all(json.loads(sys.stdin.readline()))}) + "\n")
         return
@@ -37,17 +38,17 @@ def main(name: str, folder: Path) -> None:
 
 
 def import_all(modules: list[str]) -> float:
-    """Imports the modules that a ready process held, in its order, and nothing else; gives the milliseconds."""
+    """Import the modules that a ready process had loaded, in the same order; return the milliseconds."""
     began = time.perf_counter()
     for module in modules:
-        with contextlib.suppress(Exception):  # some were made at run time and cannot be imported
+        with contextlib.suppress(Exception):  # some are created at run time and cannot be imported
             importlib.import_module(module)
     return (time.perf_counter() - began) * 1000
 
 
-def serve(peer: Any, channel: Any) -> None:  # noqa: ANN401 - imported late, so that INIT is the candidate's own
-    """Answers commands."""
-    import gc  # noqa: PLC0415 - the same
+def serve(peer: Any, channel: Any) -> None:  # noqa: ANN401 - imported late, so that INIT has only the candidate's imports
+    """Answer commands from standard input."""
+    import gc  # noqa: PLC0415 - only after INIT
 
     from benchmarks.wire import Wire  # noqa: PLC0415
 
@@ -55,7 +56,7 @@ def serve(peer: Any, channel: Any) -> None:  # noqa: ANN401 - imported late, so 
     handle = peer.handle or functools.partial(as_lambda_calls, peer.handler)
     read = functools.lru_cache(maxsize=1)(lambda path: Path(path).read_bytes())
     gc.collect()
-    gc.freeze()  # for each alike: what INIT made is not searched at every collection
+    gc.freeze()  # for every candidate: objects of INIT are not searched at each collection
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "memory":
@@ -77,13 +78,13 @@ def serve(peer: Any, channel: Any) -> None:  # noqa: ANN401 - imported late, so 
         channel.write(json.dumps(spent) + "\n")
 
 
-def as_lambda_calls(handler: Any, event: bytes, context: object = None) -> bytes:  # noqa: ANN401 - the same
-    """Calls an ordinary handler as Lambda's runtime client does: from JSON, and to JSON."""
+def as_lambda_calls(handler: Any, event: bytes, context: object = None) -> bytes:  # noqa: ANN401 - any handler
+    """Call an ordinary handler as Lambda's runtime client does, with JSON decoding and encoding."""
     return json.dumps(handler(json.loads(event), context)).encode()
 
 
 def memory() -> dict[str, float | None]:
-    """This process's resident memory and its peak, MB of 2^20 bytes; None where the system does not tell."""
+    """Return this process's resident memory and its peak, MB of 2^20 bytes; None if the system does not report them."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:

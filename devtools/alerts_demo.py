@@ -1,4 +1,4 @@
-"""`demo --alerts`: an attack fed into a local cloud, and its incidents as they form."""
+"""Run `demo --alerts`: feed an attack into a local cloud, and show its incidents as they form."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ IN, ASIDE, STATE_TABLE = "alerts", "alerts-quarantine", "alerts-state"
 STREAMS = {role: f"alerts-{role}" for role in ALERT_ROLES}
 ROWS = 2_000  # of an excerpt, if no count is given
 SHARDS = 2  # more than one, so that the demo shows what a stream is; all alerts of a tenant are on one of them
-FEED_S = 6.0  # that feeding takes, so that a person can watch
-WINDOW_S = 0.5  # that a batch is gathered for: each costs a call for the state and one for each cluster that changed
-LONGEST_S = 90.0  # a machine that takes longer has another trouble
+FEED_S = 6.0  # that feeding takes at least, so that a person can watch
+WINDOW_S = 0.5  # to collect a batch: each costs a call for the state and one for each cluster that changed
+LONGEST_S = 90.0  # longer means that something else is wrong
 QUIET_S = 300.0  # of an excerpt before and after the attack
-LONGEST_ATTACK_S = 6 * 3600.0  # what goes on for days belongs to no excerpt
+LONGEST_ATTACK_S = 6 * 3600.0  # an attack that lasts for days fits no excerpt
 
 Record = tuple[str, bytes]
 
@@ -58,17 +58,17 @@ def show_incidents(console: Console, data: Path | None, rows: int | None, folder
     """Feed alerts into the cloud that the environment names, run the mapping, and show the incidents.
 
     Args:
-        console: Where it is shown.
-        data: A file of alerts or a folder of AIT-ADS; an invented sample without.
-        rows: How many alerts to feed; without, what an attack has.
+        console: The console to show them on.
+        data: A file of alerts or a folder of AIT-ADS; by default an invented sample.
+        rows: How many alerts to feed; by default, those of an attack.
         folder: For state that is too large for the table.
 
     Returns:
-        Whether each alert came out, or was set aside.
+        Whether each alert was emitted or quarantined.
 
     Raises:
         LocationError: The data cannot be read.
-        CloudError: The cloud did not do what was asked, or was too slow.
+        CloudError: A call to the cloud failed, or the cloud was too slow.
     """
     began = time.monotonic()
     alerts, origin = _alerts(data, rows)
@@ -144,12 +144,12 @@ def _process(records: Sequence[Record], view: IncidentView, folder: Path) -> int
 
 
 class _Progress:
-    """How far feeding and the mapping are: two threads, which meet here.
+    """The progress of feeding and of the mapping, which run in two threads.
 
     Attributes:
         done: Alerts that were acknowledged.
         failure: Why feeding ended early.
-        gives_up: Whether feeding is to end.
+        gives_up: Whether feeding has to stop.
     """
 
     def __init__(self, total: int, view: IncidentView) -> None:
@@ -174,7 +174,7 @@ class _Progress:
             for _ in feed_aggregates(IN, records, max(1.0, len(records) / FEED_S)):
                 if self.gives_up:
                     break
-        except Exception as error:  # noqa: BLE001 - it is raised again, in the thread that can end the demo
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that can end the demo
             self.failure = error
             mapping.stop()
 
@@ -185,7 +185,7 @@ def _alerts(data: Path | None, rows: int | None) -> tuple[list[Record], str]:
         found = sorted(data.glob("ait_ads_*.csv*"), key=lambda path: (path.stat().st_size, path))
         if not found:
             raise LocationError(f"{data}: no ait_ads_*.csv or .csv.gz in it; name a file of alerts, or leave it out")
-        data = found[0]  # the smallest is the quickest to look through
+        data = found[0]  # the smallest is the quickest to read
     if data is None:
         made, _ = alert_records(None, rows, endless=False)
         return list(made), "an invented sample (made up by this project; --alerts-data takes your own)"
@@ -197,7 +197,7 @@ def _alerts(data: Path | None, rows: int | None) -> tuple[list[Record], str]:
 
 
 def _excerpt(path: Path, rows: int) -> Iterator[Record]:
-    """Yield a scenario's attack and the other alerts of that time, up to `rows`, with a fair share of each kind."""
+    """Yield a scenario's attack and other alerts of that time, up to `rows`, with a fair share of each kind."""
     try:
         table = list(read_rows(path))
         attacks = defaultdict[str, list[float]](list)
@@ -221,7 +221,7 @@ def _excerpt(path: Path, rows: int) -> Iterator[Record]:
 
 
 def _share(sizes: Sequence[int], rows: int) -> int:
-    """Return the share of each kind in `rows`, where small kinds leave the rest of theirs to large ones."""
+    """Return each kind's share of `rows`; small kinds leave the rest of their share to large ones."""
     left, most = rows, 0
     for smaller, size in enumerate(sorted(sizes)):
         most = max(1, left // (len(sizes) - smaller))

@@ -1,4 +1,4 @@
-"""`millrace bench`: the repository's benchmarks, in the environment that holds Millrace's peers."""
+"""Run `millrace bench`: the repository's benchmarks, in the environment with Millrace's peers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def register(cli: typer.Typer) -> None:
 def bench(context: typer.Context) -> None:
     """Measure Millrace and its peers, side by side in one run.
 
-    The peers live in .venv-training, which scripts/bench.sh makes. After that --help lists all parts and options;
-    benchmarks/README.md explains every row.
+    The peers are installed in .venv-training, which scripts/bench.sh makes. After that --help lists all parts and
+    options; benchmarks/README.md explains every row.
 
     Examples: scripts/bench.sh --quick;  scripts/bench.sh cpu acknowledged
     """
@@ -32,5 +32,5 @@ def bench(context: typer.Context) -> None:
         command = [str(PYTHON), "-m", "benchmarks", *context.args]
         sys.exit(subprocess.run(command, cwd=ROOT, check=False).returncode)  # noqa: S603 - our own module
     if not {"--help", "-h"} & set(context.args):
-        raise SettingsError("no .venv-training, which holds the peers: scripts/bench.sh makes it and runs this")
+        raise SettingsError("no .venv-training, which has the peers: scripts/bench.sh makes it and runs this")
     sys.stdout.write(context.get_help() + "\n")

@@ -1,4 +1,4 @@
-"""`demo`: run the main job end to end on a laptop, and draw its results."""
+"""Run `demo`: the main job end to end on a laptop, with a picture of its results."""
 
 from __future__ import annotations
 
@@ -50,16 +50,20 @@ POISON = (
 
 Data = Annotated[
     Path | None,
-    typer.Option(envvar="BIKE_DATA", help="The London bike-sharing table (CSV); made-up rows without."),
+    typer.Option(envvar="BIKE_DATA", help="The London bike-sharing table (CSV); by default, made-up rows."),
 ]
 Rows = Annotated[
     int | None,
     typer.Option(min=SHOWN_HOURS, max=20_000, help="How many records to feed; by default 1000, or all of an attack."),
 ]
-OfAlerts = Annotated[bool, typer.Option("--alerts", help="Security alerts instead, and incidents as they form.")]
+OfAlerts = Annotated[
+    bool, typer.Option("--alerts", help="Feed security alerts instead, and show incidents as they form.")
+]
 AlertsData = Annotated[
     Path | None,
-    typer.Option(envvar="ALERTS_DATA", help="A file of alerts, or a folder with AIT-ADS; an invented sample without."),
+    typer.Option(
+        envvar="ALERTS_DATA", help="A file of alerts, or a folder with AIT-ADS; by default, an invented sample."
+    ),
 ]
 ROWS = 1000
 
@@ -74,11 +78,11 @@ def demo(data: Data = None, rows: Rows = None, alerts: OfAlerts = False, alerts_
 
     With --alerts it feeds security alerts of an attack, and shows clusters and attack flows as they form.
 
-    Everything it starts is stopped at the end. The cloud is its own: one that is up already is left alone.
+    It stops everything that it starts. It uses its own cloud and does not touch one that is already up.
     """
     console = Console(soft_wrap=True)
     if alerts:
-        from devtools.alerts_demo import show_incidents  # noqa: PLC0415 - the other demo does without it
+        from devtools.alerts_demo import show_incidents  # noqa: PLC0415 - the other demo does not need it
 
         with _own_cloud(console) as (_, folder):
             adds_up = show_incidents(console, alerts_data, rows, folder / "alerts-state")
@@ -124,7 +128,7 @@ def _process(console: Console, total: int) -> int:
         response_results=0,
         log_level="ERROR",
     )
-    runtime = open_runtime(settings, lambda *_metrics: None)  # they would stand in the middle of the picture
+    runtime = open_runtime(settings, lambda *_metrics: None)  # log lines would interrupt the picture
     columns = (TextColumn("processing"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
@@ -138,12 +142,12 @@ def _process(console: Console, total: int) -> int:
 
 @contextlib.contextmanager
 def _own_cloud(console: Console) -> Iterator[tuple[str, Path]]:
-    """Start a local cloud on a free port for as long as the demo runs, with an environment that points to it.
+    """Run a local cloud on a free port during the demo, with an environment that points to it.
 
     Yields:
-        Its URL, and a folder that is removed with it: the demo's only one, so that Ctrl-C leaves nothing behind.
+        Its URL, and the demo's only folder, which is removed at the end, also on Ctrl-C.
     """
-    from devtools.cloud import supervisor  # noqa: PLC0415 - the image does without the local cloud
+    from devtools.cloud import supervisor  # noqa: PLC0415 - the image has no local cloud
     from devtools.cloud.process import free_ports  # noqa: PLC0415
     from devtools.cloud.state import state_dir  # noqa: PLC0415
 
@@ -153,7 +157,7 @@ def _own_cloud(console: Console) -> Iterator[tuple[str, Path]]:
         os.environ.setdefault("MILLRACE_CLOUD_NODE_DIR", str(state_dir() / "node"))
         os.environ["MILLRACE_CLOUD_DIR"] = state
         try:
-            cloud = supervisor.up(port, say=lambda text: console.print(text, highlight=False))
+            cloud = supervisor.up(port, log=lambda text: console.print(text, highlight=False))
             os.environ.update(cloud.environment)
             aws.forget()
             yield cloud.url, Path(state)
@@ -165,7 +169,7 @@ def _own_cloud(console: Console) -> Iterator[tuple[str, Path]]:
 
 
 def _rows(data: Path | None, count: int) -> tuple[list[dict[str, Any]], str]:
-    """Return the rows to feed, and a description: the end of a real table, unseen in training, or made-up ones."""
+    """Return the rows to feed and their description: the end of a real table, unseen in training, or made-up rows."""
     if data is None:
         made_up = list(synthetic_rows(count, start=MADE_UP_START))
         return made_up, "made-up bike hire (it follows London's averages; --data takes the real table)"

@@ -1,4 +1,4 @@
-"""The demo's picture: clusters and flows as the stream of incidents tells of them."""
+"""Show the demo's picture: clusters and flows from the stream of incidents."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ROWS = 14  # of the live table: a usual window has 24 lines
-LINES = 40  # that are printed where there is no terminal
+LINES = 40  # printed without a terminal
 FRAMES_PER_S = 8
 TECHNIQUES = 5
 LATE_S = 10.0  # the last incidents are in their stream by then
 
 
 class IncidentView:
-    """The incidents of a stream so far; on a terminal a table that changes, elsewhere a line a change.
+    """The incidents of a stream: a live table on a terminal, elsewhere one line for each change.
 
     Attributes:
         clusters: Those with two alerts or more, by id.
-        flows: By id.
+        flows: All flows, by id.
     """
 
     def __init__(self, console: Console, stream: str) -> None:
@@ -59,10 +59,10 @@ class IncidentView:
             self._live.stop()
 
     def update(self, done: int) -> None:
-        """Takes what is in the stream by now.
+        """Read the records that are in the stream now.
 
         Args:
-            done: How many alerts were acknowledged so far.
+            done: Alerts that were acknowledged so far.
         """
         self._done = done
         self._reader.read()

@@ -1,4 +1,4 @@
-"""What every training command is: a function with options, and errors that are one line."""
+"""Run a training command: a function with options, whose errors are printed as one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run_command(program: str, command: Callable[..., None]) -> None:
-    """Runs a command; an error of ours is one line, not a traceback."""
+    """Run a command; print Millrace's own errors as one line, without a traceback."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # training needs no network
     try:
         typer.run(command)

@@ -1,4 +1,4 @@
-"""MLflow runs that training logs to."""
+"""Open the MLflow runs that training logs to."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from app.errors import SettingsError
 
 
 def tracked_run(mlflow: Any, tracking: str, experiment: str) -> Any:  # noqa: ANN401 - MLflow ships no types
-    """An MLflow run, to be used with `with`.
+    """Return an MLflow run as a context manager.
 
     Args:
-        mlflow: The module: whoever trains has imported it, and told what to do where it is missing.
-        tracking: MLflow's tracking URI; empty means a database in `./mlruns`, made if need be.
-        experiment: The experiment's name; it is made if need be, with its artifacts beside a local database.
+        mlflow: The module, which the caller imports to handle its absence.
+        tracking: MLflow's tracking URI; empty means a database in `./mlruns`, made if missing.
+        experiment: The experiment's name; it is made if missing, with its artifacts beside a local database.
 
     Raises:
         SettingsError: MLflow cannot use the URI.

@@ -1,4 +1,4 @@
-"""Alerts for tests of the stream: an attack in a few steps, and the pipelines without a technique model."""
+"""Make alerts of an attack in a few steps, and pipelines without a technique model."""
 
 from __future__ import annotations
 
@@ -50,33 +50,33 @@ def alert(number: int, **changed: Any) -> dict[str, Any]:
 
 
 def payload(number: int, **changed: Any) -> bytes:
-    """The same as a record's bytes."""
+    """Return the alert with this number as a record's bytes."""
     return msgspec.json.encode(alert(number, **changed))
 
 
 @functools.cache
 def resolver() -> TechniqueResolver:
-    """What alerts carry and the catalogue knows."""
+    """Return a resolver of the alerts' own techniques and the catalogue's, without a model."""
     return TechniqueResolver(None, shipped_catalogue(), None)
 
 
 @functools.cache
 def tenant_factory() -> TenantFactory:
-    """What the shipped bundle has learned."""
+    """Return tenants with the affinities of the shipped bundle."""
     return TenantFactory.open(Settings())
 
 
 def alerts_spine(store: MemoryState | None = None, streams: FakeStreams | None = None, **settings: Any) -> MemorySpine:
-    """The pipeline `alerts` on fake streams."""
+    """Return the pipeline `alerts` on fake streams."""
     pipeline = AlertPipeline(resolver(), tenant_factory())
     return MemorySpine(pipeline, streams, store=store or MemoryState(), output_streams=STREAMS, **settings)
 
 
 def technique_spine(streams: FakeStreams | None = None) -> MemorySpine:
-    """The pipeline `alerts-technique` on fake streams."""
+    """Return the pipeline `alerts-technique` on fake streams."""
     return MemorySpine(TechniquePipeline(resolver(), "default"), streams, output_streams=STREAMS)
 
 
 def emitted(spine: MemorySpine, role: str) -> list[dict[str, Any]]:
-    """What a role's stream holds, in order."""
+    """Return the records of a role's stream in order."""
     return [msgspec.json.decode(data) for _, data in spine.streams.records[role]]

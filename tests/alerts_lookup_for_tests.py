@@ -1,4 +1,4 @@
-"""Corrections in a dictionary, and a clock that is set by hand: the lookup table without a table."""
+"""Replace the lookup table by corrections in a dictionary, and the clock by one that is set by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOW = 1_700_000_000.0
 
 
 class HandClock:
-    """Stands still until it is moved."""
+    """A clock that only `sleep` moves."""
 
     def __init__(self) -> None:
         self.passed = 0.0
@@ -31,7 +31,7 @@ class HandClock:
 
 
 class MemoryCorrections:
-    """As the tables behind it in use: the newest of each text, the newest `most`; it counts what it is asked."""
+    """Keeps the newest correction of each text, `most` at most, like the real tables; it counts its calls."""
 
     def __init__(self, most: int = 100_000) -> None:
         self.most = most

@@ -1,4 +1,4 @@
-"""The local cloud as fixtures: one for all tests of a run, and streams of its own for each test."""
+"""Provide the local cloud as fixtures: one cloud for a run, and separate streams for each test."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def use_localstack(request: pytest.FixtureRequest) -> bool:
-    """Whether the local cloud is LocalStack; tests of what only the Kinesis emulator is like ask for it."""
+    """Return whether the local cloud is LocalStack, for tests of the Kinesis emulator's own behaviour."""
     return bool(request.config.getoption("--localstack", default=False))
 
 
 @pytest.fixture(scope="session")
 def cloud_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A state folder of the tests' own; programs stay installed where `millrace cloud up` has them."""
+    """Return a state folder for the tests; installed programs are shared with `millrace cloud up`."""
     folder, installed = tmp_path_factory.mktemp("cloud"), state_dir()
     with pytest.MonkeyPatch.context() as patch:
-        for name, place in {
+        for name, folder_path in {
             "MILLRACE_CLOUD_NODE_DIR": installed / "node",
             "MILLRACE_CLOUD_LOCALSTACK_DIR": installed,
         }.items():
-            patch.setenv(name, os.environ.get(name) or str(place))
+            patch.setenv(name, os.environ.get(name) or str(folder_path))
         patch.setenv("MILLRACE_CLOUD_DIR", str(folder))
         yield folder
 
@@ -53,7 +53,7 @@ def running_cloud(cloud_folder: Path, use_localstack: bool) -> Iterator[supervis
 
 @pytest.fixture
 def cloud(running_cloud: supervisor.Cloud, monkeypatch: pytest.MonkeyPatch) -> supervisor.Cloud:
-    """The local cloud, with the environment that points to it."""
+    """Return the local cloud, with the environment set to point to it."""
     for name, value in running_cloud.environment.items():
         monkeypatch.setenv(name, value)
     aws.forget()
@@ -62,7 +62,7 @@ def cloud(running_cloud: supervisor.Cloud, monkeypatch: pytest.MonkeyPatch) -> s
 
 @pytest.fixture
 def new_stream(cloud: supervisor.Cloud) -> Callable[..., str]:  # noqa: ARG001 - the environment first
-    """Makes a stream of the test's own and gives its name."""
+    """Return a function that makes a stream for the test and returns its name."""
 
     def make(kind: str = "stream", shards: int = 1) -> str:
         name = f"{kind}-{next(_numbers)}"
@@ -74,5 +74,5 @@ def new_stream(cloud: supervisor.Cloud) -> Callable[..., str]:  # noqa: ARG001 -
 
 @pytest.fixture
 def kinesis(cloud: supervisor.Cloud) -> Any:  # noqa: ARG001 - localstack-client reads the environment
-    """Kinesis as LocalStack's users reach it."""
+    """Return a Kinesis client, made as LocalStack's users make it."""
     return Session().client("kinesis")

@@ -1,8 +1,8 @@
-"""Commands as processes that start at once.
+"""Run commands as processes that start quickly.
 
 A Python process spends most of a command's time on imports. Here one process imports them once and forks for each
-command, so that a test has a process with its own environment, streams and exit code, for a few milliseconds. A test of
-how a process starts, of its terminal or of its signals takes `subprocess`.
+command, so that a test gets a process with its own environment, streams and exit code in a few milliseconds. Tests of
+the start of a process, its terminal or its signals use `subprocess`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {"millrace": "app.cli", "handle-lambda-request": "app.cli.lambda_request"}
-"""Each with the module of its `main`, as pyproject.toml has them."""
+"""Each command with the module of its `main`, as in pyproject.toml."""
 IMPORTED = (*COMMANDS.values(), "app.cli.tree", "boto3", "numpy")
-"""What most commands import; not ONNX Runtime, which waits at its end for threads that a fork does not have."""
+"""Modules that most commands import; not ONNX Runtime, which waits at exit for threads that a fork does not have."""
 IMPORT_WITHIN_S = 60
 
 
@@ -40,15 +40,15 @@ def run_command(
     folder: Path | None = None,
     within_s: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs one of `COMMANDS`, as `subprocess.run` would.
+    """Run one of `COMMANDS`, as `subprocess.run` would.
 
     Args:
         name: The command's name.
-        arguments: What follows the command's name.
-        environ: Variables over those of this process.
-        given: What is on its standard input.
-        folder: The folder that it starts in; the test's own without.
-        within_s: It is killed afterwards.
+        arguments: The arguments after the name.
+        environ: Variables to add to this process's environment.
+        given: The text on its standard input.
+        folder: The folder to start it in; by default the test's current one.
+        within_s: Seconds until it is killed.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         stdin.write(given.encode())
@@ -105,7 +105,7 @@ def _received(connection: socket.socket, count: int) -> bytes:
 
 
 def serve(descriptor: int) -> None:
-    """Forks for each request until the other end is closed."""
+    """Fork a process for each request until the other end is closed."""
     for name in IMPORTED:
         importlib.import_module(name)
     gc.collect()

@@ -1,4 +1,4 @@
-"""What every test may lean on: an environment without a person's AWS settings, and small pipelines."""
+"""Set up every test: an environment without a developer's AWS settings, and Hypothesis's profiles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["rie"]
 for profile, examples in (("laptop", 40), ("ci", 100)):
     settings.register_profile(
         profile,
-        deadline=None,  # a busy machine must not fail a test that is right
+        deadline=None,  # a busy machine must not fail a correct test
         max_examples=examples,
         suppress_health_check=[HealthCheck.too_slow],
     )

@@ -1,4 +1,4 @@
-"""A Lambda emulator for tests: it takes invocations over HTTP and answers as it is told."""
+"""Emulate Lambda for tests: take invocations over HTTP and answer with a given reply."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Rie:
-    """Takes one invocation at a time, and dies of a second one, as the real one does."""
+    """A Lambda emulator that fails on a second concurrent invocation, as the real one does."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []

@@ -1,4 +1,4 @@
-"""Clusters as flows are given them: written out for examples, drawn for properties."""
+"""Make clusters as the input of flows: by hand for examples, by Hypothesis for properties."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ USERS = ("alice", "bob", "0" * 64)
 
 
 def step(time: float, technique: str, src: str, dst: str, *, lasts: float = 5.0, alerts: int = 1) -> Step:
-    """A step; its first alert's id tells its time."""
+    """Return a step; its first alert's id contains its time."""
     return Step(technique, f"Alert of {technique}", src, dst, float(time), float(time + lasts), alerts, f"at-{time}")
 
 
 def cluster(
     cluster_id: int, steps: Sequence[Step], *, mentioned: Sequence[str] = (), merged: Sequence[int] = ()
 ) -> ClusterSummary:
-    """A cluster of these steps."""
+    """Return a cluster of these steps."""
     steps = sorted(steps, key=lambda each: (each.start_time, each.end_time))
     srcs, dsts = (dict.fromkeys(getattr(each, end) for each in steps) for end in ("src", "dst"))
     techniques = tuple(dict.fromkeys(each.technique for each in steps if each.technique))
@@ -47,7 +47,7 @@ def cluster(
 
 @st.composite
 def steps_of(draw: st.DrawFn, latest_s: int = 36_000) -> list[Step]:
-    """One to four steps of a cluster, often at the same time."""
+    """Draw one to four steps of a cluster, often at the same time."""
     return [
         step(
             1_700_000_000 + 600.0 * draw(st.integers(0, latest_s // 600)),
@@ -63,7 +63,7 @@ def steps_of(draw: st.DrawFn, latest_s: int = 36_000) -> list[Step]:
 
 @st.composite
 def clusters_of(draw: st.DrawFn, most: int = 10, latest_s: int = 36_000) -> list[ClusterSummary]:
-    """Clusters of different ids, in any order."""
+    """Draw clusters with different ids, in any order."""
     ids = draw(st.lists(st.integers(0, 50), min_size=1, max_size=most, unique=True))
     return [
         cluster(
@@ -77,14 +77,14 @@ def clusters_of(draw: st.DrawFn, most: int = 10, latest_s: int = 36_000) -> list
 
 @st.composite
 def histories_of(draw: st.DrawFn, latest_s: int = 36_000) -> list[ClusterSummary]:
-    """Histories of clusters, which appear, grow, and become part of one with a smaller id."""
+    """Draw a history of clusters, which appear, grow, and merge into one with a smaller id."""
     alive: dict[int, tuple[list[Step], list[int]]] = {}
     history = []
-    for fresh in range(draw(st.integers(1, 14))):
+    for number in range(draw(st.integers(1, 14))):
         action = draw(st.sampled_from(("new", "new", "grow", "merge"))) if len(alive) > 1 else "new"
         merged: list[int] = []
         if action == "new":
-            chosen = fresh
+            chosen = number
             alive[chosen] = (draw(steps_of(latest_s)), [])
         elif action == "grow":
             chosen = draw(st.sampled_from(sorted(alive)))
@@ -99,7 +99,7 @@ def histories_of(draw: st.DrawFn, latest_s: int = 36_000) -> list[ClusterSummary
 
 
 def last_states(history: Sequence[ClusterSummary]) -> list[ClusterSummary]:
-    """Return the clusters that are left at the end of a history, as they stand."""
+    """Return the clusters that remain at the end of a history, in their last state."""
     latest = {each.cluster_id: each for each in history}
     gone = {merged for each in latest.values() for merged in each.merged}
     return [each for each in latest.values() if each.cluster_id not in gone]

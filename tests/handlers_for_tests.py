@@ -1,4 +1,4 @@
-"""A small typed handler, and what an invocation writes, as the tests of the base read it."""
+"""Define a small typed handler, and read the logs and metrics of an invocation."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def registry_of(class_names: Mapping[str, str]) -> Registry:
-    """A registry of classes by their short names."""
+    """Return a registry of handler classes by their short names."""
     return Registry(HandlerSpec(name=name, class_name=class_name) for name, class_name in class_names.items())
 
 
 class Parcel(msgspec.Struct):
-    """What is weighed."""
+    """A parcel to weigh."""
 
     grams: int
     label: str = ""
 
 
 class Postage(msgspec.Struct):
-    """What it costs."""
+    """The cost of a parcel."""
 
     cents: int
 
@@ -51,7 +51,7 @@ class WeighParcelHandler(LambdaHandler[Parcel, Postage]):
 
 
 class Written(NamedTuple):
-    """What was written to standard error, line by line."""
+    """The log lines and metric lines on standard error."""
 
     logs: list[dict[str, Any]]
     metrics: list[dict[str, Any]]
@@ -59,7 +59,7 @@ class Written(NamedTuple):
 
 
 class LambdaContext:
-    """A context of Lambda's, with as many milliseconds left as one says."""
+    """A Lambda context with a given remaining time."""
 
     aws_request_id = "request-1"
 
@@ -71,12 +71,12 @@ class LambdaContext:
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> Written:
-    """The log lines and the metric lines since the last look; each line is a JSON object."""
+    """Return the log lines and the metric lines since the last call; each line is a JSON object."""
     text = capsys.readouterr().err
     lines = [json.loads(line) for line in text.splitlines()]
     return Written([line for line in lines if "_aws" not in line], [line for line in lines if "_aws" in line], text)
 
 
 def log_everything() -> None:
-    """Logs as a function does, down to its debug lines."""
+    """Configure logging as in a function, at debug level."""
     telemetry.configure("DEBUG")

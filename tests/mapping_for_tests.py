@@ -1,4 +1,4 @@
-"""A Kinesis and a clock in memory, and functions that note what they were invoked with."""
+"""Fake Kinesis and the clock in memory, and record the events that a function is invoked with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BEGIN_S = 1_700_000_040.0  # a whole minute
 
 
 class FakeClock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that only `sleep` moves."""
 
     def __init__(self, now_s: float = BEGIN_S) -> None:
         self.now_s = now_s
@@ -43,14 +43,14 @@ class FakeClock:
             self.then.pop(0)[1]()
 
     def at(self, after_s: float, do: Callable[[], object]) -> None:
-        """Does something so many seconds after the beginning."""
+        """Call `do` this many seconds after the beginning."""
         self.then.append((BEGIN_S + after_s, do))
         self.then.sort(key=lambda each: each[0])
 
 
 @dataclass
 class FakeShard:
-    """A shard of a range of hash keys, so that a reshard moves a key to children of its own shard alone."""
+    """A shard with a range of hash keys, so that a reshard moves a key only to children of its shard."""
 
     shard_id: str
     hashes: range
@@ -60,7 +60,7 @@ class FakeShard:
 
 
 class FakeKinesis:
-    """One stream behind the calls of botocore's client that reading needs."""
+    """One stream with the methods of botocore's client that reading uses."""
 
     def __init__(self, clock: FakeClock, shards: int = 1) -> None:
         self.clock = clock
@@ -71,7 +71,7 @@ class FakeKinesis:
         self.put_in_all = 0
 
     def put(self, payloads: Sequence[bytes | dict[str, Any]], keys: Sequence[str] | None = None) -> list[str]:
-        """Puts records on the shards that are open, by key; gives their sequence numbers."""
+        """Put records on the open shards by key; return their sequence numbers."""
         numbers = []
         for row, payload in enumerate(payloads):
             key = keys[row] if keys else f"key-{self.put_in_all}"
@@ -91,19 +91,19 @@ class FakeKinesis:
 
     @property
     def open(self) -> list[FakeShard]:
-        """The shards that take records, by their ranges."""
+        """The open shards, ordered by range."""
         return sorted((shard for shard in self.shards if not shard.closed), key=lambda each: each.hashes.start)
 
-    def split(self, place: int = 0) -> None:
-        """Closes an open shard and opens two children."""
-        parent = self.open[place]
+    def split(self, index: int = 0) -> None:
+        """Close an open shard and open two children."""
+        parent = self.open[index]
         parent.closed = True
         middle = (parent.hashes.start + parent.hashes.stop) // 2
         for hashes in (range(parent.hashes.start, middle), range(middle, parent.hashes.stop)):
             self.shards.append(FakeShard(f"shardId-{len(self.shards):012d}", hashes, (parent.shard_id,)))
 
     def merge(self) -> None:
-        """Closes two neighbours and opens one child of both."""
+        """Close the first two shards and open one child of both."""
         first, second = self.open[:2]
         first.closed = second.closed = True
         hashes = range(first.hashes.start, second.hashes.stop)
@@ -156,8 +156,8 @@ class FakeKinesis:
             raise ClientError({"Error": {"Code": code, "Message": ""}}, operation)
 
 
-class Kept:
-    """An on-failure destination that keeps what it is sent."""
+class KeepingDestination:
+    """An on-failure destination that keeps its records."""
 
     arn = "arn:aws:sqs:us-east-1:123456789012:failed"
 
@@ -167,22 +167,22 @@ class Kept:
 
     def check(self) -> None: ...
 
-    def send(self, record: Any, event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the seam
+    def send(self, record: Any, event: bytes, moment: datetime) -> None:  # noqa: ARG002 - the interface
         self.records.append(record)
         self.events.append(json.loads(event))
 
 
 class Bench:
-    """A stream in memory, a function that answers as it is told, and the mapping between them.
+    """A stream in memory, a function with a given answer, and the mapping between them.
 
     Attributes:
-        events: Every event that the function got, decoded.
+        events: All events that the function was invoked with, decoded.
     """
 
     def __init__(self, shards: int = 1) -> None:
         self.clock = FakeClock()
         self.kinesis = FakeKinesis(self.clock, shards)
-        self.kept = Kept()
+        self.kept = KeepingDestination()
         self.events: list[dict[str, Any]] = []
         self.answer: Callable[[dict[str, Any]], Any] = lambda _event: {}
 
@@ -204,13 +204,13 @@ class Bench:
         )
 
     def drain(self, **settings: Any) -> Mapping:
-        """Runs a mapping until the stream is empty."""
+        """Run a mapping until the stream is empty."""
         mapping = self.mapping(**settings)
         mapping.run(drain=True)
         return mapping
 
     def run_for(self, seconds: float, **settings: Any) -> Mapping:
-        """Runs a mapping for so long."""
+        """Run a mapping for this many seconds."""
         mapping = self.mapping(**settings)
         self.clock.at(self.clock.now_s - BEGIN_S + seconds, mapping.stop)
         mapping.run()
@@ -218,7 +218,7 @@ class Bench:
 
     @property
     def batches(self) -> list[list[Any]]:
-        """What each event held, decoded."""
+        """The decoded records of each event."""
         return [payloads(event) for event in self.events]
 
     @property
@@ -227,23 +227,23 @@ class Bench:
 
 
 def payloads(event: dict[str, Any]) -> list[Any]:
-    """The decoded JSON of an event's records."""
+    """Return the decoded JSON of an event's records."""
     return [json.loads(base64.b64decode(record["kinesis"]["data"])) for record in event["Records"]]
 
 
 def numbers(event: dict[str, Any]) -> list[str]:
-    """The sequence numbers of an event's records."""
+    """Return the sequence numbers of an event's records."""
     return [record["kinesis"]["sequenceNumber"] for record in event["Records"]]
 
 
-def failing(event: dict[str, Any], *places: int) -> dict[str, Any]:
-    """An answer that names the records at these places."""
+def failing(event: dict[str, Any], *indices: int) -> dict[str, Any]:
+    """Return an answer that names the records at these indices as failed."""
     named = numbers(event)
-    return {"batchItemFailures": [{"itemIdentifier": named[place]} for place in places]}
+    return {"batchItemFailures": [{"itemIdentifier": named[index]} for index in indices]}
 
 
 def by_key(events: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """What came of each key, in order, as (payload) lists."""
+    """Return the payloads of each partition key, in order."""
     found: dict[str, list[Any]] = defaultdict(list)
     for event in events:
         for record, payload in zip(event["Records"], payloads(event), strict=True):

@@ -1,4 +1,4 @@
-"""Two small pipelines that tests of the spine run: one without state, one that counts."""
+"""Define two small pipelines for tests of the stream: one without state, one that counts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Order(msgspec.Struct):
-    """A record: `n` is its number; `do` says what shall become of it."""
+    """A record: `n` is its number; `do` is its outcome."""
 
     n: int
     do: str = "emit"
 
 
 class EchoPipeline(Pipeline[Order]):
-    """Emits each record's number; skips, retries or raises where the record says so."""
+    """Emits each record's number; skips, retries or raises if the record's `do` names it."""
 
     name = "echo"
     record_type = Order
@@ -78,5 +78,5 @@ class CountingPipeline(StatefulPipeline[Order]):
 
 
 def orders(count: int, **special: str) -> list[bytes]:
-    """Payloads of so many orders; `_3="skip"` says what becomes of number 3."""
+    """Return the payloads of `count` orders; `_3="skip"` sets the outcome of number 3."""
     return [msgspec.json.encode({"n": number, "do": special.get(f"_{number}", "emit")}) for number in range(count)]

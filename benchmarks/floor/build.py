@@ -1,4 +1,4 @@
-"""Builds the floor, or names what is missing for it."""
+"""Build the floor, or name the missing package."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PACKAGES = {"simdjson": "libsimdjson-dev", "ssl": "libssl-dev", "crypto": "libs
 
 
 def build(folder: Path) -> tuple[Path | None, str]:
-    """Compiles the floor into a folder.
+    """Compile the floor into a folder.
 
     Returns:
-        The program and an empty string, or None and what is missing, by the names of Debian's packages.
+        The program and an empty string, or None and the missing package by its Debian name.
     """
     compiler = shutil.which("g++")
     if compiler is None:

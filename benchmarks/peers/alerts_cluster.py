@@ -1,4 +1,4 @@
-"""(d2) Millrace's clusters alone, with what the shipped bundle has learned."""
+"""Run (d2): Millrace's clusters alone, with the affinities of the shipped bundle."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 
 
 def open_peer(_folder: Path) -> dict[str, Any]:
-    """What tenants are opened with."""
+    """Return the commands of Millrace's clusters."""
     tenants = TenantFactory.open(read_settings(os.environ))
     return commands_of(lambda: Clusters(tenants.affinity, tenants.clusters))

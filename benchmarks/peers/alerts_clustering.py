@@ -1,4 +1,4 @@
-"""What each candidate that clusters answers to: passes over enriched alerts that are made outside the clock."""
+"""Make the commands of a candidate that clusters: passes over enriched alerts that are made outside the clock."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     from app.domains.alerts.incidents import ClusterChange
 
 
-class Adds(Protocol):
-    """What clusters alerts."""
+class Clusterer(Protocol):
+    """Clusters alerts."""
 
     def add(self, alerts: Sequence[EnrichedAlert]) -> Sequence[ClusterChange]:
-        """What each alert did."""
+        """Return the change that each alert made."""
 
 
-def commands_of(fresh: Callable[[], Adds]) -> dict[str, Callable[..., dict[str, Any]]]:
-    """The commands of a candidate; `fresh` gives one that has seen nothing."""
+def commands_of(new: Callable[[], Clusterer]) -> dict[str, Callable[..., dict[str, Any]]]:
+    """Return the commands of a candidate; `new` returns one without alerts."""
     alerts: list[EnrichedAlert] = []
 
     def begin(shape: str, data: str | None, count: int) -> dict[str, Any]:
-        """Makes the alerts, and tells their techniques."""
+        """Make the alerts and resolve their techniques."""
         taken = list(islice(made(shape, Path(data) if data else None), count))
-        told = TechniqueResolver.open(read_settings(os.environ)).resolve(taken)
-        alerts[:] = map(EnrichedAlert, taken, told)
+        techniques = TechniqueResolver.open(read_settings(os.environ)).resolve(taken)
+        alerts[:] = map(EnrichedAlert, taken, techniques)
         return {}
 
     def run(batch: int) -> dict[str, Any]:
-        """A pass: CPU and wall clock of all the alerts."""
-        clusters = fresh()
+        """Run a pass; return the CPU and the wall clock of all alerts."""
+        clusters = new()
         cpu, wall = time.process_time(), time.perf_counter()
         for start in range(0, len(alerts), batch):
             clusters.add(alerts[start : start + batch])
         return {"cpu_ms": (time.process_time() - cpu) * 1000, "wall_ms": (time.perf_counter() - wall) * 1000}
 
-    def told(batch: int) -> dict[str, Any]:
-        """The cluster that each alert is in at the end."""
-        clusters = fresh()
+    def clusters_of(batch: int) -> dict[str, Any]:
+        """Return each alert's cluster at the end."""
+        clusters = new()
         starts = range(0, len(alerts), batch)
         changes = [change for start in starts for change in clusters.add(alerts[start : start + batch])]
         into = {merged: change.cluster_id for change in changes for merged in change.merged}
@@ -59,4 +59,4 @@ def commands_of(fresh: Callable[[], Adds]) -> dict[str, Callable[..., dict[str, 
             found.append(cluster)
         return {"clusters": found}
 
-    return {"begin": begin, "run": run, "told": told}
+    return {"begin": begin, "run": run, "clusters": clusters_of}

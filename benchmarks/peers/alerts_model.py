@@ -1,4 +1,4 @@
-"""(d1) Millrace's technique model alone: nothing is looked up and nothing remembered."""
+"""Run (d1): Millrace's technique model alone, without look-ups or remembered answers."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from app.domains.alerts.techniques.resolver import BUNDLE
 from app.inference.bundle import find_bundle
 from app.inference.models import read_arrays
 from app.settings import read_settings
-from benchmarks.peers.alerts_telling import commands_of
+from benchmarks.peers.alerts_predicting import commands_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def open_peer(_folder: Path) -> dict[str, Any]:
-    """The model that the environment's settings name."""
+    """Return the commands of the model that the environment names."""
     settings = read_settings(os.environ)
     bundle = find_bundle(BUNDLE, settings.read(AlertSettings).technique_run_id, settings.model_location)
     model = TechniqueModel.load(bundle)
     return commands_of(
         make=list,
-        tell=model.predict,
-        labels=lambda told: list(told.ids),
+        predict=model.predict,
+        labels=lambda answer: list(answer.ids),
         sizes=lambda: (
             len(model.settings.labels),
-            len(read_arrays(bundle.read(WEIGHTS), WEIGHTS, ARRAYS)["scales"]),  # asked once, when all is measured
+            len(read_arrays(bundle.read(WEIGHTS), WEIGHTS, ARRAYS)["scales"]),  # called once, after all measurements
         ),
     )

@@ -1,7 +1,7 @@
-"""(n) Each alert compared with every earlier signature: Millrace's clusters without their limits.
+"""Run (n): compare each alert with every earlier signature, with Millrace's clusters but without their limits.
 
-The rule, the affinities and the settings are the same, so that what is left to compare is the work. Nothing is
-forgotten, and no number of candidates is enough.
+The rule, the affinities and the other settings are the same, so that only the work differs. Nothing is forgotten, and
+the number of candidates is not limited.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ class AllPairs(Links):
 
 
 def open_peer(_folder: Path) -> dict[str, Any]:
-    """What tenants are opened with, without bounds."""
+    """Return the commands of the clusters without limits."""
     tenants = TenantFactory.open(read_settings(os.environ))
     config = ClusterConfig()
-    msgspec.structs.force_setattr(config, "candidates", sys.maxsize)  # the settings themselves allow no such number
+    msgspec.structs.force_setattr(config, "candidates", sys.maxsize)  # the settings' own bounds refuse this value
 
-    def fresh() -> Clusters:
+    def new() -> Clusters:
         clusters = Clusters(tenants.affinity, config)
         clusters._links = AllPairs(tenants.affinity, config, clusters._state)  # noqa: SLF001 - for the benchmark alone
-        vars(clusters._state)["enforce_limits"] = lambda _config: None  # noqa: SLF001 - nobody else may forget to forget
+        vars(clusters._state)["enforce_limits"] = lambda _config: None  # noqa: SLF001 - the same
         return clusters
 
-    return commands_of(fresh)
+    return commands_of(new)

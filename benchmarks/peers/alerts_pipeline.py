@@ -1,6 +1,6 @@
-"""(d) Millrace's pipeline `alerts` as it is deployed: event bytes to signed PutRecords, with its state in memory.
+"""Run (d): Millrace's pipeline `alerts` as deployed, from event bytes to signed PutRecords, with state in memory.
 
-DynamoDB is not asked: where the state table would be, a dictionary stands. Requests are answered at the network's seam.
+A dictionary replaces the state table in DynamoDB. Requests are answered where they would leave the process.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 def open_peer(_folder: Path) -> dict[str, Any]:
-    """What INIT makes."""
+    """Return the commands of the runtime that INIT makes."""
     streaming = _Streaming(open_runtime(measure=lambda *_: None))
-    return {"begin": streaming.begin, "feed": streaming.feed, "stages": streaming.stages, "told": streaming.told}
+    return {"begin": streaming.begin, "feed": streaming.feed, "stages": streaming.stages, "digests": streaming.digests}
 
 
 class _Streaming:
-    """A stream of alerts on its way through the runtime."""
+    """Sends a stream of alerts through the runtime."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -49,14 +49,14 @@ class _Streaming:
         self._fed = 0
 
     def begin(self, shape: str, data: str | None) -> dict[str, Any]:
-        """A new stream, and no state."""
+        """Start a new stream with empty state."""
         self._alerts, self._fed = made(shape, Path(data) if data else None), 0
         self._state = self._runtime.processor_for(STREAM).store = MemoryState()
         self._roles.clear()
         return {}
 
     def feed(self, count: int, per_event: int) -> dict[str, Any]:
-        """The next alerts: what they took, without what making them took; state and outputs since the beginning."""
+        """Process the next alerts; return their times, and the state and outputs since the beginning."""
         cpu = wall = 0.0
         for spent_cpu, spent_wall, bodies in self._events(count, per_event):
             cpu, wall = cpu + spent_cpu, wall + spent_wall
@@ -66,27 +66,27 @@ class _Streaming:
         return {"cpu_s": cpu, "wall_s": wall, "state_bytes": len(self._value()), "outputs": roles, **memory()}
 
     def stages(self, count: int, per_event: int) -> dict[str, Any]:
-        """The next alerts, with clocks around the stages; what each takes of an alert, microseconds."""
+        """Process the next alerts with clocks around the stages; return each stage's microseconds of CPU an alert."""
         stages = Stages()
         with stages.clocks():
             spent_s = sum(spent for spent, *_ in self._events(count, per_event))
         found = stages.of(spent_s)
         return {stage: found.get(stage, 0.0) / count * 1e6 for stage in STAGES}
 
-    def told(self, count: int, per_event: int) -> dict[str, Any]:
-        """The next alerts: digests of all that was put, in whatever order, and of the state."""
+    def digests(self, count: int, per_event: int) -> dict[str, Any]:
+        """Process the next alerts; return digests of their outputs, in sorted order, and of the state."""
         records: list[bytes] = []
         for *_, bodies in self._events(count, per_event):
             for body in bodies:
                 stream = _stream(body)
                 for entry in json.loads(body)["Records"]:
-                    place = f"{stream} {entry['PartitionKey']} ".encode()
-                    records.append(place + base64.b64decode(entry["Data"]))
+                    prefix = f"{stream} {entry['PartitionKey']} ".encode()
+                    records.append(prefix + base64.b64decode(entry["Data"]))
         digest = hashlib.sha256(b"\n".join(sorted(records))).hexdigest()
         return {"outputs": digest, "records": len(records), "state": hashlib.sha256(self._value()).hexdigest()}
 
     def _events(self, count: int, per_event: int) -> Iterator[tuple[float, float, list[bytes]]]:
-        """The next events: CPU, wall clock, and the requests that were made."""
+        """Process the next events; yield each one's CPU, wall clock and requests."""
         until = self._fed + count
         while self._fed < until:
             data, held = event(self._alerts, min(per_event, until - self._fed), self._fed)
@@ -95,8 +95,8 @@ class _Streaming:
             answer = self._runtime.handle(data)
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             if answer["batchItemFailures"] or answer["quarantined"]:
-                why = [f"{each['reason']}: {each['message']}" for each in answer["quarantined"][:1]] or ["handed back"]
-                raise RuntimeError(f"alerts were not taken: {why[0]}")
+                first = [f"{each['reason']}: {each['message']}" for each in answer["quarantined"][:1]]
+                raise RuntimeError(f"alerts were not taken: {first[0] if first else 'handed back'}")
             self._fed += held
             yield cpu, wall, bodies
 
@@ -106,5 +106,5 @@ class _Streaming:
 
 
 def _stream(body: bytes) -> str:
-    """The stream of a request."""
+    """Return the name of a request's stream."""
     return body[: body.index(b",")].decode().rpartition(":")[2].strip('"')

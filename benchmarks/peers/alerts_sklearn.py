@@ -1,6 +1,6 @@
-"""(k) scikit-learn's own vectorizers and LinearSVC, one against the rest: word pairs beside pieces of words.
+"""Run (k): scikit-learn's vectorizers (words, word pairs, character n-grams) and LinearSVC, one against the rest.
 
-It was fitted by the benchmark (`benchmarks/alerts_fitting.py`); here it is loaded and asked.
+The benchmark has fitted it (`benchmarks/alerts_fitting.py`); here it is loaded and predicts.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import joblib
 
 from benchmarks.alerts_fitting import FILE
-from benchmarks.peers.alerts_telling import commands_of
+from benchmarks.peers.alerts_predicting import commands_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def open_peer(folder: Path) -> dict[str, Any]:
-    """Loads the fitted pair."""
+    """Load the fitted vectorizers and classifier; return their commands."""
     vectorizer, classifier = joblib.load(folder / FILE)
     return commands_of(
         make=list,
-        tell=lambda texts: classifier.predict(vectorizer.transform(texts)),
-        labels=lambda told: [str(told)],
+        predict=lambda texts: classifier.predict(vectorizer.transform(texts)),
+        labels=lambda answer: [str(answer)],
         sizes=lambda: (len(classifier.classes_), classifier.n_features_in_),
     )

@@ -1,4 +1,4 @@
-"""(d) Millrace's techniques as the pipeline tells them: the alert's own, lookup table, catalogue, model."""
+"""Run (d): Millrace's techniques as the pipeline resolves them: alert's own, lookup table, catalogue, model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app.domains.alerts.alert import Alert
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.settings import read_settings
-from benchmarks.peers.alerts_telling import commands_of
+from benchmarks.peers.alerts_predicting import commands_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def open_peer(_folder: Path) -> dict[str, Any]:
-    """The resolver that the environment's settings describe."""
+    """Return the commands of the resolver that the environment describes."""
     resolver = TechniqueResolver.open(read_settings(os.environ))
     return commands_of(
         make=_alerts,
-        tell=resolver.resolve,
-        labels=lambda told: list(told.ids),
+        predict=resolver.resolve,
+        labels=lambda answer: list(answer.ids),
         sizes=lambda: (0, 0),
     )
 

@@ -1,4 +1,4 @@
-"""(hand) Powertools' HTTP resolver for routing alone: json, dicts, and a check by hand of the fields that are read."""
+"""Run (hand): Powertools' HTTP resolver for routing only, with json, dicts, and fields checked by hand."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LONGEST_ID = 256
 
 
 def checked(ride: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 - JSON may be anything
-    """The features of a record.
+    """Check a record and return its features.
 
     Raises:
-        BadRequestError: It is not a record.
+        BadRequestError: The value is not a valid record.
     """
     if not isinstance(ride, dict) or not isinstance(ride.get("features"), dict):
         raise BadRequestError("a record has features")
@@ -38,7 +38,7 @@ def checked(ride: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 - J
 
 
 def open_peer(_folder: Path) -> Peer:
-    """Loads the model and makes the application once, as a module of the function would."""
+    """Load the model and make the application once, as a function's module would."""
     model, manifest = open_model()
     known = weather_codes(manifest)
     app = APIGatewayHttpResolver()

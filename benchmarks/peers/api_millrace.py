@@ -1,4 +1,4 @@
-"""(d) Millrace's API as it is deployed: `app.api_function`, with an event as bytes, as `app.functions` has it."""
+"""Run (d): Millrace's API as deployed, `app.api_function`, with an event as bytes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def open_peer(_folder: Path) -> Peer:
-    """What INIT makes, with a model that can be taken away."""
+    """Open the handler as INIT does, with a model that can be stubbed."""
     opened: list[Model] = []
 
     class Watched(BikeModel):
         @classmethod
-        def load(cls, bundle: Bundle) -> Any:  # noqa: ANN401 - what stands for the model
+        def load(cls, bundle: Bundle) -> Any:  # noqa: ANN401 - the wrapped model
             opened.append(Model(BikeModel.load(bundle)))
             return opened[0]
 
     vars(pipeline)["BikeModel"] = Watched
-    from app import api_function  # noqa: PLC0415 - where this is Lambda, importing it loads the model
+    from app import api_function  # noqa: PLC0415 - in Lambda, importing it loads the model
 
     api_function.lambda_handler.open()
     context, encode = Context(), msgspec.json.Encoder(decimal_format="number").encode  # RawMarshaller's

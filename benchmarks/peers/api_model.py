@@ -1,7 +1,7 @@
-"""What the API's candidates have in common: the bike model of this repository, or a formula in its place.
+"""Load the bike model that the API's candidates share, or replace it by a formula.
 
-With the formula what is left is routing, validation and encoding. Opened by itself it is the row "the model alone":
-what each of them imports and loads before there is an API at all.
+With the formula, only routing, validation and encoding are measured. As a candidate of its own it is the row "the model
+alone": the imports and the loading that every candidate shares.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A model that can be taken away.
+    """A model that can be stubbed.
 
     Attributes:
-        stubbed: Whether the formula answers.
+        stubbed: Whether the formula replaces the model.
     """
 
     stubbed = False
 
     def __init__(self, model: BikeModel) -> None:
-        """Takes the model."""
+        """Wrap a model."""
         self._model = model
 
     def predict(self, columns: Columns) -> NDArray[np.int64]:
-        """Counts of the model, or of a formula that differs from record to record and costs next to nothing."""
+        """Return the model's counts, or those of a cheap formula that differs from record to record."""
         if not self.stubbed:
             return self._model.predict(columns)
         return np.rint(columns.hum * 10 + columns.t1).astype(np.int64)
 
 
 def open_model() -> tuple[Model, Manifest]:
-    """The repository's newest bike bundle, and what it says of itself."""
+    """Load the repository's newest bike bundle; return its model and manifest."""
     bundle = find_bundle("bike", "", "")
     return Model(BikeModel.load(bundle)), bundle.manifest
 
 
 def columns_from(rows: Sequence[tuple[float, float, float, float]]) -> Columns:
-    """Records as the model's columns: `t1`, `t2`, `hum`, `weather_code` of each; nothing else is known of them."""
+    """Return records of `t1`, `t2`, `hum` and `weather_code` as the model's columns; all other fields are missing."""
     t1, t2, hum, weather_code = np.array(rows, np.float64).reshape(-1, 4).T
     missing = np.full(len(rows), np.nan)
     times = np.full(len(rows), np.datetime64("NaT"), "datetime64[m]")
@@ -59,14 +59,14 @@ def columns_from(rows: Sequence[tuple[float, float, float, float]]) -> Columns:
 
 
 def weather_codes(manifest: Manifest) -> set[float]:
-    """The codes that the model knows."""
+    """Return the weather codes that the model knows."""
     return {
         float(code) for field in manifest.signature if field.name == "weather_code" for code in field.categories or []
     }
 
 
 def open_peer(_folder: Path) -> Peer:
-    """The model alone, which answers nobody."""
+    """Load the model; the handler does nothing."""
     model, _ = open_model()
 
     def handler(_event: dict[str, Any], _context: object) -> dict[str, Any]:

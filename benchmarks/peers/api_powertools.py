@@ -1,6 +1,6 @@
-"""(pt) Powertools' HTTP resolver with its own validation, as its page on data validation shows it, and Pydantic models.
+"""Run (pt): Powertools' HTTP resolver with its validation, as its page on data validation shows, and Pydantic models.
 
-The models have the bounds of Millrace's records, and only the fields that the requests hold.
+The models have the bounds of Millrace's records, but only the fields in the requests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Ride(BaseModel):
 
 
 class Prediction(BaseModel):
-    """How many bikes."""
+    """The predicted count."""
 
     cnt: int
     pred_id: int | str
@@ -51,7 +51,7 @@ class Result(BaseModel):
 
 
 class NotPredicted(BaseModel):
-    """A record without one."""
+    """A record without a prediction."""
 
     index: int
     reason: str
@@ -59,14 +59,14 @@ class NotPredicted(BaseModel):
 
 
 class Answer(BaseModel):
-    """What is answered."""
+    """The response."""
 
     predictions: list[Result]
     quarantined: list[NotPredicted]
 
 
 def open_peer(_folder: Path) -> Peer:
-    """Loads the model and makes the application once, as a module of the function would."""
+    """Load the model and make the application once, as a function's module would."""
     model, manifest = open_model()
     known = weather_codes(manifest)
 

@@ -1,4 +1,4 @@
-"""(pt2) The same with what Millrace does besides: a metric line a call, the cold start, ids in each line logged."""
+"""Run (pt2): (pt) with a metric line for each call, the cold start, and ids in each log line, as Millrace has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open_peer(folder: Path) -> Peer:
-    """The same application under Powertools' own decorators."""
+    """Return the application of (pt) with Powertools' decorators."""
     inner = api_powertools.open_peer(folder)
     logger, metrics = Logger(service="bike"), Metrics(namespace="Bench", service="bike")
 

@@ -1,4 +1,4 @@
-"""(s) What a careful person writes by hand: json, one scikit-learn predict a batch, boto3 calls one after another."""
+"""Run (s): careful code by hand, with json, one scikit-learn `predict` a batch, and boto3 calls in sequence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_peer(folder: Path) -> Peer:
-    """Loads the model and makes the client once, as a module of the function would."""
+    """Load the model and make the client once, as a function's module would."""
     model = joblib.load(folder / "model.joblib")
     client = boto3.client("kinesis")
 

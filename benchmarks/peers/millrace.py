@@ -1,4 +1,4 @@
-"""(d) Millrace as it is deployed: `app.lambda_function`, the pipeline `model`, settings from the environment."""
+"""Run (d): Millrace as deployed, `app.lambda_function`, the pipeline `model`, settings from the environment."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def open_peer(_folder: Path) -> Peer:
-    """What INIT made, or makes it where this is not Lambda."""
-    runtime = lambda_function.lambda_handler.open().runtime  # the one of the process: its wire is watched
+    """Return the runtime that INIT made; outside Lambda, make it."""
+    runtime = lambda_function.lambda_handler.open().runtime  # the process's runtime, whose requests are intercepted
 
     def handle(event: bytes) -> bytes:
         return msgspec.json.encode(lambda_function.lambda_handler(event))

@@ -1,7 +1,6 @@
-"""(b) Powertools for AWS Lambda: its BatchProcessor with its parser, and a scikit-learn predict a record.
+"""Run (b): Powertools for AWS Lambda, its BatchProcessor with its parser, and a scikit-learn `predict` a record.
 
-Results are gathered from the messages that were processed and put 500 a call: with a `put_record` in the record's
-handler it would be slower still.
+Results of the processed messages are put 500 a call; a `put_record` in each record's handler would be slower.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def open_peer(folder: Path) -> Peer:
-    """Loads the model and makes client and processor once, as a module of the function would."""
+    """Load the model and make client and processor once, as a function's module would."""
     model = joblib.load(folder / "model.joblib")
     client = boto3.client("kinesis")
     processor = BatchProcessor(event_type=EventType.KinesisDataStreams, model=Record)

@@ -1,4 +1,4 @@
-"""(b2) Powertools' BatchProcessor with its parser for the records alone, then one predict for the batch."""
+"""Run (b2): Powertools' BatchProcessor with its parser for the records, then one `predict` for the batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_peer(folder: Path) -> Peer:
-    """Loads the model and makes client and processor once, as a module of the function would."""
+    """Load the model and make client and processor once, as a function's module would."""
     model = joblib.load(folder / "model.joblib")
     client = boto3.client("kinesis")
     processor = BatchProcessor(event_type=EventType.KinesisDataStreams, model=Record)

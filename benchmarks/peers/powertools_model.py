@@ -1,4 +1,4 @@
-"""The bike record as a Pydantic model for Powertools' parser, as its page on batch processing shows for Kinesis."""
+"""Define the bike record as a Pydantic model for Powertools' parser, as its page on batch processing shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""(c) `mlflow.pyfunc` on the batch: base64 and json for each record, one DataFrame, one predict."""
+"""Run (c): `mlflow.pyfunc` on the batch, with base64 and json for each record, one DataFrame, one `predict`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def open_peer(folder: Path) -> Peer:
-    """Loads the model and makes the client once, as a module of the function would."""
+    """Load the model and make the client once, as a function's module would."""
     model = mlflow.pyfunc.load_model(str(folder / "mlflow"))
     client = boto3.client("kinesis")
 

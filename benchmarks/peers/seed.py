@@ -1,4 +1,4 @@
-"""(a) The seed's way: for each record base64, json, a scikit-learn predict and a `put_record`."""
+"""Run (a): the seed's code, for each record base64, json, a scikit-learn `predict` and a `put_record`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_peer(folder: Path) -> Peer:
-    """Loads the model and makes the client once, as a module of the function would."""
+    """Load the model and make the client once, as a function's module would."""
     model = joblib.load(folder / "model.joblib")
     client = boto3.client("kinesis")
 

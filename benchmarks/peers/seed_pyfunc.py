@@ -1,4 +1,4 @@
-"""(a2) The seed's way with MLflow's own flavour: for each record a DataFrame of one row and `mlflow.pyfunc`."""
+"""Run (a2): the seed's code with MLflow, for each record a DataFrame of one row and `mlflow.pyfunc`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def open_peer(folder: Path) -> Peer:
-    """Loads the model and makes the client once, as a module of the function would."""
+    """Load the model and make the client once, as a function's module would."""
     model = mlflow.pyfunc.load_model(str(folder / "mlflow"))
     client = boto3.client("kinesis")
 

@@ -1,4 +1,4 @@
-"""How the peers put their results: boto3's `put_records`, 500 at a time, one call after another, as its docs show."""
+"""Put the peers' results with boto3's `put_records`, 500 at a time, one call after another, as its docs show."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ CALL_RECORDS = 500  # PutRecords' own limit
 
 
 def result_of(count: float, pred_id: int | str) -> dict[str, Any]:
-    """A result as the seed document has it."""
+    """Return a result in the seed document's format."""
     return {"model": MODEL_NAME, "version": VERSION, "prediction": {"cnt": count, "pred_id": pred_id}}
 
 
 def put_all(client: Any, results: list[dict[str, Any]]) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
-    """Puts results.
+    """Put all results.
 
     Raises:
-        RuntimeError: Some were not accepted; the batch then comes again.
+        RuntimeError: Some were not accepted, so Lambda retries the batch.
     """
     entries = [{"Data": json.dumps(result), "PartitionKey": str(result["prediction"]["pred_id"])} for result in results]
     for start in range(0, len(entries), CALL_RECORDS):

@@ -1,1 +1,1 @@
-"""The local cloud: emulators of AWS on a laptop, with nothing but Python."""
+"""Run a local cloud: emulators of AWS on a laptop, with only Python."""

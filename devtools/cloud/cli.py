@@ -1,4 +1,4 @@
-"""`millrace cloud`: the local cloud from the command line."""
+"""Run `millrace cloud`: the local cloud from the command line."""
 
 from __future__ import annotations
 
@@ -15,42 +15,44 @@ from devtools.cloud.state import DEFAULT_PORT, started_ports
 if TYPE_CHECKING:
     from types import ModuleType
 
-EXIT_NOT_UP = 3  # what `systemctl status` says of a service that does not run
+EXIT_NOT_UP = 3  # as `systemctl status` of a service that does not run
 
 app = typer.Typer(no_args_is_help=True)
 
 AnyPort = Annotated[
     int | None,
-    typer.Option(help="The port it was started on; without it, what this folder started.", min=1, max=65535),
+    typer.Option(help="The port it was started on; by default, what this folder started.", min=1, max=65535),
 ]
 
 
 @app.callback()
 def main() -> None:
-    """The local cloud: AWS on this machine, with nothing but Python."""
+    """Return the local cloud: AWS on this machine, with nothing but Python."""
 
 
 @app.command()
 def up(
     port: Annotated[int, typer.Option(help="The one port of all services.", min=1, max=65535)] = DEFAULT_PORT,
     use_localstack: Annotated[
-        bool, typer.Option("--localstack", help="LocalStack for what it has here; moto for the rest.")
+        bool, typer.Option("--localstack", help="Use LocalStack for the services it has; moto for the rest.")
     ] = False,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and end it with Ctrl-C.")] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay in the foreground, and end it with Ctrl-C.")
+    ] = False,
 ) -> None:
     """Start the local cloud, and print the variables that point AWS clients at it."""
     supervisor = _supervisor()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing stays behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, which stops everything
     if foreground and any(one.alive for one in supervisor.status(port)):
         raise CloudError(f"a cloud is up on port {port} already: millrace cloud down --port {port} ends it")
-    cloud = supervisor.up(port, use_localstack=use_localstack, say=_say)
+    cloud = supervisor.up(port, use_localstack=use_localstack, log=_log)
     try:
-        _say(f"up on {cloud.url}")
+        _log(f"up on {cloud.url}")
         typer.echo("".join(f"export {name}={value}\n" for name, value in cloud.environment.items()), nl=False)
         if foreground:
             supervisor.watch(port)
     except KeyboardInterrupt:
-        _say("ending")
+        _log("ending")
     finally:
         if foreground:
             supervisor.down(port)
@@ -65,10 +67,10 @@ def down(port: AnyPort = None) -> None:
         port = ports[0] if len(ports) == 1 else DEFAULT_PORT
         if len(ports) > 1 and port not in ports:
             raise CloudError(f"clouds are up on ports {_listed(ports)}: choose one with --port")
-    _say(f"down on port {port}" if supervisor.down(port) else "nothing was up")
+    _log(f"down on port {port}" if supervisor.down(port) else "nothing was up")
     others = [each for each in ports if each != port]
     if others:
-        _say(f"still up on port {_listed(others)}")
+        _log(f"still up on port {_listed(others)}")
 
 
 @app.command()
@@ -77,7 +79,7 @@ def status(port: AnyPort = None) -> None:
     supervisor = _supervisor()
     health = [each for one in ([port] if port else started_ports()) for each in supervisor.status(one)]
     if not health:
-        _say("nothing is up")
+        _log("nothing is up")
         raise typer.Exit(EXIT_NOT_UP)
     table = Table("service", "url", "pid", "memory", "")
     for one in health:
@@ -92,7 +94,7 @@ def _supervisor() -> ModuleType:
     """Import the supervisor, whose packages no image has.
 
     Raises:
-        CloudError: They are not installed here either.
+        CloudError: They are not installed.
     """
     try:
         from devtools.cloud import supervisor  # noqa: PLC0415 - --help works without its packages
@@ -108,5 +110,5 @@ def _listed(ports: list[int]) -> str:
     return ", ".join(map(str, ports))
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     typer.echo(f"cloud: {text}", err=True)  # stdout is for `eval "$(millrace cloud up)"`

@@ -1,9 +1,9 @@
-"""Run LocalStack without its container, in an environment of its own: the second choice of local cloud.
+"""Run LocalStack without its container, in its own environment: the second choice of local cloud.
 
-It needs no token in these versions. What it lacks without a container or a licence, moto answers in front of it
+These versions need no token. moto, in front of it, answers for what LocalStack lacks without a container or a licence
 (`devtools/cloud/routes.py`).
 
-`python -m devtools.cloud.localstack` installs it, and says which version on which Python.
+`python -m devtools.cloud.localstack` installs it, and prints its version and its Python.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ ADDRESS = "127.0.0.2"
 another loopback address these calls pass the router too: a state machine finds moto's DynamoDB tables."""
 
 
-def localstack(port: int, emulator: Emulator, say: Callable[[str], None]) -> Service:
-    """Prepare LocalStack behind the router of `port`; the Kinesis emulator that it starts is held to loopback.
+def localstack(port: int, emulator: Emulator, log: Callable[[str], None]) -> Service:
+    """Prepare LocalStack behind the router of `port`; the Kinesis emulator that it starts listens on loopback only.
 
     Raises:
         CloudError: No Python fits, or pip could not install.
     """
-    version, folder = install(say)
+    version, folder = install(log)
     root = _root(port)
-    _furnish(root, folder, emulator)
+    _link_programs(root, folder, emulator)
     kept = inherited()
     environ = kept | {
         "GATEWAY_LISTEN": f"{ADDRESS}:{port}",
@@ -76,7 +76,7 @@ def localstack(port: int, emulator: Emulator, say: Callable[[str], None]) -> Ser
     return Service("localstack", port, command, environ, "/_localstack/health", served, ADDRESS)
 
 
-def install(say: Callable[[str], None]) -> tuple[str, Path]:
+def install(log: Callable[[str], None]) -> tuple[str, Path]:
     """Return LocalStack's version and its environment, which is made from the committed lock file when missing.
 
     It goes to `MILLRACE_CLOUD_LOCALSTACK_DIR`, or the state folder.
@@ -92,10 +92,10 @@ def install(say: Callable[[str], None]) -> tuple[str, Path]:
     finished = folder / requirements.name
     with locked(root):
         if not (finished.exists() and finished.read_bytes() == requirements.read_bytes()):
-            say(f"installing LocalStack {version} into {folder} (once: about two minutes, 500 MB)")
+            log(f"installing LocalStack {version} into {folder} (once: about two minutes, 500 MB)")
             _pip_install(base, requirements, folder)
             shutil.copyfile(requirements, finished)
-    say(f"LocalStack {version} on Python {minor} ({base})")
+    log(f"LocalStack {version} on Python {minor} ({base})")
     return version, folder
 
 
@@ -168,8 +168,8 @@ def _rooted(root: Path) -> dict[str, str]:
     }
 
 
-def _furnish(root: Path, installed: Path, emulator: Emulator) -> None:
-    """Put the installed programs where LocalStack looks for them: it would run npm at the first Kinesis call."""
+def _link_programs(root: Path, installed: Path, emulator: Emulator) -> None:
+    """Link the installed programs to where LocalStack looks, so that it runs no npm at the first Kinesis call."""
     (root / "tmp").mkdir(parents=True, exist_ok=True)
     for path, found in (
         (_SHIPPED, installed / _SHIPPED),

@@ -82,7 +82,7 @@ def find_node() -> Node:
     return Node(node, (node, str(folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")))
 
 
-def install_emulator(say: Callable[[str], None]) -> Emulator:
+def install_emulator(log: Callable[[str], None]) -> Emulator:
     """Return the Kinesis emulator, installed from the committed lock file when missing.
 
     It goes to `MILLRACE_CLOUD_NODE_DIR`, or `node` in the state folder.
@@ -94,7 +94,7 @@ def install_emulator(say: Callable[[str], None]) -> Emulator:
     folder = Path(os.environ.get("MILLRACE_CLOUD_NODE_DIR") or state_dir() / "node").absolute()
     with locked(folder):
         if not _is_installed(folder):
-            say(f"installing the Kinesis emulator into {folder} (once, with {node.npm[0]})")
+            log(f"installing the Kinesis emulator into {folder} (once, with {node.npm[0]})")
             _npm_ci(node, folder)
     return Emulator(node.node, folder)
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 SAME_START_WITHIN_S = 5  # a stepped clock moves start times a little; pids take far longer to come round
 TERMINATE_WITHIN_S = 1  # the Kinesis emulator ignores SIGTERM, so every `down` waits this long
 KILL_WITHIN_S = 5  # the kernel's work alone
-MARK = "MILLRACE_CLOUD_PROCESS"  # in the environment of a process and of all that it starts
+MARK = "MILLRACE_CLOUD_PROCESS"  # in the environment of a process and its children
 
 
 def spawn(service: Service, log: Path) -> Process:
-    """Start a process that neither Ctrl-C nor the end of its parent reaches, with its output in `log`."""
+    """Start a process that survives Ctrl-C and its parent's end, with its output in `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    # Not Popen: it warns when it is forgotten while its process runs, which is what is wanted here.
+    # Not Popen: it warns when it is collected while its process runs, which is intended here.
     pid = os.posix_spawn(
         service.command[0],
         service.command,
@@ -42,7 +42,7 @@ def spawn(service: Service, log: Path) -> Process:
 
 
 def is_alive(process: Process) -> bool:
-    """Return whether the process still runs: it, and not a later one with its pid."""
+    """Return whether the process still runs, and not a later one with its pid."""
     return _find(process) is not None
 
 
@@ -57,7 +57,7 @@ def memory_bytes(process: Process) -> int:
 
 
 def stop(processes: Iterable[Process]) -> None:
-    """End the processes and all that they started, and wait until they are gone."""
+    """End the processes and their children, and wait until they are gone."""
     stopped = list(processes)
     members = [*{*_family([found for found in map(_find, stopped) if found]), *_marked(stopped)}]
     for member in members:
@@ -104,7 +104,7 @@ def _find(process: Process) -> psutil.Process | None:
 
 
 def _marked(processes: Iterable[Process]) -> Iterator[psutil.Process]:
-    """Yield processes with the mark of one of these: children still have it when their parent was killed."""
+    """Yield processes with the mark of one of these; children keep it after their parent was killed."""
     marks = {_mark(each.name, each.port) for each in processes}
     for one in psutil.process_iter() if marks else ():
         with contextlib.suppress(psutil.Error, OSError):  # another user's, or just gone

@@ -1,7 +1,7 @@
 """Serve one endpoint for the local AWS: moto in this process, and another program behind it.
 
-That is the Kinesis emulator or LocalStack; `routes.py` says which services it answers. One port must serve
-both: LocalStack's clients know a single endpoint.
+The other program is the Kinesis emulator or LocalStack; `routes.py` lists the services that it answers. One port must
+serve both, since LocalStack's clients have a single endpoint.
 
 Run by the supervisor as `python -m devtools.cloud.router PORT BEHIND_HOST BEHIND_PORT SERVED,…`.
 """
@@ -28,7 +28,7 @@ from devtools.cloud.state import LOOPBACK
 if TYPE_CHECKING:
     from email.message import Message
 
-CONNECT_TIMEOUT_S = 2  # what is behind is on this machine: longer means that it is gone
+CONNECT_TIMEOUT_S = 2  # the program behind is on this machine: longer means that it is gone
 READ_TIMEOUT_S = 330  # SubscribeToShard streams for five minutes
 CONNECTIONS_KEPT = 64  # more writers at once than two cores can serve
 CHUNK_BYTES = 65_536  # one read of a loopback socket
@@ -46,7 +46,7 @@ _MOTO_CONFIG = {
 
 
 class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
-    """Answers a connection: some requests by the program behind, with keep-alive, all others by moto."""
+    """Answers a connection: some requests with the program behind, with keep-alive, all others with moto."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two writes: Nagle would hold the second for 40 ms
@@ -54,7 +54,7 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
     served: ClassVar[frozenset[str]]
 
     def handle(self) -> None:
-        """Take requests until the client goes, or hand an HTTP/2 connection over whole.
+        """Answer requests until the client closes, or pass an HTTP/2 connection through.
 
         The Kinesis Client Library opens HTTP/2 without asking first, to Kinesis alone.
         """

@@ -1,6 +1,6 @@
 """Decide which program of a local cloud answers for which AWS service.
 
-Services go by the name that requests are signed with: the fourth part of a SigV4 credential scope.
+Services are identified by the name that requests are signed with: the fourth part of a SigV4 credential scope.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def service_of(path: str, headers: Mapping[str, str]) -> str:
 
 
 def is_passed_on(served: Collection[str], path: str, headers: Mapping[str, str]) -> bool:
-    """Return whether a request goes to the program behind the router, which serves these; if not, moto answers it."""
+    """Return whether a request goes to the program behind the router, which serves `served`, rather than to moto."""
     service = service_of(path, headers)
     if service == UNSIGNED:  # public objects, and pages of LocalStack's own
         return "s3" in served and not path.startswith("/moto-api/")

@@ -1,4 +1,4 @@
-"""Describe the programs of a local cloud: how each is started, and where it answers once it is ready."""
+"""Describe the programs of a local cloud: how to start each one, and where it answers when ready."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 ACCOUNTS: dict[Kind, str] = {"moto": "123456789012", "localstack": "000000000000"}
 """The account of each kind of cloud, as its users know it: moto's Lambda refuses roles of another."""
-DELAY = "50ms"  # of what takes AWS seconds: short, yet not at once, so that nobody forgets to wait
+DELAY = "50ms"  # of actions that take AWS seconds: short, but not zero, so that nobody forgets to wait
 SHARD_LIMIT = 1000  # the emulator's own 50 are few for a test run that makes a stream a test
 HEAP_MIB = 1024  # 50 000 records of a demo take half of it
 YOUNG_MIB = 64  # V8's 16 are few for records of a megabyte: they take a third more processor
-KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR")  # a caller's profile or endpoint must not steer it
+KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR")  # a caller's profile or endpoint must not affect it
 
 _DELAYED = (
     "CREATE_STREAM", "DELETE_STREAM", "DEREGISTER_STREAM_CONSUMER", "MERGE_SHARDS", "REGISTER_STREAM_CONSUMER",
@@ -36,7 +36,7 @@ class Service:
     """A program to run.
 
     Attributes:
-        health: The path on its port that answers once it is ready.
+        health: The path on its port that answers when it is ready.
         served: The AWS services that the router passes on to it.
     """
 

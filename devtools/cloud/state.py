@@ -1,4 +1,4 @@
-"""Remember between two commands which processes of which port the local cloud started.
+"""Store the processes that the local cloud started on each port, for later commands.
 
 <state dir>/<port>/state.json   the processes, so that `down` ends them and no others
 <state dir>/<port>/*.log        their output
@@ -29,7 +29,7 @@ DEFAULT_PORT = 4566  # LocalStack's, where its clients look
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A process that was started; a later process may have its pid, but not its start time too."""
+    """A process that was started, identified by its pid and its start time."""
 
     name: str
     pid: int
@@ -57,7 +57,7 @@ def port_dir(port: int) -> Path:
 
 
 def started_ports() -> list[int]:
-    """Return the ports on which this folder started a cloud that was not brought down."""
+    """Return the ports of the clouds that this folder started and that were not brought down."""
     return sorted(int(path.parent.name) for path in state_dir().glob("*/state.json") if path.parent.name.isdecimal())
 
 
@@ -65,7 +65,7 @@ def read_state(port: int) -> State | None:
     """Return the processes that were started on `port`, or None.
 
     Raises:
-        CloudError: The file is not one that this version wrote.
+        CloudError: The file is not in this version's format.
     """
     path = port_dir(port) / "state.json"
     try:
@@ -77,7 +77,7 @@ def read_state(port: int) -> State | None:
 
 
 def write_state(port: int, state: State) -> None:
-    """Replace the state of `port`; without processes there is none."""
+    """Replace the state of `port`; without processes, remove it."""
     path = port_dir(port) / "state.json"
     if not state.processes:
         path.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ def write_state(port: int, state: State) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` alone: a second command waits rather than start or install twice."""
+    """Lock `folder`: a second command waits instead of starting or installing twice."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

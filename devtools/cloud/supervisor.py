@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from devtools.cloud.services import Service
 
 READY_WITHIN_S = 60  # usually one or two seconds; LocalStack on a cold disk takes twenty
-ASK_EVERY_S = 0.05  # often enough to notice at once, and no load
+ASK_EVERY_S = 0.05  # often enough to notice at once, without load
 ANSWER_WITHIN_S = 5  # moto loads a service at its first request
 WATCH_EVERY_S = 1  # a dead emulator is for a person to read about
 
@@ -58,13 +58,13 @@ class Health:
     memory_bytes: int
 
 
-def up(port: int = DEFAULT_PORT, *, use_localstack: bool = False, say: Callable[[str], None] = lambda _: None) -> Cloud:
-    """Bring the local cloud up on `port` and return when it answers; a part that runs already is kept.
+def up(port: int = DEFAULT_PORT, *, use_localstack: bool = False, log: Callable[[str], None] = lambda _: None) -> Cloud:
+    """Bring the local cloud up on `port` and return when it answers; parts that already run are kept.
 
     Args:
         port: The one port of all services.
-        use_localstack: LocalStack behind the router rather than the Kinesis emulator.
-        say: Called with a line about each step.
+        use_localstack: Whether LocalStack is behind the router instead of the Kinesis emulator.
+        log: Called with a line about each step.
 
     Raises:
         CloudError: The port is taken, a part could not be installed, or a service does not answer.
@@ -79,12 +79,12 @@ def up(port: int = DEFAULT_PORT, *, use_localstack: bool = False, say: Callable[
             raise CloudError(f"port {port} is taken by {holder}: end that, or choose another with --port")
         before = state if state and running else State(kind, ())
         stop(process for process in (state.processes if state else ()) if process not in running)  # what they left
-        behind, router = _start(port, before, running, _wanted(port, before, say), say)
+        behind, router = _start(port, before, running, _wanted(port, before, log), log)
     return Cloud(_url(LOOPBACK, port), _url(behind.host, behind.port), (behind.pid, router.pid))
 
 
 def down(port: int = DEFAULT_PORT) -> bool:
-    """End the processes that `up` started on `port`, and no others; return whether any was up."""
+    """End only the processes that `up` started on `port`; return whether any was up."""
     with locked(port_dir(port)):
         state = read_state(port)
         if state is None:
@@ -105,23 +105,23 @@ def status(port: int = DEFAULT_PORT) -> list[Health]:
 
 
 def watch(port: int = DEFAULT_PORT) -> None:
-    """Return when the cloud on `port` is brought down.
+    """Wait until the cloud on `port` is brought down.
 
     Raises:
-        CloudError: One of its processes ended by itself.
+        CloudError: One of its processes ended unexpectedly.
     """
     while health := status(port):
         for one in health:
             if not one.alive:
-                raise CloudError(f"{one.name} ended: see {_log(port, one.name)}")
+                raise CloudError(f"{one.name} ended: see {_log_file(port, one.name)}")
         time.sleep(WATCH_EVERY_S)
 
 
-def _wanted(port: int, before: State, say: Callable[[str], None]) -> list[Service]:
+def _wanted(port: int, before: State, log: Callable[[str], None]) -> list[Service]:
     """Describe the program behind the router, and the router, on the ports of the cloud that they join."""
-    emulator = install_emulator(say)
+    emulator = install_emulator(log)
     if before.kind == "localstack":
-        behind = localstack(port, emulator, say)
+        behind = localstack(port, emulator, log)
     else:
         kinesis_port, tls_port = free_ports(2)
         for process in before.processes:
@@ -132,22 +132,22 @@ def _wanted(port: int, before: State, say: Callable[[str], None]) -> list[Servic
 
 
 def _start(
-    port: int, before: State, running: Sequence[Process], wanted: Sequence[Service], say: Callable[[str], None]
+    port: int, before: State, running: Sequence[Process], wanted: Sequence[Service], log: Callable[[str], None]
 ) -> list[Process]:
-    """Start the missing programs, wait for all, and end those it started if that fails."""
+    """Start the missing programs and wait for all; if that fails, end those that were started."""
     processes = {process.name: process for process in running}
     missing = [service for service in wanted if service.name not in processes]
     started = []
-    say("already up" if not missing else f"starting {' and '.join(service.name for service in missing)}")
+    log("already up" if not missing else f"starting {' and '.join(service.name for service in missing)}")
     try:
         for service in missing:
-            log = _log(port, service.name)
-            process = spawn(service, log)
+            log_file = _log_file(port, service.name)
+            process = spawn(service, log_file)
             started.append(process)
             processes[service.name] = process
             write_state(port, State(before.kind, tuple(processes.values())))
         for service in wanted:
-            _wait(processes[service.name], service.health, _log(port, service.name))
+            _wait(processes[service.name], service.health, _log_file(port, service.name))
     except BaseException:  # Ctrl-C too
         stop(started)
         write_state(port, before)
@@ -176,7 +176,7 @@ def _answers(process: Process, path: str) -> bool:
         return answer.status < HTTPStatus.BAD_REQUEST
 
 
-def _log(port: int, name: str) -> Path:
+def _log_file(port: int, name: str) -> Path:
     return port_dir(port) / f"{name}.log"
 
 

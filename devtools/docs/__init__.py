@@ -1,6 +1,6 @@
-"""The pages of `docs/` that are made from the code: `python -m devtools.docs` writes them all anew.
+"""Make the pages of `docs/` that come from the code: `python -m devtools.docs` rewrites them all.
 
-A test compares each page with what is made here.
+A test compares each page with the code's current output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code, in the folder that holds `docs/`."""
+"""Write the pages that come from the code, in the folder with `docs/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page `docs/alert-formats.md`, made from the tables that the readers use."""
+"""Make the page `docs/alert-formats.md` from the tables that the readers use."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _FIELDS = ("id", "time", "src", "dst", "name", "tech", "tenant")
 
 
 def alert_formats() -> str:
-    """Return the page."""
+    """Make the page."""
     return "\n".join(_parts())
 
 

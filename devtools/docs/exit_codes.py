@@ -1,4 +1,4 @@
-"""The page `docs/exit-codes.md`: every error with its exit code and its HTTP status."""
+"""Make the page `docs/exit-codes.md`: every error with its exit code and its HTTP status."""
 
 from __future__ import annotations
 

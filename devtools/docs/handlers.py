@@ -1,4 +1,4 @@
-"""The page `docs/handlers.md`: every typed handler, with its request, its response and an example."""
+"""Make the page `docs/handlers.md`: every typed handler with its request, its response and an example."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _handler(handler: Described) -> Iterator[str]:
 
 
 def example(name: str) -> str:
-    """A command that calls a handler of the registry."""
+    """Return a command that calls a handler of the registry."""
     spec = HANDLERS[name]
     variables = "".join(f"{variable}={value} " for variable, value in spec.variables.items())
     option = "" if spec.example is None else f" --payload '{json.dumps(spec.example)}'"

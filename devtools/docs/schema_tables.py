@@ -1,4 +1,4 @@
-"""JSON Schemas as Markdown: a sentence for the shape, and a table for each kind of object in it."""
+"""Convert JSON Schemas to Markdown: a sentence for the shape, and a table for each kind of object."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def shape_of(schema: Schema) -> str:
 
 
 def constraints_of(schema: Schema) -> str:
-    """Describe the bounds of a value; of a union, those of each member."""
+    """Describe the bounds of a value, or of each member of a union."""
     if "anyOf" in schema:
         kinds = [(shape_of(each), constraints_of(each)) for each in schema["anyOf"]]
         bounds = [(kind, words) for kind, words in kinds if words]
@@ -81,7 +81,7 @@ def constraints_of(schema: Schema) -> str:
 
 
 def objects_of(schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """Yield the objects that a schema names, each once, in the order of their first use."""
+    """Yield each object of a schema once, in the order of first use."""
     definitions, seen = schema.get("$defs", {}), set()
     waiting = list(_names_in({key: value for key, value in schema.items() if key != "$defs"}))
     while waiting:

@@ -1,4 +1,4 @@
-"""The page `docs/settings.md`: every environment variable, with its default and its meaning."""
+"""Make the page `docs/settings.md`: every environment variable with its default and its meaning."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The measure and the picture of the code under `app/`, read from its imports: `python -m devtools.house --help`."""
+"""Measure and draw the code under `app/` from its imports: `python -m devtools.house --help`."""

@@ -1,4 +1,4 @@
-"""Counts the files under `app/`, in this clone or another, and draws docs/house.svg."""
+"""Count the files under `app/`, in this clone or another, and draw docs/house.svg."""
 
 from __future__ import annotations
 

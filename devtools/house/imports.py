@@ -1,4 +1,4 @@
-"""The imports between the modules under `app/`, and the floors that they have to keep to."""
+"""Find the imports between the modules under `app/`, and the floors that they must respect."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DOMAINS = "domains"
 
 @dataclass(frozen=True)
 class Floor:
-    """A row of packages that may import those of the floors below and none of their own floor.
+    """A row of packages that may import packages of lower floors but not of their own.
 
     Attributes:
-        title: What its packages have in common.
+        title: The common purpose of its packages.
         packages: Names below `app`, with the module names at the top level among them; `domains/*` is each domain,
             `domains/*/cli` each domain's commands.
     """
@@ -43,7 +43,7 @@ FLOORS = (
     Floor("the environment", ("aws", "settings")),
     Floor("the ground", ("cache", "errors", "telemetry", "text")),
 )
-"""From the top to the ground."""
+"""The floors from top to bottom."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Import:
     Attributes:
         importer: The dotted name of the module with the statement.
         imported: The dotted name of the module that it names.
-        for_types: It stands under `if TYPE_CHECKING`, so nothing is imported at run time.
+        for_types: Whether it is under `if TYPE_CHECKING`, so that nothing is imported at run time.
     """
 
     importer: str
@@ -106,7 +106,7 @@ def floor_of(package: str) -> int:
     """Return a package's floor as an index of `FLOORS`.
 
     Raises:
-        LookupError: It is on none.
+        LookupError: The package is on no floor.
     """
     pattern = package
     if package.startswith(f"{DOMAINS}/"):
@@ -150,7 +150,7 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 
 def _module(name: str, files: dict[str, Path]) -> str:
-    """Return the module of what a statement imports: itself, or the one that it is an attribute of."""
+    """Return the imported module, or the module of an imported attribute."""
     return next((each for each in (name, name.rpartition(".")[0]) if each in files), "")
 
 

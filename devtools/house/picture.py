@@ -1,4 +1,4 @@
-"""Draws the floors of `app/` and the imports between its packages as SVG."""
+"""Draw the floors of `app/` and the imports between its packages as SVG."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ path{fill:none;stroke:#829ab1;stroke-width:1.2}"""
 
 
 def draw(files: dict[str, Path], found: Iterable[Import]) -> str:
-    """Return the picture: a row a floor, a box a package, a line for each import that no longer way implies.
+    """Return the picture: a row a floor, a box a package, a line for each import that no longer path implies.
 
     Packages of the lowest floor have no lines: every package may import them, and most do.
     """
@@ -71,7 +71,7 @@ def _boxes(packages: Iterable[str]) -> dict[str, tuple[float, int, float]]:
 
 
 def _direct(pairs: set[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the pairs that no longer way through other pairs implies."""
+    """Return the pairs that no path through other pairs implies."""
     after: dict[str, set[str]] = defaultdict(set)
     for importer, imported in pairs:
         after[importer].add(imported)

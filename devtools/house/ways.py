@@ -1,6 +1,6 @@
-"""Lists the files under `app/` in which code runs on the way of a record, of an alert and of a file of alerts.
+"""List the files under `app/` in which code runs on the way of a record, of an alert and of a file of alerts.
 
-Run by `python -m devtools.house --ways`, in a process of its own for the tree that is counted. It uses the names that
+Run by `python -m devtools.house --ways`, in a separate process for the tree that is counted. It uses the names that
 users deploy (the Lambda entry points, the environment, the names of the handlers), so one version of it counts any
 clone. Each way runs once before it is traced: models are loaded and modules imported by then, and what is left is the
 code that a reader follows.
@@ -50,10 +50,10 @@ CONTEXT = SimpleNamespace(
 
 
 class Recorder:
-    """Notes the files under `app/` in which a function is called, on every thread that starts after it was made."""
+    """Records the files under `app/` in which functions are called, on every thread that starts later."""
 
     def __init__(self, root: Path) -> None:
-        """Start listening; nothing is noted outside `record`."""
+        """Start tracing; nothing is recorded outside `record`."""
         self._root = root
         self._files: set[str] | None = None
         threading.setprofile(self._on_call)
@@ -61,7 +61,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def record(self, files: set[str]) -> Iterator[None]:
-        """Add to these files meanwhile."""
+        """Record into this set of files within the context."""
         self._files = files
         try:
             yield
@@ -134,7 +134,7 @@ def run_file(recorder: Recorder) -> set[str]:
     """Take two files of alerts through their steps and return the files of code of the second one."""
     import boto3  # noqa: PLC0415 - after the environment
 
-    from app.router_function import lambda_handler  # noqa: PLC0415 - the same
+    from app.router_function import lambda_handler  # noqa: PLC0415 - after the environment
 
     s3 = boto3.client("s3")
     files: set[str] = set()

@@ -1,6 +1,6 @@
-"""Derives the ATT&CK table that Millrace ships: `python -m model.attack.derive attack_enterprise_v19.0_slim.json`.
+"""Derive the ATT&CK table that Millrace ships: `python -m model.attack.derive attack_enterprise_v19.0_slim.json`.
 
-Ids, names, tactics and retirements are facts of ATT&CK; descriptions are not taken over.
+Ids, names, tactics and retirements are facts of ATT&CK; descriptions are not copied.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ NOTICE = (
 
 
 def derive(source: dict[str, Any]) -> AttackTable:
-    """The table from the slim matrix: a technique of several tactics keeps their order; chains of retirements end.
+    """Return the table of a slim matrix: techniques keep the order of their tactics, retirements are followed.
 
     Raises:
-        KeyError: The matrix lacks a part.
+        KeyError: The matrix lacks a key.
     """
     techniques = {
         key: Technique(key, value["name"], tuple(value["tactics"]), value["stix_id"])
@@ -46,9 +46,9 @@ def derive(source: dict[str, Any]) -> AttackTable:
 
 def main(
     source: Annotated[Path, typer.Argument(help="the slim matrix of ATT&CK, as JSON")],
-    out: Annotated[Path, typer.Option(help="where the table goes")] = TABLE,
+    out: Annotated[Path, typer.Option(help="the file to write the table to")] = TABLE,
 ) -> None:
-    """Derives the table and writes it."""
+    """Derive the table and write it."""
     try:
         table = derive(msgspec.json.decode(read_location(str(source))))
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:

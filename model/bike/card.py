@@ -1,6 +1,6 @@
-"""The model card: what was trained on what, how good it is, and where it is not. Text and one figure.
+"""Write the model card: its training data, its errors and its limits, as text and one figure.
 
-The figures are of the table that was trained on; the words are about `london_merged.csv`.
+The figures come from the training table; the text is about `london_merged.csv`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _INK, _ACCENT = "#333333", "#c2410c"
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What was found out about growth from year to year.
+    """The estimate of growth from year to year.
 
     Attributes:
         per_year: The change of the log count a year, from the training rows.
         error: Its standard error.
-        kept: Whether the model has the term.
+        kept: Whether the model includes the term.
         rmse_with: Root mean squared error on the test rows with the term.
-        rmse_without: The same without it.
+        rmse_without: Root mean squared error on the test rows without the term.
     """
 
     per_year: float
@@ -47,7 +47,7 @@ class Growth:
 
 
 def card_text(run_id: str, train: Table, test: Table, found: Evaluation, growth: Growth) -> str:
-    """The card in Markdown, for the bundle's `card.md`."""
+    """Return the card in Markdown, for the bundle's `card.md`."""
     scores = found.by_fields
     christmas = test.columns.timestamp.astype("datetime64[D]") == np.datetime64("2016-12-25")
     ordinary = np.sqrt(np.square(found.predicted - test.count)[~christmas].mean())
@@ -127,7 +127,7 @@ slightly optimistic.
 
 
 def card_figure(test: Table, found: Evaluation) -> bytes:
-    """The card's figure as PNG: a week of prediction and truth, and the error by hour."""
+    """Return the card's figure as PNG: a week of prediction and truth, and the error by hour."""
     figure = Figure(figsize=(9, 5.4), dpi=90, layout="constrained")
     week, hours = figure.subplots(2, 1)
     times = test.columns.timestamp

@@ -1,4 +1,4 @@
-"""How good the model is on hours that it has not seen, beside what anybody would try first."""
+"""Measure the model on hours that it was not trained on, against simple baselines."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ OPTIONAL = WEATHER[4:]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a group of hours looks like.
+    """The errors on a group of hours.
 
     Attributes:
-        rows: Hours.
+        rows: Number of hours.
         mean: Mean true count.
         rmse: Root mean squared error, in bikes an hour.
         bias: Mean of prediction minus truth.
@@ -48,12 +48,12 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All that the card tells.
+    """The results that the card shows.
 
     Attributes:
         predicted: Counts for the test hours with all fields, shape (rows,).
-        by_fields: Scores by which fields are there, then of the baselines.
-        by_hour: Scores by hour of the day, all fields there.
+        by_fields: Scores by the available fields, then of the baselines.
+        by_hour: Scores by hour of the day, with all fields.
         by_weather: Scores by the name of the weather.
         by_day_type: Scores by the name of the day type.
         onnx_difference: The greatest difference from scikit-learn's own predictions, in bikes an hour.
@@ -68,18 +68,18 @@ class Evaluation:
 
 
 def score(predicted: Floats, truth: Floats) -> Score:
-    """The score of some hours, of which there is at least one."""
+    """Return the score of at least one hour."""
     error = predicted - truth
     return Score(len(truth), float(truth.mean()), float(np.sqrt(np.square(error).mean())), float(error.mean()))
 
 
 def evaluate(model: BikeModel, train: Table, test: Table) -> Evaluation:
-    """Scores a model on a test table, with fields missing and beside baselines; `onnx_difference` is yet to be filled.
+    """Score a model and the baselines on a test table, also with missing fields; `onnx_difference` is filled in later.
 
     Args:
-        model: The model as it is shipped.
-        train: What it was trained on, for the baselines.
-        test: What came after.
+        model: The model to ship.
+        train: The training table, for the baselines.
+        test: The later rows.
     """
     columns, truth = test.columns, test.count
     predicted = model.predict(columns).astype(np.float64)
@@ -111,7 +111,7 @@ def evaluate(model: BikeModel, train: Table, test: Table) -> Evaluation:
 
 
 def without(columns: Columns, *names: str) -> Columns:
-    """The columns with some fields missing in every row."""
+    """Return the columns with these fields missing in every row."""
     missing = {name: np.full(len(columns), np.nan) for name in names if name != "timestamp"}
     if "timestamp" in names:
         return replace(columns, **missing, timestamp=np.full(len(columns), "NaT", "datetime64[m]"))
@@ -119,7 +119,7 @@ def without(columns: Columns, *names: str) -> Columns:
 
 
 def linear(train: Table, columns: Columns) -> Floats:
-    """Least squares on t1, t2, hum, weather_code and t1 x t2: what one tries first with the required four."""
+    """Predict by least squares on t1, t2, hum, weather_code and t1 x t2, the simplest use of the required fields."""
 
     def design(given: Columns) -> Floats:
         ones = np.ones(len(given))
@@ -130,7 +130,7 @@ def linear(train: Table, columns: Columns) -> Floats:
 
 
 def onnx_difference(fitted: Fitted, ratio: ColumnModel, fallback: ColumnModel, columns: Columns) -> float:
-    """The greatest difference between the graphs and scikit-learn, in bikes an hour, with and without NaN."""
+    """Return the greatest difference between the graphs and scikit-learn, in bikes an hour, with and without NaN."""
     timed = timed_features(columns)
     base = fitted.tables.base(timed)
     found = [np.abs(base * (ratio.predict(timed.tree) - fitted.ratio.predict(timed.tree))).max()]

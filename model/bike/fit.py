@@ -1,12 +1,12 @@
-"""What is learnt, and how: the whole training of the bike model.
+"""Fit the bike model: this module is its whole training.
 
 1. The base: a Poisson regression with a ridge, log(count) = level + slopes · terms. Each day type has a level for
    each hour, and each hour, of working days and of others, has its own slopes. Both are written as a part that hours
    share and a part of their own; the ridge holds the second small where rows are few.
-2. The ratio: boosted trees of count / base, so that what the base cannot say (rain hurts leisure more than
-   commuting, say) is learnt as a correction that stays near 1.
-3. The fallback, for rows without a timestamp: boosted trees of the count, trained on rows with their optional fields
-   there, half there and gone, so that any of them may be missing.
+2. The ratio: boosted trees of count / base, so that effects outside the base (for example that rain
+   hurts leisure more than commuting) are learnt as a correction that stays near 1.
+3. The fallback, for rows without a timestamp: boosted trees of the count, trained on rows with all, half and none of
+   their optional fields, so that any of them may be missing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-SHARED_TERMS = 3  # growth and the second harmonic of the year: hours share one slope, for two years tell no more
+SHARED_TERMS = (
+    3  # growth and the second harmonic of the year: hours share one slope, since two years do not determine more
+)
 GROWTH = TERMS.index("growth")
 SEASONS_TO_TELL_GROWTH = 5  # quarters of a year: with fewer, no season is seen twice, and growth is season
 RIDGE = 3e-5
@@ -37,11 +39,11 @@ CHRISTMAS_SCALE = 2.0  # Christmas Day's differ wholly, and 24 rows must show it
 OWN_SLOPE_SCALE = 0.3  # an hour's slopes differ a little from the other hours'
 
 BOOSTING: dict[str, Any] = {
-    "early_stopping": False,  # it would hold rows back at random, and hours of one day are alike
+    "early_stopping": False,  # it would hold out rows at random, and hours of one day are alike
     "random_state": 0,
 }
 RATIO: dict[str, Any] = {
-    "max_iter": 60,  # the trees are most of a prediction's time; more of them judge no better
+    "max_iter": 60,  # the trees take most of a prediction's time; more of them are no more accurate
     "learning_rate": 0.15,
     "max_leaf_nodes": 8,
     "min_samples_leaf": 40,
@@ -70,12 +72,12 @@ PARAMETERS: dict[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What was learnt.
+    """The fitted parts.
 
     Attributes:
         tables: The base.
         ratio: A `HistGradientBoostingRegressor` over `TREE_FEATURES`.
-        fallback: Another over `WEATHER`.
+        fallback: A `HistGradientBoostingRegressor` over `WEATHER`.
     """
 
     tables: Tables
@@ -84,10 +86,10 @@ class Fitted:
 
 
 def fit(columns: Columns, count: Floats, *, growth: bool = True) -> Fitted:
-    """Learns all three parts.
+    """Fit all three parts.
 
     Args:
-        columns: Rows that all have a timestamp.
+        columns: Rows that have a timestamp.
         count: Bikes hired, shape (rows,).
         growth: Whether the base has a term for growth from year to year.
     """
@@ -103,7 +105,7 @@ def fit(columns: Columns, count: Floats, *, growth: bool = True) -> Fitted:
 
 
 def estimate_growth(columns: Columns, count: Floats) -> tuple[float, float]:
-    """Estimates growth from the training rows alone.
+    """Estimate growth from the training rows alone.
 
     A term whose estimate is smaller than its standard error does more harm than good in prediction: its error is
     then expected to be larger than what leaving it out costs.
@@ -111,7 +113,7 @@ def estimate_growth(columns: Columns, count: Floats) -> tuple[float, float]:
     Returns:
         The change of the log count a year, and its standard error by the jackknife over quarters of a year (days of
         one quarter err together): Efron and Tibshirani, An Introduction to the Bootstrap, chapter 11. The error is
-        infinite when there are too few quarters to tell.
+        infinite if there are too few quarters.
     """
     quarter = columns.timestamp.astype("datetime64[M]").astype(np.int64) // 3
     quarters = np.unique(quarter)
@@ -127,7 +129,7 @@ def estimate_growth(columns: Columns, count: Floats) -> tuple[float, float]:
 
 
 def fit_base(timed: Timed, count: Floats) -> tuple[Floats, Floats]:
-    """Learns the log-linear base.
+    """Fit the log-linear base.
 
     Returns:
         The levels, shape (day types, 24), and the slopes, shape (48, terms): the shared parts added to each hour's own.
@@ -153,7 +155,7 @@ def fit_base(timed: Timed, count: Floats) -> tuple[Floats, Floats]:
 
 
 def fit_fallback(columns: Columns, count: Floats) -> HistGradientBoostingRegressor:
-    """Learns the count from whatever fields there are, but for the timestamp."""
+    """Fit the count on any available fields except the timestamp."""
     fields = columns.matrix()
     without = fields.copy()
     without[:, len(REQUIRED) :] = np.nan

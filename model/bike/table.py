@@ -1,4 +1,4 @@
-"""Reads the table of London's bike hire: one row an hour, as Kaggle's `london_merged.csv` has it."""
+"""Read the table of London's bike hire: one row an hour, in the format of Kaggle's `london_merged.csv`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIELDS = ("timestamp", "cnt", *WEATHER)
-LEAST_ROWS = 24 * 28  # four weeks: fewer hours than levels to learn would train a model of nothing
+LEAST_ROWS = 24 * 28  # four weeks: with fewer hours than levels the model would be meaningless
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The table, in the order of time.
+    """The table, ordered by time.
 
     Attributes:
-        columns: What a model may read.
+        columns: The model's input.
         count: Bikes hired in the hour, shape (rows,).
         sha256: The digest of the file.
     """
@@ -39,15 +39,15 @@ class Table:
     sha256: str
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Return the number of rows."""
         return len(self.count)
 
 
 def read_table(path: Path) -> Table:
-    """Reads and checks the table.
+    """Read and check the table.
 
     Raises:
-        SettingsError: It is not such a table; the message names the line and the field.
+        SettingsError: The file is not such a table; the message names the line and the field.
     """
     try:
         data = path.read_bytes()
@@ -79,7 +79,7 @@ def read_table(path: Path) -> Table:
 
 
 def _time(text: str | None, where: str) -> datetime:
-    """`04/01/2015 13:00`, or ISO 8601 as Kaggle's original has it."""
+    """Parse `04/01/2015 13:00`, or ISO 8601 as in Kaggle's original."""
     try:
         return datetime.strptime(text or "", "%d/%m/%Y %H:%M")  # noqa: DTZ007 - London's clock, as the table has it
     except ValueError:

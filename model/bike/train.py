@@ -1,6 +1,6 @@
-"""Trains the bike model and writes its bundle: `python -m model.bike.train --data london_merged.csv`.
+"""Train the bike model and write its bundle: `python -m model.bike.train --data london_merged.csv`.
 
-Read `fit.py` for what is learnt; here is what happens around it: the split, the MLflow run, the bundle.
+`fit.py` has the model; this module has the split, the MLflow run and the bundle.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def train(
         str, typer.Option(help="MLflow's tracking URI; unset, a database in ./mlruns.", show_default=False)
     ] = "",
 ) -> None:
-    """Trains the bike model on the first 80 % of the table, tests it on the rest, and writes a bundle.
+    """Train the bike model on the first 80 % of the table, test it on the rest, and write a bundle.
 
-    The MLflow run's id is the bundle's: set RUN_ID to it to serve this very model.
+    The MLflow run's id is the bundle's: set RUN_ID to it to serve this model.
     """
     if data is None:
         raise SettingsError("no table to train on: give london_merged.csv with --data")
@@ -63,21 +63,21 @@ def train(
         raise SettingsError(f"{error.name} is missing: `{_INSTALL}` installs the training packages") from None
     cut = int(len(table) * TRAINED_SHARE)
     past, future = _rows(table, slice(cut)), _rows(table, slice(cut, None))
-    _say(f"{len(table):,} rows of {data.name}: {len(past):,} to train on, {len(future):,} to test on")
+    _log(f"{len(table):,} rows of {data.name}: {len(past):,} to train on, {len(future):,} to test on")
     with tracked_run(mlflow, tracking, "bike") as run:
         _learn(mlflow, run.info.run_id, past, future, out)
 
 
 def _learn(mlflow: Any, run_id: str, past: Table, future: Table, out: Path) -> None:  # noqa: ANN401 - a module
-    """Fits, tests, writes and logs."""
+    """Fit, test and export the model, and log the run."""
     from model.bike import card, evaluate, fit  # noqa: PLC0415 - they import the training packages
 
-    _say("growth: estimating it from the training rows")
+    _log("growth: estimating it from the training rows")
     per_year, error = fit.estimate_growth(past.columns, past.count)
     kept = abs(per_year) > error
     rmse = {}
     for growth in (not kept, kept):  # the last one is shipped
-        _say(f"fitting {'with' if growth else 'without'} growth")
+        _log(f"fitting {'with' if growth else 'without'} growth")
         fitted = fit.fit(past.columns, past.count, growth=growth)
         files = _export(fitted)
         ratio, fallback = OnnxModel(files[RATIO]), OnnxModel(files[FALLBACK])
@@ -101,14 +101,14 @@ def _learn(mlflow: Any, run_id: str, past: Table, future: Table, out: Path) -> N
     mlflow.log_dict(_signature(mlflow, past).to_dict(), "signature.json")
     mlflow.log_artifacts(str(folder), "bundle")
     for name, each in found.by_fields.items():
-        _say(f"  {name:36}RMSE {each.rmse:8.1f}   bias {each.bias:+8.1f}")
-    _say(f"ONNX and scikit-learn differ by {found.onnx_difference:.1g} bikes an hour at most")
-    _say(f"bundle: {folder}")
-    _say(f"RUN_ID={run_id}")
+        _log(f"  {name:36}RMSE {each.rmse:8.1f}   bias {each.bias:+8.1f}")
+    _log(f"ONNX and scikit-learn differ by {found.onnx_difference:.1g} bikes an hour at most")
+    _log(f"bundle: {folder}")
+    _log(f"RUN_ID={run_id}")
 
 
 def _export(fitted: Fitted) -> dict[str, bytes]:
-    """The model as data-only files."""
+    """Return the model's files, which hold data only."""
     from model.importing.trees import trees_to_onnx  # noqa: PLC0415 - imports the training packages
 
     tables = io.BytesIO()
@@ -147,7 +147,7 @@ def _manifest(run_id: str, past: Table, found: Evaluation, growth: Growth) -> Ma
 
 
 def _write(folder: Path, files: dict[str, bytes], manifest: Manifest) -> Path:
-    """Writes the bundle and reads it back as a function will."""
+    """Write the bundle and load it as a function does."""
     try:
         write_bundle(FolderObjects(folder), manifest, files)
     except CloudError as error:
@@ -156,7 +156,7 @@ def _write(folder: Path, files: dict[str, bytes], manifest: Manifest) -> Path:
 
 
 def _signature(mlflow: Any, past: Table) -> Any:  # noqa: ANN401 - MLflow ships no types
-    """MLflow's signature of the raw fields; a field is optional there because the example lacks it once."""
+    """Return MLflow's signature of the raw fields; the example lacks each optional field once."""
     import pandas as pd  # noqa: PLC0415 - comes with MLflow, and takes a second to import
 
     example = pd.DataFrame({name: getattr(past.columns, name)[:2] for name in (*WEATHER, "timestamp")})
@@ -169,7 +169,7 @@ def _rows(table: Table, rows: slice) -> Table:
     return replace(table, columns=table.columns.take(rows), count=table.count[rows])
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, flush=True)
 
 

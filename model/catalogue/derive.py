@@ -1,16 +1,15 @@
-"""Derives the catalogue of known rules that Millrace ships.
+"""Derive the catalogue of known rules that Millrace ships.
 
 `python -m model.catalogue.derive detection_rules.jsonl.gz`
 
-Of each rule its id, title, author and techniques are taken over, nothing of its description or its detection. Ids of
-techniques are those of ATT&CK's current version; a technique beside a sub-technique of its own is left out, since the
-one implies the other.
+Each rule's id, title, author and techniques are copied, not its description or detection. Ids of techniques are those
+of ATT&CK's current version; a technique is left out if one of its sub-techniques is there, which implies it.
 
-Rules of one title may disagree. What such a title says are the techniques that at least half of its rules name (a
-technique agrees with its sub-techniques), each with that share as a part of its confidence; a title of which no
-technique has half of the rules says nothing, and the model decides. A title of one word is no title ("firefox"), and
-the name of a red team's test needs three, since a test's name of two says what is done and not that it is an attack
-("find files"); such rules are known by their ids alone.
+Rules of one title may disagree. Such a title gives the techniques that at least half of its rules name (a technique
+agrees with its sub-techniques), each with that share as a factor of its confidence; if no technique has half of the
+rules, the title gives none, and the model decides. A title of one word ("firefox") is not used, and the name of a red
+team's test needs three words, since shorter ones describe ordinary actions ("find files"); such rules are found by
+their ids only.
 """
 
 from __future__ import annotations
@@ -60,8 +59,8 @@ SOURCES = {
 """By the short name that the rows have; their order is the order in which rules of one title are read."""
 TESTS = {"atomicfull", "stockpile"}
 """Sources of tests and abilities, not of detections."""
-RULE_WORDS, TEST_WORDS = 2, 3  # fewer words make no title
-AGREED_SHARE = 0.5  # of the rules of a title: below it a technique is one author's word against the others'
+RULE_WORDS, TEST_WORDS = 2, 3  # fewer words are no usable title
+AGREED_SHARE = 0.5  # of a title's rules: below it, most authors disagree with a technique
 NOTICE = (
     "Ids, titles, authors and techniques of detection rules; each rule names its source, and `sources` their licences. "
     "Rules of SigmaHQ: Detection Rule License 1.1, their authors and ids are kept with them."
@@ -69,7 +68,7 @@ NOTICE = (
 
 
 class Row(msgspec.Struct):
-    """A row of the rules' file, as much of it as is needed."""
+    """The fields of a row of the rules' file that are needed."""
 
     src: str
     title: str
@@ -79,10 +78,10 @@ class Row(msgspec.Struct):
 
 
 def derive(rows: Iterable[Row], table: AttackTable) -> Rules:
-    """The catalogue: every rule that has an id or a title to be known by, and a technique that ATT&CK knows.
+    """Return the catalogue of all rules with an id or a usable title and a technique of ATT&CK's current version.
 
     Raises:
-        KeyError: A row is of a source that is not among `SOURCES`.
+        KeyError: A row has a source that is not in `SOURCES`.
     """
     order = {name: index for index, name in enumerate(SOURCES)}
     answers: dict[Answer, int] = {}
@@ -107,14 +106,14 @@ def derive(rows: Iterable[Row], table: AttackTable) -> Rules:
 
 
 def specific(techniques: Iterable[str]) -> tuple[str, ...]:
-    """Techniques, each once and in their order, without one whose sub-technique is among them."""
+    """Return each technique once, in order, without those whose sub-technique is among them."""
     each = dict.fromkeys(techniques)
     parents = {parent_of(technique) for technique in each if "." in technique}
     return tuple(technique for technique in each if technique not in parents)
 
 
 def agreement(sets: Sequence[tuple[str, ...]]) -> Answer | None:
-    """What rules of one title agree on: the techniques that half of them name, the one that most do first."""
+    """Return the techniques that at least half of a title's rules name, the most frequent first."""
     shares = {
         technique: sum(any(alike(technique, other) for other in ids) for ids in sets) / len(sets)
         for technique in specific(itertools.chain(*sets))
@@ -124,12 +123,12 @@ def agreement(sets: Sequence[tuple[str, ...]]) -> Answer | None:
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two techniques are the same, or one is the other's parent."""
+    """Return whether two techniques are the same, or one is the other's parent."""
     return one == other or parent_of(one) == other or one == parent_of(other)
 
 
 def agreement_of_sources(rules: Rules) -> float:
-    """How often the first technique of a rule agrees with a rule of another source that has the same title."""
+    """Return how often a rule's first technique agrees with a rule of the same title from another source."""
     found = [
         any(alike(rules.answers[one.answer].ids[0], each) for each in rules.answers[other.answer].ids)
         for rules_alike in _by_key(rules.rules).values()
@@ -141,9 +140,9 @@ def agreement_of_sources(rules: Rules) -> float:
 
 def main(
     source: Annotated[Path, typer.Argument(help="the rules, JSON lines in gzip")],
-    out: Annotated[Path, typer.Option(help="where the catalogue goes")] = TABLE,
+    out: Annotated[Path, typer.Option(help="the file to write the catalogue to")] = TABLE,
 ) -> None:
-    """Derives the catalogue and writes it."""
+    """Derive the catalogue and write it."""
     try:
         rows = msgspec.json.Decoder(Row).decode_lines(gzip.decompress(read_location(str(source))))
         rules = derive(rows, attack_table())

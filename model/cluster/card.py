@@ -1,4 +1,4 @@
-"""The model card: what was learned from what, how good it is, and where it is not."""
+"""Write the model card: its training data, its measures and its limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _AREAS = (("A plain time gap", "val_gap_area"), ("Clusters", "val_area"))
 
 
 def card_text(manifest: Manifest) -> str:
-    """The card in Markdown, for the bundle's `card.md`."""
+    """Return the card in Markdown, for the bundle's `card.md`."""
     found = manifest.metrics
     return f"""# Affinity of alert types
 

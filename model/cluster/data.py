@@ -1,7 +1,7 @@
-"""AIT-ADS as columns, and the combined-attack runs laid out from them.
+"""Read AIT-ADS as columns, and lay out the combined-attack runs.
 
-A run is some days of one scenario's noise into which its attacks are set at given times, several at once on purpose.
-How they are laid out is read from a file; every attack in it is an instance of its own, also where its label repeats.
+A run is some days of one scenario's noise with its attacks inserted at given times, several at once on purpose. The
+layout is read from a file; every attack in it is a separate instance, even if its label repeats.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Columns:
         time: Whole seconds since 1970.
         type: Each alert's row in `types`.
         attack: Each alert's row in `attacks`, `NO_ATTACK` for noise.
-        types: What alerts say, each once: name, address, host, the set's short name.
+        types: Distinct alert contents: name, address, host, the set's short name.
         attacks: Labels of attacks.
     """
 
@@ -53,15 +53,15 @@ class Columns:
     attacks: list[str]
 
     def __len__(self) -> int:
-        """How many alerts."""
+        """Return the number of alerts."""
         return len(self.time)
 
 
 def read_scenario(path: Path) -> Columns:
-    """A scenario's file; alerts of one second stay in the file's order.
+    """Read a scenario's file; alerts of one second stay in the file's order.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     types: dict[tuple[str, str, str, str], int] = {}
     labels: dict[str, int] = {NOISE: NO_ATTACK}
@@ -79,10 +79,10 @@ def read_scenario(path: Path) -> Columns:
 
 
 def read_runs(folder: Path, part: str) -> Iterator[tuple[str, Columns]]:
-    """The combined-attack runs of a part of the layout, `train` or `val`, each with its scenario's name.
+    """Read the combined-attack runs of a part of the layout, `train` or `val`, each with its scenario's name.
 
     Args:
-        folder: Of the layout and the scenarios' files.
+        folder: The folder of the layout and the scenarios' files.
         part: The key in the layout.
 
     Raises:
@@ -97,7 +97,7 @@ def read_runs(folder: Path, part: str) -> Iterator[tuple[str, Columns]]:
 
 
 def combine(scenario: Columns, days: Sequence[dict[str, Any]], start: datetime) -> Columns:
-    """A run: noise and attacks of a scenario on the days that a layout has.
+    """Return a run: a scenario's noise and attacks on the days of a layout.
 
     Raises:
         KeyError: The scenario has no such attack.
@@ -129,7 +129,7 @@ def combine(scenario: Columns, days: Sequence[dict[str, Any]], start: datetime) 
 
 
 def _noise(scenario: Columns, day: int) -> tuple[Ints, int]:
-    """Rows of noise of a day, counted from 1, and when it began."""
+    """Return the rows of a day's noise and the start of the day; days count from 1."""
     first = datetime.fromtimestamp(int(scenario.time[scenario.attack == NO_ATTACK][0]), _LOCAL)
     midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
     began, ended = (int((midnight + (day + more) * _DAY).timestamp()) for more in (-1, 0))
@@ -138,7 +138,7 @@ def _noise(scenario: Columns, day: int) -> tuple[Ints, int]:
 
 
 def _attack(scenario: Columns, label: str) -> Ints:
-    """Rows of an attack; `dnsteal` has three parts."""
+    """Return the rows of an attack; `dnsteal` has three parts."""
     whole, _, part = label.partition("_") if label.startswith("dnsteal") else (label, "", "")
     if whole not in scenario.attacks:
         raise KeyError(label)
@@ -154,13 +154,13 @@ def _attack(scenario: Columns, label: str) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """The alerts of a run, those that say the same in the same second as one.
+    """The alerts of a run, with equal alerts of one second counted as one unit.
 
     Attributes:
         time: Whole seconds since 1970.
         type: Each unit's row in `types`.
-        weight: Its alerts.
-        inside: Its alerts of each attack, shape (attacks, units).
+        weight: Each unit's number of alerts.
+        inside: Each unit's number of alerts of each attack, shape (attacks, units).
         types: As in `Columns`.
         attacks: As in `Columns`.
     """
@@ -173,12 +173,12 @@ class Units:
     attacks: list[str]
 
     def __len__(self) -> int:
-        """How many units."""
+        """Return the number of units."""
         return len(self.time)
 
 
 def units_of(run: Columns) -> Units:
-    """A run's units, in the order of their first alerts."""
+    """Return a run's units, in the order of their first alerts."""
     key = (run.time - run.time[0]) * len(run.types) + run.type
     _, first, index = np.unique(key, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
@@ -197,7 +197,7 @@ def units_of(run: Columns) -> Units:
 
 
 def alerts_of(rows: Columns | Units) -> Iterator[EnrichedAlert]:
-    """The rows as alerts, of which no technique is known; ids count from 0."""
+    """Return the rows as alerts without techniques; ids count from 0."""
     for number, (time, kind) in enumerate(zip(rows.time.tolist(), rows.type.tolist(), strict=True)):
         name, address, host, short = rows.types[kind]
         alert = Alert(

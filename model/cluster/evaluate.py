@@ -1,7 +1,7 @@
-"""How well clusters follow the attacks of AIT-ADS, measured on the engine that production runs.
+"""Measure how well clusters match the attacks of AIT-ADS, with the engine that production runs.
 
-The runs are those of `data.read_runs`: several attacks at once, set into days of noise. The area is over a grid of
-settings, so it says what the method can do when its settings are right; beside it stands what the defaults do.
+The runs are those of `data.read_runs`: several attacks at once within days of noise. The area is taken over a grid of
+settings, so it shows what the method can reach with the right settings; the defaults are measured as well.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from model.cluster.measures import Ints
 
 GAPS_S = (0.5, 1.5, 2.5, 3.5, 5.5, 8.5, 10.5, 12.5, 15.5, 20.5, 30.5, 50.5, 100.5, 300.5)
-"""The grid of the plain time gap, which anybody would try first."""
-_AS_TRIED: dict[str, Any] = {"outsider": 1.0, "recall_s": 0.0}  # what these two do is told at the defaults
+"""The grid of the plain time gap, the simplest baseline."""
+_AS_TRIED: dict[str, Any] = {"outsider": 1.0, "recall_s": 0.0}  # these two are measured at the defaults
 GRID = tuple(
     ClusterConfig(delta_s=delta, theta_s=round(ratio * delta, 3), patience=patience, entity_s=0.0, **_AS_TRIED)
     for delta in (1.2, 2.0, 5.5, 15.0, 70.0)
@@ -56,21 +56,21 @@ class Areas:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was measured.
+    """The results of an evaluation.
 
     Attributes:
-        part: Which runs: `val` or `train`.
-        scenarios: Their names.
-        alerts: How many they have.
-        gap: Areas of the plain time gap.
+        part: The runs' part of the layout, `val` or `train`.
+        scenarios: The scenarios' names.
+        alerts: The number of alerts.
+        gap: Areas of clustering by a plain time gap.
         areas: Areas of the clusters over `GRID`.
         config: The defaults.
-        rates: What the defaults do.
-        by_label: The same, for each label.
-        agreement: How the defaults' clusters agree with the attacks.
-        reduction: The share of alerts less that there are clusters, at the defaults.
-        alerts_per_s: Alerts a second, of processor time, at the defaults, duplicates and all.
-        state_bytes: Of the largest state at the end of a run.
+        rates: Rates at the defaults.
+        by_label: Rates at the defaults for each label.
+        agreement: The agreement of the defaults' clusters with the attacks.
+        reduction: One minus clusters divided by alerts, at the defaults.
+        alerts_per_s: Alerts a second of processor time at the defaults, duplicates included.
+        state_bytes: The size of the largest state at the end of a run.
     """
 
     part: str
@@ -87,7 +87,7 @@ class Report:
     state_bytes: int
 
     def metrics(self) -> dict[str, float]:
-        """The figures by name, as a manifest has them."""
+        """Return the figures by their names in a manifest."""
         return {
             f"{self.part}_area": round(self.areas.attacks, 4),
             f"{self.part}_area_noise": round(self.areas.noise, 4),
@@ -108,28 +108,28 @@ def evaluate(
     affinity: Affinity | None = None,
     part: str = "val",
     grid: Sequence[ClusterConfig] = GRID,
-    tell: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> Report:
-    """Measures an affinity on the combined-attack runs; takes some minutes.
+    """Measure an affinity on the combined-attack runs; this takes some minutes.
 
     Args:
         folder: Of the layout and the scenarios' files.
-        affinity: What was learned; without it, what is shipped.
-        part: Which runs: `val` or `train`; the shipped affinity has learned from the latter.
-        grid: Settings over which the area is taken.
-        tell: Is told what goes on; without it, standard error is.
+        affinity: The affinity to measure; by default the shipped one.
+        part: The part of the layout, `val` or `train`; the shipped affinity was learned from `train`.
+        grid: The settings to take the area over.
+        log: Called with a line of progress; by default it goes to standard error.
 
     Raises:
         OSError: A file cannot be read.
     """
     if affinity is None:
         affinity = Affinity.load(find_bundle("cluster"))
-    if tell is None:
-        tell = _on_stderr
-    tell(f"{part}: reading the runs")
+    if log is None:
+        log = _on_stderr
+    log(f"{part}: reading the runs")
     named = list(read_runs(folder, part))
     runs = [units_of(run) for _, run in named]
-    tell(f"{part}: {sum(len(run) for _, run in named):,} alerts, {sum(map(len, runs)):,} without duplicates")
+    log(f"{part}: {sum(len(run) for _, run in named):,} alerts, {sum(map(len, runs)):,} without duplicates")
     alerts_of_runs = [list(alerts_of(run)) for run in runs]
     gap = _areas(runs, [[gap_clusters(run, gap) for run in runs] for gap in GAPS_S])
     found = []
@@ -138,7 +138,7 @@ def evaluate(
         found.append([clusters_at_end(alerts, affinity, config)[0] for alerts in alerts_of_runs])
         if number % _TOLD_EVERY == 0:
             left_s = (time.monotonic() - began) / number * (len(grid) - number)
-            tell(f"{number} of {len(grid)} settings, about {left_s / 60:.0f} min left")
+            log(f"{number} of {len(grid)} settings, about {left_s / 60:.0f} min left")
     config = ClusterConfig()
     ends = [clusters_at_end(alerts, affinity, config) for alerts in alerts_of_runs]
     chosen = [clusters for clusters, _ in ends]
@@ -163,15 +163,15 @@ def evaluate(
 
 
 def engine_clusters(run: Units | Columns, affinity: Affinity, config: ClusterConfig) -> tuple[Ints, int]:
-    """The cluster of each row after the last, merges followed, and the bytes of the state then.
+    """Return each row's cluster at the end, after all merges, and the state's size in bytes.
 
-    Units give the same as all their alerts: a duplicate changes nothing that the engine compares.
+    Units give the same clusters as all their alerts: a duplicate changes nothing that the engine compares.
     """
     return clusters_at_end(list(alerts_of(run)), affinity, config)
 
 
 def clusters_at_end(alerts: Sequence[EnrichedAlert], affinity: Affinity, config: ClusterConfig) -> tuple[Ints, int]:
-    """The same of alerts."""
+    """Return each alert's cluster at the end, after all merges, and the state's size in bytes."""
     clusters = Clusters(affinity, config)
     changes = clusters.add(alerts)
     into = {merged: change.cluster_id for change in changes for merged in change.merged}
@@ -189,12 +189,12 @@ def _on_stderr(line: str) -> None:
 
 
 def gap_clusters(run: Units, gap_s: float) -> Ints:
-    """The clusters of a plain time gap."""
+    """Return the clusters by a plain time gap."""
     return np.concatenate([[0], np.cumsum(np.diff(run.time) > gap_s)])
 
 
 def speed(run: Columns, affinity: Affinity, config: ClusterConfig) -> float:
-    """Alerts a second, of processor time; the alerts are there before the clock starts."""
+    """Return the alerts a second of processor time; they are made before the clock starts."""
     alerts = []
     for alert in alerts_of(run):
         alerts.append(alert)
@@ -207,7 +207,7 @@ def speed(run: Columns, affinity: Affinity, config: ClusterConfig) -> float:
 
 
 def print_report(report: Report) -> None:
-    """Prints what was measured."""
+    """Print the results."""
     print(f"{report.part}: {', '.join(report.scenarios)}; {report.alerts:,} alerts")
     print(f"  {'area under (TNR, TPR)':38}{'without noise':>14}{'with noise':>12}")
     for name, areas in (("a plain time gap", report.gap), (f"clusters, over {len(GRID)} settings", report.areas)):

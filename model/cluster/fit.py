@@ -1,9 +1,9 @@
-"""What alert types occur together, learned without labels.
+"""Learn which alert types occur together, without labels.
 
-Two types that are raised by one action come within the same second, again and again. For each pair of types: how much
-more often than by chance they share a second (positive pointwise mutual information, whose rows are then compared by
-their cosine, so that types with the same company are alike), and the share of the rarer one's seconds that the other
-is in. The affinity is the mean of the two.
+Two types that are raised by one action come within the same second, again and again. Two values are computed for
+each pair of types: how much more often than by chance they share a second (positive pointwise mutual information, whose
+rows are then compared by cosine, so that types with the same neighbours are alike), and the share of the rarer type's
+seconds that contain the other. The affinity is the mean of the two.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DAY_S = 86_400
 
 
 def fit(scenarios: Sequence[Columns]) -> tuple[list[str], Floats, Floats]:
-    """Folded names of types, the affinity of each two, and in how many seconds of a day each came."""
+    """Return the types' folded names, the affinity of each pair, and in how many seconds of a day each type occurs."""
     names: dict[str, int] = {}
     bins, kinds = [], []
     offset = 0
@@ -44,7 +44,7 @@ def fit(scenarios: Sequence[Columns]) -> tuple[list[str], Floats, Floats]:
 
 
 def count_together(bins: NDArray[np.int64], kinds: NDArray[np.int64], types: int) -> Floats:
-    """In how many bins each two types are; on the diagonal, in how many each is."""
+    """Return in how many bins each pair of types occurs; on the diagonal, each type."""
     seen = np.unique(np.stack([bins, kinds], axis=1), axis=0)
     together = np.zeros((types, types))
     starts = np.flatnonzero(np.diff(seen[:, 0], prepend=-1))
@@ -54,7 +54,7 @@ def count_together(bins: NDArray[np.int64], kinds: NDArray[np.int64], types: int
 
 
 def affinity(together: Floats) -> Floats:
-    """The affinity of each two types from how often they are together."""
+    """Return the affinity of each pair of types from the counts of their shared bins."""
     alone = np.diag(together)
     with np.errstate(divide="ignore", invalid="ignore"):
         information = np.log(together * together.sum() / np.outer(together.sum(axis=0), together.sum(axis=1)))

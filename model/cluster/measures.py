@@ -1,7 +1,6 @@
-"""Measures of a clustering against the attacks that are known.
+"""Measure of a clustering against the attacks that are known.
 
-Alerts that say the same in the same second are one unit with a weight, here as in the engine; all measures are of
-alerts, not of units.
+Equal alerts of one second are one unit with a weight, as in the engine; all measures count alerts, not units.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What share of pairs is right.
+    """The shares of correct pairs.
 
     Attributes:
         tpr: Of pairs inside an attack, those that share a cluster.
         tnr: Of pairs of one alert inside and one in another attack, those that do not.
-        tnr_noise: The same, where the one outside may also be noise.
+        tnr_noise: As `tnr`, but the alert outside may also be noise.
     """
 
     tpr: float
@@ -39,7 +38,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well clusters agree with attacks, over the alerts of attacks.
+    """The agreement of clusters with attacks, over the alerts of attacks.
 
     Attributes:
         ari: Adjusted Rand index.
@@ -55,13 +54,13 @@ class Agreement:
 
     @property
     def pair_f1(self) -> float:
-        """The harmonic mean of precision and recall over pairs."""
+        """Return the harmonic mean of precision and recall over pairs."""
         both = self.pair_precision + self.pair_recall
         return 2 * self.pair_precision * self.pair_recall / both if both else 0.0
 
 
 def instance_rates(units: Units, clusters: Ints) -> list[tuple[str, Rates]]:
-    """Each attack's label and rates; one of a single alert has no pair inside, and none that is wrong."""
+    """Return each attack's label and rates; an attack of one alert has no pairs inside, and counts as right."""
     indexes = np.unique(clusters, return_inverse=True)[1]
     count = int(indexes.max()) + 1
     inside = units.inside.astype(np.float64)
@@ -80,7 +79,7 @@ def instance_rates(units: Units, clusters: Ints) -> list[tuple[str, Rates]]:
 
 
 def mean_rates(instances: Iterable[tuple[str, Rates]]) -> tuple[Rates, dict[str, Rates]]:
-    """Rates averaged over the attacks of a label, then over labels; and those of each label."""
+    """Return the rates averaged over the attacks of a label, then over labels; and the rates of each label."""
     by_label: dict[str, list[Rates]] = {}
     for label, rates in instances:
         by_label.setdefault(label, []).append(rates)
@@ -89,7 +88,7 @@ def mean_rates(instances: Iterable[tuple[str, Rates]]) -> tuple[Rates, dict[str,
 
 
 def area(points: Sequence[tuple[float, float]]) -> float:
-    """The area under the Pareto front of (TNR, TPR), from all in one cluster to each alert alone, by trapezoids."""
+    """Return the area under the Pareto front of (TNR, TPR) by trapezoids, with the trivial clusterings as its ends."""
     front: list[tuple[float, float]] = []
     for tnr, tpr in sorted(points, reverse=True):
         if not front or tpr > front[-1][1]:
@@ -99,7 +98,7 @@ def area(points: Sequence[tuple[float, float]]) -> float:
 
 
 def agreement(units: Sequence[Units], clusters: Sequence[Ints]) -> Agreement:
-    """The agreement over the attacks of some runs; noise, of which no truth is known, is left out."""
+    """Return the agreement over the attacks of the runs; noise, which has no known truth, is left out."""
     cells, rows, columns = _contingency(units, clusters)
     total = cells.sum()
     inside, truth, found = _pairs(cells), _pairs(rows), _pairs(columns)
@@ -114,7 +113,7 @@ def agreement(units: Sequence[Units], clusters: Sequence[Ints]) -> Agreement:
 
 
 def _contingency(units: Sequence[Units], clusters: Sequence[Ints]) -> tuple[Floats, Floats, Floats]:
-    """Alerts of each attack in each cluster that are not none, and of each attack, and of each cluster."""
+    """Return the nonzero numbers of alerts by attack and cluster, by attack, and by cluster."""
     cells: list[Floats] = []
     rows: list[float] = []
     columns: list[Floats] = []

@@ -1,6 +1,6 @@
-"""Learns the affinity of alert types and writes its bundle: `python -m model.cluster.train --data <folder>`.
+"""Learn the affinity of alert types and write its bundle: `python -m model.cluster.train --data <folder>`.
 
-Read `fit.py` for what is learned; here is what happens around it: the scenarios, the MLflow run, the bundle.
+`fit.py` has the method; this module has the scenarios, the MLflow run and the bundle.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def train(
         str, typer.Option(help="MLflow's tracking URI; unset, a database in ./mlruns.", show_default=False)
     ] = "",
 ) -> None:
-    """Learns from the four training scenarios, without their labels, and measures on the two of validation.
+    """Learn from the four training scenarios, without labels, and measure on the two validation scenarios.
 
-    It takes some minutes, most of them to measure. The bundle's id is a digest of what was learned: the same
-    alerts give the same id.
+    This takes some minutes, most of them for the measurement. The bundle's id is a digest of its files: equal alerts
+    give an equal id.
     """
     if data is None:
         raise SettingsError("no alerts to learn from: give the folder of AIT-ADS with --data")
@@ -74,12 +74,12 @@ def train(
         mlflow.log_params({"training": ",".join(TRAINING), "bundle": run_id})
         mlflow.log_metrics(manifest.metrics)
         mlflow.log_artifacts(bundle.objects.root, "bundle")
-        _say(f"bundle: {bundle.objects.root}")
-        _say(f"CLUSTER_RUN_ID={run_id}")
+        _log(f"bundle: {bundle.objects.root}")
+        _log(f"CLUSTER_RUN_ID={run_id}")
 
 
 def learn(data: Path, scenarios: tuple[str, ...] = TRAINING) -> Mapping[str, bytes]:
-    """The files of a bundle, learned from some scenarios.
+    """Learn from some scenarios; return the files of a bundle.
 
     Raises:
         OSError: A file cannot be read.
@@ -87,24 +87,24 @@ def learn(data: Path, scenarios: tuple[str, ...] = TRAINING) -> Mapping[str, byt
     read = []
     for name in scenarios:
         read.append(read_scenario(file_of(data, name)))
-        _say(f"{name}: {len(read[-1]):,} alerts of {len(read[-1].types):,} kinds")
+        _log(f"{name}: {len(read[-1]):,} alerts of {len(read[-1].types):,} kinds")
     names, matrix, rates = fit(read)
-    _say(f"{len(names)} alert types")
+    _log(f"{len(names)} alert types")
     return learned_bytes(names, matrix, rates)
 
 
 def id_of(files: Mapping[str, bytes]) -> str:
-    """The id of a bundle with these files: theirs alone, so that the same is not shipped under two ids."""
+    """Return the id of a bundle, which depends only on its files, so that equal bundles have one id."""
     return hashlib.sha256(b"".join(hashlib.sha256(files[name]).digest() for name in sorted(files))).hexdigest()[:32]
 
 
 def file_of(data: Path, scenario: str) -> Path:
-    """A scenario's file."""
+    """Return the path of a scenario's file."""
     return data / f"ait_ads_{scenario}.csv.gz"
 
 
 def manifest_of(run_id: str, data: Path, metrics: Mapping[str, float]) -> Manifest:
-    """What the bundle says of itself, but for its files."""
+    """Return the bundle's manifest without its files."""
     digest = hashlib.sha256()
     for name in TRAINING:
         digest.update(file_of(data, name).read_bytes())
@@ -124,11 +124,11 @@ def manifest_of(run_id: str, data: Path, metrics: Mapping[str, float]) -> Manife
 def _measure(data: Path, files: Mapping[str, bytes]) -> dict[str, float]:
     from model.cluster.evaluate import evaluate  # noqa: PLC0415 - it needs the layout of the runs
 
-    return evaluate(data, Affinity.read(files), tell=_say).metrics()
+    return evaluate(data, Affinity.read(files), log=_log).metrics()
 
 
 def _write(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> Bundle:
-    """Writes the bundle and reads it back as a function will."""
+    """Write the bundle and load it as a function does."""
     try:
         bundle = write_bundle(FolderObjects(folder), manifest, files)
     except CloudError as error:
@@ -137,7 +137,7 @@ def _write(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> Bund
     return bundle
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, flush=True)
 
 

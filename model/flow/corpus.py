@@ -1,4 +1,4 @@
-"""The published attack flows as pairs of actions of which one comes before the other."""
+"""Read the published attack flows as ordered pairs of actions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FlowPairs:
-    """One flow of the corpus, as far as its actions have a technique of the enterprise matrix.
+    """One flow of the corpus, limited to actions with a technique of the enterprise matrix.
 
     Attributes:
         name: The flow's name.
-        techniques: By action, its technique's id today.
+        techniques: Each action's technique by its current id.
         direct: Pairs of actions, the earlier one first, that an edge joins.
-        reachable: Pairs of actions, the earlier one first, that a path joins; both ways round are in none, nor are
-            two actions of one technique.
-        earlier: For each action those that a path leads from, whatever their technique; of a circle, none.
+        reachable: Pairs of actions, the earlier one first, that a path joins; pairs joined both ways are left
+            out, and so are two actions of one technique.
+        earlier: For each action, all actions with a path to it, of any technique; none within a circle.
     """
 
     name: str
@@ -30,7 +30,7 @@ class FlowPairs:
 
 
 def read_corpus(source: dict[str, Any], table: AttackTable) -> list[FlowPairs]:
-    """The flows of the corpus that have at least one ordered pair of known techniques."""
+    """Return the flows with at least one ordered pair of known techniques."""
     flows = [_pairs_of(flow, table) for flow in source["flows"]]
     return [flow for flow in flows if flow.reachable]
 

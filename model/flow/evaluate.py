@@ -1,7 +1,7 @@
-"""How often the order of two actions is told rightly: `millrace model evaluate flow`.
+"""Measure how often the order of two actions is predicted correctly: `millrace model evaluate flow`.
 
-Every flow is judged by positions that were learned from the other flows. Times are invented, as the corpus has almost
-none: an action starts after what leads to it, with exponential gaps, and its alert comes late by a normal error.
+Every flow is evaluated with positions learned from the other flows. Times are invented, as the corpus has almost none:
+an action starts after the actions that lead to it, with exponential gaps, and its alert is late by a normal error.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 CORPUS = "attack_flow_corpus_graphs.json"
 MEAN_GAP_S = 600.0  # between an action and the next
 LATE_S = (0.0, 60.0, 600.0, 3_600.0)
-"""Standard deviations of how late an alert comes."""
+"""Standard deviations of an alert's lateness, by label."""
 ROUNDED_S = 3_600.0  # times known to the hour: many ties for tactics to break
 
 
 def accuracy(pairs: Sequence[tuple[str, str]], position: Callable[[str], tuple[float, ...]]) -> float:
-    """Share of pairs whose first one has the smaller position; a tie is half right."""
+    """Return the share of pairs whose first action has the smaller position; a tie counts half."""
     found = [1.0 if position(a) < position(b) else 0.5 if position(a) == position(b) else 0.0 for a, b in pairs]
     return float(np.mean(found)) if found else float("nan")
 
 
 def kill_chain(flow: FlowPairs, table: AttackTable) -> dict[str, float]:
-    """The mean stage of each action's tactics."""
+    """Return the mean kill-chain stage of each action's tactics."""
     return {
         key: float(np.mean([table.stage_of(tactic) for tactic in table.tactics_of(technique)]))
         for key, technique in flow.techniques.items()
@@ -44,7 +44,7 @@ def kill_chain(flow: FlowPairs, table: AttackTable) -> dict[str, float]:
 
 
 def times(flow: FlowPairs, late_s: float, seed: int) -> dict[str, float]:
-    """Invented times of a flow's alerts."""
+    """Return invented times for a flow's alerts."""
     rng = np.random.default_rng(seed)
     happened: dict[str, float] = {}
     for key in sorted(flow.techniques, key=lambda each: (len(flow.earlier[each]), each)):
@@ -55,7 +55,7 @@ def times(flow: FlowPairs, late_s: float, seed: int) -> dict[str, float]:
 
 
 def report(flows: Sequence[FlowPairs], table: AttackTable) -> list[tuple[str, float, float]]:
-    """Ways of telling the order, each with the share of direct and of reachable pairs that it tells rightly."""
+    """Return the methods of ordering, each with its share of correct direct and reachable pairs."""
     positions: dict[str, list[dict[str, tuple[float, ...]]]] = {}
     for number, flow in enumerate(flows):
         order = fit([other for other in flows if other is not flow], table)
@@ -89,13 +89,13 @@ def _share(flows: Sequence[FlowPairs], positions: Sequence[dict[str, tuple[float
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was measured.
+    """The results of an evaluation.
 
     Attributes:
-        flows: How many flows have pairs of known techniques.
-        direct: How many direct pairs they have.
-        reachable: How many reachable pairs.
-        rows: What was ordered by, and the share of direct and of reachable pairs that it tells rightly.
+        flows: Flows that have pairs of known techniques.
+        direct: Their direct pairs.
+        reachable: Their reachable pairs.
+        rows: The method of ordering, and its share of correct direct and reachable pairs.
     """
 
     flows: int
@@ -105,14 +105,14 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def evaluate(data: Path) -> Report:
-    """Measures on the corpus in a folder.
+    """Measure the order on the corpus in a folder.
 
     Raises:
-        SettingsError: The corpus is not there.
+        SettingsError: The corpus is missing.
     """
     path = data / CORPUS
     if not path.is_file():
-        raise SettingsError(f"{path}: there is no such file; model/flow/README.md says where it is from")
+        raise SettingsError(f"{path}: not found; model/flow/README.md names its source")
     table = attack_table()
     corpus = read_corpus(msgspec.json.decode(path.read_bytes()), table)
     direct, reachable = (sum(len(getattr(flow, which)) for flow in corpus) for which in ("direct", "reachable"))
@@ -120,7 +120,7 @@ def evaluate(data: Path) -> Report:
 
 
 def print_report(found: Report) -> None:
-    """Prints the table of a report."""
+    """Print the table of a report."""
     print(f"{found.flows} flows, {found.direct} direct and {found.reachable} reachable pairs of known techniques\n")
     print("| order by | direct pairs | reachable pairs |\n|---|---|---|")
     for name, of_direct, of_reachable in found.rows:

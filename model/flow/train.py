@@ -1,8 +1,8 @@
-"""Learns where in an attack techniques usually stand: `python -m model.flow.train attack_flow_corpus_graphs.json`.
+"""Learn the usual position of techniques in an attack: `python -m model.flow.train attack_flow_corpus_graphs.json`.
 
 A position is learned for each tactic and each technique such that, of two techniques, the one with the smaller position
-comes first as often as possible: a logistic regression on the difference. What is learned is how far a tactic or a
-technique is from its position in the kill chain, held small by a ridge: there are few flows and many techniques.
+comes first as often as possible: a logistic regression on the difference. It learns the distance of a tactic or a
+technique from its position in the kill chain, kept small by a ridge: there are few flows and many techniques.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STEPS = 60  # of Newton's method; it needs about eight
 
 
 def fit(flows: Sequence[FlowPairs], table: AttackTable) -> TechniqueOrder:
-    """The positions that tell the reachable pairs of flows best; each flow weighs the same."""
+    """Return the positions that best predict the order of the flows' reachable pairs; each flow has the same weight."""
     tactics = [tactic.short_name for tactic in table.tactics]
     names = sorted({parent_of(technique) for flow in flows for technique in flow.techniques.values()})
     columns = {name: index for index, name in enumerate((STAGE, *tactics, *names))}
@@ -69,12 +69,12 @@ def _features(technique: str, columns: dict[str, int], table: AttackTable) -> ND
 
 
 def _pairs_a_feature(rows: Sequence[NDArray[np.float64]]) -> float:
-    """The ridge grows with the data: pairs of one flow say nearly the same, so more of them are no more evidence."""
+    """Return the factor of the ridge, which grows with the data since pairs of one flow are hardly independent."""
     return len(rows) / 400.0
 
 
 def _logistic(X: NDArray[np.float64], weights: NDArray[np.float64], ridge: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Newton's method for a logistic regression in which every row's truth is 1."""
+    """Fit a logistic regression in which every row's truth is 1, by Newton's method."""
     positions = np.zeros(X.shape[1])
     for _ in range(STEPS):
         chance = 1.0 / (1.0 + np.exp(-X @ positions))

@@ -1,4 +1,4 @@
-"""How sure a score is: measured on Sigma rules of years that training had not seen."""
+"""Calibrate scores: measure their precision on Sigma rules of years that training had not seen."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from model.technique.data import Sample
     from model.technique.fit import Corpus, Fitted, Options
 
-WANTED_PRECISION = 0.83  # of the best technique at the threshold: the aim of 0.80, and some for the year to come
-FAMILY_PRECISION = 0.85  # of a parent in its sub-technique's place: it says less, so it has to be surer
+WANTED_PRECISION = 0.83  # of the best technique at the threshold: the aim of 0.80, with a margin for later years
+FAMILY_PRECISION = 0.85  # of a parent instead of its sub-technique: it is less specific, so it has to be surer
 VIEWS = 3
 ALONE = 0.85  # of a title: so the same score is as sure of a title as of a longer text, in 2022 and 2023
 RELATIVE = 0.75  # of the best score; README.md says what other shares gave
@@ -34,19 +34,19 @@ _KNOTS = 24
 
 _LINE = (0.0, 1.0)
 PLAIN = DecisionSettings((), _LINE, _LINE, _LINE, _LINE, _LINE, _LINE, 0.0, 0.0, ALONE, RELATIVE, MOST)
-"""Scores as they are: what is used before anything is known of how sure they are."""
+"""Settings that use raw scores, for before the calibration."""
 
 
 def served(fitted: Fitted, settings: DecisionSettings = PLAIN) -> TechniqueModel:
-    """What was learnt, as the code that serves it runs it."""
+    """Return the fitted model in the class that serves it."""
     return TechniqueModel(fitted.arrays, msgspec.structs.replace(settings, labels=fitted.labels))
 
 
 def before(corpus: Corpus, year: int, *, copies: bool = False) -> NDArray[np.int64]:
-    """Samples but for the Sigma rules since a year, and for what other sources have of the tested year's.
+    """Return the samples without the Sigma rules since a year and without other sources' copies of that year's rules.
 
-    The other sources' texts have no dates of use, and take rules over from each other: one whose title, or title with
-    description, shares half of its tokens with a rule of that year is left out.
+    The other sources' texts have no usable dates, and copy rules from each other: a sample is left out if its title, or
+    its title with the description, shares half of its tokens with a rule of that year.
     """
     dated = np.array([sample.source == SIGMA for sample in corpus.samples])
     year_of = np.array([sample.year for sample in corpus.samples])
@@ -58,13 +58,13 @@ def before(corpus: Corpus, year: int, *, copies: bool = False) -> NDArray[np.int
 
 
 def _rows(corpus: Corpus, chosen: NDArray[np.int64], described: bool) -> NDArray[np.int64]:
-    """Each sample's title, or its first two lines where it has them: they stand behind the lines one by one."""
+    """Return the row of each sample's title, or of its first two lines, which follow the single lines."""
     count = corpus.first[chosen + 1] - corpus.first[chosen]
     return np.asarray(corpus.first[chosen] + np.where(described & (count > 1), (count + 1) // 2, 0), np.int64)
 
 
 def _alike(corpus: Corpus, rows: NDArray[np.int64], tested: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which texts share `ALIKE` of the tokens of both with one of the tested texts."""
+    """Return which texts share at least `ALIKE` of their joint tokens with one of the tested texts."""
     ours, theirs = corpus.text_tokens[rows], corpus.text_tokens[tested]
     shared = (ours @ theirs.T).toarray()
     both = np.asarray(ours.sum(axis=1)) + np.asarray(theirs.sum(axis=1)).T - shared
@@ -72,25 +72,25 @@ def _alike(corpus: Corpus, rows: NDArray[np.int64], tested: NDArray[np.int64]) -
 
 
 def rules_of(corpus: Corpus, year: int) -> list[Sample]:
-    """The Sigma rules of a year."""
+    """Return the Sigma rules of a year."""
     return [sample for sample in corpus.samples if sample.source == SIGMA and sample.year == year]
 
 
 def unseen(corpus: Corpus, options: Options, year: int, *, copies: bool = False) -> list[Seen]:
-    """Scores of the Sigma rules of a year by a model of what came before it: of each view.
+    """Return the scores of each view of a year's Sigma rules, by a model of earlier samples.
 
     Args:
         corpus: All samples.
-        options: How to fit.
-        year: Which year.
-        copies: Whether what other sources have of that year's rules may be learnt.
+        options: The options of the fit.
+        year: The year of the tested rules.
+        copies: Whether to train on other sources' copies of that year's rules.
     """
     model, rules = served(fit(corpus, before(corpus, year, copies=copies), options)), rules_of(corpus, year)
     return [see(model, rules, view) for view in range(VIEWS)]
 
 
 def see(model: TechniqueModel, rules: Sequence[Sample], view: int) -> Seen:
-    """Scores of one view of some rules."""
+    """Return the scores of one view of some rules."""
     labels = model.settings.labels
     return Seen(model.scores([rule.views[view] for rule in rules]), labels, [rule.labels for rule in rules])
 
@@ -125,7 +125,7 @@ def calibrate(found: Sequence[Seen]) -> DecisionSettings:
 
 
 def _families(found: Sequence[Seen], least: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The best family's score of the texts whose best technique is below the threshold, and whether it was right."""
+    """Return the best family's score of each text with no technique above the threshold, and whether it was right."""
     scores, right = [], []
     for seen in found:
         parents = [parent_of(label) for label in seen.labels]
@@ -139,9 +139,9 @@ def _families(found: Sequence[Seen], least: float) -> tuple[NDArray[np.float32],
 
 
 def _table(scores: NDArray[np.float32], right: NDArray[np.bool_]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Scores and how often they were right, rising; strictly, so that a threshold cuts where it should."""
+    """Return scores and their precision, both strictly increasing, so that a threshold is unambiguous."""
     if not len(scores):
-        return (0.0,), (0.0,)  # nobody knows, so nobody says
+        return (0.0,), (0.0,)  # without a known label there is no precision to measure
     knots = np.unique(np.quantile(scores, np.linspace(0, 1, _KNOTS)).round(5))
     smooth = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, right)
     # An isotonic fit is a staircase: means between knots, with a slight slope where it is flat.

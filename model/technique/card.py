@@ -1,4 +1,4 @@
-"""The card of the technique model: what it is, what it was trained on, how good it is and where it is weak."""
+"""Write the card of the technique model: its method, its training data, its measures and its limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ATTRIBUTION = (
     "SIGMA detection rules, Michel de Crevoisier, CC0-1.0: https://github.com/mdecrevoisier/SIGMA-detection-rules",
     "© The MITRE Corporation. This work is reproduced and distributed with the permission of The MITRE Corporation.",
 )
-"""What the sources' terms ask to be shown, a line each."""
+"""The attributions that the sources' terms require, one a line."""
 
 
 def card_text(
@@ -36,7 +36,7 @@ def card_text(
     scores: dict[str, Score],
     sizes: dict[str, int],
 ) -> str:
-    """The card, in Markdown."""
+    """Return the card as Markdown."""
     sources = Counter(sample.source for sample in corpus.samples)
     trained = ", ".join(f"{name} {count:,}" for name, count in sources.most_common())
     rows = "\n".join(

@@ -1,4 +1,4 @@
-"""The texts that the technique model learns from: detection rules, ATT&CK's own texts and TRAM's reports."""
+"""Read the technique model's training texts: detection rules, ATT&CK's own texts and TRAM's reports."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Sample:
     """A text with its techniques.
 
     Attributes:
-        views: The text as short as an alert gives it, and longer: a rule's title; with its description; in full.
+        views: The text in three lengths: a rule's title, the title with the description, and in full.
         labels: Ids of ATT&CK's current version.
-        source: Where it is from: a rule's source, `examples`, `detections` or `names`.
-        year: When a rule was written; 0 where that is not known.
-        about: A procedure example's software or group; empty for the rest.
+        source: The text's origin: a rule's source, `examples`, `detections` or `names`.
+        year: The year a rule was written; 0 if unknown.
+        about: A procedure example's software or group; otherwise empty.
     """
 
     views: tuple[str, ...]
@@ -42,7 +42,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a report, with the techniques that it tells of; it may tell of none."""
+    """A sentence of a report with its techniques, possibly none."""
 
     text: str
     labels: tuple[str, ...]
@@ -50,10 +50,10 @@ class Sentence:
 
 
 def read_samples(folder: Path) -> list[Sample]:
-    """Every sample that names a technique that ATT&CK still has.
+    """Return all samples that name a technique of ATT&CK's current version.
 
     Raises:
-        SettingsError: A file is missing or holds something else.
+        SettingsError: A file is missing or has another format.
     """
     texts = [*_texts(folder, EXAMPLES, EXAMPLES_SOURCE), *_texts(folder, DETECTIONS, DETECTIONS_SOURCE)]
     return [*_rules(folder), *texts, *_names()]
@@ -63,7 +63,7 @@ def read_reports(folder: Path) -> list[Sentence]:
     """TRAM's sentences in their order, with the ids that TRAM gave them.
 
     Raises:
-        SettingsError: The file is missing or holds something else.
+        SettingsError: The file is missing or has another format.
     """
     try:
         table = json.loads(_unpacked(folder / REPORTS))
@@ -76,7 +76,7 @@ def read_reports(folder: Path) -> list[Sentence]:
 
 
 def digest(folder: Path) -> str:
-    """One sha256 over the files that the model is trained on."""
+    """Return one SHA-256 over the training files."""
     found = hashlib.sha256()
     for name in (RULES, EXAMPLES, DETECTIONS):
         found.update(hashlib.sha256(_unpacked(folder / name)).digest())
@@ -104,7 +104,7 @@ def _texts(folder: Path, name: str, source: str) -> list[Sample]:
 
 
 def _names() -> list[Sample]:
-    """The techniques' own names, a sub-technique's behind its parent's."""
+    """Return the techniques' own names, a sub-technique's behind its parent's."""
     table = attack_table().techniques
     return [
         Sample((" ".join(table[each].name for each in dict.fromkeys([parent_of(id_), id_])),), (id_,), NAMES_SOURCE)

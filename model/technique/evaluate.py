@@ -1,8 +1,8 @@
-"""How good the technique model's method is on texts that it has not seen: `millrace model evaluate technique`.
+"""Measure the technique model's method on unseen texts: `millrace model evaluate technique`.
 
-Each figure is of a model that was fitted here, by the shipped options and code, without what it is tested on, and that
-answers through the code that serves. Both splits stand side by side: random folds share families of rules and are
-kind; rules of a later year are what a user has.
+Each figure comes from a model that is fitted here with the shipped options and code, without the tested texts, and that
+answers through the code that serves. Both splits are shown: random folds share families of rules and are optimistic;
+rules of a later year are closer to a user's.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _MEGABYTE = 1_000_000
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was measured.
+    """The results of an evaluation.
 
     Attributes:
-        random: Sigma rules in five random folds: by what is read of a rule.
-        time: Sigma rules of each year from 2024, by a model of what came before: by year and what is read. Once without
-            what other sources, whose texts have no dates, have of the tested rules, and once with it.
+        random: Scores on Sigma rules in five random folds, by the view of a rule.
+        time: Scores on the Sigma rules of each year from 2024, by a model of earlier samples; by year and view. Once
+            without other sources' copies of the tested rules, which have no dates, and once with them.
         tram: Mean F1 of TRAM's reports, in folds by report.
         bundle_mb: Size of the shipped bundle.
-        texts_a_second: Titles a second on one core through the shipped bundle, each text once, none remembered.
-        aims: What was aimed at.
+        texts_a_second: Titles a second on one core through the shipped bundle, without remembered answers.
+        aims: The aim of each figure.
     """
 
     random: dict[str, Score]
@@ -56,36 +56,36 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def evaluate(data: Path) -> Report:
-    """Measures; some ten minutes on one core, and 4 GB of memory.
+    """Measure the technique model; this takes ten minutes on one core and 4 GB of memory.
 
     Args:
         data: The folder of the training texts.
 
     Raises:
-        SettingsError: They cannot be read.
-        ModelError: There is no bundle whose size and speed could be measured.
+        SettingsError: The texts cannot be read.
+        ModelError: There is no bundle to measure size and speed of.
     """
     options = Options()
     corpus = Corpus(read_samples(data))
     last = YEARS[-1]
-    _say(f"calibrating on the rules of {YEARS[0]} to {last - 1}")
+    _log(f"calibrating on the rules of {YEARS[0]} to {last - 1}")
     settings = calibrate([each for year in YEARS[:-1] for each in unseen(corpus, options, year)])
     found: dict[str, dict[str, Score]] = {}
     for year in sorted({each.year for each in corpus.samples if each.year >= last}):
         for copies in (False, True):
             name = f"{year}, copies {'in' if copies else 'out'}"
-            _say(f"{name}: by what came before")
+            _log(f"{name}: by what came before")
             seen = unseen(corpus, options, year, copies=copies)
             found[name] = {view: score(each, settings) for view, each in zip(SPLITS, seen, strict=True)}
     random = _random_folds(corpus, options, settings)
-    _say(f"TRAM's reports in {REPORT_FOLDS} folds")
+    _log(f"TRAM's reports in {REPORT_FOLDS} folds")
     tram = report_f1(data)
     size, speed = _shipped([each.views[0] for each in corpus.samples if each.source == SIGMA])
     return Report(random, found, tram, size, speed, dict(AIMS))
 
 
 def print_report(report: Report) -> None:
-    """The figures beside their aims."""
+    """Print the figures with their aims."""
     for name in SPLITS:
         print(f"Sigma, reading the {name}")
         print(f"  {f'{FOLDS} random folds':18} {report.random[name].line()}")
@@ -107,7 +107,7 @@ def _random_folds(corpus: Corpus, options: Options, settings: DecisionSettings) 
     fold = np.random.default_rng(0).permutation(len(rules)) % FOLDS
     parts: list[list[tuple[Seen, int]]] = [[] for _ in SPLITS]
     for number in range(FOLDS):
-        _say(f"random fold {number + 1} of {FOLDS}")
+        _log(f"random fold {number + 1} of {FOLDS}")
         tested = rules[fold == number]
         train = np.setdiff1d(np.arange(len(corpus.samples)), tested)
         model = served(fit(corpus, train, options))
@@ -122,7 +122,7 @@ def _random_folds(corpus: Corpus, options: Options, settings: DecisionSettings) 
 
 
 def _mean(parts: list[tuple[Score, int]]) -> Score:
-    """One score of several folds: figures of answered texts weigh as many as were answered."""
+    """Return one score of several folds; figures of answered texts are weighted by their number."""
     texts = np.array([count for _, count in parts], float)
     answered = texts * [each.coverage for each, _ in parts]
     values = {}
@@ -135,7 +135,7 @@ def _mean(parts: list[tuple[Score, int]]) -> Score:
 
 
 def _shipped(titles: list[str]) -> tuple[float, float]:
-    """Size of the shipped bundle in MB, and texts a second through it."""
+    """Return the size of the shipped bundle in MB, and its texts a second."""
     bundle = find_bundle("technique")
     sizes = sum(each.size_bytes for each in bundle.manifest.files.values())
     sizes += len(bundle.objects.get(MANIFEST) or b"")
@@ -149,5 +149,5 @@ def _shipped(titles: list[str]) -> tuple[float, float]:
     return sizes / _MEGABYTE, best
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

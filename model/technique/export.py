@@ -1,4 +1,4 @@
-"""From texts to a bundle: learn, calibrate, write."""
+"""Make a bundle from texts: fit, calibrate, write."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 YEARS = (2022, 2023, 2024)
-"""Each is told by a model of what came before; the last is what the figures in the bundle are of."""
+"""Years to calibrate on, each scored by a model of earlier samples; the bundle's figures are of the last one."""
 
 
 def write(data: Path, out: Path, say: Callable[[str], None]) -> str:
-    """Trains on everything and writes the bundle; gives the run's id.
+    """Train on all texts, write the bundle, and return the run's id.
 
     The id is a digest of the model's files: the same texts, options and libraries give the same id.
 
     Raises:
         SettingsError: The texts cannot be read.
-        ModelError: There is such a bundle already.
+        ModelError: The bundle exists already.
         CloudError: The bundle cannot be written.
     """
     options = Options()

@@ -1,8 +1,8 @@
-"""What is learnt: which tokens count, and how much each says for each technique.
+"""Fit the technique model: the tokens that count, and each one's weight for each technique.
 
 The model is a ridge regression in closed form, solved in the samples' space: with fewer samples than features, that is
-one Cholesky factorisation. A rule is one sample, the mean of what `views_of` its full text gives, which is how texts
-are served, too: so a title alone is told as well.
+one Cholesky factorisation. A rule is one sample, the mean of the `views_of` its full text; texts are served in the
+same way, so a title alone is recognised, too.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What can be chosen; the defaults are what is shipped, and README.md says what else was tried.
+    """Options of the fit; the defaults are shipped, and README.md lists the other values that were tried.
 
     Attributes:
         word_samples: The fewest samples that a word or a pair must be in.
         run_samples: The fewest for a run of characters.
-        run_weight: How much runs count beside words.
+        run_weight: The weight of runs relative to words.
         ridge: The penalty.
-        rounds: How often the targets are eased; 0 is plain ridge regression.
+        rounds: The number of times to ease the targets; 0 is plain ridge regression.
         examples: The most procedure examples of one technique.
-        per_feature: The most techniques that a feature speaks of.
+        per_feature: The most techniques that a feature has weights for.
     """
 
     word_samples: int = 2
@@ -54,15 +54,15 @@ class Corpus:
 
     Attributes:
         samples: The samples.
-        first: The row of each sample's first text of `views_of`, and behind them the number of rows.
-        features: Names of the features; a run of characters stands behind a tab.
-        is_run: Which of them are runs of characters.
-        text_tokens: Ones where a text has a token, shape (texts, tokens).
+        first: The row of each sample's first text of `views_of`, followed by the number of rows.
+        features: Names of the features; a run of characters follows a tab.
+        is_run: Whether each feature is a run of characters.
+        text_tokens: One if a text has a token, shape (texts, tokens).
         token_features: How often a token has a feature, shape (tokens, features).
     """
 
     def __init__(self, samples: Sequence[Sample]) -> None:
-        """Reads the texts."""
+        """Read the texts."""
         self.samples = list(samples)
         texts = [views_of(sample.views[-1]) for sample in samples]
         self.first = np.cumsum([0, *map(len, texts)])
@@ -76,7 +76,7 @@ class Corpus:
         self.is_run = np.array([name.startswith("\t") for name in features])
 
     def views(self, chosen: NDArray[np.int64]) -> Any:  # noqa: ANN401 - scipy ships no types for its matrices
-        """The mean of each chosen sample's texts, as a matrix of shape (chosen, texts)."""
+        """Return the mean of each chosen sample's texts, as a matrix of shape (chosen, texts)."""
         counts = np.diff(self.first)[chosen]
         rows = np.repeat(np.arange(len(chosen)), counts)
         texts = np.concatenate([np.arange(self.first[each], self.first[each + 1]) for each in chosen])
@@ -84,18 +84,18 @@ class Corpus:
         return sparse.csr_matrix((shares, (rows, texts)), shape=(len(chosen), self.text_tokens.shape[0]))
 
     def spread(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many of the chosen samples have each feature."""
+        """Return the number of chosen samples with each feature."""
         found = (self.views(chosen) @ self.text_tokens @ self.token_features).tocsc()
         return np.asarray(np.diff(found.indptr), np.int64)
 
 
 @dataclass(slots=True)
 class Weighing:
-    """Which features count, and how much.
+    """The features that are used, with their weights.
 
     Attributes:
-        kept: Places of the features in the corpus.
-        weights: Of each kept feature.
+        kept: Indices of the features in the corpus.
+        weights: The weight of each kept feature.
     """
 
     kept: NDArray[np.int64]
@@ -103,7 +103,7 @@ class Weighing:
 
     @classmethod
     def learn(cls, spread: NDArray[np.int64], samples: int, is_run: NDArray[np.bool_], options: Options) -> Weighing:
-        """From how many samples each feature is in."""
+        """Return the weighing for features that occur in these numbers of samples."""
         kept = np.flatnonzero(spread >= np.where(is_run, options.run_samples, options.word_samples))
         weights = np.log((1 + samples) / (1 + spread[kept])) + 1
         # As served: half precision.
@@ -112,11 +112,11 @@ class Weighing:
         )
 
     def tokens(self, corpus: Corpus) -> Any:  # noqa: ANN401 - scipy ships no types for its matrices
-        """Weighed features of each token, shape (tokens, kept)."""
+        """Return the weighted features of each token, shape (tokens, kept)."""
         return (corpus.token_features[:, self.kept] @ sparse.diags(self.weights)).tocsr()
 
     def texts(self, corpus: Corpus) -> Any:  # noqa: ANN401
-        """Texts as the model takes them: the sum over tokens by the root of the sum of their squares."""
+        """Return the texts as model input: the sum over tokens, divided by the root of the sum of their squares."""
         tokens = self.tokens(corpus)
         norms = np.sqrt(corpus.text_tokens @ np.asarray(tokens.multiply(tokens).sum(axis=1)).ravel())
         norms[norms == 0] = 1
@@ -125,11 +125,11 @@ class Weighing:
 
 @dataclass(slots=True)
 class Fitted:
-    """A model that was learnt.
+    """A fitted model.
 
     Attributes:
-        labels: Its techniques.
-        arrays: As `TechniqueModel` takes them.
+        labels: The model's techniques.
+        arrays: The arrays for `TechniqueModel`.
     """
 
     labels: tuple[str, ...]
@@ -137,7 +137,7 @@ class Fitted:
 
 
 def fit(corpus: Corpus, chosen: NDArray[np.int64], options: Options) -> Fitted:
-    """Learns from the chosen samples."""
+    """Fit a model on the chosen samples."""
     chosen = limit(corpus.samples, chosen, options.examples)
     weighing = Weighing.learn(corpus.spread(chosen), len(chosen), corpus.is_run, options)
     mean = corpus.views(chosen)
@@ -162,7 +162,7 @@ def fit(corpus: Corpus, chosen: NDArray[np.int64], options: Options) -> Fitted:
 
 
 def limit(samples: Sequence[Sample], chosen: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """The chosen samples, but of procedure examples only so many of one technique: they come from all over the list."""
+    """Return the chosen samples with at most `most` procedure examples a technique, chosen at random."""
     shuffled = np.random.default_rng(0).permutation(chosen)
     seen: Counter[str] = Counter()
     kept = []
@@ -177,14 +177,14 @@ def limit(samples: Sequence[Sample], chosen: NDArray[np.int64], most: int) -> ND
 
 
 def unit(X: Any) -> Any:  # noqa: ANN401
-    """Rows scaled to length 1; an empty one stays."""
+    """Return the rows scaled to length 1; empty rows stay."""
     norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
     norms[norms == 0] = 1
     return (sparse.diags((1 / norms).astype(np.float32)) @ X).tocsr()
 
 
 def targets(labels: Sequence[tuple[str, ...]], names: Sequence[str]) -> NDArray[np.float32]:
-    """Ones where a sample has a technique, shape (samples, names)."""
+    """Return 1 for each technique of a sample, else 0, shape (samples, names)."""
     columns = {name: index for index, name in enumerate(names)}
     found = np.zeros((len(labels), len(names)), np.float32)
     for row, each in enumerate(labels):
@@ -193,7 +193,7 @@ def targets(labels: Sequence[tuple[str, ...]], names: Sequence[str]) -> NDArray[
 
 
 def ridge(X: Any, Y: NDArray[np.float32], options: Options) -> NDArray[np.float32]:  # noqa: ANN401
-    """Coefficients of shape (features, names).
+    """Return the coefficients, shape (features, names).
 
     After the first solution, a score beyond its target on the right side is no error: the target moves to it, and the
     same factorisation solves again. This goes towards the support vector machine of squared hinge loss, a round each.
@@ -211,7 +211,7 @@ def ridge(X: Any, Y: NDArray[np.float32], options: Options) -> NDArray[np.float3
 
 
 def gram(X: Any) -> NDArray[np.float32]:  # noqa: ANN401
-    """Products of all rows: the frequent features as a dense matrix, which is faster, the rest as a sparse one."""
+    """Return the products of all rows; frequent features use a dense matrix, which is faster, others a sparse one."""
     frequent = np.zeros(X.shape[1], bool)
     frequent[np.argsort(-np.diff(X.tocsc().indptr))[:3000]] = True
     dense = X[:, frequent].toarray()
@@ -222,7 +222,7 @@ def gram(X: Any) -> NDArray[np.float32]:  # noqa: ANN401
 
 
 def prune(coefficients: NDArray[np.float32], most: int) -> tuple[NDArray[np.float16], NDArray[np.uint16]]:
-    """The largest coefficients of each feature and their columns, largest first; each of shape (features, most)."""
+    """Return each feature's largest coefficients and their columns, largest first, each of shape (features, most)."""
     most = min(most, coefficients.shape[1])
     columns = np.empty((len(coefficients), most), np.uint16)
     for start in range(0, len(coefficients), 4096):

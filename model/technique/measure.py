@@ -1,4 +1,4 @@
-"""The measures: Cotool's hierarchical F1, and who counts as right."""
+"""Measure answers: Cotool's hierarchical F1, and precision at the threshold."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class Seen:
 
 
 def credit(found: str, true: str) -> float:
-    """1 for the same technique or a sub-technique of the true one, 0.75 for its parent, else 0."""
+    """Return 1 for the true technique or a sub-technique of it, 0.75 for its parent, else 0."""
     if found == true or parent_of(found) == true:
         return 1.0
     return PARENT_CREDIT if parent_of(true) == found else 0.0
 
 
 def is_right(found: str, truth: Sequence[str]) -> bool:
-    """Whether a technique is one of the true ones, or a sub-technique of one."""
+    """Return whether a technique is a true one or a sub-technique of one."""
     return any(credit(found, true) == 1 for true in truth)
 
 
 def hierarchical_f1(found: Sequence[str], truth: Sequence[str]) -> float:
-    """F1 of one sample: each found technique is matched with one true one at most, the best matches first."""
+    """Return the F1 of one sample; each found technique matches at most one true one, best matches first."""
     if not found or not truth:
         return 0.0
     matches = sorted(
@@ -68,23 +68,23 @@ def hierarchical_f1(found: Sequence[str], truth: Sequence[str]) -> float:
 
 
 def document_f1(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """The mean F1 of documents that have labels; both of shape (documents, labels)."""
+    """Return the mean F1 of documents that have labels; both of shape (documents, labels)."""
     labelled = truth.any(axis=1)
     found, truth = found[labelled], truth[labelled]
     return float(np.mean(2 * (found & truth).sum(axis=1) / (found.sum(axis=1) + truth.sum(axis=1))))
 
 
 class Score(msgspec.Struct, frozen=True):
-    """How good answers are.
+    """The quality of answers.
 
     Attributes:
-        texts: How many texts there were.
-        f1: Mean hierarchical F1 where every text is answered.
+        texts: The number of texts.
+        f1: Mean hierarchical F1 if every text is answered.
         right: Share of texts whose best technique is a true one, or a sub-technique of one.
         coverage: Share of texts that are answered at the threshold.
         precision: Of the answered ones, the share whose first technique is a true one, or a sub-technique of one.
-        credit: The same with 0.75 for a parent of a true one.
-        said: The mean confidence of these first techniques: what the model itself says its precision is.
+        credit: As `precision`, with 0.75 for a parent of a true one.
+        said: The mean confidence of these first techniques, the precision that the model expects.
     """
 
     texts: int
@@ -96,7 +96,7 @@ class Score(msgspec.Struct, frozen=True):
     said: float
 
     def line(self) -> str:
-        """All of it on one line."""
+        """Format the score as one line."""
         return (
             f"F1 {self.f1:.3f}   right {self.right:.3f}   at the threshold: {self.coverage:.1%} answered, "
             f"{self.precision:.3f} right, {self.credit:.3f} with parents, {self.said:.3f} said"
@@ -104,7 +104,7 @@ class Score(msgspec.Struct, frozen=True):
 
 
 def score(seen: Seen, settings: DecisionSettings) -> Score:
-    """How good the settings' answers are on scores of texts that training had not seen."""
+    """Return the quality of the settings' answers on scores of texts that training had not seen."""
     settings = msgspec.structs.replace(settings, labels=seen.labels)
     decider = Decider(settings)
     always, sure = (decider.decide(seen.scores, least) for least in (0.0, settings.threshold))
@@ -123,7 +123,7 @@ def score(seen: Seen, settings: DecisionSettings) -> Score:
 
 
 def metrics_of(scores: dict[str, Score]) -> dict[str, float]:
-    """As the manifest has them."""
+    """Return the figures by their names in the manifest."""
     return {
         f"sigma_2024_{name.replace(' ', '_')}_{field}": round(getattr(each, field), 4)
         for name, each in scores.items()

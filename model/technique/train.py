@@ -1,4 +1,4 @@
-"""Trains the technique model and writes its bundle: `python -m model.technique.train --data FOLDER`."""
+"""Train the technique model and write its bundle: `python -m model.technique.train --data FOLDER`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def train(
         ),
     ] = ROOT / "model" / "bundles" / "technique",
 ) -> None:
-    """Trains the technique model on all texts and writes a bundle.
+    """Train the technique model on all texts and write a bundle.
 
-    The run's id is made of the texts' digest and the options: the same input gives the same id.
+    The run's id is a digest of the model's files: equal texts, options and libraries give an equal id.
     """
     if data is None:
         raise SettingsError("no texts to train on: give their folder with --data")

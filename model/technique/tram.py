@@ -1,4 +1,4 @@
-"""The same features and solver on TRAM's reports: sentences are told, a report has what its surest sentences have."""
+"""Apply the features and the solver to TRAM's reports: a report has the techniques of its surest sentences."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FOLDS = 5
 OPTIONS = Options(run_samples=4, ridge=1.0, rounds=4)
 """Sentences are short and many: rarer runs, and a stronger penalty."""
 SECOND = 0.3
-"""Share of the second surest sentence: what is told twice is surer. Chosen on these reports, as `OPTIONS` were."""
+"""Share of the second surest sentence: a technique in two sentences is surer. Chosen like `OPTIONS`."""
 
 
 def report_f1(data: Path) -> float:
-    """Mean F1 of reports in folds by report; each fold's threshold is chosen on the other folds.
+    """Return the mean F1 of reports in folds by report; each fold's threshold is chosen on the other folds.
 
     Raises:
         SettingsError: The reports cannot be read.
@@ -50,13 +50,13 @@ def report_f1(data: Path) -> float:
 
 
 def _surest(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A report's scores from those of its sentences, shape (sentences, labels)."""
+    """Return a report's scores from its sentences' scores, shape (sentences, labels)."""
     second, first = np.sort(scores, axis=0)[[-min(2, len(scores)), -1]]
     return np.asarray((1 - SECOND) * first + SECOND * second)
 
 
 def _crossed(scores: NDArray[np.float32], truth: NDArray[np.bool_], fold: NDArray[np.int64]) -> float:
-    """F1 where each fold's threshold is the best one of the other folds."""
+    """Return the F1 with each fold's threshold chosen on the other folds."""
     said = np.zeros(truth.shape, bool)
     candidates = np.quantile(scores, np.linspace(0.5, 0.995, 150))
     for number in range(FOLDS):

@@ -258,7 +258,7 @@ def test_every_form_of_listen_is_held_to_loopback(arguments: str) -> None:
 
 def test_up_twice_is_the_same_cloud(cloud: supervisor.Cloud, port: int, up: Callable[..., supervisor.Cloud]) -> None:
     said: list[str] = []
-    assert up(port, say=said.append) == cloud
+    assert up(port, log=said.append) == cloud
     assert said[-1] == "already up"
 
 

@@ -34,7 +34,7 @@ from benchmarks.alerts_contract import (
 )
 from benchmarks.alerts_made import made
 from benchmarks.alerts_streaming import slope
-from benchmarks.alerts_telling import ROWS
+from benchmarks.alerts_techniques import ROWS
 from benchmarks.alerts_texts import texts
 
 pytest.importorskip("sklearn", reason="the peers: install requirements/training.txt")

@@ -162,7 +162,7 @@ def test_a_report_can_be_printed(
     layout = '{"start_time": "2025-02-10T00:00:00+01:00", "val": [[' + day + "]]}"
     (tmp_path / "combined_attacks.json").write_text(layout)
     told: list[str] = []
-    report = evaluate(tmp_path, affinity, grid=[ClusterConfig()] * 10, tell=told.append)
+    report = evaluate(tmp_path, affinity, grid=[ClusterConfig()] * 10, log=told.append)
     assert [line for line in told if "min left" in line] == [
         "5 of 10 settings, about 0 min left",
         "10 of 10 settings, about 0 min left",

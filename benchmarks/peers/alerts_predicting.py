@@ -1,4 +1,4 @@
-"""What each candidate that tells techniques answers to: passes over texts that are made outside the clock."""
+"""Make the commands of a candidate that predicts techniques: passes over texts that are made outside the clock."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
 
 def commands_of(
     make: Callable[[Sequence[str]], Sequence[Any]],
-    tell: Callable[[Sequence[Any]], Sequence[Any]],
+    predict: Callable[[Sequence[Any]], Sequence[Any]],
     labels: Callable[[Any], list[str]],
     sizes: Callable[[], tuple[int, int]],
 ) -> dict[str, Callable[..., dict[str, Any]]]:
-    """The commands of a candidate.
+    """Return the commands of a candidate.
 
     Args:
-        make: What the candidate takes of texts; outside the clock.
-        tell: Its techniques of a batch.
-        labels: The ids in one of its answers.
-        sizes: How many techniques it can tell, and how many features it knows.
+        make: Converts texts to the candidate's input, outside the clock.
+        predict: Returns the answers for a batch.
+        labels: Returns the ids in one answer.
+        sizes: Returns how many techniques it can predict, and how many features it knows.
     """
 
     def run(workload: str, count: int, batch: int, seed: int) -> dict[str, Any]:
-        """A pass: CPU and wall clock of all the texts."""
+        """Run a pass; return the CPU and the wall clock of all texts."""
         taken = make(texts(workload, count, seed))
         batches = [taken[start : start + batch] for start in range(0, count, batch)]
         cpu, wall = time.process_time(), time.perf_counter()
         for each in batches:
-            tell(each)
+            predict(each)
         return {"cpu_ms": (time.process_time() - cpu) * 1000, "wall_ms": (time.perf_counter() - wall) * 1000}
 
     def answers(workload: str, count: int, batch: int, seed: int) -> dict[str, Any]:
-        """What it says of texts."""
+        """Return the techniques of each text."""
         taken = make(texts(workload, count, seed))
-        told = [each for start in range(0, count, batch) for each in tell(taken[start : start + batch])]
-        return {"labels": [labels(each) for each in told]}
+        found = [each for start in range(0, count, batch) for each in predict(taken[start : start + batch])]
+        return {"labels": [labels(each) for each in found]}
 
     def held() -> dict[str, Any]:
-        """How large it is."""
+        """Return the numbers of its techniques and features."""
         count, features = sizes()
         return {"labels": count, "features": features}
 

@@ -1,4 +1,4 @@
-"""Techniques alone: Millrace and scikit-learn's candidate tell them of the same kind of texts, by turns."""
+"""Measure techniques alone: Millrace and scikit-learn's candidate predict them for equal kinds of texts, in turns."""
 
 from __future__ import annotations
 
@@ -41,29 +41,29 @@ ROWS = (
     (FOLDED, TECHNIQUE, LARGE), (FOLDED, TECHNIQUE, SMALL),
 )  # fmt: skip
 BASE = (NEW, SKLEARN, LARGE)
-"""The row that ratios are against: scikit-learn as it likes best."""
+"""The row that ratios refer to: scikit-learn at its fastest."""
 _ONE_BY_ONE = 200  # texts of a pass one by one: scikit-learn takes two milliseconds each
 _NEW, _KNOWN = 4000, 20_000  # texts of a pass: a tenth of a second or so
-_LEAST = 20  # texts of a pass, however quick
-_ODD = 7  # texts of a batch that is like no other
+_LEAST = 20  # texts of a pass, also with --quick
+_ODD = 7  # texts of a batch of an unusual size
 
 
 def measure_texts(
-    start: Callable[[str], Worker], effort: Effort, sizes: Sizes, results: AlertResults, tell: Callable[[str], None]
+    start: Callable[[str], Worker], effort: Effort, sizes: Sizes, results: AlertResults, log: Callable[[str], None]
 ) -> None:
-    """The table of techniques, and what each candidate holds.
+    """Measure techniques, and add their rows and each candidate's size and memory to the results.
 
     Raises:
-        BenchmarkError: A candidate's answers depend on how the texts are cut.
+        BenchmarkError: A candidate's answers depend on the size of the batches.
     """
     with contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for name in (TECHNIQUE, MODEL, SKLEARN):
-            tell(f"alerts: starting {TITLES[name]}")
+            log(f"alerts: starting {TITLES[name]}")
             workers[name] = stack.enter_context(start(name))
-        tell("alerts: are techniques the same, one by one and in batches?")
+        log("alerts: comparing techniques one by one and in batches")
         results.agreed += _compare(workers, _count(NEW, ONE, sizes))
-        tell("alerts: techniques")
+        log("alerts: techniques")
         passes = {row: _Passes(workers[row[1]], row, sizes) for row in ROWS}
         samples = interleave({str(row): each for row, each in passes.items()}, effort)
         for row in ROWS:
@@ -81,7 +81,7 @@ def measure_texts(
 
 
 class _Passes:
-    """Passes over texts, each over others: what is new stays new."""
+    """Runs passes over texts; each pass has other texts, so that new ones stay new."""
 
     def __init__(self, worker: Worker, row: tuple[str, str, int], sizes: Sizes) -> None:
         self._worker, self._row = worker, row
@@ -97,13 +97,13 @@ class _Passes:
 
 
 def _count(workload: str, batch: int, sizes: Sizes) -> int:
-    """How many texts a pass has."""
+    """Return the number of texts in a pass."""
     whole = _ONE_BY_ONE if batch == ONE else _NEW if workload in {NEW, STRANGE} else _KNOWN
     return max(_LEAST, int(whole * sizes.texts))
 
 
 def _compare(workers: dict[str, Worker], count: int) -> int:
-    """Holds each candidate's answers in batches against those one by one, and the model's against the resolver's."""
+    """Compare each candidate's answers in batches with those one by one, and the model's with the resolver's."""
     compared = 0
     found: dict[tuple[str, str], Any] = {}
     for name, worker in workers.items():
@@ -125,7 +125,7 @@ def _compare(workers: dict[str, Worker], count: int) -> int:
 
 def _holder(name: str, workers: dict[str, Worker]) -> TextHolder:
     ready, after = workers[name].ready, workers[name].do("memory")
-    held = workers[MODEL if name == TECHNIQUE else name].do("held")  # it is the same model
+    held = workers[MODEL if name == TECHNIQUE else name].do("held")  # the resolver's model is the same
     return TextHolder(
         candidate=name,
         title=TITLES[name],
