@@ -18,7 +18,7 @@ TIMES_POWERTOOLS = {LINEAR: 50, TREES: 130}  # on the full event
 TIMES_FLOOR = 5  # with botocore's signer
 TIMES_SEQUENTIAL = 10  # a full event to acknowledged, 15 ms a call
 INIT_MS, READY_MB = 400, 110
-FUNCTION_MB = 256  # what the seed document gives its function
+FUNCTION_MB = 256  # the function's memory in the seed document
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Sizes:
         compared: Alerts whose outputs are compared first, in events of two sizes.
         staged: Alerts to run with clocks around the stages.
         growth: Numbers of alerts at which growth is recorded.
-        pairs: Alerts for the pairwise method, whose time grows with their square.
+        pairs: Alerts for the pairwise method, which takes time proportional to their square.
     """
 
     texts: float = 1.0

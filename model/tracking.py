@@ -14,7 +14,7 @@ def tracked_run(mlflow: Any, tracking: str, experiment: str) -> Any:  # noqa: AN
     Args:
         mlflow: The module, which the caller imports to handle its absence.
         tracking: MLflow's tracking URI; empty means a database in `./mlruns`, made if missing.
-        experiment: The experiment's name; it is made if missing, with its artifacts beside a local database.
+        experiment: The experiment's name; it is made if missing, with its artifacts next to a local database.
 
     Raises:
         SettingsError: MLflow cannot use the URI.

@@ -1,1 +1,1 @@
-"""The floor: a C++ program of our own beside this file, built where there is a compiler."""
+"""Build the floor: this project's C++ program `floor.cpp`, compiled if there is a compiler."""

@@ -164,10 +164,10 @@ def _growth_text(growth: Growth) -> str:
     decided = f"""Decided from the training rows alone: where the same months of two years are both there, growth can
         be told from season. The log-linear base estimates {growth.per_year:+.1%} a year, with a standard error of
         {growth.error:.1%} (jackknife over quarters of a year). {verdict}"""
-    told = f"""Both figures on the test rows, all fields: {growth.rmse_with:.1f} with the term,
+    figures = f"""Both figures on the test rows, all fields: {growth.rmse_with:.1f} with the term,
         {growth.rmse_without:.1f} without it. (On the first 64 % only, which has three and a half months twice, the
         same rule leaves growth out; the months that follow then show too little to judge it.)"""
-    return "\n\n".join(textwrap.fill(" ".join(text.split()), _TEXT_WIDTH) for text in (decided, told))
+    return "\n\n".join(textwrap.fill(" ".join(text.split()), _TEXT_WIDTH) for text in (decided, figures))
 
 
 def _table(what: str, scores: dict[str, Score]) -> str:

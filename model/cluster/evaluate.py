@@ -36,7 +36,7 @@ GRID = tuple(
     for ratio in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 6.0)
     for patience in (0.0, 0.5)
 )
-"""Settings over which the area is taken; chosen mainly on the training scenarios (`README.md` beside this)."""
+"""Settings over which the area is taken; chosen mainly on the training scenarios (see `README.md`)."""
 _TOLD_EVERY = 5  # settings: half a minute or so
 _TIMED = 200_000  # alerts whose clustering is timed
 

@@ -41,7 +41,7 @@ def card_text(
     trained = ", ".join(f"{name} {count:,}" for name, count in sources.most_common())
     rows = "\n".join(
         f"| {name} | {each.texts} | {each.f1:.3f} | {each.right:.3f} | {each.coverage:.1%} | {each.precision:.3f} "
-        f"| {each.credit:.3f} | {each.said:.3f} |"
+        f"| {each.credit:.3f} | {each.confidence:.3f} |"
         for name, each in scores.items()
     )
     files = ", ".join(f"`{name}` {size / 1e6:.2f} MB" for name, size in sizes.items())

@@ -128,7 +128,7 @@ def _mean(parts: list[tuple[Score, int]]) -> Score:
     values = {}
     for field in ("f1", "right", "coverage"):
         values[field] = float(np.average([getattr(each, field) for each, _ in parts], weights=texts))
-    for field in ("precision", "credit", "said"):
+    for field in ("precision", "credit", "confidence"):
         weights = answered if answered.any() else None
         values[field] = float(np.average([getattr(each, field) for each, _ in parts], weights=weights))
     return Score(texts=int(texts.sum()), **values)

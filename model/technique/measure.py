@@ -84,7 +84,7 @@ class Score(msgspec.Struct, frozen=True):
         coverage: Share of texts that are answered at the threshold.
         precision: Of the answered ones, the share whose first technique is a true one, or a sub-technique of one.
         credit: As `precision`, with 0.75 for a parent of a true one.
-        said: The mean confidence of these first techniques, the precision that the model expects.
+        confidence: The mean confidence of these first techniques, the precision that the model expects.
     """
 
     texts: int
@@ -93,13 +93,13 @@ class Score(msgspec.Struct, frozen=True):
     coverage: float
     precision: float
     credit: float
-    said: float
+    confidence: float
 
     def line(self) -> str:
         """Format the score as one line."""
         return (
             f"F1 {self.f1:.3f}   right {self.right:.3f}   at the threshold: {self.coverage:.1%} answered, "
-            f"{self.precision:.3f} right, {self.credit:.3f} with parents, {self.said:.3f} said"
+            f"{self.precision:.3f} right, {self.credit:.3f} with parents, {self.confidence:.3f} mean confidence"
         )
 
 
@@ -118,7 +118,7 @@ def score(seen: Seen, settings: DecisionSettings) -> Score:
         coverage=len(answered) / len(pairs),
         precision=float(np.mean([each == 1 for each in best])) if best else 0.0,
         credit=float(np.mean(best)) if best else 0.0,
-        said=float(np.mean([each.confidences[0] for each, _ in answered])) if best else 0.0,
+        confidence=float(np.mean([each.confidences[0] for each, _ in answered])) if best else 0.0,
     )
 
 

@@ -57,10 +57,10 @@ def _surest(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _crossed(scores: NDArray[np.float32], truth: NDArray[np.bool_], fold: NDArray[np.int64]) -> float:
     """Return the F1 with each fold's threshold chosen on the other folds."""
-    said = np.zeros(truth.shape, bool)
+    predicted = np.zeros(truth.shape, bool)
     candidates = np.quantile(scores, np.linspace(0.5, 0.995, 150))
     for number in range(FOLDS):
         rest = fold != number
         least = max(candidates, key=lambda each, rest=rest: document_f1(scores[rest] > each, truth[rest]))  # type: ignore[misc]
-        said[~rest] = scores[~rest] > least
-    return document_f1(said, truth)
+        predicted[~rest] = scores[~rest] > least
+    return document_f1(predicted, truth)
