@@ -44,7 +44,7 @@ def stream_of(role: str) -> str:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many alerts to measure.
+    """The numbers of alerts to measure.
 
     Attributes:
         texts: The share of a pass's texts to use, from 0 to 1.
@@ -78,7 +78,7 @@ class AlertOptions:
     """The options of the command for alerts.
 
     Attributes:
-        sizes: How many alerts to measure.
+        sizes: The numbers of alerts to measure.
         data: A folder with the rules' file and the AIT-ADS files; None for the shipped catalogue and invented alerts.
     """
 
@@ -206,7 +206,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Growth:
-    """How time, memory and state grow with the alerts.
+    """The growth of time, memory and state with the alerts.
 
     Attributes:
         shape: The shape of the alerts.

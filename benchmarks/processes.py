@@ -50,7 +50,7 @@ class Process:
         self.end()
 
     def ask(self, line: str) -> str:
-        """Send a line and reads the answer."""
+        """Send a line and return the answer."""
         stdin = self._process.stdin
         try:
             if stdin:

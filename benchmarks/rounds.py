@@ -25,7 +25,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure.
+    """The length of a measurement.
 
     Attributes:
         rounds: Turns of each candidate.

@@ -59,7 +59,7 @@ def open_peer(_folder: Path) -> dict[str, Any]:
     def new() -> Clusters:
         clusters = Clusters(tenants.affinity, config)
         clusters._links = AllPairs(tenants.affinity, config, clusters._state)  # noqa: SLF001 - for the benchmark alone
-        vars(clusters._state)["enforce_limits"] = lambda _config: None  # noqa: SLF001 - the same
+        vars(clusters._state)["enforce_limits"] = lambda _config: None  # noqa: SLF001 - for the benchmark alone
         return clusters
 
     return commands_of(new)

@@ -36,7 +36,7 @@ runpy.run_module("localstack.runtime.main", run_name="__main__")
 """
 """Starts it: its own command refuses to without a container. It has no setting for where S3 keeps its objects: all
 LocalStacks of a machine would share a folder in /tmp, which none of them removes."""
-_SHIPPED = Path("usr/lib/localstack")  # what its container ships, in its file system
+_SHIPPED = Path("usr/lib/localstack")  # the path of its container's programs
 ADDRESS = "127.0.0.2"
 """Where LocalStack listens. It calls its own services at `localhost` and its own port, so on the router's port of
 another loopback address these calls pass the router too: a state machine finds moto's DynamoDB tables."""
@@ -55,7 +55,7 @@ def localstack(port: int, emulator: Emulator, log: Callable[[str], None]) -> Ser
     environ = kept | {
         "GATEWAY_LISTEN": f"{ADDRESS}:{port}",
         "GATEWAY_SERVER": "hypercorn",  # the default server listens on every address, whatever is configured
-        "LOCALSTACK_HOST": f"localhost:{port}",  # what it puts in the URL of a queue
+        "LOCALSTACK_HOST": f"localhost:{port}",  # the host in the URL of a queue
         "HOME": str(root),  # for its caches
         "TMPDIR": str(root / "tmp"),
         **_rooted(root),

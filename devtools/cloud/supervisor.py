@@ -78,7 +78,7 @@ def up(port: int = DEFAULT_PORT, *, use_localstack: bool = False, log: Callable[
         if "aws" not in {process.name for process in running} and (holder := holder_of(port)):
             raise CloudError(f"port {port} is taken by {holder}: end that, or choose another with --port")
         before = state if state and running else State(kind, ())
-        stop(process for process in (state.processes if state else ()) if process not in running)  # what they left
+        stop(process for process in (state.processes if state else ()) if process not in running)  # their children
         behind, router = _start(port, before, running, _wanted(port, before, log), log)
     return Cloud(_url(LOOPBACK, port), _url(behind.host, behind.port), (behind.pid, router.pid))
 

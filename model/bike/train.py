@@ -97,7 +97,7 @@ def _learn(mlflow: Any, run_id: str, past: Table, future: Table, out: Path) -> N
     mlflow.log_params({**fit.PARAMETERS, "growth": kept, "trained_share": TRAINED_SHARE})
     mlflow.log_metrics(manifest.metrics)
     # The signature as a file rather than as part of a logged model: MLflow would pickle our code to make one, and
-    # what is served is the bundle, which holds data only.
+    # the bundle, which is served, holds data only.
     mlflow.log_dict(_signature(mlflow, past).to_dict(), "signature.json")
     mlflow.log_artifacts(str(folder), "bundle")
     for name, each in found.by_fields.items():

@@ -152,7 +152,7 @@ def main(
     write_location(str(out), lines.replace(b"],[", b"],\n[") + b"\n")  # a line a rule: a change can be seen in a diff
     nothing = sum(answer < 0 for answer in rules.titles.values())
     print(f"{out.name}: {len(rules.rules)} rules, {len(_by_key(rules.rules))} titles, {len(rules.authors)} authors")
-    print(f"titles whose rules disagree: {len(rules.titles)}, of which {nothing} say nothing")
+    print(f"titles whose rules disagree: {len(rules.titles)}, of which {nothing} give no technique")
     print(f"first technique agrees with another source's rule of the same title: {agreement_of_sources(rules):.3f}")
 
 
