@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from app import aws
 from app.handlers.invocation import process_settings
+from app.telemetry import logger
 from tests.emulator_for_tests import rie
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     aws.forget()
     process_settings.cache_clear()
+    log_level = logger.level
     yield
     aws.forget()
     process_settings.cache_clear()
+    logger.setLevel(log_level)  # a test that sets LOG_LEVEL would silence the logs of the next one
