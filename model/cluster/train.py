@@ -51,7 +51,7 @@ def train(
         str, typer.Option(help="MLflow's tracking URI; unset, a database in ./mlruns.", show_default=False)
     ] = "",
 ) -> None:
-    """Learn from the four training scenarios, without labels, and measure on the two validation scenarios.
+    """Learn from the four training scenarios, without their labels, and measure on the two validation scenarios.
 
     This takes some minutes, most of them for the measurement. The bundle's id is a digest of its files: equal alerts
     give an equal id.
