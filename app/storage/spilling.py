@@ -26,7 +26,7 @@ from app.storage.state import LARGEST_VALUE_BYTES, Stored
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from app.storage.objects import Objects
     from app.storage.state import Position, StateStore
@@ -45,10 +45,21 @@ class SpillingState:
     """A state store that keeps small values in its table and writes large ones as objects."""
 
     def __init__(
-        self, table: StateStore, objects: Objects | None, largest_inline_bytes: int = LARGEST_VALUE_BYTES
+        self,
+        table: StateStore,
+        objects: Objects | None,
+        largest_inline_bytes: int = LARGEST_VALUE_BYTES,
+        unique: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        """Take the table, the objects (None: small values only), and the largest value that stays in the table."""
-        self._table, self._objects, self._largest = table, objects, largest_inline_bytes
+        """Take the parts.
+
+        Args:
+            table: The table, which decides who writes.
+            objects: Where large values go; None: there are small ones only.
+            largest_inline_bytes: The largest value that stays in the table.
+            unique: Gives each object a name that no other has.
+        """
+        self._table, self._objects, self._largest, self._unique = table, objects, largest_inline_bytes, unique
         self._named: dict[str, str] = {}  # the object of each key, as this process last saw it
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
@@ -102,7 +113,7 @@ class SpillingState:
         if objects is None or (len(staged.value) <= self._largest and not staged.value.startswith(_MARK)):
             self._table.commit(key, staged, expected)
         else:
-            name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}/{uuid.uuid4().hex}"
+            name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}/{self._unique()}"
             objects.put(name, staged.value)
             pointer = _Pointer(name, hashlib.sha256(staged.value).digest())
             marked = _MARK + msgspec.msgpack.encode(pointer)

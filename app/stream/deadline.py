@@ -31,15 +31,19 @@ class Deadline:
         self._at_s = clock() + seconds
 
     @classmethod
-    def of(cls, context: Context | None, margin_ms: int) -> Deadline:
+    def of(cls, context: Context | None, margin_ms: int, clock: Callable[[], float] = time.monotonic) -> Deadline:
         """Return the deadline of an invocation: its timeout, less a margin for committing and answering."""
         if context is None:
-            return cls(WITHOUT_CONTEXT_S)
-        return cls((context.get_remaining_time_in_millis() - margin_ms) / 1000)
+            return cls(WITHOUT_CONTEXT_S, clock)
+        return cls((context.get_remaining_time_in_millis() - margin_ms) / 1000, clock)
 
     def earlier(self, seconds: float) -> Deadline:
         """Return the deadline that comes `seconds` before this one."""
         return Deadline(self.remaining_s() - seconds, self._clock)
+
+    def now_s(self) -> float:
+        """Return the time on the deadline's clock, in seconds."""
+        return self._clock()
 
     def remaining_s(self) -> float:
         """Return the seconds left, 0 when the moment has passed."""

@@ -8,26 +8,24 @@ and the shard resumes there.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import random
-import time
 from bisect import bisect_right
 from collections import Counter, deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.errors import CloudError, MillraceError
 from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES, PutRecords, TransientError
+from app.stream.workers import Threads
 from app.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from app.stream.deadline import Deadline
     from app.stream.tracker import Tracker
+    from app.stream.workers import Workers
 
 CALL_RECORDS = 500  # PutRecords' limit
 CALL_BYTES = 10 * 1024 * 1024  # PutRecords' limit: data and partition keys, before base64
@@ -42,11 +40,13 @@ _Call: TypeAlias = "Future[Mapping[int, str]]"
 class Writer:
     """Puts outputs on streams; one per process, shared by its batches."""
 
-    def __init__(self, service: PutRecords, *, concurrent_calls: int = CONCURRENT_CALLS) -> None:
-        """Start no thread until there is something to put."""
+    def __init__(
+        self, service: PutRecords, *, concurrent_calls: int = CONCURRENT_CALLS, workers: Workers | None = None
+    ) -> None:
+        """Start no thread until there is something to put; `workers` may replace the threads."""
         self.service = service
         self.concurrent_calls = concurrent_calls
-        self.pool = ThreadPoolExecutor(concurrent_calls, thread_name_prefix="put-records")
+        self.workers: Workers = workers or Threads(concurrent_calls)
 
     def fits(self, stream: str, key: str, data: bytes) -> bool:
         """Return whether a stream accepts a record of this size; it is called only above the least limit."""
@@ -56,18 +56,13 @@ class Writer:
         except TransientError as error:
             raise CloudError(f"stream {stream}: does not say its record limit ({error})") from None
 
-    def renew(self) -> None:
-        """Abandon threads that wait for calls without an end, and continue with new ones."""
-        self.close()
-        self.pool = ThreadPoolExecutor(self.concurrent_calls, thread_name_prefix="put-records")
-
     def begin(self, tracker: Tracker, deadline: Deadline) -> BatchEmitter:
         """Return the emitter of one batch."""
         return BatchEmitter(self, tracker, deadline)
 
     def close(self) -> None:
         """End the threads."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.workers.close()
 
 
 @dataclass(slots=True)
@@ -159,7 +154,6 @@ class BatchEmitter:
         self._writer, self._tracker, self._deadline = writer, tracker, deadline
         self._lanes: dict[tuple[str, bool], _Lane] = {}
         self._calls: dict[_Call, tuple[_Lane, list[int], int]] = {}
-        self._ended: SimpleQueue[_Call] = SimpleQueue()
         self._bytes = 0
         self._concurrent = writer.concurrent_calls
         self._paused: list[tuple[float, _Lane, list[int]]] = []  # due at this remaining time
@@ -201,7 +195,7 @@ class BatchEmitter:
             self._collect(0)
         if self._calls:
             self._calls.clear()
-            self._writer.renew()
+            self._writer.workers.renew()
 
     def _start(self, *, only_full: bool) -> None:
         """Start calls while there are entries, connections and memory for them."""
@@ -218,27 +212,19 @@ class BatchEmitter:
     def _start_call(self, lane: _Lane) -> None:
         entries, keys, datas = lane.next_call()
         size = _size(keys, datas)
-        call = self._writer.pool.submit(self._writer.service.put, lane.stream, keys, datas)
+        call = self._writer.workers.submit(self._writer.service.put, lane.stream, keys, datas)
         self._calls[call] = (lane, entries, size)
-        call.add_done_callback(self._ended.put)
         turn = lane.stream, lane.ordered
         self._lanes[turn] = self._lanes.pop(turn)  # last in turn now
         self._bytes += size
 
     def _collect(self, timeout_s: float) -> None:
         """Process ended calls, waiting for the first one at most `timeout_s`."""
-        if not self._calls:
-            time.sleep(timeout_s)
-            return
-        with contextlib.suppress(Empty):
-            self._note(self._ended.get(timeout=timeout_s) if timeout_s else self._ended.get_nowait())
-            while True:
-                self._note(self._ended.get_nowait())
+        for call in self._writer.workers.wait(self._calls, timeout_s):
+            self._note(call)
 
     def _note(self, call: _Call) -> None:
         """Process one ended call."""
-        if call not in self._calls:
-            return  # it was given up
         lane, entries, size = self._calls.pop(call)
         self._bytes -= size
         try:
@@ -263,7 +249,7 @@ class BatchEmitter:
         """Pause failed entries for a random time whose maximum doubles with their attempts (full jitter)."""
         attempt = max(lane.attempts.get(entry, 0) for entry in entries) + 1
         lane.attempts.update(dict.fromkeys(entries, attempt))
-        pause_s = random.uniform(0, min(PAUSE_CAP_S, PAUSE_BASE_S * 2 ** min(attempt, 16)))  # noqa: S311 - no secret
+        pause_s = self._writer.workers.uniform(0, min(PAUSE_CAP_S, PAUSE_BASE_S * 2 ** min(attempt, 16)))
         self._paused.append((self._deadline.remaining_s() - pause_s, lane, entries))
         self.retried += len(entries)
         self.transient_code = code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from app.stream.batch import Batch
     from app.stream.deadline import Deadline
     from app.stream.pipeline import Pipeline, Staged, StatefulPipeline
+    from app.stream.workers import Workers
 
 COMMITS_AT_ONCE = 8  # of different keys; botocore keeps ten connections
 
@@ -197,10 +197,10 @@ class BatchState:
         failure: A state that cannot be read, and because of which records were handed back.
     """
 
-    def __init__(self, pipeline: StatefulPipeline[Any], store: StateStore) -> None:
-        """Take both; no state is loaded yet."""
+    def __init__(self, pipeline: StatefulPipeline[Any], store: StateStore, workers: Workers) -> None:
+        """Take the parts; no state is loaded yet."""
         self.failure: MillraceError | None = None
-        self._pipeline, self._store = pipeline, store
+        self._pipeline, self._store, self._workers = pipeline, store, workers
         self._stored: dict[str, Stored | None] = {}
         self._ahead: dict[str, bytes] = {}  # staged by earlier chunks
         self._chunks: list[tuple[Sequence[int], BisectedOutcomes]] = []
@@ -263,7 +263,9 @@ class BatchState:
                 touched.setdefault(key, []).append(position)
         kept_back: Counter[str] = Counter()
         wanted = {key: max(positions) for key, positions in touched.items() if key in state}
-        errors = _each(lambda key: self._write(key, Stored(state[key], wanted[key]), deadline), list(wanted))
+        errors = self._workers.run_all(  # with many keys the time goes into waiting
+            lambda key: self._write(key, Stored(state[key], wanted[key]), deadline), list(wanted), COMMITS_AT_ONCE
+        )
         for key, error in zip(wanted, errors, strict=True):
             if error is not None:
                 kept_back[type(error).__name__] += 1
@@ -306,11 +308,3 @@ class BatchState:
         except MillraceError as error:
             return error
         return None
-
-
-def _each(write: Callable[[str], MillraceError | None], keys: Sequence[str]) -> list[MillraceError | None]:
-    """Call `write` for each key, several side by side: with many keys the time goes into waiting."""
-    if len(keys) < 2:  # noqa: PLR2004 - one key needs no thread
-        return [write(key) for key in keys]
-    with ThreadPoolExecutor(min(len(keys), COMMITS_AT_ONCE), thread_name_prefix="commits") as pool:
-        return list(pool.map(write, keys))

@@ -15,7 +15,6 @@ What happens when a step fails:
 from __future__ import annotations
 
 import itertools
-import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ class Processor:
     def begin_state(self) -> NoState | BatchState:
         """Return the runner of the pipeline over one batch."""
         if isinstance(self.pipeline, StatefulPipeline):
-            return BatchState(self.pipeline, cast("StateStore", self.store))
+            return BatchState(self.pipeline, cast("StateStore", self.store), self.writer.workers)
         return NoState(self.pipeline)
 
     def process(self, batch: Batch[None], faults: Mapping[int, Quarantine], deadline: Deadline) -> Result:
@@ -164,12 +163,12 @@ class _Run:
                 if stop == start:
                     logger.warning("time is up; the rest is handed back", extra={"rows_done": start})
                     return
-                began = time.perf_counter()
+                began = self._deadline.now_s()
                 outcomes = self._outcomes(start, stop)
-                routing = time.perf_counter()
+                routing = self._deadline.now_s()
                 self._processor.row_s = (routing - began) / max(1, outcomes.rows_before_retry())
                 goes_on = self._router.route(start, outcomes)
-                self._milliseconds["emit"] += (time.perf_counter() - routing) * 1000
+                self._milliseconds["emit"] += (self._deadline.now_s() - routing) * 1000
                 if not goes_on:
                     return
                 start = stop
@@ -191,9 +190,9 @@ class _Run:
 
     def finish(self) -> Result:
         """Wait for the outputs, commit the state of the safe rows, and find where the shard resumes."""
-        batch, began = self._batch, time.perf_counter()
+        batch, began = self._batch, self._deadline.now_s()
         routed = self._router.finish()
-        self._milliseconds["emit"] += (time.perf_counter() - began) * 1000
+        self._milliseconds["emit"] += (self._deadline.now_s() - began) * 1000
         safe, failure = routed.safe_rows, routed.failure or self._failure or self._state.failure
         if not self._processor.settings.test_run:
             safe, commit_failure = self._state.commit(safe, self._deadline)
@@ -217,7 +216,7 @@ class _Run:
 
     def _outcomes(self, start: int, stop: int) -> Outcomes:
         """Return an outcome for each row of a chunk."""
-        began = time.perf_counter()
+        began = self._deadline.now_s()
         decoded: list[Any] = decode_column(self._batch.payloads[start:stop], self._processor.decoder)
         for row in self._faults.keys() & range(start, stop):
             decoded[row - start] = self._faults[row]
@@ -228,9 +227,9 @@ class _Run:
             records = self._batch.take(rows, [decoded[row - start] for row in rows])
         else:
             records = self._batch.cut(start, stop, decoded)
-        computing = time.perf_counter()
+        computing = self._deadline.now_s()
         found = self._state.run(rows, records, lambda: self._deadline.remaining_s() <= self._reserve_s)
-        ended = time.perf_counter()
+        ended = self._deadline.now_s()
         self._milliseconds["decode"] += (computing - began) * 1000
         self._milliseconds["predict"] += (ended - computing) * 1000
         if not faulty:

@@ -6,7 +6,6 @@ A quarantined record keeps its raw bytes, so that it can be examined, and put ba
 from __future__ import annotations
 
 import time
-from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -64,8 +63,8 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     location: str | None = None
 
 
-def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str) -> QuarantinedRecord:
-    """Return the quarantined record of one row of a batch."""
+def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str, now_s: float) -> QuarantinedRecord:
+    """Return the quarantined record of one row of a batch; `now_s` is its time, seconds since 1970."""
     source = RecordSource(
         batch.stream,
         batch.shards[row],
@@ -73,7 +72,7 @@ def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str) -> Q
         batch.sub_sequence_numbers[row],
         _sendable(batch.partition_keys[row]),
     )
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s))
     record_id = batch.output_id(row, f"{stage}.quarantine", 0)
     return QuarantinedRecord(
         record_id, fault.reason, _sendable(fault.message)[:MESSAGE_CHARACTERS], source, stage, now, batch.payloads[row]
@@ -153,7 +152,7 @@ class QuarantineBuffer:
         where = f"{first.stage}/{first.source.stream}/{first.source.shard}"
         name = f"{where}/{_position_of(first)}-{_position_of(last)}-{len(self._kept)}.jsonl"
         lines = msgspec.json.Encoder().encode_lines([record for _, record in self._kept])
-        return self.writer.pool.submit(objects.put, name, lines), f"{objects.root}/{name}"
+        return self.writer.workers.submit(objects.put, name, lines), f"{objects.root}/{name}"
 
     def end_store(self, storing: _Storing, deadline: Deadline) -> MillraceError | None:
         """Wait for the object; once it is written, its records are safe, and pointers to them go to the stream.
@@ -161,11 +160,12 @@ class QuarantineBuffer:
         Returns:
             The error because of which its records stay unsafe, or None.
         """
-        done, location = storing
-        try:
-            done.result(deadline.remaining_s())
-        except (TimeoutError, CancelledError):  # cancelled: all threads waited for calls that did not end
+        stored, location = storing
+        ended = self.writer.workers.wait([stored], deadline.remaining_s())
+        if not ended or stored.cancelled():  # cancelled: all threads waited for calls that did not end
             return DeadlineError(f"{location}: not written in the time that was left")
+        try:
+            stored.result()
         except MillraceError as error:
             return error
         self.tracker.accepted([row for row, _ in self._kept])

@@ -163,7 +163,7 @@ class OutcomeRouter:
 
     def _quarantine(self, row: int, fault: Quarantine) -> str | None:
         """Quarantine a row; if no destination takes it, return the reason why it is handed back instead."""
-        record = quarantined(self._batch, row, fault, self._stage)
+        record = quarantined(self._batch, row, fault, self._stage, self._writer.workers.clock.time())
         if self._publishes and not self._buffer.add(row, record):
             return self._buffer.refusal
         self._counts["quarantined"] += 1

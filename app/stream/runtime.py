@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 
 import msgspec
@@ -28,9 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from app.settings import Settings
+    from app.storage.objects import Objects
     from app.storage.state import StateStore
     from app.stream.batch import Batch
     from app.stream.pipeline import AnyPipeline
+    from app.stream.workers import Workers
 
 Measure: TypeAlias = "Callable[[str, Mapping[str, str], Mapping[str, float], Mapping[str, float]], None]"
 Opener: TypeAlias = "Callable[[Settings], AnyPipeline]"
@@ -59,6 +60,10 @@ class Runtime:
         pipelines: Mapping[str, Opener],
         service: PutRecords | None = None,
         measure: Measure = telemetry.emit_metrics,
+        *,
+        workers: Workers | None = None,
+        store: StateStore | None = None,
+        objects: Objects | None = None,
     ) -> None:
         """Check the settings and load each pipeline's model; call no stream yet.
 
@@ -67,6 +72,9 @@ class Runtime:
             pipelines: Every pipeline by name, and how it is opened.
             service: Where records are put; by default the signed requests.
             measure: Takes each batch's metrics; by default a line in CloudWatch's embedded format.
+            workers: Runs the calls that put records; by default threads.
+            store: The state; by default the table that the settings name.
+            objects: The quarantine's location; by default the one that the settings name.
 
         Raises:
             UnknownPipelineError: The settings name an unknown pipeline, or one that cannot be opened.
@@ -81,10 +89,12 @@ class Runtime:
         if service is None:
             # A test run publishes nothing; the generated client asks for no credentials until it is called.
             service = GeneratedPutRecords() if settings.test_run else SignedPutRecords(CONCURRENT_CALLS)
-        self.writer = Writer(service)
-        self.objects = open_objects(settings.quarantine_location) if settings.quarantine_location else None
+        self.writer = Writer(service, workers=workers)
+        self.objects = objects
+        if objects is None and settings.quarantine_location:
+            self.objects = open_objects(settings.quarantine_location)
         quarantine = QuarantineDestination(settings.quarantine_stream, self.objects, warns=not settings.test_run)
-        store = _open_state(settings)
+        store = store or _open_state(settings)
         opened = {name: _open_pipeline(name, pipelines[name], settings) for name in names}
         for name, pipeline in opened.items():
             check_roles(name, pipeline.roles, settings)
@@ -142,7 +152,7 @@ class Runtime:
             UnacknowledgedError: Part of the batch is not safe, and the mapping does not honour partial responses.
             MillraceError: Nothing of the batch could be made safe, for a reason that a person must mend.
         """
-        deadline = Deadline.of(context, self.settings.deadline_margin_ms)
+        deadline = Deadline.of(context, self.settings.deadline_margin_ms, self.writer.workers.clock.monotonic)
         whole, unread = read_event(event)
         processor = self.processor_for(whole.stream)
         batch, faults, counts = self._splitters[self.settings.pipeline_for(whole.stream)].split(whole, unread)
@@ -183,8 +193,9 @@ class Runtime:
         counts.update({**result.counts, **split})
         milliseconds = {"decode": 0.0, "predict": 0.0, "emit": 0.0}
         milliseconds.update({stage: round(spent, 3) for stage, spent in result.milliseconds.items()})
-        if batch.arrivals_s and 0 < batch.arrivals_s[-1] < time.time():
-            milliseconds["iterator_age"] = round((time.time() - batch.arrivals_s[-1]) * 1000)
+        now_s = self.writer.workers.clock.time()
+        if batch.arrivals_s and 0 < batch.arrivals_s[-1] < now_s:
+            milliseconds["iterator_age"] = round((now_s - batch.arrivals_s[-1]) * 1000)
         dimensions = {"pipeline": processor.pipeline.name, "stream": batch.stream}
         measure(self.settings.metrics_namespace, dimensions, counts, milliseconds)
 

@@ -1,0 +1,108 @@
+"""Calls that run beside the code that starts them, with the clock and the chance that it uses.
+
+Everything in the delivery that takes time or is left to chance goes through here. In production these are threads, the
+machine's clock and random numbers; the test kit has one thread, a simulated clock and a seed.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+from app.stream.deadline import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from concurrent.futures import Future
+
+    from app.stream.deadline import Clock
+
+P = ParamSpec("P")
+T = TypeVar("T")
+U = TypeVar("U")
+CallT = TypeVar("CallT", bound="Future[Any]")
+
+
+class Workers(Protocol):
+    """Runs calls beside the caller.
+
+    Attributes:
+        clock: The clock of whatever waits.
+    """
+
+    clock: Clock
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Start a call."""
+
+    def wait(self, calls: Collection[CallT], timeout_s: float) -> list[CallT]:
+        """Return the calls that have ended, waiting for the first one at most `timeout_s`; with no calls just wait."""
+
+    def run_all(self, function: Callable[[T], U], items: Sequence[T], at_once: int) -> list[U]:
+        """Return the function's result for each item, some of them computed side by side."""
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return a random number between two."""
+
+    def unique(self) -> str:
+        """Return a name that nothing else has."""
+
+    def renew(self) -> None:
+        """Abandon the calls that do not end, so that new ones need not wait for them."""
+
+    def close(self) -> None:
+        """Start nothing further."""
+
+
+class Threads:
+    """Workers that are threads; none is started before the first call."""
+
+    def __init__(self, count: int, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Take the number of calls that run at once."""
+        self.clock = clock
+        self._count = count
+        self._pool = self._new_pool()
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Start a call in a thread that is free, or as soon as one is."""
+        return self._pool.submit(function, *args, **kwargs)
+
+    def wait(self, calls: Collection[CallT], timeout_s: float) -> list[CallT]:
+        """Return the calls that have ended, waiting for the first one at most `timeout_s`."""
+        if not calls:
+            self.clock.sleep(timeout_s)
+            return []
+        ended = [call for call in calls if call.done()]
+        if ended or timeout_s <= 0:
+            return ended
+        wait(calls, timeout_s, FIRST_COMPLETED)
+        return [call for call in calls if call.done()]
+
+    def run_all(self, function: Callable[[T], U], items: Sequence[T], at_once: int) -> list[U]:
+        """Call the function for each item, several side by side; a single item needs no thread."""
+        if len(items) <= 1:
+            return [function(item) for item in items]
+        with ThreadPoolExecutor(min(len(items), at_once)) as pool:
+            return list(pool.map(function, items))
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return a random number between two."""
+        return random.uniform(low, high)  # noqa: S311 - no secret
+
+    def unique(self) -> str:
+        """Return a random UUID."""
+        return uuid.uuid4().hex
+
+    def renew(self) -> None:
+        """Leave threads that wait for calls without an end, and continue with new ones."""
+        self.close()
+        self._pool = self._new_pool()
+
+    def close(self) -> None:
+        """End the threads as soon as their calls have ended."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _new_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._count, thread_name_prefix="millrace")
