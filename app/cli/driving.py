@@ -25,7 +25,8 @@ def open_here(settings: MappingSettings) -> Runtime:
         settings: The mapping's: whether it honours partial responses, and how long an invocation may take.
 
     Raises:
-        SettingsError: The deadline's margin leaves no time, or a setting has a wrong value.
+        SettingsError: The deadline's margin leaves no time, results would come back to the stream, or a setting has a
+            wrong value.
         CloudError: A stream that is written to cannot be used.
     """
     given = read_settings({"PARTIAL_RESPONSES": str(settings.reports_failures), **os.environ})
@@ -35,6 +36,7 @@ def open_here(settings: MappingSettings) -> Runtime:
         )
     configure_logs(given.log_level)
     runtime = open_runtime(given)
+    runtime.check_source(settings.stream)
     if not given.test_run:
         runtime.check_destinations()
     return runtime

@@ -16,6 +16,7 @@ from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Context, Deadline
 from app.stream.emit import CONCURRENT_CALLS, Writer
 from app.stream.event import read_event
+from app.stream.loops import check_loops
 from app.stream.outcomes import readable
 from app.stream.pipeline import BasePipeline, StatefulPipeline
 from app.stream.processor import Processor, Result
@@ -80,6 +81,7 @@ class Runtime:
             UnknownPipelineError: The settings name an unknown pipeline, or one that cannot be opened.
             NoOutputStreamError: `OUTPUT_STREAM` is not set, and this is not a `TEST_RUN`.
             ModelError: A model bundle cannot be used.
+            SettingsError: Results would come back as records, over the streams that `PIPELINES` names.
         """
         telemetry.configure(settings.log_level)
         self.settings, self._measure_with = settings, measure
@@ -98,6 +100,9 @@ class Runtime:
         opened = {name: _open_pipeline(name, pipelines[name], settings) for name in names}
         for name, pipeline in opened.items():
             check_roles(name, pipeline.roles, settings)
+        self._roles = {name: pipeline.roles for name, pipeline in opened.items()}
+        self._without_loops: set[str] = set()
+        check_loops(settings, self._roles)
         self._processors = {
             name: Processor(pipeline, self.writer, quarantine, settings, store) for name, pipeline in opened.items()
         }
@@ -114,6 +119,16 @@ class Runtime:
     def processor_for(self, stream: str) -> Processor:
         """Return the processor of a stream's records."""
         return self._processors[self.settings.pipeline_for(stream)]
+
+    def check_source(self, stream: str) -> None:
+        """Refuse to read a stream to which its own results would come back.
+
+        Raises:
+            SettingsError: They would; the line says over which streams.
+        """
+        if stream not in self._without_loops:
+            check_loops(self.settings, self._roles, [stream])
+            self._without_loops.add(stream)
 
     def check_destinations(self) -> None:
         """Ask for each stream and location that is written to, so that a wrong name shows before the first record.
@@ -149,11 +164,13 @@ class Runtime:
 
         Raises:
             EventError: The event is not a batch of Kinesis records.
+            SettingsError: The results of this stream would come back to it; nothing of the batch was processed.
             UnacknowledgedError: Part of the batch is not safe, and the mapping does not honour partial responses.
             MillraceError: Nothing of the batch could be made safe, for a reason that a person must mend.
         """
         deadline = Deadline.of(context, self.settings.deadline_margin_ms, self.writer.workers.clock.monotonic)
         whole, unread = read_event(event)
+        self.check_source(whole.stream)
         processor = self.processor_for(whole.stream)
         batch, faults, counts = self._splitters[self.settings.pipeline_for(whole.stream)].split(whole, unread)
         result = processor.process(batch, faults, deadline)
