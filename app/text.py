@@ -6,6 +6,8 @@ bidirectional controls, halves of surrogate pairs, and blanks other than the spa
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
 from typing import Any
 
 LONGEST_ID = 128  # characters: a client may send anything as its correlation id, and every log line repeats it
@@ -39,6 +41,26 @@ def sanitize_id(text: str) -> str:
     if text.isascii() and text.isprintable() and " " not in text:  # the usual case, without a loop
         return text
     return "".join(letter for letter in text if "!" <= letter <= "~")
+
+
+def seconds_of(time: object) -> float | None:
+    """Return a time from parsed JSON in seconds since 1970: a number, a number as text, or ISO 8601 (UTC by default).
+
+    None is returned for anything else.
+    """
+    if isinstance(time, bool) or not isinstance(time, int | float | str):
+        return None
+    try:
+        seconds = float(time)
+    except OverflowError:
+        return None
+    except ValueError:  # a text that is no number
+        try:
+            moment = datetime.fromisoformat(str(time))
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def is_nested_deeper(value: Any, levels: int) -> bool:  # noqa: ANN401 - any JSON

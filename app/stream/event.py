@@ -1,7 +1,12 @@
 """Read the event that Lambda passes, as raw bytes or a parsed dict, into a Batch.
 
-The usual event is decoded in one pass, including base64. If a record's base64 is faulty, or the event is not Kinesis's,
-a slower second pass finds the faulty record: it becomes a Quarantine outcome, and the others are processed.
+The usual event is decoded in one pass, including base64. If that fails, a second pass reads record by record. A fault
+in a record's data, partition key or arrival time makes that record a Quarantine outcome; the others are processed:
+
+    bad_base64     the data is not strict base64
+    bad_envelope   the data, the partition key or the arrival time is missing or of another type
+
+Without a source, a stream, a shard or a sequence number nothing can be acknowledged: then the event is refused.
 
 The format: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 """
@@ -9,14 +14,15 @@ The format: https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from decimal import Decimal
+from typing import Any, NoReturn
 
 import msgspec
 
 from app.errors import EventError
 from app.stream.batch import Batch
 from app.stream.outcomes import Quarantine
-from app.text import short_name
+from app.text import seconds_of, short_name
 
 KINESIS = "aws:kinesis"
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # what a parser may raise for arbitrary bytes
@@ -56,7 +62,8 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
         event: The body as Lambda's runtime received it, or parsed.
 
     Returns:
-        The records as columns, and a Quarantine for each row with faulty base64; such a row's payload is its text.
+        The records as columns, and a Quarantine for each row with a fault of its own. Such a row's payload is its data
+        as the event has it, and its sequence number stands in for a partition key that it lacks.
 
     Raises:
         EventError: This is not a batch of Kinesis records; the message says what it is.
@@ -68,16 +75,20 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
         records = _read_slowly(event, faults)
     for source in {record.source for record in records} - {KINESIS}:
         _refuse(source)
-    arns = {record.stream_arn for record in records}
-    if len(arns) > 1:
-        raise EventError(f"event: records of {len(arns)} streams; Lambda delivers one stream at a time")
+    streams = {stream_of(arn) for arn in {record.stream_arn for record in records}}
+    if len(streams) > 1:
+        raise EventError(f"event: records of {len(streams)} streams; Lambda delivers one stream at a time")
+    stream, _ = streams.pop() if streams else ("", "")
     kinesis = [record.kinesis for record in records]
+    keys = [item.partition_key for item in kinesis]
+    if "" in keys:
+        _replace_empty(keys, kinesis, faults)
     batch: Batch[None] = Batch(
-        arns.pop().rpartition("/")[2] if arns else "",
+        stream,
         _shards([record.event_id for record in records]),
         [item.sequence_number for item in kinesis],
         [0] * len(records),
-        [item.partition_key for item in kinesis],
+        keys,
         [item.approximate_arrival_timestamp for item in kinesis],
         [item.data for item in kinesis],
         [],
@@ -99,25 +110,84 @@ def _read_slowly(event: bytes | dict[str, Any], faults: dict[int, Quarantine]) -
 
 
 def _read_record(row: int, item: object, faults: dict[int, Quarantine]) -> KinesisEventRecord:
-    """Read one record's attributes, and its data if possible."""
+    """Read one record: its identity, which must be there, and the rest as far as it can be read."""
     source = (item.get("eventSource") or item.get("EventSource")) if isinstance(item, dict) else None
-    if source != KINESIS:
+    if source != KINESIS or not isinstance(item, dict):
         _refuse(source)
     try:
         return msgspec.convert(item, KinesisEventRecord)
     except _UNREADABLE as error:
-        fault = str(error)
-    kinesis = item.get("kinesis") if isinstance(item, dict) else None
-    text = kinesis.get("data") if isinstance(kinesis, dict) else None
-    if not isinstance(item, dict) or not isinstance(kinesis, dict) or not isinstance(text, str):
-        raise EventError(f"event: Records[{row}]: {fault}")
+        found = item.get("kinesis")
+        if not isinstance(found, dict):
+            raise EventError(f"event: Records[{row}]: {error}") from None
+    identity = {"partitionKey": "", "data": ""}
+    if "sequenceNumber" in found:
+        identity["sequenceNumber"] = _digits(found["sequenceNumber"])
     try:
-        record = msgspec.convert({**item, "kinesis": {**kinesis, "data": ""}}, KinesisEventRecord)
+        record = msgspec.convert({**item, "kinesis": identity}, KinesisEventRecord)
     except _UNREADABLE as error:
         raise EventError(f"event: Records[{row}]: {error}") from None
-    record.kinesis.data = text.encode("utf-8", "surrogatepass")
-    faults[row] = Quarantine("bad_base64", "kinesis.data is not strict base64 (RFC 4648, padded)")
+    fault = _read_rest(record.kinesis, found)
+    if fault is not None:
+        faults[row] = fault
     return record
+
+
+def _read_rest(record: KinesisRecord, found: dict[Any, Any]) -> Quarantine | None:
+    """Read the fields that a record can lack without harm to others, and return the fault of one of them."""
+    fault = None
+    arrived_s = seconds_of(found.get("approximateArrivalTimestamp") or 0.0)
+    if arrived_s is None:
+        fault = Quarantine("bad_envelope", "kinesis.approximateArrivalTimestamp is not a time")
+    record.approximate_arrival_timestamp = arrived_s or 0.0
+    key = _digits(found.get("partitionKey"))
+    record.partition_key = key if isinstance(key, str) else ""
+    data = found.get("data")
+    if not isinstance(data, str):
+        record.data = b"" if data is None else _encoded(data)
+        return Quarantine("bad_envelope", "kinesis.data is not a text")
+    try:
+        record.data = msgspec.convert(data, bytes)
+    except _UNREADABLE:
+        record.data = data.encode("utf-8", "surrogatepass")
+        return Quarantine("bad_base64", "kinesis.data is not strict base64 (RFC 4648, padded)")
+    return fault
+
+
+def _replace_empty(keys: list[str], records: list[KinesisRecord], faults: dict[int, Quarantine]) -> None:
+    """Put the sequence number in place of an empty partition key, which no stream takes, and set the record aside."""
+    for row, key in enumerate(keys):
+        if not key:
+            keys[row] = records[row].sequence_number
+            faults.setdefault(row, Quarantine("bad_envelope", "kinesis.partitionKey is not a text with characters"))
+
+
+def _digits(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return a whole number as text, which `str` refuses to do for a very long one, and any other value unchanged."""
+    return format(Decimal(value), "f") if type(value) is int else value
+
+
+def _encoded(value: object) -> bytes:
+    """Return a value of an event as JSON, as far as it can be written."""
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return b""
+
+
+def stream_of(arn: str) -> tuple[str, str]:
+    """Return the name and the ARN of the stream that an event's ARN leads to.
+
+    The ARN may be the stream's, or that of a consumer with enhanced fan-out:
+    `arn:aws:kinesis:REGION:ACCOUNT:stream/NAME`, `…:stream/NAME/consumer/CONSUMER:TIMESTAMP`. An ARN of neither form
+    is returned unchanged, with its last part as the name: the test event of Lambda's console has
+    `arn:aws:kinesis:EXAMPLE`.
+    """
+    head, stream, rest = arn.partition(":stream/")
+    if not stream:
+        return arn.rpartition(":")[2].rpartition("/")[2], arn
+    name = rest.partition("/")[0]
+    return name, f"{head}{stream}{name}"
 
 
 def _shards(event_ids: list[str]) -> list[str]:
@@ -139,7 +209,7 @@ def _check_names(batch: Batch[None]) -> None:
         raise EventError("event: a sequence number is not a number")
 
 
-def _refuse(source: object) -> None:
+def _refuse(source: object) -> NoReturn:
     named = short_name(source) if source else "an unnamed source"
     raise EventError(f"event: comes from {named}, not from {KINESIS}: check the trigger")
 

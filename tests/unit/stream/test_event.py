@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from typing import Any
 
 import msgspec
 import pytest
 
 from app.errors import EventError
-from app.stream.event import read_event
+from app.stream.event import read_event, stream_of
+from app.stream.testing import MemorySpine
+from tests.pipelines_for_tests import EchoPipeline
 
 # The event of the project's seed document, as Lambda's console takes it.
 SEED_EVENT: dict[str, Any] = {
@@ -127,4 +130,137 @@ def test_names_that_would_break_an_id_are_refused() -> None:
     event = with_data("e30=")
     event["Records"][0]["eventID"] = 'shard"/x:1'
     with pytest.raises(EventError, match="not a shard name"):
+        read_event(event)
+
+
+CONSOLE_EVENT: dict[str, Any] = {
+    "Records": [
+        {
+            "kinesis": {
+                "partitionKey": "partitionKey-03",
+                "kinesisSchemaVersion": "1.0",
+                "data": "SGVsbG8sIHRoaXMgaXMgYSB0ZXN0IDEyMy4=",
+                "sequenceNumber": "49545115243490985018280067714973144582180062593244200961",
+                "approximateArrivalTimestamp": 1428537600,
+            },
+            "eventSource": "aws:kinesis",
+            "eventID": "shardId-000000000000:49545115243490985018280067714973144582180062593244200961",
+            "invokeIdentityArn": "arn:aws:iam::EXAMPLE",
+            "eventVersion": "1.0",
+            "eventName": "aws:kinesis:record",
+            "eventSourceARN": "arn:aws:kinesis:EXAMPLE",
+            "awsRegion": "us-east-1",
+        }
+    ]
+}  # Lambda's console offers it as a test event
+
+
+def test_the_test_event_of_the_console_is_a_batch_of_a_stream_named_example() -> None:
+    batch, faults = read_event(CONSOLE_EVENT)
+    assert (batch.stream, batch.payloads, faults) == ("EXAMPLE", [b"Hello, this is a test 123."], {})
+
+
+STREAM_ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/rides"
+
+
+@pytest.mark.parametrize(
+    ("arn", "stream"),
+    [
+        (STREAM_ARN, ("rides", STREAM_ARN)),
+        (f"{STREAM_ARN}/consumer/app:1525898737", ("rides", STREAM_ARN)),
+        (f"{STREAM_ARN}/consumer/stream:1", ("rides", STREAM_ARN)),
+        (STREAM_ARN.replace("aws", "aws-cn", 1), ("rides", STREAM_ARN.replace("aws", "aws-cn", 1))),
+        ("arn:aws:kinesis:EXAMPLE", ("EXAMPLE", "arn:aws:kinesis:EXAMPLE")),
+        ("", ("", "")),
+    ],
+)
+def test_an_arn_leads_to_its_stream(arn: str, stream: tuple[str, str]) -> None:
+    assert stream_of(arn) == stream
+
+
+def test_a_consumers_events_are_of_the_consumed_stream() -> None:
+    event = with_data("e30=", "e30=")
+    event["Records"][1]["eventSourceARN"] += "/consumer/dashboard:1525898737"
+    batch, faults = read_event(event)
+    assert (batch.stream, faults) == ("passenger_events", {})
+    assert batch.output_id(0, "s", 0).startswith("passenger_events/")
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize(
+    ("field", "value", "column", "read"),
+    [
+        ("approximateArrivalTimestamp", None, "arrivals_s", 0.0),
+        ("approximateArrivalTimestamp", "1665200574.31", "arrivals_s", 1665200574.31),
+        ("approximateArrivalTimestamp", "2022-10-08T03:42:54.310Z", "arrivals_s", 1665200574.31),
+        ("approximateArrivalTimestamp", "2022-10-08T05:42:54.310+02:00", "arrivals_s", 1665200574.31),
+        ("partitionKey", 17, "partition_keys", "17"),
+        ("sequenceNumber", 2**63, "sequence_numbers", str(2**63)),
+    ],
+)
+def test_a_field_of_another_type_is_read_where_its_meaning_is_clear(
+    field: str, value: Any, column: str, read: object, *, raw: bool
+) -> None:
+    event = with_data("e30=", "e30=")
+    event["Records"][1]["kinesis"][field] = value
+    batch, faults = read_event(msgspec.json.encode(event) if raw else event)
+    assert not faults
+    assert getattr(batch, column)[1] == read
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *itertools.product(["data"], [None, 12, {"a": 1}, [1], True, msgspec.UNSET]),
+        *itertools.product(["partitionKey"], [None, "", 1.5, [1], False, msgspec.UNSET]),
+        *itertools.product(["approximateArrivalTimestamp"], ["yesterday", True, {"s": 1}, "inf"]),
+    ],
+)
+def test_a_field_that_is_not_clear_sets_its_record_aside_alone(field: str, value: object, *, raw: bool) -> None:
+    event = with_data("e30=", "e30=", "e30=")
+    event["Records"][1]["kinesis"][field] = value
+    if value is msgspec.UNSET:
+        del event["Records"][1]["kinesis"][field]
+    batch, faults = read_event(msgspec.json.encode(event) if raw else event)
+    assert {row: fault.reason for row, fault in faults.items()} == {1: "bad_envelope"}
+    assert field in faults[1].message
+    assert batch.sequence_numbers == ["100", "101", "102"]
+    assert all(batch.partition_keys)  # the quarantine's stream needs one
+
+
+def test_a_record_set_aside_for_its_envelope_reaches_the_quarantine_and_its_neighbours_the_output() -> None:
+    event = with_data(*["eyJuIjoxfQ=="] * 3)
+    event["Records"][1]["kinesis"]["partitionKey"] = None
+    spine = MemorySpine(EchoPipeline())
+    result = spine.run_event(msgspec.json.encode(event))
+    assert result.resume_at is None
+    assert len(spine.outputs()) == 2
+    assert [(each["reason"], each["source"]["sequence_number"]) for each in spine.quarantined()] == [
+        ("bad_envelope", "101")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("eventSourceARN",), None),
+        (("eventID",), None),
+        (("eventID",), 7),
+        (("kinesis",), None),
+        (("kinesis", "sequenceNumber"), None),
+        (("kinesis", "sequenceNumber"), 1.5),
+        (("kinesis", "sequenceNumber"), -1),
+    ],
+)
+def test_without_the_fields_that_say_where_a_shard_resumes_the_event_is_refused(
+    path: tuple[str, ...], value: Any
+) -> None:
+    event = with_data("e30=", "e30=")
+    *parents, last = path
+    owner = event["Records"][1]
+    for parent in parents:
+        owner = owner[parent]
+    owner[last] = value
+    with pytest.raises(EventError, match=r"^event: "):
         read_event(event)
