@@ -8,6 +8,8 @@ SAM's Kinesis event calls the ARN `Stream`
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,7 +24,67 @@ if TYPE_CHECKING:
 
 MAPPING = "AWS::Lambda::EventSourceMapping"
 SAM_FUNCTION = "AWS::Serverless::Function"
+FUNCTIONS = ("AWS::Lambda::Function", SAM_FUNCTION)
 KINESIS = ":kinesis:"
+FUNCTION_PROPERTIES = ("Handler", "ImageConfig", "MemorySize", "Timeout")
+
+
+@dataclass(frozen=True)
+class FunctionInFile:
+    """A function of a template, as far as it can be resolved.
+
+    Attributes:
+        logical_id: Its name in the template.
+        properties: Its handler, memory and timeout, and under `Environment` its variables, as Lambda's API has them.
+        unresolved: By name the reason why a property or a variable cannot be resolved.
+    """
+
+    logical_id: str
+    properties: dict[str, Any]
+    unresolved: dict[str, str]
+
+
+@dataclass(frozen=True)
+class MappingInFile:
+    """A mapping in a file, as far as it can be resolved.
+
+    Attributes:
+        name: Its logical id, or its UUID.
+        values: Its settings under AWS's names; from the API's output all that the API says.
+        unresolved: By name the reason why a setting cannot be resolved.
+        function: The function that it invokes, where the file has it.
+    """
+
+    name: str
+    values: dict[str, Any]
+    unresolved: dict[str, str] = field(default_factory=dict)
+    function: FunctionInFile | None = None
+
+
+def load_mappings(path: Path, *, name: str = "", parameters: Mapping[str, str] | None = None) -> list[MappingInFile]:
+    """Read the mappings in a file as far as they can be resolved, with their functions.
+
+    Args:
+        path: As for `load_mapping`.
+        name: The only one to read; every one without it.
+        parameters: As for `load_mapping`.
+
+    Raises:
+        SettingsError: There is no such mapping in the file, or the file cannot be read.
+    """
+    document = _read(path)
+    with _explained(path):
+        resolver = _resolver(document, path, parameters or {})
+        found = _chosen(_mappings_in(document, resolver), path, name)
+        if "Resources" not in document:
+            return [MappingInFile(each, dict(values)) for each, values in found.items()]
+        loaded = []
+        for each, values in found.items():
+            resolved, unresolved = resolver.resolve_each(values)
+            unresolved.pop("FunctionName", None)  # the function itself says more
+            function = _function_of(values.get("FunctionName"), document, resolver)
+            loaded.append(MappingInFile(each, resolved, unresolved, function))
+        return loaded
 
 
 def load_mapping(
@@ -46,10 +108,28 @@ def load_mapping(
             resolved without AWS.
     """
     document = _read(path)
+    with _explained(path):
+        resolver = _resolver(document, path, parameters or {})
+        found = _chosen(_mappings_in(document, resolver), path, name)
+        if len(found) > 1:
+            raise SettingsError(f"{path}: {len(found)} mappings: choose with --logical-id: {', '.join(sorted(found))}")
+        [values] = found.values()
+        if "Resources" not in document:
+            values = _of_api(values)
+        wanted = {key: value for key, value in values.items() if key not in overridden}
+        if {"EventSourceArn", "StreamName"} & set(overridden):
+            wanted.pop("EventSourceArn", None)
+        # Without a name that can be resolved the function is given by its URL: its name only stands in failure records.
+        function, _ = resolver.resolve_each({"FunctionName": wanted.pop("FunctionName", "function")})
+        return resolver.resolve_all(wanted) | function
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raise one line for a template of another form, which CloudFormation would refuse too."""
     try:
-        return _mapping_in(document, path, name, parameters or {}, overridden)
+        yield
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
-        # A template made by hand may have anything anywhere; CloudFormation refuses it too.
         kind = type(error).__name__
         raise SettingsError(
             f"{path}: a resource, its properties or a function in it is not of CloudFormation's form ({kind}): "
@@ -57,34 +137,30 @@ def load_mapping(
         ) from None
 
 
-def _mapping_in(
-    document: Mapping[str, Any], path: Path, name: str, parameters: Mapping[str, str], overridden: Collection[str]
-) -> dict[str, Any]:
-    """See `load_mapping`."""
-    for parameter in parameters:
-        if parameter not in (document.get("Parameters") or {}):
-            known = ", ".join(sorted(document.get("Parameters") or {})) or "none"
-            raise SettingsError(f"--parameter {parameter}: the template's parameters are {known}")
+def _resolver(document: Mapping[str, Any], path: Path, parameters: Mapping[str, str]) -> Resolver:
+    declared = document.get("Parameters") or {}
+    for parameter in set(parameters) - set(declared):
+        known = ", ".join(sorted(declared)) or "none"
+        raise SettingsError(f"--parameter {parameter}: the template's parameters are {known}")
+    return Resolver(document, parameters, str(path))
+
+
+def _mappings_in(document: Mapping[str, Any], resolver: Resolver) -> dict[str, Mapping[str, Any]]:
+    """Return the mappings of Kinesis streams by name, unresolved."""
     if "Resources" in document:
-        found = dict(_in_template(document))
-    else:
-        found = {str(each.get("UUID", "")): _of_api(each) for each in _in_output(document)}
+        return dict(_in_template(document, resolver))
+    return {str(each.get("UUID", "")): each for each in _in_output(document)}
+
+
+def _chosen(found: dict[str, Mapping[str, Any]], path: Path, name: str) -> dict[str, Mapping[str, Any]]:
+    """Return the named mapping alone, or all."""
     if not found:
         raise SettingsError(f"{path}: no mapping of a Kinesis stream in it")
-    if name and name not in found:
+    if not name:
+        return found
+    if name not in found:
         raise SettingsError(f"{path}: no mapping {name!r}: it has {', '.join(sorted(found))}")
-    if not name and len(found) > 1:
-        raise SettingsError(f"{path}: {len(found)} mappings: choose with --logical-id: {', '.join(sorted(found))}")
-    values = found[name] if name else next(iter(found.values()))
-    wanted = {key: value for key, value in values.items() if key not in overridden}
-    if {"EventSourceArn", "StreamName"} & set(overridden):
-        wanted.pop("EventSourceArn", None)
-    resolver = Resolver(document, parameters, str(path))
-    try:
-        function = {"FunctionName": resolver.resolve(wanted.pop("FunctionName", "function"))}
-    except SettingsError:
-        function = {}  # the function is given by its URL: its name only stands in failure records
-    return resolver.resolve_all(wanted) | function
+    return {name: found[name]}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -136,15 +212,35 @@ def _of_api(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _in_template(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _in_template(document: Mapping[str, Any], resolver: Resolver) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the mappings in a template with their logical ids; those of other sources than Kinesis are left out."""
     resources = document["Resources"]
     for logical_id, resource in resources.items() if isinstance(resources, dict) else ():
         kind, properties = resource.get("Type"), resource.get("Properties") or {}
-        if kind == MAPPING and _may_be_kinesis(properties.get("EventSourceArn"), resources):
-            yield str(logical_id), {name: value for name, value in properties.items() if name in NAMES}
+        if kind not in {MAPPING, SAM_FUNCTION} or not _exists(resource, resolver):
+            continue
         if kind == SAM_FUNCTION:
-            yield from _of_sam(str(logical_id), properties)
+            yield from _of_sam(str(logical_id), _with_globals(properties, document))
+        elif _may_be_kinesis(properties.get("EventSourceArn"), resources):
+            yield str(logical_id), {name: value for name, value in properties.items() if name in NAMES}
+
+
+def _exists(resource: Mapping[str, Any], resolver: Resolver) -> bool:
+    """Return whether a resource's condition holds; one that cannot be resolved counts as such."""
+    try:
+        return "Condition" not in resource or resolver.holds(str(resource["Condition"]))
+    except SettingsError:
+        return True
+
+
+def _with_globals(properties: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a SAM function's properties over those that `Globals` has for each function."""
+    shared = (document.get("Globals") or {}).get("Function") or {}
+    variables = {
+        **((shared.get("Environment") or {}).get("Variables") or {}),
+        **((properties.get("Environment") or {}).get("Variables") or {}),
+    }
+    return {**shared, **properties, "Environment": {"Variables": variables}}
 
 
 def _of_sam(logical_id: str, function: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -153,10 +249,45 @@ def _of_sam(logical_id: str, function: Mapping[str, Any]) -> Iterator[tuple[str,
             properties = event.get("Properties") or {}
             found = {name: value for name, value in properties.items() if name in NAMES}
             found["EventSourceArn"] = properties.get("Stream", "")
-            found["FunctionName"] = function.get("FunctionName", logical_id)
+            found["FunctionName"] = {"Ref": logical_id}
             if "Timeout" in function:
                 found["Timeout"] = function["Timeout"]
             yield f"{logical_id}{event_id}", found
+
+
+def _function_of(name: object, document: Mapping[str, Any], resolver: Resolver) -> FunctionInFile | None:
+    """Return the function that a mapping's `FunctionName` refers to, also over an alias or a version of it."""
+    resources = document["Resources"]
+    target = _target(name) if isinstance(name, dict) else _named(str(name), resources)
+    resource = resources.get(target)
+    if not isinstance(resource, dict):
+        return None
+    properties = resource.get("Properties") or {}
+    if resource.get("Type") not in FUNCTIONS:
+        return _function_of(properties.get("FunctionName"), document, resolver)
+    if resource["Type"] == SAM_FUNCTION:
+        properties = _with_globals(properties, document)
+    variables = (properties.get("Environment") or {}).get("Variables") or {}
+    resolved, unresolved = resolver.resolve_each(
+        {key: properties[key] for key in FUNCTION_PROPERTIES if key in properties}
+    )
+    known, unknown = resolver.resolve_each(variables)
+    return FunctionInFile(target, {**resolved, "Environment": {"Variables": known}}, {**unresolved, **unknown})
+
+
+def _target(value: Mapping[str, Any]) -> str:
+    """Return the logical id in a `Ref`, a `Fn::GetAtt`, or at the beginning of a `Fn::Sub`."""
+    operand = next(iter(value.values()), "")
+    first = str(operand[0] if isinstance(operand, list) and operand else operand)
+    return first.removeprefix("${").split(".")[0].split("}")[0]
+
+
+def _named(name: str, resources: Mapping[str, Any]) -> str:
+    """Return the logical id of the function that the template gives this name."""
+    for logical_id, resource in resources.items():
+        if resource.get("Type") in FUNCTIONS and (resource.get("Properties") or {}).get("FunctionName") == name:
+            return str(logical_id)
+    return ""
 
 
 def _may_be_kinesis(source: object, resources: Mapping[str, Any]) -> bool:

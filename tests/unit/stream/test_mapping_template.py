@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app import aws
 from app.errors import SettingsError
 from app.stream.mapping.settings import settings_of
-from app.stream.mapping.template import load_mapping
+from app.stream.mapping.template import load_mapping, load_mappings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,3 +212,134 @@ def test_without_cfn_lint_yaml_is_one_line_and_json_works(write: Any, monkeypatc
         }
     }
     assert settings_of(load_mapping(write(template, "t.json"))).stream == "S"
+
+
+CONDITIONS = """
+Parameters:
+  Stage: {Type: String, Default: test}
+  Queues: {Type: CommaDelimitedList, Default: "first, second"}
+  Secret: {Type: "AWS::SSM::Parameter::Value<String>", Default: /millrace/table}
+  Region: {Type: String}
+Mappings:
+  Sizes: {test: {batch: 10}, live: {batch: 500}}
+Conditions:
+  Live: !Equals [!Ref Stage, live]
+  Test: !Not [!Condition Live]
+  Both: !And [!Condition Live, !Condition Test]
+  Either: !Or [!Equals ["true", !Equals [a, a]], !Condition Live, !Condition Test]
+  Near: !Equals [!Ref Region, here]
+Resources:
+  Events: {Type: AWS::Kinesis::Stream}
+  Table: {Type: AWS::DynamoDB::Table}
+  Mapping:
+    Type: AWS::Lambda::EventSourceMapping
+    Condition: Either
+    Properties:
+      EventSourceArn: !GetAtt Events.Arn
+      FunctionName: !Ref Alias
+      BatchSize: !FindInMap [Sizes, !Ref Stage, batch]
+      MaximumRetryAttempts: !If [Live, 100, !Ref "AWS::NoValue"]
+      BisectBatchOnFunctionError: !If [Both, false, !If [Test, true, false]]
+      ParallelizationFactor: !If [Near, 1, 2]
+      DestinationConfig:
+        OnFailure: !If [Live, !Ref "AWS::NoValue", {Destination: !Sub "arn:aws:sqs:::${Q}", Type: !Ref "AWS::NoValue"}]
+      FunctionResponseTypes: [!If [Live, !Ref "AWS::NoValue", ReportBatchItemFailures]]
+      StartingPosition: !Select [1, !Split ["|", "a|LATEST"]]
+      MaximumRecordAgeInSeconds: !ImportValue age
+  NotMade:
+    Type: AWS::Lambda::EventSourceMapping
+    Condition: Both
+    Properties: {EventSourceArn: !GetAtt Events.Arn, FunctionName: !Ref Function}
+  Alias: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref Function, Name: live}}
+  Function:
+    Type: AWS::Lambda::Function
+    Properties:
+      MemorySize: !If [Live, 512, 256]
+      Timeout: !ImportValue seconds
+      Environment:
+        Variables: {STATE_TABLE: !Ref Table, PIPELINE: !If [Live, alerts, bike], RUN_ID: !Ref Secret}
+"""
+
+
+def test_conditions_are_evaluated_and_what_has_no_value_is_left_out(write: Any) -> None:
+    path = write(CONDITIONS.replace("${Q}", "second"))
+    [test] = load_mappings(path)
+    assert test.name == "Mapping"
+    assert test.values == {
+        "EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/Events",
+        "BatchSize": 10,
+        "BisectBatchOnFunctionError": True,
+        "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:::second"}},
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "StartingPosition": "LATEST",
+    }
+    [live] = load_mappings(path, parameters={"Stage": "live", "Region": "here"})
+    assert (live.values["BatchSize"], live.values["MaximumRetryAttempts"]) == (500, 100)
+    assert (live.values["DestinationConfig"], live.values["FunctionResponseTypes"]) == ({}, [])
+    assert live.values["ParallelizationFactor"] == 1
+
+
+def test_a_property_that_cannot_be_resolved_is_named_and_the_others_are_read(write: Any) -> None:
+    [mapping] = load_mappings(write(CONDITIONS))
+    assert mapping.unresolved == {
+        "ParallelizationFactor": "parameter Region has no default: give --parameter Region=…",
+        "DestinationConfig": "Q is neither a parameter nor a resource of this template",
+        "MaximumRecordAgeInSeconds": "Fn::ImportValue is not evaluated here",
+    }
+    with pytest.raises(SettingsError, match=r"ParallelizationFactor: parameter Region .* --parameter Region="):
+        load_mapping(write(CONDITIONS))
+    given = {"Region": "there", "Secret": "run"}
+    with pytest.raises(SettingsError, match=r"MaximumRecordAgeInSeconds: .* give the value as an option"):
+        load_mapping(write(CONDITIONS), parameters=given, overridden={"DestinationConfig"})
+
+
+def test_the_function_behind_an_alias_is_found_with_its_variables(write: Any) -> None:
+    [mapping] = load_mappings(write(CONDITIONS), parameters={"Stage": "live"})
+    function = mapping.function
+    assert function is not None
+    assert function.logical_id == "Function"
+    variables = {"STATE_TABLE": "Table", "PIPELINE": "alerts"}
+    assert function.properties == {"MemorySize": 512, "Environment": {"Variables": variables}}
+    assert set(function.unresolved) == {"Timeout", "RUN_ID"}
+    assert "Parameter Store" in function.unresolved["RUN_ID"]
+
+
+def test_a_sam_function_has_what_globals_give_every_function(write: Any) -> None:
+    shared = "Globals: {Function: {MemorySize: 512, Timeout: 9, Environment: {Variables: {A: a, B: !Ref Failures}}}}"
+    own = "      Environment: {Variables: {A: own}}\n      Events:"
+    mappings = load_mappings(write(shared + SAM.replace("      Events:", own)))
+    assert [each.name for each in mappings] == ["PredictRides", "PredictMeters"]
+    function = mappings[0].function
+    assert function is not None
+    assert function.properties["MemorySize"] == 512
+    assert function.properties["Environment"] == {"Variables": {"A": "own", "B": "failures"}}
+    assert (mappings[0].values["Timeout"], mappings[0].values["FunctionName"]) == (30, "Predict")
+
+
+def test_a_file_needs_neither_a_region_nor_a_profile(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    aws.forget()
+    [mapping] = load_mappings(write(CONDITIONS))
+    assert mapping.values["EventSourceArn"] == "arn:aws:kinesis:us-east-1:123456789012:stream/Events"
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    ["{A: !Condition A}", "{A: !Equals [1]}", "{A: !Not []}", "{A: text}", "{A: !And 7}", "[1]", "{A: !Ref B}"],
+)
+def test_a_condition_of_another_form_is_one_line(write: Any, conditions: str) -> None:
+    arn = "arn:aws:kinesis:us-east-1:123456789012:stream/rides"
+    mapping = (
+        f"Type: 'AWS::Lambda::EventSourceMapping', Properties: {{EventSourceArn: '{arn}', Enabled: !If [A, 1, 0]}}"
+    )
+    text = f"Conditions: {conditions}\nResources: {{M: {{{mapping}}}}}"
+    with pytest.raises(SettingsError) as raised:
+        load_mapping(write(text))
+    assert "\n" not in str(raised.value)
+
+
+def test_the_clis_output_is_read_whole(write: Any) -> None:
+    [mapping] = load_mappings(write(OUTPUT, "mapping.json"))
+    assert (mapping.name, mapping.values, mapping.function) == (OUTPUT["UUID"], OUTPUT, None)
