@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -23,19 +24,27 @@ ARN = f"arn:aws:kinesis:us-east-1:123456789012:stream/{STREAM}"
 SHARD = "shardId-000000000000"
 HASHES = 2**16
 BEGIN_S = 1_700_000_040.0  # a whole minute
+ITERATOR_LIVES_S = 300
 
 
 class FakeClock:
-    """A clock that only `sleep` moves."""
+    """A clock that only `sleep` moves.
+
+    Attributes:
+        now_s: The service's time.
+        ahead_s: How far this machine's clock is ahead of it.
+    """
 
     def __init__(self, now_s: float = BEGIN_S) -> None:
         self.now_s = now_s
+        self.ahead_s = 0.0
         self.then: list[tuple[float, Callable[[], object]]] = []
 
     def time(self) -> float:
-        return self.now_s
+        return self.now_s + self.ahead_s
 
-    monotonic = time
+    def monotonic(self) -> float:
+        return self.now_s
 
     def sleep(self, seconds: float) -> None:
         self.now_s += seconds
@@ -81,7 +90,7 @@ class FakeKinesis:
                 "SequenceNumber": numbers[-1],
                 "PartitionKey": key,
                 "Data": data,
-                "ApproximateArrivalTimestamp": datetime.fromtimestamp(self.clock.time(), UTC),
+                "ApproximateArrivalTimestamp": datetime.fromtimestamp(self.clock.now_s, UTC),
             }
             hashed = int(hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()[:4], 16)
             [shard] = [each for each in self.open if hashed in each.hashes]
@@ -123,10 +132,12 @@ class FakeKinesis:
         for shard in self.shards:
             parents = dict(zip(("ParentShardId", "AdjacentParentShardId"), shard.parents, strict=False))
             shown.append({"ShardId": shard.shard_id, **parents})
-        yield {"Shards": shown}
+        yield {"Shards": shown, **self._dated()}
 
     def get_shard_iterator(self, *, ShardId: str, ShardIteratorType: str, **more: Any) -> dict[str, str]:  # noqa: N803
         [shard] = [each for each in self.shards if each.shard_id == ShardId]
+        if more.get("Timestamp", 0) > self.clock.now_s:
+            raise ClientError({"Error": {"Code": "InvalidArgumentException", "Message": "future"}}, "GetShardIterator")
         starts: dict[str, Callable[[dict[str, Any]], bool]] = {
             "TRIM_HORIZON": lambda _record: True,
             "LATEST": lambda _record: False,
@@ -135,20 +146,27 @@ class FakeKinesis:
         }
         begins = starts[ShardIteratorType]
         at = next((row for row, record in enumerate(shard.records) if begins(record)), len(shard.records))
-        return {"ShardIterator": f"{ShardId}/{at}"}
+        return {"ShardIterator": f"{ShardId}/{at}/{self.clock.now_s}"}
 
     def get_records(self, *, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803 - botocore's
         self._may_fail("GetRecords")
-        shard_id, at = ShardIterator.split("/")
+        shard_id, at, made_s = ShardIterator.split("/")
+        if self.clock.now_s - float(made_s) > ITERATOR_LIVES_S:
+            raise ClientError({"Error": {"Code": "ExpiredIteratorException", "Message": ""}}, "GetRecords")
         [shard] = [each for each in self.shards if each.shard_id == shard_id]
         stop = min(len(shard.records), int(at) + Limit)
         answer: dict[str, Any] = {
             "Records": shard.records[int(at) : stop],
             "MillisBehindLatest": 0 if stop == len(shard.records) else 1000,
+            **self._dated(),
         }
         if not (shard.closed and stop == len(shard.records)):
-            answer["NextShardIterator"] = f"{shard_id}/{stop}"
+            answer["NextShardIterator"] = f"{shard_id}/{stop}/{self.clock.now_s}"
         return answer
+
+    def _dated(self) -> dict[str, Any]:
+        """The part of an answer that has the service's time, in whole seconds."""
+        return {"ResponseMetadata": {"HTTPHeaders": {"date": formatdate(int(self.clock.now_s), usegmt=True)}}}
 
     def _may_fail(self, operation: str) -> None:
         code = self.fault(operation)

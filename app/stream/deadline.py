@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import uuid
-from typing import TYPE_CHECKING, Protocol
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -121,3 +125,33 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+class ServiceClock:
+    """The time of a service, from the `Date` of its answers: this machine's own clock may be wrong.
+
+    It is never ahead of the service's: a `Date` has whole seconds, the rest cut off, and is as old as its way here.
+    """
+
+    def __init__(self, service: str, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Take the service's name, for errors, and the clock that counts the seconds since an answer."""
+        self._service, self._clock = service, clock
+        self._ahead_s: float | None = None  # of the monotonic clock
+
+    def note(self, answer: Mapping[str, Any]) -> None:
+        """Take the time from an answer of botocore's."""
+        date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+        with contextlib.suppress(ValueError):  # without a date in this answer that of an earlier one holds
+            self._ahead_s = parsedate_to_datetime(date).timestamp() - self._clock.monotonic()
+
+    def time(self, at_s: float | None = None) -> float:
+        """Return the service's seconds since 1970, now or at a time of the monotonic clock.
+
+        Raises:
+            CloudError: No answer had a date.
+        """
+        if self._ahead_s is None:
+            raise CloudError(
+                f"{self._service}: answers without a Date, so its time is not known: is it behind a proxy?"
+            )
+        return self._ahead_s + (self._clock.monotonic() if at_s is None else at_s)

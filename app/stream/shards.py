@@ -15,11 +15,11 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from app import aws
 from app.errors import CloudError
-from app.stream.deadline import SYSTEM_CLOCK
+from app.stream.deadline import SYSTEM_CLOCK, ServiceClock
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from app.stream.deadline import Clock
 
@@ -27,6 +27,8 @@ READ_RECORDS = 10_000  # GetRecords' limit
 READS_PER_S = 5  # a shard's limit, shared by all its readers
 IDLE_PAUSE_S = 0.05  # between rounds without records: well below the time between two reads of a shard
 SHARD_END = "SHARD_END"
+DATE_S = 1.0  # the part of a second that the `Date` of an answer leaves out
+SKEW_S = 5.0  # between the clocks of the service's own machines: those that answer, and those that date records
 _SERVER_FAULT = 500
 
 
@@ -48,12 +50,13 @@ class ShardReader:
     Attributes:
         shard_id: The shard.
         parents: Shards that must be read to their end before this one.
+        start: Where to begin; for LATEST replaced by the position that it stands for.
         kinesis: The client.
-        clock: Clock of the pace and of LATEST.
+        clock: Clock of the pace.
+        service: The service's clock.
         buffer: Records that were read and not yet taken, as GetRecords returns them.
         held: Number of taken records that are still in work; until it is 0, children are not read.
         behind_ms: Distance of the last read from the shard's tip, or None before the first.
-        read_at_s: Time of the last read, seconds since 1970.
         ended: Whether the shard is closed and was read to its end.
     """
 
@@ -62,25 +65,47 @@ class ShardReader:
     parents: frozenset[str]
     start: StartingPosition
     kinesis: Any
-    clock: Clock = SYSTEM_CLOCK
+    clock: Clock
+    service: ServiceClock
     buffer: deque[dict[str, Any]] = field(default_factory=deque)
     held: int = 0
     behind_ms: int | None = None
-    read_at_s: float = 0.0
     ended: bool = False
     _iterator: str | None = None
     _last_read: str | None = None
+    _read_at_s: float = 0.0  # by the monotonic clock
     _next_read_at_s: float = 0.0
     _limit: int = READ_RECORDS
-    _latest_is_s: float | None = None  # the time that LATEST stands for, seconds since 1970
 
     def __post_init__(self) -> None:
-        """Fix LATEST to the present: the shard may be read much later, and must not skip what came meanwhile."""
+        """Replace LATEST by a position: the shard may be read much later, and must not skip what came meanwhile."""
         self.ended = self.start.type == SHARD_END
         if self.start.type == "LATEST":
-            now_s = self.clock.time()
-            self._open()
-            self._latest_is_s = now_s
+            self._find_latest()
+
+    def _find_latest(self) -> None:
+        """Read past the records of the last seconds.
+
+        An iterator of LATEST lives for five minutes, and a time between two records is the only position in an idle
+        shard that lasts. So LATEST is after the last record found from a little before the service's time on; if there
+        is none, it is that time, since which no record has come. A busy shard has no tip to reach: there it is after
+        records that came later than this began.
+        """
+        now_s, last_s = self.service.time(), 0.0
+        self.start = StartingPosition("AT_TIMESTAMP", now_s - SKEW_S)
+        while self.behind_ms != 0 and not self.ended and last_s <= now_s + DATE_S:
+            self.clock.sleep(max(0.0, self._next_read_at_s - self.clock.monotonic()))
+            if self.read():
+                last_s = self.buffer[-1]["ApproximateArrivalTimestamp"].timestamp()
+            self.buffer.clear()
+        self.behind_ms = None  # what comes after LATEST has not been read
+        if self._last_read:
+            self.start = StartingPosition("AFTER_SEQUENCE_NUMBER", sequence_number=self._last_read)
+
+    @property
+    def read_at_s(self) -> float:
+        """Return the service's time when the last read began, in seconds since 1970; 0 before the first."""
+        return self.service.time(self._read_at_s) if self._read_at_s else 0.0
 
     @property
     def finished(self) -> bool:
@@ -97,8 +122,6 @@ class ShardReader:
             return StartingPosition(SHARD_END)
         if done:
             return StartingPosition("AFTER_SEQUENCE_NUMBER", sequence_number=done)
-        if self._latest_is_s is not None:
-            return StartingPosition("AT_TIMESTAMP", self._latest_is_s)
         return self.start
 
     def read(self) -> int:
@@ -109,8 +132,8 @@ class ShardReader:
         """
         if self.ended or self.clock.monotonic() < self._next_read_at_s:
             return 0
-        self._next_read_at_s = self.clock.monotonic() + 1 / READS_PER_S
-        now_s = self.clock.time()
+        now_s = self.clock.monotonic()
+        self._next_read_at_s = now_s + 1 / READS_PER_S
         try:
             if self._iterator is None:
                 self._open()
@@ -118,12 +141,13 @@ class ShardReader:
         except (BotoCoreError, ClientError) as error:
             self._tolerate(error)
             return 0
+        self.service.note(answer)
         self._limit = min(READ_RECORDS, 2 * self._limit)
         records = answer["Records"]
         self.buffer.extend(records)
         if records:
             self._last_read = records[-1]["SequenceNumber"]
-        self.behind_ms, self.read_at_s = answer.get("MillisBehindLatest", 0), now_s
+        self.behind_ms, self._read_at_s = answer.get("MillisBehindLatest", 0), now_s
         self._iterator = answer.get("NextShardIterator")
         self.ended = self._iterator is None
         return len(records)
@@ -138,8 +162,6 @@ class ShardReader:
         """Return the arguments of GetShardIterator: after the last record read, or the start."""
         if self._last_read:
             return {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": self._last_read}
-        if self._latest_is_s is not None:
-            return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": self._latest_is_s}
         if self.start.type == "AT_TIMESTAMP":
             return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": self.start.timestamp}
         if self.start.sequence_number:
@@ -175,7 +197,11 @@ def _is_transient(error: Exception) -> bool:
 
 
 class StreamReader:
-    """Reader of all shards of a stream, including those that open later."""
+    """Reader of all shards of a stream, including those that open later.
+
+    Attributes:
+        service: The service's clock.
+    """
 
     def __init__(
         self,
@@ -186,7 +212,7 @@ class StreamReader:
         kinesis: Any = None,  # noqa: ANN401 - botocore makes its clients at run time
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """List the shards.
+        """List the shards; with LATEST, find the tip of each.
 
         Args:
             stream: The stream's name.
@@ -203,6 +229,7 @@ class StreamReader:
         self._readers: dict[str, ShardReader] = {}
         self._start, self._resume = start, resume or {}
         self._kinesis, self._clock = kinesis or aws.client("kinesis"), clock
+        self.service = ServiceClock(f"stream {stream}", clock)
         self._listed_at = 0  # number of ended shards at the last listing
         with aws.explaining(f"stream {self.stream}"):
             self._add_shards()
@@ -256,11 +283,16 @@ class StreamReader:
                     shard[name] for name in ("ParentShardId", "AdjacentParentShardId") if shard.get(name)
                 )
                 begin = self._resume.get(shard_id, start)
-                self._readers[shard_id] = ShardReader(self.stream, shard_id, parents, begin, self._kinesis, self._clock)
+                self._readers[shard_id] = ShardReader(
+                    self.stream, shard_id, parents, begin, self._kinesis, self._clock, self.service
+                )
 
-    def _list(self) -> Iterable[dict[str, Any]]:
-        pages = self._kinesis.get_paginator("list_shards").paginate(StreamName=self.stream)
-        return [shard for page in pages for shard in page["Shards"]]
+    def _list(self) -> list[dict[str, Any]]:
+        shards: list[dict[str, Any]] = []
+        for page in self._kinesis.get_paginator("list_shards").paginate(StreamName=self.stream):
+            self.service.note(page)
+            shards += page["Shards"]
+        return shards
 
 
 def read_stream(stream: str, start: StartingPosition, *, follow: bool = False) -> Iterator[bytes]:

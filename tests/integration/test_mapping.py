@@ -19,7 +19,9 @@ import pytest
 
 from app import aws
 from app.errors import CloudError
+from app.stream.deadline import SystemClock
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
+from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.mapping.settings import settings_of
 from app.stream.shards import StartingPosition, read_stream
 from tests.mapping_for_tests import failing, numbers, payloads
@@ -129,6 +131,36 @@ def test_a_function_that_comes_up_late_and_a_place_that_is_kept(
     put(kinesis, stream, 5, start=10)
     finished(command(*options, "--drain"))
     assert _seen(rie) == list(range(15))  # and none of the first ten again
+
+
+class WrongClock(SystemClock):
+    """This machine's clock, which is wrong by some seconds."""
+
+    def __init__(self, ahead_s: float) -> None:
+        self.ahead_s = ahead_s
+
+    def time(self) -> float:
+        return super().time() + self.ahead_s
+
+
+@pytest.mark.parametrize("ahead_s", [-60, 60])
+@pytest.mark.parametrize("before", [0, 3])
+def test_latest_and_a_checkpoint_lose_nothing_where_the_clock_is_wrong(
+    kinesis: Any, new_stream: Callable[..., str], tmp_path: Path, before: int, ahead_s: float
+) -> None:
+    stream, seen, clock = new_stream("in"), list[int](), WrongClock(ahead_s)
+    if before:
+        put(kinesis, stream, before)
+
+    def begin() -> Mapping:
+        settings = MappingSettings(stream_name=stream, starting_position="LATEST")
+        kept = CheckpointFile(tmp_path / "place.json")
+        return Mapping(settings, lambda raw, _: seen.extend(payloads(json.loads(raw))), checkpoint=kept, clock=clock)
+
+    begin().run(drain=True)  # ends before a record has come
+    put(kinesis, stream, 5, start=10)
+    begin().run(drain=True)
+    assert seen == [10, 11, 12, 13, 14]
 
 
 def _until(reached: Callable[[], bool]) -> None:

@@ -389,6 +389,63 @@ def test_latest_is_kept_as_the_moment_it_was(tmp_path: Any) -> None:
     assert bench.batches == [[2]]
 
 
+@pytest.mark.parametrize("ahead_s", [-3600, -6, 0, 6, 3600])
+@pytest.mark.parametrize("idle_s", [0, 7, 1000])
+@pytest.mark.parametrize("before", [0, 3])
+def test_latest_is_kept_as_a_position_whatever_this_machines_clock_says(
+    tmp_path: Any, before: int, idle_s: float, ahead_s: float
+) -> None:
+    """A run is killed before its first record is done, and resumed: what came meanwhile comes, and nothing older."""
+    kept = CheckpointFile(tmp_path / "place.json")
+    bench = Bench(shards=2)
+    bench.clock.sleep(100.3)
+    bench.clock.ahead_s = ahead_s
+    bench.kinesis.put([b'"before"'] * before)
+    bench.run_for(idle_s, checkpoint=kept, starting_position="LATEST")
+    bench.kinesis.put(counted_bytes(4))
+    bench.kinesis.split()
+    bench.kinesis.put(counted_bytes(4, 4))
+    bench.clock.sleep(1)
+    bench.clock.ahead_s = -ahead_s
+    bench.drain(checkpoint=kept, starting_position="LATEST")
+    assert sorted(n for batch in bench.batches for n in batch) == counted(8)
+
+
+def test_latest_holds_for_a_shard_that_is_not_read_for_longer_than_an_iterator_lives() -> None:
+    bench = Bench()
+    bench.clock.ahead_s = 10
+    bench.kinesis.put([b'"before"'])
+    mapping = bench.mapping(starting_position="LATEST")
+    bench.kinesis.put([b"1"])
+    bench.clock.sleep(400)
+    mapping.run(drain=True)
+    assert bench.batches == [[1]]
+
+
+def test_latest_is_found_in_a_shard_whose_tip_is_never_reached() -> None:
+    bench = Bench()
+    get_records = bench.kinesis.get_records
+
+    def never_at_the_tip(**arguments: Any) -> Any:
+        answer = get_records(**arguments)
+        bench.kinesis.put([b'"before"'])
+        return {**answer, "MillisBehindLatest": 40}
+
+    bench.kinesis.get_records = never_at_the_tip  # type: ignore[method-assign] # a busy shard
+    mapping = bench.mapping(starting_position="LATEST")
+    bench.kinesis.get_records = get_records  # type: ignore[method-assign] # at rest
+    bench.kinesis.put([b"1"])
+    assert mapping.run(drain=True) <= 2
+    assert bench.batches[-1][-1] == 1
+
+
+def test_latest_needs_the_time_of_the_service() -> None:
+    bench = Bench()
+    bench.kinesis._dated = dict  # type: ignore[method-assign] # a proxy that takes the header away
+    with pytest.raises(CloudError, match="stream events: answers without a Date"):
+        bench.mapping(starting_position="LATEST")
+
+
 def test_a_checkpoint_of_another_stream_is_left_aside(tmp_path: Any) -> None:
     path = tmp_path / "place.json"
     bench = Bench()

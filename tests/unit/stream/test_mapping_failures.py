@@ -273,3 +273,14 @@ def test_other_destinations_are_refused(arn: str) -> None:
     """ "You can configure any Amazon SNS topic, Amazon SQS queue, Amazon S3 bucket, or Kafka": Kafka is not here."""
     with pytest.raises(SettingsError, match="SQS queue, an SNS topic or an S3 bucket"):
         open_destination(arn, "local")
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 61, 3600])
+def test_the_age_of_a_record_is_by_the_time_of_the_service(ahead_s: float) -> None:
+    bench = Bench()
+    bench.clock.ahead_s = ahead_s
+    bench.kinesis.put([b"0"])
+    assert bench.drain(maximum_record_age_in_seconds=60).acknowledged == 1
+    bench.kinesis.put([b"1"])
+    bench.clock.sleep(62)
+    assert bench.drain(maximum_record_age_in_seconds=60, on_failure=True).discarded == 2

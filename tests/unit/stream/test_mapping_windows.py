@@ -31,7 +31,7 @@ def finals(bench: Bench) -> list[tuple[str, Any]]:
     ]
 
 
-def trickle(bench: Bench, *seconds: int) -> None:
+def trickle(bench: Bench, *seconds: float) -> None:
     """Puts a record with the value 1 at each of these seconds after the beginning, which is a whole minute."""
     for second in seconds:
         bench.clock.at(second, lambda: bench.kinesis.put([b"1"]))
@@ -189,3 +189,13 @@ def test_a_later_run_begins_before_the_window_whose_state_it_has_not(tmp_path: A
     del bench.events[:]
     bench.drain(checkpoint=kept, **MINUTE)
     assert finals(bench) == [("22:15:00", 2)]
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 6, 3600])
+def test_a_window_ends_by_the_time_of_the_service(ahead_s: float) -> None:
+    bench = Bench()
+    bench.clock.ahead_s = ahead_s
+    bench.answer = summing
+    trickle(bench, 1, 30, 57, 59.9)
+    bench.run_for(70, **MINUTE)
+    assert finals(bench) == [("22:14:00", 4)]
