@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 import msgspec
 
 from app.errors import SettingsError
-from app.telemetry import LEVELS
+from app.telemetry import LEVELS, LEVELS_OF_LAMBDA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -134,7 +134,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, about("a folder or `s3://…` for state that is too large for an item of `STATE_TABLE`")
     ] = ""
     metrics_namespace: Annotated[str, about("the CloudWatch namespace of the metrics")] = "Millrace"
-    log_level: Annotated[str, about("`DEBUG`, `INFO`, `WARNING` or `ERROR`")] = "INFO"
+    log_level: Annotated[
+        str,
+        about(
+            "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`; unset, the level of the function's own logging controls "
+            "(`AWS_LAMBDA_LOG_LEVEL`), and without them `INFO`"
+        ),
+    ] = "INFO"
 
     def read(self, kind: type[Struct]) -> Struct:
         """Read a domain's variables from the environment that these settings come from.
@@ -176,11 +182,29 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: A variable has a value that it cannot have.
     """
-    settings = _read(environ, Settings)
-    if settings.log_level.upper() not in LEVELS:
-        raise SettingsError(f"LOG_LEVEL is {settings.log_level!r}: set DEBUG, INFO, WARNING or ERROR")
     given = Environment({name: text for name, text in environ.items() if text.strip()})
-    return msgspec.structs.replace(settings, environ=given)
+    return msgspec.structs.replace(_read(environ, Settings), environ=given, log_level=read_log_level(environ))
+
+
+def read_log_level(environ: Mapping[str, str]) -> str:
+    """Return the log level that an environment asks for.
+
+    `LOG_LEVEL` wins over `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the function's logging controls: it is the more
+    explicit one, since somebody set it for Millrace alone. Where Lambda's logs are JSON, it still drops lines below its
+    own level.
+
+    Raises:
+        SettingsError: The level is none.
+    """
+    for name in ("LOG_LEVEL", "AWS_LAMBDA_LOG_LEVEL"):
+        text = environ.get(name, "").strip()
+        level = LEVELS_OF_LAMBDA.get(text.upper(), text.upper())
+        if level and level not in LEVELS:
+            *most, last = LEVELS
+            raise SettingsError(f"{name} is {text!r}: set {', '.join(most)} or {last}")
+        if level:
+            return level
+    return "INFO"
 
 
 def _read(environ: Mapping[str, str], kind: type[Struct]) -> Struct:

@@ -29,8 +29,11 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 logger = logging.getLogger("millrace")
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-"""What `LOG_LEVEL` may be."""
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+"""The levels that `LOG_LEVEL` may name."""
+
+LEVELS_OF_LAMBDA = {"TRACE": "DEBUG", "WARN": "WARNING", "FATAL": "CRITICAL"}
+"""The levels of Lambda's logging controls that have other names, in `AWS_LAMBDA_LOG_LEVEL`, as ours."""
 
 _bound: ContextVar[Mapping[str, object]] = ContextVar("millrace_bound", default=MappingProxyType({}))
 _metrics_sink: ContextVar[MetricsSink | None] = ContextVar("millrace_metrics_sink", default=None)

@@ -18,6 +18,7 @@ import msgspec
 from rich.console import Console
 
 from app import telemetry
+from app.settings import read_log_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,9 +85,12 @@ def configure_logs(level: str | None = None) -> None:
     """Send logs to standard error: plain lines at a terminal, JSON elsewhere.
 
     Args:
-        level: The least level that is shown; by default `LOG_LEVEL`'s.
+        level: The least level that is shown; by default the environment's.
+
+    Raises:
+        SettingsError: The environment asks for a level that is none.
     """
-    telemetry.configure(level or os.environ.get("LOG_LEVEL") or "INFO")
+    telemetry.configure(level or read_log_level(os.environ))
     if is_watched():
         for handler in telemetry.logger.handlers:
             handler.setFormatter(PlainLine())

@@ -48,6 +48,7 @@ def test_variables_are_typed() -> None:
         ("OUTPUT_STREAMS", "just-a-name"),
         ("PIPELINES", "a:b,,c:d"),
         ("LOG_LEVEL", "LOUD"),
+        ("AWS_LAMBDA_LOG_LEVEL", "LOUD"),
         ("FOREIGN_RECORDS", "drop"),
         ("TECHNIQUE_LEAST_CONFIDENCE", "sure"),
         ("TECHNIQUE_LEAST_CONFIDENCE", "nan"),
@@ -58,6 +59,29 @@ def test_a_value_that_cannot_be_is_one_line(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=rf"(?i){name}") as refused:
         read_all_settings({name: value})
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("own", "lambdas", "level"),
+    [
+        (None, None, "INFO"),
+        ("CRITICAL", None, "CRITICAL"),
+        ("debug", None, "DEBUG"),
+        ("warn", None, "WARNING"),
+        (None, "DEBUG", "DEBUG"),
+        (None, "TRACE", "DEBUG"),
+        (None, "WARN", "WARNING"),
+        (None, "FATAL", "CRITICAL"),
+        ("ERROR", "DEBUG", "ERROR"),
+        ("DEBUG", "ERROR", "DEBUG"),
+        ("", "ERROR", "ERROR"),
+    ],
+)
+def test_the_log_level_is_ours_or_else_that_of_lambdas_logging_controls(
+    own: str | None, lambdas: str | None, level: str
+) -> None:
+    given = {"LOG_LEVEL": own, "AWS_LAMBDA_LOG_LEVEL": lambdas}
+    assert read_settings({name: text for name, text in given.items() if text is not None}).log_level == level
 
 
 KINDS: list[type[msgspec.Struct]] = [Settings, *settings_of_domains()]
