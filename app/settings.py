@@ -137,8 +137,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         str,
         about(
-            "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`; unset, the level of the function's own logging controls "
-            "(`AWS_LAMBDA_LOG_LEVEL`), and without them `INFO`"
+            "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`; unset, the level of the function's own logging "
+            "controls (`AWS_LAMBDA_LOG_LEVEL`), and without them `INFO`"
         ),
     ] = "INFO"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import time
 from contextvars import ContextVar
@@ -40,12 +41,18 @@ _metrics_sink: ContextVar[MetricsSink | None] = ContextVar("millrace_metrics_sin
 
 
 class JsonLine(logging.Formatter):
-    """A log record as one JSON object: time, level, message, the bound fields, then the `extra` fields."""
+    """A log record as one JSON object: time, level, message, the bound fields, then the `extra` fields.
+
+    Where a Lambda function's log format is JSON, the time is `timestamp`: Lambda filters by the level only lines with a
+    field that it takes for a time, and holds all others to be `INFO`
+    (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html).
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record; an exception is named by its type, since its text may quote a payload."""
+        time_field = "timestamp" if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON" else "time"
         line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
+            time_field: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
             "level": record.levelname,
             "message": record.getMessage(),
         }

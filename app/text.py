@@ -6,6 +6,7 @@ bidirectional controls, halves of surrogate pairs, and blanks other than the spa
 
 from __future__ import annotations
 
+import codecs
 import math
 from datetime import UTC, datetime
 from typing import Any
@@ -61,6 +62,14 @@ def seconds_of(time: object) -> float | None:
         except (ValueError, OverflowError):
             return None
     return seconds if math.isfinite(seconds) else None
+
+
+def without_bom(text: bytes) -> bytes:
+    """Return a text without the byte order mark of UTF-8, which editors and Windows tools write before it.
+
+    Every reader of text from outside ignores the mark, as RFC 8259 (section 8.1) allows for JSON.
+    """
+    return text.removeprefix(codecs.BOM_UTF8)
 
 
 def is_nested_deeper(value: Any, levels: int) -> bool:  # noqa: ANN401 - any JSON

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import itertools
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from app.domain import import_named
 from app.errors import EventError, LocationError, UnknownPipelineError
 from app.registry import PIPELINES, example_record
 from app.stream.hints import OF_WHOLE_FILES, hint_of
+from app.text import without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,7 @@ def _read_records(path: Path) -> list[bytes]:
         raise LocationError(f"{path}: cannot be read: {error.strerror}; name a file, or - for standard input") from None
     if (hint := hint_of(data)) in OF_WHOLE_FILES:
         raise EventError(f"{path}: {hint}")
-    data = data.removeprefix(codecs.BOM_UTF8).strip()
+    data = without_bom(data).strip()
     lines = [line for line in data.splitlines() if line.strip()]
     if not lines:
         raise EventError(f"{path}: has no lines; write one JSON record a line")

@@ -26,6 +26,7 @@ from app.handlers.request import UNREADABLE, read_source, refused
 from app.registry import HANDLERS
 from app.storage.location import STANDARD, check_location, read_location, write_location
 from app.stream.deadline import LONGEST_TIMEOUT_S, LocalContext
+from app.text import without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +178,7 @@ def answer(name: str, payload: Callable[[], bytes], response_location: str | Non
         check_location(response_location)
     timeout_s, request_id = _timeout_s(), os.environ.get(REQUEST_ID_VARIABLE, "")
     function = HANDLERS.find(name)
-    data = payload()
+    data = without_bom(payload())
     if isinstance(function, LambdaFunction):
         # A string may name an object in S3, as in an event that Lambda has parsed; the handler decodes all else itself.
         event = _parsed(data) if data.lstrip().startswith(b'"') else data

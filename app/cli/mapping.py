@@ -21,6 +21,7 @@ from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.mapping.emulator import EMULATOR_TIMEOUT_S, Emulator
 from app.stream.mapping.settings import settings_of
 from app.stream.mapping.template import load_mapping
+from app.text import without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as ReadMapping
@@ -177,7 +178,7 @@ def _json(option: str, text: str | None) -> Any:  # noqa: ANN401 - checked with 
     except OSError as error:
         raise SettingsError(f"{option}: {text}: cannot be read: {error.strerror}") from None
     try:
-        return msgspec.json.decode(raw)
+        return msgspec.json.decode(without_bom(raw))
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise SettingsError(f"{option}: not JSON") from None
 

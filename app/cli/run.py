@@ -23,6 +23,7 @@ from app.stream.hints import FILE_NAME, hint_of
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
+from app.text import without_bom
 
 if TYPE_CHECKING:
     from app.stream.processor import Processor
@@ -152,7 +153,7 @@ def _neither(record: str) -> str:
 
 def _first_record(data: bytes) -> bytes:
     """Return the first line where each line of a file is a record, else all of it."""
-    first = next((line for line in data.splitlines() if line.strip()), b"")
+    first = next((line for line in without_bom(data).splitlines() if line.strip()), b"")
     try:
         msgspec.json.decode(first)
     except (msgspec.MsgspecError, ValueError, RecursionError):

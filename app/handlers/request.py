@@ -11,7 +11,7 @@ import msgspec
 from app.errors import LocationError, RequestError
 from app.storage.location import STANDARD, read_location
 from app.stream.hints import hint_of
-from app.text import printable
+from app.text import printable, without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,11 +45,16 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
         return payload
     try:
         if isinstance(payload, (bytes, bytearray, memoryview, str)):
-            return msgspec.json.decode(payload, type=kind, dec_hook=dec_hook)
+            return msgspec.json.decode(json_text(payload), type=kind, dec_hook=dec_hook)
         # In JSON every key is a string, also where the type has numbers for keys: parsed or not, it is one request.
         return msgspec.convert(payload, kind, str_keys=True, dec_hook=dec_hook)
     except UNREADABLE as error:
         raise refused(error, payload) from None
+
+
+def json_text(payload: bytes | bytearray | memoryview | str) -> bytes | str:
+    """Return JSON without a byte order mark."""
+    return payload.removeprefix("\ufeff") if isinstance(payload, str) else without_bom(bytes(payload))
 
 
 def refused(error: Exception, payload: object = b"") -> RequestError:

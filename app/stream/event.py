@@ -22,7 +22,7 @@ import msgspec
 from app.errors import EventError
 from app.stream.batch import Batch
 from app.stream.outcomes import Quarantine
-from app.text import seconds_of, short_name
+from app.text import seconds_of, short_name, without_bom
 
 KINESIS = "aws:kinesis"
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # what a parser may raise for arbitrary bytes
@@ -100,7 +100,7 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
 def _read_slowly(event: bytes | dict[str, Any], faults: dict[int, Quarantine]) -> list[KinesisEventRecord]:
     """Read an event record by record; put faulty base64 into `faults`, refuse all other faults."""
     try:
-        document = msgspec.json.decode(event) if isinstance(event, bytes) else event
+        document = msgspec.json.decode(without_bom(event)) if isinstance(event, bytes) else event
     except _UNREADABLE:
         raise EventError("event: not JSON: send the event as Lambda receives it") from None
     items = document.get("Records") if isinstance(document, dict) else None

@@ -8,13 +8,14 @@ from __future__ import annotations
 import binascii
 import re
 
+from app.text import without_bom
+
 LOOKED_AT_BYTES = 512  # a first look is enough, however long the payload is
 MAX_NAME_BYTES = 255  # no file's name is longer on the usual file systems
 LEAST_BASE64_BYTES = 8  # shorter texts are base64 by chance too often
 ZEROS_OF_UTF16 = 0.3  # share of zero bytes: UTF-16 of ASCII text has half of them, every other byte; other text none
 
 UTF16 = "it looks like UTF-16: write it as UTF-8"
-BYTE_ORDER_MARK = "it begins with a byte order mark: write UTF-8 without one"
 BASE64 = "it looks like base64: send the bytes themselves, since an AWS client encodes them"
 BASE64_TWICE = "it looks like base64 of base64: send the bytes themselves, since an AWS client encodes them"
 JSON_IN_STRING = "it is JSON within a JSON string: encode it once"
@@ -37,7 +38,6 @@ OF_WHOLE_FILES = frozenset({UTF16, *_COMPRESSED.values()})
 """The hints after which it makes no sense to look for lines in a file."""
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_UTF8_MARK = b"\xef\xbb\xbf"
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}\s*")
 _FILE_NAME = re.compile(rb"@?[^{}\[\]<>\"\r\n]+\.(json|jsonl|ndjson|csv|txt|log|gz|parquet)|(file|s3|https?)://\S+")
 
@@ -48,15 +48,13 @@ def hint_of(payload: bytes) -> str:
     Args:
         payload: The bytes that could not be read; compressed bytes count as unreadable, where nothing inflates them.
     """
-    start = payload[:LOOKED_AT_BYTES]
+    start = without_bom(payload[:LOOKED_AT_BYTES])
     for magic, hint in _COMPRESSED.items():
         if start.startswith(magic):
             return hint
     zeros = (start[::2].count(0), start[1::2].count(0))
     if start.startswith(_UTF16_MARKS) or (max(zeros) > ZEROS_OF_UTF16 * len(start) and not min(zeros)):
         return UTF16
-    if start.startswith(_UTF8_MARK):
-        return BYTE_ORDER_MARK
     return _hint_of_text(start.lstrip(), len(payload))
 
 

@@ -17,6 +17,7 @@ No payload makes this raise; a faulty one becomes a Quarantine with a reason cod
 
 from __future__ import annotations
 
+import codecs
 import operator
 import re
 import zlib
@@ -27,6 +28,7 @@ import numpy as np
 
 from app.stream.hints import hint_of
 from app.stream.outcomes import Quarantine
+from app.text import without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +45,7 @@ _AUTO_HEADER = 32 + zlib.MAX_WBITS  # tells zlib to detect gzip or zlib from the
 _GZIP = b"\x1f\x8b"
 _ZLIB = 0x78  # deflate with a 32 KiB window, as every encoder writes it
 _COMPRESSED = frozenset((_GZIP[0], _ZLIB))
+_SPECIAL = _COMPRESSED | {codecs.BOM_UTF8[0]}  # the first bytes of payloads that are not yet a JSON text
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NOT_BRACKETS_NOR_QUOTES = bytes(set(_NOT_BRACKETS) - set(b'"'))
@@ -94,7 +97,7 @@ def _all_plain(payloads: Sequence[bytes]) -> bool:
     is no JSON, and then each is checked. A bracket within a string makes the result False, since it could hide one
     outside; only adjacent quotes, apart from brackets, enclose none.
     """
-    if b"" in payloads or not _COMPRESSED.isdisjoint(map(operator.itemgetter(0), payloads)):
+    if b"" in payloads or not _SPECIAL.isdisjoint(map(operator.itemgetter(0), payloads)):
         return False
     joined = b"\n".join(payloads)
     if len(joined) > MAX_JSON_BYTES or not _is_utf8(joined):
@@ -106,7 +109,7 @@ def _all_plain(payloads: Sequence[bytes]) -> bool:
 
 
 def plain(payload: bytes) -> bytes | Quarantine:
-    """Return a payload as uncompressed text that is safe for a JSON parser, or its fault."""
+    """Return a payload as text that is safe for a JSON parser, inflated and without a byte order mark, or its fault."""
     if not payload:
         return Quarantine("empty", "the record has no bytes")
     if payload[0] in _COMPRESSED and _is_compressed(payload):
@@ -114,6 +117,7 @@ def plain(payload: bytes) -> bytes | Quarantine:
         if isinstance(inflated, Quarantine):
             return inflated
         payload = inflated
+    payload = without_bom(payload)
     if len(payload) > MAX_JSON_BYTES:
         return Quarantine("too_large", f"{len(payload)} bytes; the cap is {MAX_JSON_BYTES}")
     if not _is_utf8(payload):

@@ -50,7 +50,7 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
     Raises:
         OSError: The file cannot be read.
     """
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         yield from csv.DictReader(file)
 
 

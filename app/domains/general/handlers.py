@@ -21,7 +21,7 @@ from app.errors import LocationError, RequestError, SettingsError, Unprocessable
 from app.handlers.base import LambdaHandler
 from app.handlers.request import UNREADABLE, refused
 from app.storage.location import STANDARD, check_location, read_location, write_location
-from app.text import is_nested_deeper
+from app.text import is_nested_deeper, without_bom
 
 if TYPE_CHECKING:
     from typing import Self
@@ -94,7 +94,7 @@ class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFi
         data = read_location(path)
         invocation.metrics.count("bytes", len(data))
         try:
-            content = msgspec.json.decode(data)
+            content = msgspec.json.decode(without_bom(data))
         except UNREADABLE as error:
             raise UnprocessableError(f"{path}: {_why(error)}", _PATH) from None
         if is_nested_deeper(content, LEVELS):

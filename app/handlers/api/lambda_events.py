@@ -27,6 +27,7 @@ import msgspec
 from app.errors import EventError, RequestError
 from app.handlers.api.application import CONTEXT, GATEWAY, NAME
 from app.handlers.invocation import run
+from app.handlers.request import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ class HttpEvent:
         """Recognize the event, as bytes or parsed, or raise EventError."""
         if isinstance(event, (bytes, bytearray, memoryview)):
             try:
-                event = _decode(event)
+                event = _decode(json_text(event))
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 raise EventError("event: not JSON; an API is to be invoked with HTTP requests") from None
         self._event = event = _object(event)

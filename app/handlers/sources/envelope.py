@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from app.errors import EventError
-from app.handlers.request import UNREADABLE, refused
+from app.handlers.request import UNREADABLE, json_text, refused
 from app.text import short_name
 
 Event: TypeAlias = Any
@@ -95,7 +95,7 @@ def _document(event: Event) -> Any:  # noqa: ANN401 - any JSON
     if not isinstance(event, _TEXT):
         return event
     try:
-        return msgspec.json.decode(event)
+        return msgspec.json.decode(json_text(event))
     except UNREADABLE:
         raise EventError("event: not JSON: send the event as Lambda receives it") from None
 

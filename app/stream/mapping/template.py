@@ -17,6 +17,7 @@ import msgspec
 from app.errors import SettingsError
 from app.stream.mapping.intrinsics import Resolver
 from app.stream.mapping.settings import NAMES
+from app.text import without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -170,7 +171,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        document = msgspec.json.decode(raw)
+        document = msgspec.json.decode(without_bom(raw))
     except (msgspec.DecodeError, ValueError, RecursionError):
         document = _read_yaml(path)
     if not isinstance(document, dict):

@@ -51,7 +51,7 @@ class TestGet:
             (b'{"a": NaN}', "not JSON"),
             (b'{"a": 1e999}', "range"),
             (b'{"a": "\xff"}', "not JSON"),
-            (b"\xef\xbb\xbf{}", "not JSON"),
+            (b"\xef\xbb\xbf{", "not JSON"),
             (json.dumps(nested(LEVELS + 1)).encode(), "nested more than"),
             (b"[" * 100_000, "nested too deeply"),
             (b"9" * 10_000, "range"),

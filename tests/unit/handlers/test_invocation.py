@@ -137,6 +137,17 @@ def test_another_level_is_for_one_invocation_alone(capsys: pytest.CaptureFixture
     assert [line["message"] for line in written(capsys).logs] == ["detail"]
 
 
+def test_lambda_finds_the_time_of_a_line_where_its_log_format_is_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for log_format in ("Text", "JSON"):
+        monkeypatch.setenv("AWS_LAMBDA_LOG_FORMAT", log_format)
+        telemetry.logger.warning("late")
+    text, as_json = written(capsys).logs
+    assert list(text) == ["time", "level", "message"]
+    assert list(as_json) == ["timestamp", "level", "message"]
+
+
 def test_a_level_that_there_is_not_leaves_nothing_behind(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="LOUD"):
         invoke(lambda _given: None, log_level="LOUD")

@@ -25,7 +25,7 @@ decoder = json_decoder(dict)
         (RECORD.decode().encode("utf-16"), hints.UTF16),
         (RECORD.decode().encode("utf-16-le"), hints.UTF16),
         (RECORD.decode().encode("utf-16-be"), hints.UTF16),
-        (b"\xef\xbb\xbf" + RECORD, hints.BYTE_ORDER_MARK),
+        (b"\xef\xbb\xbf<html>", hints.MARKUP),
         (base64.b64encode(RECORD), hints.BASE64),
         (base64.b64encode(gzip.compress(RECORD)), hints.BASE64),
         (base64.b64encode(RECORD * 1000) + b"\n", hints.BASE64),

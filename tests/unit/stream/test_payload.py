@@ -59,7 +59,7 @@ def test_plain_and_compressed_records_decode_alike(payload: bytes) -> None:
         (b"hello", "not_json"),
         (b'{"features": {"t1": 2}} tail', "not_json"),
         (b'{"features": {"t1": 2', "not_json"),
-        (b"\xef\xbb\xbf{}", "not_json"),
+        (b"\xef\xbb\xbfhello", "not_json"),
         (b'{"features": {"t1": NaN}}', "not_finite"),
         (b'{"features": {"t1": Infinity}}', "not_finite"),
         (b'{"features": {"t1": -Infinity}}', "not_finite"),

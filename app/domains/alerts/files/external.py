@@ -24,6 +24,7 @@ from app.domains.alerts.incidents import ClusterSummary, Flow, FlowNode
 from app.domains.alerts.tickets import numbers_of
 from app.errors import LocationError
 from app.jobs.plan import ORDERED, decoded
+from app.text import without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -369,7 +370,7 @@ def _techniques(answer: TechniqueAnswer | None) -> Techniques:
 
 def _read_lines(data: bytes, kind: type[T], label: str) -> list[T]:
     decoder, rows = msgspec.json.Decoder(kind), []
-    for number, line in enumerate(data.splitlines(), 1):
+    for number, line in enumerate(without_bom(data).splitlines(), 1):
         if not line.strip():
             continue
         try:

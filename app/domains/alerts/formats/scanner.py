@@ -11,6 +11,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from app.text import without_bom
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,7 +27,6 @@ No part of the repeated group fails once it has taken a byte: Python before 3.11
 """
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,}\]\s]*+")
-_BOM = b"\xef\xbb\xbf"
 _OPENING = b"{["
 
 
@@ -61,8 +62,7 @@ class Scanner:
         self._passed = 0  # bytes before the buffer
         self.blank_lines = 0
         self._fill()
-        if self._buffer.startswith(_BOM):
-            self._at = len(_BOM)
+        self._at = len(self._buffer) - len(without_bom(self._buffer))
 
     @property
     def position(self) -> int:

@@ -98,6 +98,7 @@ def test_the_body_is_as_strict_as_ever() -> None:
     assert fault(b"[]") == ("", "request: expected `object`, got `array`")
     assert fault(b'{"legs": [}')[0] == ""
     assert bind(b'{"unknown": 1}').trip_id == "t1"
+    assert bind(b'\xef\xbb\xbf{"seats": 2}').seats == 2  # a byte order mark is none of it
 
 
 @pytest.mark.parametrize(
