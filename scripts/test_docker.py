@@ -66,8 +66,9 @@ def invoke(event: bytes, url: str = URL, answer_within_s: float = ANSWER_WITHIN_
     try:
         with urllib.request.urlopen(request, timeout=answer_within_s) as response:  # noqa: S310
             status, body = response.status, response.read()
+            failed = response.headers.get("X-Amz-Function-Error")  # of AWS; the emulator says it in the body alone
     except urllib.error.HTTPError as error:
-        status, body = error.code, error.read()
+        status, body, failed = error.code, error.read(), None
     except TimeoutError:
         raise InvokeError(f"no answer from {url} within {answer_within_s:g} s") from None
     except urllib.error.URLError as error:
@@ -78,10 +79,10 @@ def invoke(event: bytes, url: str = URL, answer_within_s: float = ANSWER_WITHIN_
         raise InvokeError(
             f"the emulator hung up ({error!r}): see docker logs; it takes one event at a time, and ends at a second"
         ) from None
-    return _answer(status, body)
+    return _answer(status, body, failed)
 
 
-def _answer(status: int, body: bytes) -> Any:  # noqa: ANN401
+def _answer(status: int, body: bytes, failed: str | None = None) -> Any:  # noqa: ANN401
     """Return the function's answer, or raise the error that the emulator sent in its place."""
     if not body:
         raise InvokeError(f"the function ended without an answer (status {status}): docker logs says why")
@@ -91,6 +92,8 @@ def _answer(status: int, body: bytes) -> Any:  # noqa: ANN401
         raise InvokeError(_one_line(body.decode(errors="replace"))) from None
     if isinstance(answer, dict) and "errorType" in answer:
         raise InvokeError(_one_line(f"{answer['errorType']}: {answer.get('errorMessage', '')}"))
+    if failed:
+        raise InvokeError(f"{failed}: {_one_line(body.decode(errors='replace'))}")
     if status != http.client.OK:
         raise InvokeError(f"status {status}: {_one_line(body.decode(errors='replace'))}")
     return answer

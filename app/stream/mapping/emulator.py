@@ -17,7 +17,7 @@ import msgspec
 import urllib3
 
 from app.errors import SettingsError
-from app.stream.mapping.invoke import OK, UNHANDLED, Answer
+from app.stream.mapping.invoke import OK, TOO_LARGE, UNHANDLED, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ CONNECT_TIMEOUT_S = 5  # an emulator is near; longer means that it is not up
 EMULATOR_TIMEOUT_S = 905.0  # past Lambda's own limit of 15 minutes: the emulator's timeout is the one that ends a call
 
 _TIMED_OUT = re.compile(r"Task timed out after [\d.]+ seconds")
-_NOT_REACHED = frozenset({404, 429, 500, 503})  # not there, throttled, or a fault of the service before the function
+_REACHED = frozenset({OK, TOO_LARGE, 502, 504})  # with any other status the event has not reached the function
 _BUSY = ("ReserveFailed", "AlreadyReserved")
 _ERROR_KEYS = ("errorType", "errorMessage")
 
@@ -71,28 +71,30 @@ class Emulator:
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """Interpret an emulator's response.
 
+    Only an answer that a function can have given is a success: JSON, which a function that returns nothing answers too.
+    A page has come from something else, and an empty body from an emulator whose function has ended.
+
     Args:
         status: Its HTTP status.
         headers: Its headers; AWS's own say that the function failed, most emulators' do not.
         body: The return of the function, or an error as JSON or text.
     """
-    unreadable = None
-    request_id = headers.get("x-amzn-RequestId") or str(uuid.uuid4())
+    request_id, unreadable = headers.get("x-amzn-RequestId") or str(uuid.uuid4()), None
     try:
-        value: Any = msgspec.json.decode(body) if body.strip() else None
+        value: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         value = body.decode("utf-8", "replace")
-        unreadable = "an answer that is not JSON" if status == OK else None
-    fault = _fault_in(value) or unreadable
-    if fault is None and headers.get("X-Amz-Function-Error"):
-        fault = UNHANDLED
-    busy = isinstance(value, (str, dict)) and any(each in str(value) for each in _BUSY)
-    if fault is not None and not (busy and status != OK):
-        return Answer(fault=fault, request_id=request_id)
+        unreadable = "an answer that is not JSON" if body.strip() else "an empty answer: see the function's log"
+    busy = status != OK and any(each in str(value) for each in _BUSY)
+    if status in _REACHED and not busy:
+        failed = UNHANDLED if headers.get("X-Amz-Function-Error") else None
+        fault = _fault_in(value) or failed or (unreadable if status == OK else None)
+        if fault is not None:
+            return Answer(fault=fault, request_id=request_id)
     if status == OK:
         return Answer(value, request_id=request_id)
     fault = "the emulator is busy with another caller" if busy else f"HTTP {status}"
-    return Answer(fault=fault, invoked=status not in _NOT_REACHED and not busy, status=status, request_id=request_id)
+    return Answer(fault=fault, invoked=status in _REACHED and not busy, status=status, request_id=request_id)
 
 
 def _fault_in(value: object) -> str | None:

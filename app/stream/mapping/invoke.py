@@ -12,6 +12,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
+import msgspec
+
 from app.errors import MillraceError
 from app.stream.deadline import LocalContext
 
@@ -61,10 +63,15 @@ class InProcess:
         self._handler, self._timeout_s = handler, timeout_s
 
     def invoke(self, event: bytes) -> Answer:
-        """Call the handler with the event's bytes; any exception is a function error, as in Lambda."""
+        """Call the handler with the event's bytes; any exception is a function error, as in Lambda.
+
+        So is a return that JSON cannot hold: the coroutine of a handler that was declared `async`, say.
+        """
         context = LocalContext(self._timeout_s)
         try:
-            return Answer(self._handler(event, context), request_id=context.aws_request_id)
+            value = self._handler(event, context)
+            msgspec.json.encode(value)
+            return Answer(value, request_id=context.aws_request_id)
         except Exception as error:  # noqa: BLE001 - as in Lambda, whatever a handler raises returns the batch
             # Ours are written for a person; any other may quote a payload.
             said = str(error) if isinstance(error, MillraceError) else type(error).__name__

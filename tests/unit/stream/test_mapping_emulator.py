@@ -21,7 +21,13 @@ from tests.mapping_for_tests import STREAM, FakeClock, FakeKinesis
     ("status", "body", "fault", "invoked"),
     [
         (200, b"null", None, True),
-        (200, b"", None, True),
+        (200, b"{}", None, True),
+        (200, b"[]", None, True),
+        (200, b"", "an empty answer", True),
+        (200, b" \n", "an empty answer", True),
+        (200, b"<html>It works!</html>", "an answer that is not JSON", True),
+        (200, b'{"batchItemFailures": []', "an answer that is not JSON", True),  # cut off
+        (200, b'{"batchItemFailures": []}\n{}', "an answer that is not JSON", True),
         (200, b'{"batchItemFailures": []}', None, True),
         (200, b'"text"', None, True),
         (200, b'{"errorMessage": "secret", "errorType": "KeyError", "stackTrace": []}', "KeyError", True),
@@ -34,6 +40,11 @@ from tests.mapping_for_tests import STREAM, FakeClock, FakeKinesis
         (429, b'{"Reason": "ConcurrentInvocationLimitExceeded"}', "HTTP 429", False),
         (503, b"", "HTTP 503", False),
         (404, b"404 page not found", "HTTP 404", False),
+        (404, b'{"errorType": "ResourceNotFoundException"}', "HTTP 404", False),
+        (202, b"", "HTTP 202", False),  # accepted for later, as of an asynchronous invocation
+        (204, b"", "HTTP 204", False),
+        (301, b"moved", "HTTP 301", False),
+        (403, b'{"message": "Forbidden"}', "HTTP 403", False),
         (500, b'{"errorType": "ReserveFailed", "errorMessage": "AlreadyReserved"}', "busy", False),
     ],
 )
@@ -48,8 +59,22 @@ def test_what_an_answer_means(status: int, body: bytes, fault: str | None, invok
 
 
 def test_lambdas_own_header_tells_too() -> None:
-    assert read_answer(200, {"X-Amz-Function-Error": "Unhandled"}, b'"what"').fault == "Unhandled"
-    assert read_answer(200, {"x-amzn-RequestId": "abc"}, b"").request_id == "abc"
+    for body in (b'"what"', b"null", b'{"batchItemFailures": []}', b""):
+        assert read_answer(200, {"X-Amz-Function-Error": "Unhandled"}, body).fault == "Unhandled"
+    assert read_answer(200, {"x-amzn-RequestId": "abc"}, b"null").request_id == "abc"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>It works!</html>"])
+def test_what_no_function_answers_acknowledges_nothing(rie: Rie, body: bytes) -> None:
+    rie.reply = lambda _event: (200, body)
+    clock = FakeClock()
+    kinesis = FakeKinesis(clock)
+    kinesis.put([b"1"] * 5)
+    settings = MappingSettings(stream_name=STREAM, maximum_retry_attempts=1)
+    mapping = Mapping(settings, [Emulator(rie.url)], kinesis=kinesis, clock=clock)
+    assert mapping.run(drain=True) == 0
+    assert mapping.discarded == 5
+    assert len(rie.events) == 2
 
 
 def test_an_emulator_that_is_not_up_is_not_reached() -> None:

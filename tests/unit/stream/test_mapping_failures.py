@@ -150,6 +150,25 @@ def test_records_too_old_are_discarded_and_younger_ones_of_the_batch_are_not() -
     assert "responseContext" not in record  # there was none
 
 
+def test_a_return_that_json_cannot_hold_is_a_failure() -> None:
+    """ "Lambda treats all other results as a complete failure": here of a handler that nobody awaits."""
+    bench = Bench()
+    bench.kinesis.put([b"0"])
+    begun = []
+
+    async def handler(_event: bytes, _context: Any) -> None:
+        raise AssertionError
+
+    def call(event: bytes, context: Any) -> Any:
+        begun.append(handler(event, context))
+        return begun[-1]
+
+    mapping = bench.drain(function=call, maximum_retry_attempts=1, on_failure=True)
+    assert (mapping.acknowledged, mapping.discarded, len(begun)) == (0, 1, 2)
+    for coroutine in begun:
+        coroutine.close()
+
+
 def test_retries_end_when_the_records_become_too_old() -> None:
     """ "Lambda retries until the records expire, exceed the maximum age (MaximumRecordAgeInSeconds), or reach the
     configured retry quota".
