@@ -150,12 +150,20 @@ class Expected:
         rows: The rows, shape (rows, features).
         outputs: A regression's predictions, or a classifier's probabilities, shape (rows,) or (rows, classes); None for
             a classifier that gives none.
-        labels: A classifier's predictions as indexes into `classes_`; None for a regression.
+        labels: A classifier's predictions as indexes into `classes`; None for a regression.
+        classes: A classifier's labels, in the order of its scores.
     """
 
     rows: NDArray[np.float64]
     outputs: NDArray[np.float64] | None
     labels: NDArray[np.int64] | None
+    classes: Sequence[Any] = ()
+
+    def improbable(self) -> int:
+        """Return how many rows have another label than the most probable one."""
+        if self.outputs is None or self.labels is None:
+            return 0
+        return int(((self.outputs.argmax(axis=1) != self.labels) & ~_tied(self.outputs)).sum())
 
 
 def expect(model: Any, names: Sequence[str], sample: Sample) -> Expected:  # noqa: ANN401 - an estimator
@@ -163,7 +171,7 @@ def expect(model: Any, names: Sequence[str], sample: Sample) -> Expected:  # noq
 
     Raises:
         ModelError: The model refuses a given row, or all drawn ones where none were given; or it predicts several
-            targets.
+            targets, or knows one class only.
     """
     given, failure = _predict(model, names, sample.given), ""
     if isinstance(given, str):
@@ -186,28 +194,50 @@ def expect(model: Any, names: Sequence[str], sample: Sample) -> Expected:  # noq
     return expected
 
 
-def difference(expected: Expected, found: NDArray[np.floating[Any]], *, probabilities: bool) -> float:
-    """Return the largest difference relative to the largest prediction; infinite where a label or a shape differs.
+def compare(
+    expected: Expected, found: NDArray[np.floating[Any]], names: Sequence[str], *, probabilities: bool
+) -> tuple[float, str]:
+    """Return the largest difference relative to the largest prediction, and how the conversion disagrees.
+
+    Labels are compared exactly, but for rows whose two highest scores are as close as the tolerance: then the
+    difference is infinite, as it is where a shape differs.
 
     Args:
         expected: The rows with scikit-learn's predictions.
         found: The conversion's predictions for these rows.
+        names: The features.
         probabilities: Whether a classifier's scores must be probabilities; otherwise only its labels are compared.
     """
+    rows = f"the conversion disagrees with the model on {len(expected.rows)} rows"
     if expected.labels is not None:
-        if found.ndim != 2 or len(found) != len(expected.rows):  # noqa: PLR2004 - a score a class
-            return float("inf")
-        ordered = np.sort(found, axis=1)
-        tied = ordered[:, -1] - ordered[:, -2] <= TOLERANCE * np.abs(found).max()
-        if ((found.argmax(axis=1) != expected.labels) & ~tied).any():
-            return float("inf")
+        if found.shape != (len(expected.rows), len(expected.classes)):
+            return float("inf"), f"{rows}: its scores have the shape {found.shape}, not one a row and class"
+        wrong = np.flatnonzero((found.argmax(axis=1) != expected.labels) & ~_tied(found))
+        if len(wrong):
+            first = int(wrong[0])
+            row = ", ".join(f"{name}={value:g}" for name, value in zip(names, expected.rows[first], strict=True))
+            says = f"{expected.classes[expected.labels[first]]!r}, not {expected.classes[found[first].argmax()]!r}"
+            return float("inf"), (
+                f"{rows}: {len(wrong)} labels differ, the first at {row}, where the model says {says}; labels must be "
+                "equal: train a kind of model that converts exactly, such as linear models and trees"
+            )
         if not probabilities:
-            return 0.0
+            return 0.0, ""
     values = expected.outputs
-    if values is None or values.shape != found.shape or not np.array_equal(np.isnan(values), np.isnan(found)):
-        return float("inf")
+    if values is None or values.shape != found.shape:
+        return float("inf"), f"{rows}: its predictions have the shape {found.shape}, not the model's"
+    if not np.array_equal(np.isnan(values), np.isnan(found)):
+        return float("inf"), f"{rows}: it gives a number where the model gives none, or none where the model gives one"
     largest = float(np.nanmax(np.abs(values), initial=0.0))
-    return float(np.nanmax(np.abs(values - found), initial=0.0)) / (largest or 1.0)
+    apart = float(np.nanmax(np.abs(values - found), initial=0.0)) / (largest or 1.0)
+    return apart, f"{rows}: the largest difference is {apart:.2g} of the largest prediction; allowed is {TOLERANCE:g}"
+
+
+def _tied(scores: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Return the rows whose two highest scores are as close as the tolerance."""
+    ordered = np.sort(scores, axis=1)
+    tied: NDArray[np.bool_] = ordered[:, -1] - ordered[:, -2] <= TOLERANCE * np.abs(scores).max()
+    return tied
 
 
 def rows_are_independent(model: ColumnModel, rows: NDArray[np.float64]) -> bool:
@@ -233,10 +263,17 @@ def _predict(model: Any, names: Sequence[str], rows: NDArray[np.float64]) -> Exp
                 values = found.astype(np.float64)
                 values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values  # noqa: PLR2004
                 return Expected(rows, values, None)
-            indexes = {label: index for index, label in enumerate(model.classes_.tolist())}
-            labels = np.array([indexes[label] for label in found.tolist()])
+            if isinstance(model.classes_, list) or (found.ndim > 1 and found.shape[1] > 1):
+                raise ModelError(f"the model predicts {found.shape[1]} targets; one can be imported")  # noqa: TRY301 - see below
+            classes = model.classes_.tolist()
+            if len(classes) == 1:
+                raise ModelError(f"the model knows one label only, {classes[0]!r}; train it on two or more")  # noqa: TRY301
+            indexes = {label: index for index, label in enumerate(classes)}
+            labels = np.array([indexes[label] for label in found.ravel().tolist()])
             scores = model.predict_proba(table) if hasattr(model, "predict_proba") else None
-            return Expected(rows, scores, labels)
+            return Expected(rows, scores, labels, classes)
+    except ModelError:
+        raise
     except Exception as error:  # noqa: BLE001 - estimators raise what they like
         return first_line(error)
 
@@ -244,7 +281,7 @@ def _predict(model: Any, names: Sequence[str], rows: NDArray[np.float64]) -> Exp
 def _take(expected: Expected, rows: NDArray[np.intp]) -> Expected:
     values = None if expected.outputs is None else expected.outputs[rows]
     labels = None if expected.labels is None else expected.labels[rows]
-    return Expected(expected.rows[rows], values, labels)
+    return Expected(expected.rows[rows], values, labels, expected.classes)
 
 
 def _joined(parts: Sequence[Expected]) -> Expected:
@@ -254,4 +291,5 @@ def _joined(parts: Sequence[Expected]) -> Expected:
         np.concatenate([part.rows for part in parts]),
         np.concatenate(values) if values else None,
         np.concatenate(labels) if labels else None,
+        parts[0].classes,
     )

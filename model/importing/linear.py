@@ -37,6 +37,8 @@ _CLASSIFIERS = {
     *("LinearDiscriminantAnalysis", "LinearSVC", "LogisticRegression", "LogisticRegressionCV", "Perceptron"),
     *("PassiveAggressiveClassifier", "RidgeClassifier", "RidgeClassifierCV", "SGDClassifier"),
 }
+LINEAR_KINDS = _REGRESSORS | _CLASSIFIERS
+"""The classes of estimators that `linear_to_npz` converts."""
 
 
 def kind_of(model: Any) -> str:  # noqa: ANN401 - an estimator, of which scikit-learn has no common type
@@ -87,7 +89,7 @@ def linear_to_npz(model: Any, features: int) -> bytes:  # noqa: ANN401 - an esti
     """
     operations, last = split_scaling(model)
     kind = kind_of(last)
-    if kind not in _REGRESSORS | _CLASSIFIERS:
+    if kind not in LINEAR_KINDS:
         raise ModelError(f"{type(last).__name__} is not linear")
     coef = np.atleast_2d(np.asarray(last.coef_, np.float64))
     intercept = np.atleast_1d(np.asarray(last.intercept_, np.float64))

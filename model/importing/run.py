@@ -120,11 +120,16 @@ def _convert(
         raise SettingsError("--round: the model is a classifier; its labels are given as they are")
     if wanted.probabilities and (labels is None or expected.outputs is None):
         raise SettingsError("--probabilities: the model has none")
+    if wanted.probabilities and (rows := expected.improbable()):
+        raise SettingsError(
+            f"--probabilities: the model's label is not its most probable one in {rows} of {len(expected.rows)} rows: "
+            "results cannot hold both; leave the option out"
+        )
     made = convert(model, names, expected, probabilities=wanted.probabilities)
-    say(
-        f"compared on {sample.description}: largest difference {made.difference:.2g} of the largest prediction, "
-        f"allowed is {TOLERANCE:g}"
-    )
+    found = f"largest difference {made.difference:.2g} of the largest prediction, allowed is {TOLERANCE:g}"
+    if labels is not None:
+        found = f"labels are equal; {found}" if wanted.probabilities else "labels are equal"
+    say(f"compared on {sample.description}: {found}")
     if made.rows_alone:
         say("its sums depend on the rows beside a row in their last bits: each row will run by itself, more slowly")
     return made, labels

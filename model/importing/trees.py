@@ -30,6 +30,8 @@ _SINGLE = {"DecisionTreeRegressor", "DecisionTreeClassifier", "ExtraTreeRegresso
 _FORESTS = {"RandomForestRegressor", "RandomForestClassifier", "ExtraTreesRegressor", "ExtraTreesClassifier"}
 _GRADIENT = {"GradientBoostingRegressor", "GradientBoostingClassifier"}
 _HISTOGRAM = {"HistGradientBoostingRegressor", "HistGradientBoostingClassifier"}
+TREE_KINDS = _SINGLE | _FORESTS | _GRADIENT | _HISTOGRAM
+"""The classes of estimators that `trees_to_onnx` converts."""
 
 
 @dataclass(frozen=True, slots=True)
