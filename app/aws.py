@@ -12,6 +12,7 @@ import re
 import threading
 from contextlib import contextmanager
 from functools import cache, lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,10 +24,17 @@ from botocore.session import Session, get_session
 from app.errors import CloudError, CredentialsError, MillraceError, MissingStreamError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 CONNECT_TIMEOUT_S = 2  # a regional endpoint answers within milliseconds; longer is an outage
 READ_TIMEOUT_S = 5  # the slowest healthy calls (10 MiB bodies) take about two seconds
+
+
+class BadAnswerError(exceptions.HTTPClientError):
+    """A success that AWS does not give: nothing is known of what the call did."""
+
+    fmt = "an answer to {operation} that is not AWS's"
+
 
 LOCAL_HINT = '; for the local cloud: eval "$(scripts/cloud.sh up)"'
 UNREACHABLE = (exceptions.HTTPClientError, exceptions.ConnectionError)
@@ -99,6 +107,17 @@ def endpoint(service: str) -> str:
     raise SettingsError(f"{here!r} is not an AWS region: check AWS_DEFAULT_REGION")
 
 
+_ALWAYS = {
+    "BatchGetItem": {"Responses"}, "Scan": {"Items"}, "DescribeTable": {"Table"},
+    "GetShardIterator": {"ShardIterator"}, "ListShards": {"Shards"},
+    "GetObject": {"Body", "ContentLength"}, "HeadObject": {"ContentLength"}, "ListObjectsV2": {"IsTruncated"},
+    "PutObject": {"ETag"}, "CreateMultipartUpload": {"UploadId"}, "UploadPart": {"ETag"},
+    "CompleteMultipartUpload": {"ETag"},
+    "GetQueueUrl": {"QueueUrl"}, "SendMessage": {"MessageId"}, "Publish": {"MessageId"},
+    "GetCallerIdentity": {"Account"},
+}  # fmt: skip
+"""Fields that an answer of AWS always has, besides those that botocore's model calls required."""
+
 _MAKING = threading.Lock()  # botocore's session cannot make two clients at once
 
 
@@ -114,7 +133,7 @@ def _boto3_session() -> Any:  # noqa: ANN401 - boto3 is shipped without types
 def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
     """Return the process's one boto3 client of a service, for everything but the PutRecords hot path."""
     with _MAKING:
-        return _boto3_session().client(
+        made = _boto3_session().client(
             service,
             region_name=region(),
             config=Config(
@@ -124,6 +143,25 @@ def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at ru
                 s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
             ),
         )
+    made.meta.events.register("before-parse", _check_body)
+    made.meta.events.register("after-call", _check_fields)
+    return made
+
+
+def _check_body(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:  # noqa: ANN401 - botocore's
+    """Refuse a success in JSON's protocol without a JSON object: botocore reads it as an answer without fields."""
+    is_success = response_dict["status_code"] == HTTPStatus.OK
+    has_fields = operation_model.output_shape is not None  # not so CreateStream, whose answer is empty
+    is_json = operation_model.service_model.resolved_protocol == "json"
+    if is_success and has_fields and is_json and not response_dict["body"].lstrip().startswith(b"{"):
+        raise BadAnswerError(operation=operation_model.name)
+
+
+def _check_fields(model: Any, parsed: Mapping[str, Any], **_: object) -> None:  # noqa: ANN401 - botocore's
+    """Refuse a success without a field that each answer has: no state, no record or no object is never read into it."""
+    fields = set(model.output_shape.required_members if model.output_shape else ()) | _ALWAYS.get(model.name, set())
+    if parsed["ResponseMetadata"].get("HTTPStatusCode") == HTTPStatus.OK and not fields <= parsed.keys():
+        raise BadAnswerError(operation=model.name)
 
 
 def forget() -> None:
@@ -147,6 +185,8 @@ def explained(error: Exception, what: str) -> MillraceError:
         return CredentialsError(
             f"{what}: no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE{LOCAL_HINT}"
         )
+    if isinstance(error, BadAnswerError):
+        return CloudError(f"{what}: {error}: is AWS_ENDPOINT_URL the address of a proxy, or of something else?")
     if isinstance(error, UNREACHABLE):
         where = os.environ.get("AWS_ENDPOINT_URL")
         if where is None:

@@ -43,9 +43,11 @@ def get_items(table: str, keys: Iterable[Mapping[str, Any]], what: str) -> Itera
         now, wanted = wanted[:_BATCH_GET_ITEMS], wanted[_BATCH_GET_ITEMS:]
         with aws.explaining(what):
             answer = aws.client("dynamodb").batch_get_item(RequestItems={table: {"Keys": now, "ConsistentRead": True}})
+        left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        if table not in answer["Responses"] and len(left) < len(now):  # else existing items would look absent
+            raise CloudError(f"{what}: DynamoDB answers without the table: is AWS_ENDPOINT_URL its address?")
         for item in answer["Responses"].get(table, []):
             yield from_attributes(item)
-        left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
         throttled = throttled + 1 if len(left) == len(now) else 0
         if throttled > _THROTTLED_CALLS:
             raise CloudError(f"{what}: throttled; give it more read capacity")

@@ -9,6 +9,7 @@ The API: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.
 from __future__ import annotations
 
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -22,7 +23,7 @@ from app import aws
 from app.errors import CloudError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 DEFAULT_RECORD_LIMIT_BYTES = 1024 * 1024  # every stream accepts this; some are configured for up to 10 MiB
 
@@ -64,15 +65,13 @@ class _Request(msgspec.Struct, rename="pascal", gc=False):
     records: list[_Entry]
 
 
-class _Count(msgspec.Struct, rename="pascal"):
-    failed_record_count: int
-
-
-class _Result(msgspec.Struct, rename="pascal"):
+class _Result(msgspec.Struct, rename="pascal", gc=False):
+    sequence_number: str | None = None
     error_code: str | None = None
 
 
-class _Results(msgspec.Struct, rename="pascal"):
+class _Answer(msgspec.Struct, rename="pascal", gc=False):
+    failed_record_count: int
     records: list[_Result]
 
 
@@ -89,8 +88,7 @@ class _Description(msgspec.Struct, rename={"summary": "StreamDescriptionSummary"
     summary: _Summary
 
 
-_count = msgspec.json.Decoder(_Count)
-_results = msgspec.json.Decoder(_Results)
+_answer = msgspec.json.Decoder(_Answer)
 _encode_into = msgspec.json.Encoder().encode_into
 
 
@@ -127,27 +125,16 @@ class SignedPutRecords:
         body = bytearray()
         _encode_into(_Request(stream, entries), body)  # grows faster than what `encode` writes to
         answer = self._call("PutRecords", stream, bytes(body))
-        try:
-            failed_count = _count.decode(answer).failed_record_count
-            if not failed_count:
-                return {}
-            results = _results.decode(answer).records
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise TransientError(_NOT_KINESIS) from error
-        failed = {row: result.error_code for row, result in enumerate(results) if result.error_code}
-        if len(results) != len(entries) or len(failed) != failed_count:
-            raise TransientError("an answer that does not add up")
-        return failed
+        with _reading():
+            return refused_entries(_answer.decode(answer), len(entries))
 
     def record_limit_bytes(self, stream: str) -> int:
         """Ask the stream, once."""
         if stream not in self._limits:
             body = msgspec.json.encode({"StreamName": stream})
             answer = self._call("DescribeStreamSummary", stream, body)
-            try:
+            with _reading():
                 self._limits[stream] = msgspec.json.decode(answer, type=_Description).summary.kib * 1024
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise TransientError(_NOT_KINESIS) from error
         return self._limits[stream]
 
     def _call(self, action: str, stream: str, body: bytes) -> bytes:
@@ -181,15 +168,14 @@ class GeneratedPutRecords:
         """Call PutRecords once."""
         entries = [{"Data": data, "PartitionKey": key} for data, key in zip(datas, keys, strict=True)]
         answer = self._call("put_records", stream, Records=entries)
-        if not answer["FailedRecordCount"]:
-            return {}
-        return {row: item["ErrorCode"] for row, item in enumerate(answer["Records"]) if item.get("ErrorCode")}
+        with _reading():
+            return refused_entries(msgspec.convert(answer, _Answer), len(entries))
 
     def record_limit_bytes(self, stream: str) -> int:
         """Ask the stream."""
-        summary = self._call("describe_stream_summary", stream)["StreamDescriptionSummary"]
-        limit: int = summary.get("MaxRecordSizeInKiB", 1024) * 1024
-        return limit
+        answer = self._call("describe_stream_summary", stream)
+        with _reading():
+            return msgspec.convert(answer, _Description).summary.kib * 1024
 
     @staticmethod
     def _call(action: str, stream: str, **arguments: object) -> dict[str, Any]:
@@ -200,11 +186,42 @@ class GeneratedPutRecords:
             if status >= _SERVER_FAULT or error.response["Error"]["Code"] in aws.PASSING:
                 raise TransientError(error.response["Error"]["Code"]) from error
             raise aws.explained(error, f"stream {stream}") from error
+        except aws.BadAnswerError as error:
+            raise TransientError(_NOT_KINESIS) from error
         except aws.UNREACHABLE as error:
             raise TransientError(type(error).__name__) from error
         except BotoCoreError as error:
             raise aws.explained(error, f"stream {stream}") from error
         return answer
+
+
+def refused_entries(answer: _Answer, entries: int) -> dict[int, str]:
+    """Return the error code of each entry that an answer of PutRecords refuses, by its index.
+
+    An entry counts as accepted only if the answer gives it a sequence number and no error code, and if the answer has a
+    result for each entry and as many refused ones as it says: any other answer is not one to rely on.
+
+    Raises:
+        TransientError: The answer contradicts itself.
+    """
+    codes = [result.error_code for result in answer.records]
+    numbers = [result.sequence_number for result in answer.records]
+    if len(codes) == entries and not answer.failed_record_count and not any(codes) and all(numbers):
+        return {}  # as is usual
+    refused = {row: code for row, code in enumerate(codes) if code}
+    accepted = sum(bool(number) and not code for number, code in zip(numbers, codes, strict=True))
+    if len(codes) != entries or len(refused) != answer.failed_record_count or accepted + len(refused) != entries:
+        raise TransientError("an answer that contradicts itself")
+    return refused
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Raise what a decoder raises for an answer that has not Kinesis's form as a passing fault."""
+    try:
+        yield
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise TransientError(_NOT_KINESIS) from error
 
 
 def check_stream(service: PutRecords, stream: str) -> None:

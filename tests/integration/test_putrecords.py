@@ -221,28 +221,57 @@ def test_each_refusal_is_passing_or_final(
     assert type(refused.value) is raised
 
 
+_TAKEN = b'{"SequenceNumber": "1", "ShardId": "shardId-000000000000"}'
+_REFUSED = b'{"ErrorCode": "InternalFailure", "ErrorMessage": "Internal service failure."}'
+
+
+def _answer_of(failed: bytes, *results: bytes) -> bytes:
+    return b'{"FailedRecordCount": %b, "Records": [%b]}' % (failed, b", ".join(results))
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=IDS)
 @pytest.mark.parametrize(
     "body",
     [
+        b"",
         b"{}",
         b"null",
         b"<html>maintenance</html>",
         b'{"message": "maintenance"}',
-        b'{"FailedRecordCount": 3, "Records": [{}, {}, {}]}',
-        b'{"FailedRecordCount": 1, "Records": [{"ErrorCode": "InternalFailure"}]}',
+        b'{"FailedRecordCount": 0}',
+        b'{"FailedRecordCount": 0, "Records": null}',
+        _answer_of(b"0"),
+        _answer_of(b"0", _TAKEN, _TAKEN),
+        _answer_of(b"0", _TAKEN, _TAKEN, _TAKEN, _TAKEN),
+        _answer_of(b"0", _TAKEN, _REFUSED, _TAKEN),
+        _answer_of(b"0", _TAKEN, b"{}", _TAKEN),
+        _answer_of(b"0", _TAKEN, b'{"SequenceNumber": ""}', _TAKEN),
+        _answer_of(b"1", _TAKEN, _TAKEN, _TAKEN),
+        _answer_of(b"1", _TAKEN, _REFUSED, _REFUSED),
+        _answer_of(b"1", _TAKEN, b"{}", _TAKEN),
+        _answer_of(b"1", _TAKEN, _REFUSED, b"{}"),
+        _answer_of(b"1", _REFUSED),
+        _answer_of(b"3", b"{}", b"{}", b"{}"),
+        _answer_of(b"null", _TAKEN, _TAKEN, _TAKEN),
+        b'{"Records": [%b]}' % b", ".join([_TAKEN] * 3),
     ],
 )
-def test_an_answer_that_does_not_add_up_accepts_nothing(body: bytes, answers: list[tuple[int, bytes]]) -> None:
+def test_an_answer_that_contradicts_itself_accepts_nothing(
+    body: bytes, service: Callable[[], PutRecords], answers: list[tuple[int, bytes]]
+) -> None:
     answers.append((200, body))
     with pytest.raises(TransientError, match="an answer that"):
-        SignedPutRecords(1).put("stream", ["a", "b", "c"], [b"{}"] * 3)
+        service().put("stream", ["a", "b", "c"], [b"{}"] * 3)
 
 
-@pytest.mark.parametrize("body", [b"{}", b"<html>maintenance</html>"])
-def test_a_record_limit_that_is_not_kinesis_s_passes(body: bytes, answers: list[tuple[int, bytes]]) -> None:
+@pytest.mark.parametrize("service", SERVICES, ids=IDS)
+@pytest.mark.parametrize("body", [b"", b"{}", b"<html>maintenance</html>", b'{"StreamDescriptionSummary": null}'])
+def test_a_record_limit_that_is_not_kinesis_s_passes(
+    body: bytes, service: Callable[[], PutRecords], answers: list[tuple[int, bytes]]
+) -> None:
     answers.append((200, body))
     with pytest.raises(TransientError, match="an answer that is not Kinesis's"):
-        SignedPutRecords(1).record_limit_bytes("stream")
+        service().record_limit_bytes("stream")
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=IDS)
