@@ -14,6 +14,7 @@ from app.storage.items import get_items
 from app.storage.objects import S3Objects
 from app.storage.state import DynamoDbState
 from app.stream.aggregation_ranges import list_ranges
+from app.stream.deadline import SYSTEM_CLOCK, ServiceClock
 from app.stream.shards import ShardReader, StartingPosition
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def test_an_empty_success_is_not_an_absence_of_state_records_or_shards(
 
 
 def test_a_reader_reads_again_after_an_answer_without_records(answer_with: Callable[[str, bytes], Any]) -> None:
-    reader = ShardReader("s", "shardId-0", frozenset(), StartingPosition(), answer_with("kinesis", b"{}"))
+    kinesis, service = answer_with("kinesis", b"{}"), ServiceClock("stream s", SYSTEM_CLOCK)
+    reader = ShardReader("s", "shardId-0", frozenset(), StartingPosition(), kinesis, SYSTEM_CLOCK, service)
     assert reader.read() == 0
     assert not reader.ended
 
