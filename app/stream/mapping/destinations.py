@@ -15,6 +15,7 @@ import msgspec
 
 from app import aws
 from app.errors import SettingsError
+from app.stream.mapping.invoke import UNHANDLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,10 +166,11 @@ def failure_record(batch: Batch, source: EventSource, shard_id: str, function: s
         },
     }
     if answer is not None:  # otherwise the function was never invoked
-        response: dict[str, Any] = {"statusCode": answer.status, "executedVersion": "$LATEST"}
-        if answer.fault is not None:
-            response["functionError"] = "Unhandled"
-        record["responseContext"] = response
+        record["responseContext"] = {
+            "statusCode": answer.status,
+            "executedVersion": "$LATEST",
+            "functionError": None if answer.fault is None else UNHANDLED,  # null where it named records that failed
+        }
     return record
 
 

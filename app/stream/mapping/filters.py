@@ -4,6 +4,11 @@ The criteria: https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfilte
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis-filtering.html. The patterns in them are EventBridge's, whose
 comparison operators "only work on leaf nodes"
 (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
+
+Lists (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns-arrays.html, and "JSON Array Matching"
+of https://github.com/aws/event-ruler, which AWS runs): a list stands for its members, those of lists in it included. A
+rule holds if it does for one of them, and two fields of a pattern that are below one list must be in one member. That a
+field is absent is said of the whole event.
 """
 
 from __future__ import annotations
@@ -15,15 +20,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from app.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from app.stream.mapping.settings import FilterCriteria
 
-Test: TypeAlias = "Callable[[list[Any]], bool]"
-"""Whether the leaves found at a path (none when the path is not there) satisfy a pattern's rule."""
-Match: TypeAlias = "Callable[[Any], bool]"
+Path: TypeAlias = tuple[str, ...]
+"""The names that lead to a field."""
+Test: TypeAlias = "Callable[[Any], bool]"
+"""Whether a leaf satisfies a rule."""
+Match: TypeAlias = "Callable[[Any, Collection[Path]], bool]"
+"""Whether an object satisfies a pattern, given the fields that are absent from the whole event."""
 
 OPERATORS = ("anything-but", "prefix", "suffix", "equals-ignore-case", "numeric", "exists")
+ALTERNATIVES = 2  # of an "$or"; with one AWS takes it for a field of that name
+_ABSENT = {"exists": False}
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "=": lambda left, right: left == right,
     "<": lambda left, right: left < right,
@@ -77,7 +87,8 @@ def _pattern(text: str, number: int) -> Callable[[Mapping[str, Any], bytes], boo
     about_data = list(_about_data(pattern))
     if not all(isinstance(each, dict) for each in about_data):
         raise SettingsError(f"{where}: the pattern for data is to be a JSON object, as AWS has it for Kinesis")
-    match = _object(pattern, where)
+    may_lack: list[Path] = []
+    match = _object(pattern, where, (), may_lack)
 
     def matches(envelope: Mapping[str, Any], data: bytes) -> bool:
         fields = _metadata(envelope)
@@ -87,7 +98,7 @@ def _pattern(text: str, number: int) -> Callable[[Mapping[str, Any], bytes], boo
             except ValueError:
                 return False  # data that is not JSON, a pattern that is: dropped
         try:
-            return match(fields)
+            return match(fields, [path for path in may_lack if not _has(fields, path)])
         except RecursionError:  # of the pattern: how deep data nests is no matter
             raise SettingsError(f"{where}: the pattern is nested too deep") from None
 
@@ -127,55 +138,80 @@ def _read_json(text: str) -> Any:  # noqa: ANN401 - JSON
         raise ValueError("nested too deep") from None
 
 
-def _object(pattern: Mapping[str, Any], where: str) -> Match:
-    """Compile a pattern's object: every field must match; of the alternatives in `$or` one must."""
+def _object(pattern: Mapping[str, Any], where: str, path: Path, may_lack: list[Path]) -> Match:
+    """Compile a pattern's object: every field must match; of the alternatives in `$or` one must.
+
+    Args:
+        pattern: The object.
+        where: Its place, for errors.
+        path: The names that lead to it.
+        may_lack: Takes the fields for which a rule is that they do not exist.
+    """
     parts: list[Match] = []
     for name, rule in pattern.items():
         if name == "$or":
-            parts.append(_alternatives(rule, where))
+            parts.append(_alternatives(rule, where, path, may_lack))
         elif isinstance(rule, dict):
-            parts.append(_nested(name, _object(rule, f"{where}.{name}")))
+            parts.append(_nested(name, _object(rule, f"{where}.{name}", (*path, name), may_lack)))
         elif isinstance(rule, list) and rule:
-            parts.append(_leaf(name, [_rule(each, f"{where}.{name}") for each in rule]))
+            parts.append(_leaf((*path, name), rule, f"{where}.{name}", may_lack))
         else:
             raise SettingsError(f"{where}.{name}: a pattern's field is a list of rules, or an object of fields")
-    return lambda value: all(part(value) for part in parts)
+    return lambda value, absent: all(part(value, absent) for part in parts)
 
 
-def _alternatives(rule: object, where: str) -> Match:
-    if not isinstance(rule, list) or not rule or not all(isinstance(each, dict) for each in rule):
-        raise SettingsError(f"{where}.$or: a list of objects")
-    tests = [_object(each, f"{where}.$or") for each in rule]
-    return lambda value: any(test(value) for test in tests)
+def _alternatives(rule: object, where: str, path: Path, may_lack: list[Path]) -> Match:
+    if not isinstance(rule, list) or len(rule) < ALTERNATIVES or not all(isinstance(each, dict) for each in rule):
+        raise SettingsError(f"{where}.$or: a list of at least two objects")
+    tests = [_object(each, f"{where}.$or", path, may_lack) for each in rule]
+    return lambda value, absent: any(test(value, absent) for test in tests)
 
 
 def _nested(name: str, match: Match) -> Match:
-    def test(value: object) -> bool:
-        below = value.get(name) if isinstance(value, dict) else None
-        if isinstance(below, list):
-            return any(match(each) for each in below if isinstance(each, dict))
-        return match(below if isinstance(below, dict) else {})
+    def test(value: Mapping[str, Any], absent: Collection[Path]) -> bool:
+        members = _objects(value.get(name))
+        return any(match(each, absent) for each in members or [{}])  # a rule may be that a field below is absent
 
     return test
 
 
-def _leaf(name: str, rules: list[Test]) -> Match:
-    def test(value: object) -> bool:
-        there = isinstance(value, dict) and name in value
-        leaves = _leaves(value[name]) if there and isinstance(value, dict) else []
-        return any(rule(leaves) for rule in rules)
+def _leaf(path: Path, rules: list[Any], where: str, may_lack: list[Path]) -> Match:
+    tests = [_rule(each, where) for each in rules if each != _ABSENT]
+    if _ABSENT in rules:
+        may_lack.append(path)
+
+    def test(value: Mapping[str, Any], absent: Collection[Path]) -> bool:
+        return path in absent or any(rule(leaf) for leaf in _leaves(value.get(path[-1], [])) for rule in tests)
 
     return test
+
+
+def _has(event: object, path: Path) -> bool:
+    """Return whether an event has a leaf at a path, in any member of a list on the way."""
+    found = [event]
+    for name in path:
+        found = [each[name] for value in found for each in _objects(value) if name in each]
+    return any(map(_leaves, found))
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects that a field's value stands for."""
+    return [each for each in _members(value) if isinstance(each, dict)]
 
 
 def _leaves(value: object) -> list[Any]:
-    """Return a field's leaves: those of each member of a list, none of an object."""
+    """Return the leaves that a field's value stands for; an object is none."""
+    return [each for each in _members(value) if not isinstance(each, dict)]
+
+
+def _members(value: object) -> list[Any]:
+    """Return the members of a list, and of the lists in it; of anything else itself."""
     found, waiting = [], [value]  # not by recursion: a record may nest deeper than Python calls
     while waiting:
         each = waiting.pop()
         if isinstance(each, list):
             waiting.extend(reversed(each))
-        elif not isinstance(each, dict):
+        else:
             found.append(each)
     return found
 
@@ -187,37 +223,35 @@ def _same(left: object, right: object) -> bool:
 def _rule(rule: object, where: str) -> Test:
     """Compile one rule of a leaf's list."""
     if rule is None or isinstance(rule, (str, bool, Number)):
-        return lambda leaves: any(_same(leaf, rule) for leaf in leaves)
+        return lambda leaf: _same(leaf, rule)
     if isinstance(rule, dict) and len(rule) == 1:
         [(operator, operand)] = rule.items()
-        if operator == "exists" and isinstance(operand, bool):
-            return lambda leaves: bool(leaves) is operand
+        if operator == "exists" and operand is True:
+            return lambda _leaf: True
         if operator == "anything-but":
             excluded = _excluded(operand, where)
-            return lambda leaves: any(not excluded(leaf) for leaf in leaves)
+            return lambda leaf: not excluded(leaf)
         if operator == "numeric":
-            within = _numeric(operand, where)
-            return lambda leaves: any(within(leaf) for leaf in leaves)
+            return _numeric(operand, where)
         if operator in {"prefix", "suffix", "equals-ignore-case"}:
-            matches = _text(operator, operand, where)
-            return lambda leaves: any(matches(leaf) for leaf in leaves)
+            return _text(operator, operand, where)
     shown = json.dumps(rule, default=lambda number: number.text)[:80]
     raise SettingsError(f"{where}: {shown} is no rule: a value, null, or one of {', '.join(OPERATORS)}")
 
 
-def _excluded(operand: object, where: str) -> Match:
-    """Compile the operand of `anything-but`: a value, a list of them, or a text operator."""
+def _excluded(operand: object, where: str) -> Test:
+    """Compile the operand of `anything-but`: a value, a list of values of one type, or a text operator."""
     if isinstance(operand, dict) and len(operand) == 1:
         [(operator, texts)] = operand.items()
         tests = [_text(operator, each, where) for each in (texts if isinstance(texts, list) else [texts])]
         return lambda leaf: any(test(leaf) for test in tests)
     values = operand if isinstance(operand, list) else [operand]
-    if not values or not all(each is None or isinstance(each, (str, bool, Number)) for each in values):
-        raise SettingsError(f"{where}: anything-but takes a value, a list of values, or prefix or suffix")
+    if {type(each) for each in values} not in ({str}, {Number}):
+        raise SettingsError(f"{where}: anything-but takes texts, or numbers, or prefix, suffix or equals-ignore-case")
     return lambda leaf: any(_same(leaf, each) for each in values)
 
 
-def _text(operator: str, operand: object, where: str) -> Match:
+def _text(operator: str, operand: object, where: str) -> Test:
     """Compile `prefix`, `suffix` or `equals-ignore-case`; the first two may ignore case as well."""
     folds = operator == "equals-ignore-case"
     if isinstance(operand, dict) and list(operand) == ["equals-ignore-case"] and not folds:
@@ -237,7 +271,7 @@ def _text(operator: str, operand: object, where: str) -> Match:
     return test
 
 
-def _numeric(operand: object, where: str) -> Match:
+def _numeric(operand: object, where: str) -> Test:
     """Compile `numeric`: pairs of comparison and number, all of which must hold."""
     wrong = SettingsError(f'{where}: numeric takes comparisons and numbers by turns, like [">", 0, "<=", 5]')
     if not isinstance(operand, list) or len(operand) not in {2, 4}:

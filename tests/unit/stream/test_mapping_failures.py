@@ -132,7 +132,8 @@ def test_without_bisect_each_partial_response_is_an_attempt() -> None:
     assert (mapping.acknowledged, mapping.discarded) == (3, 3)
     [record] = bench.kept.records
     assert record["KinesisBatchInfo"]["batchSize"] == 3
-    assert "functionError" not in record["responseContext"]  # it did return
+    # It did return. That AWS writes null was recorded from it by LocalStack's test_kinesis_report_batch_item_failures.
+    assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": None}
 
 
 def test_records_too_old_are_discarded_and_younger_ones_of_the_batch_are_not() -> None:

@@ -104,6 +104,61 @@ def test_nested_fields_and_leaves() -> None:
     assert passes({"data": {"a": {"b": [2]}}}, {"a": [{"b": 1}, {"b": 2}]})
 
 
+TWO = {"a": [{"b": 1}, {"c": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "data", "matches"),
+    [
+        # "any event which has no detail.c-count field": exists is said of the whole event, not of a list's member.
+        ({"b": [{"exists": False}]}, TWO, False),
+        ({"b": [{"exists": True}]}, TWO, True),
+        ({"d": [{"exists": False}]}, TWO, True),
+        ({"b": [{"exists": False}], "c": ["x"]}, TWO, False),
+        ({"d": [{"exists": False}], "c": ["x"]}, TWO, True),
+        ({"b": [{"exists": False}, 1]}, TWO, True),
+        ({"b": [{"exists": False}, 2]}, TWO, False),
+        ({"$or": [{"b": [{"exists": False}]}, {"c": ["x"]}]}, TWO, True),
+        ({"$or": [{"b": [{"exists": False}]}, {"c": ["y"]}]}, TWO, False),
+        ({"b": {"c": [{"exists": False}]}}, {"a": [{"b": [{"c": 1}]}, {"b": [{"d": 1}]}]}, False),
+        ({"b": {"c": [{"exists": False}]}}, {"a": [{"b": [{"d": 1}]}, {"b": 1}, 1]}, True),
+        # "only works on the leaf nodes": what is no leaf does not exist.
+        ({"b": [{"exists": False}]}, {"a": [{"b": {"c": 1}}]}, True),
+        ({"b": [{"exists": False}]}, {"a": [{"b": []}, {"b": {}}]}, True),
+        ({"b": [{"exists": False}]}, {"a": [{"b": [{"c": 1}, None]}]}, False),
+        ({"b": [{"exists": False}]}, {"a": []}, True),
+        ({"b": [{"exists": False}]}, {"a": [1, "b"]}, True),
+        ({"b": [{"exists": False}]}, {"a": None}, True),
+        ({"b": [{"exists": False}]}, {}, True),
+        # Lists in lists: "This works for multi-level arrays too".
+        ({"b": [1]}, {"a": [[{"b": 2}], [[{"b": 1}]]]}, True),
+        ({"b": [{"exists": False}]}, {"a": [[{"c": 2}], [[{"b": 1}]]]}, False),
+        # "any two fields are within JSON objects that are in different elements of the same array": no match.
+        ({"b": [1], "c": ["x"]}, TWO, False),
+        ({"b": [1], "c": ["x"]}, {"a": [{"b": 1}, {"b": 1, "c": "x"}]}, True),
+        ({"b": [1], "$or": [{"c": ["x"]}, {"d": [1]}]}, TWO, False),
+        # Every other operator holds if it does for one member.
+        ({"b": [None]}, {"a": [{"b": 1}, {"b": None}]}, True),
+        ({"b": [None]}, {"a": [{"c": 1}]}, False),
+        ({"b": [""]}, {"a": [{"b": "x"}, {"b": ["y", ""]}]}, True),
+        ({"b": [""]}, {"a": [{"b": None}, {"b": []}]}, False),
+        ({"b": [{"prefix": "us"}]}, {"a": [{"b": "eu-1"}, {"b": "us-1"}]}, True),
+        ({"b": [{"suffix": "-1"}]}, {"a": [{"b": "eu-2"}, {"b": ["us-2", "us-1"]}]}, True),
+        ({"b": [{"suffix": "-1"}]}, {"a": [{"b": "eu-2"}, {"c": "us-1"}]}, False),
+        ({"b": [{"equals-ignore-case": "us"}]}, {"a": [{"b": 1}, {"b": "US"}]}, True),
+        ({"b": [{"numeric": [">", 1, "<", 3]}]}, {"a": [{"b": 1}, {"b": 3}]}, False),
+        ({"b": [{"numeric": [">", 1, "<", 3]}]}, {"a": [{"b": 1}, {"b": [3, 2]}]}, True),
+        ({"b": [{"anything-but": [1, 2]}]}, {"a": [{"b": 1}, {"b": 3}]}, True),
+        ({"b": [{"anything-but": [1, 2]}]}, {"a": [{"b": 1}, {"b": [2]}, {"c": 3}]}, False),
+        ({"b": [{"anything-but": {"prefix": "us"}}]}, {"a": [{"b": "us-1"}, {"b": "us-2"}]}, False),
+    ],
+    ids=lambda value: json.dumps(value)[:60],
+)
+def test_each_operator_below_a_list(rule: Any, data: Any, matches: bool) -> None:
+    """Quoted from https://github.com/aws/event-ruler, which AWS matches patterns with."""
+    assert passes({"data": {"a": rule}}, data) is matches
+
+
 def test_metadata() -> None:
     """FILTERING: "In the Kinesis event example, Metadata1 could refer to a field such as partitionKey." (KINESIS says
     by now that mappings "only support filtering on the data key": docs/local-mapping.md.)
@@ -142,6 +197,10 @@ def test_data_that_is_not_json_is_dropped_where_the_pattern_is_about_data(data: 
         {"data": {"a": [{"exists": "yes"}]}},
         {"data": {"a": [{"anything-but": {"numeric": ["=", 5]}}]}},
         {"data": {"$or": {"a": [1]}}},
+        {"data": {"$or": [{"a": [1]}]}},
+        {"data": {"a": [{"anything-but": [1, "1"]}]}},
+        {"data": {"a": [{"anything-but": None}]}},
+        {"data": {"a": [{"anything-but": []}]}},
     ],
     ids=str,
 )
