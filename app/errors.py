@@ -11,7 +11,8 @@
     │   ├── MissingStreamError    31
     │   ├── CredentialsError      32
     │   ├── StateConflictError    33   another writer committed the state first
-    │   └── DiskError             34   a folder used in place of S3 or a table cannot be read or written
+    │   ├── DiskError             34   a folder used in place of S3 or a table cannot be read or written
+    │   └── StateTooLargeError    35   a state key's value is larger than its table takes
     ├── EventError                40   an event is not of the expected source (400)
     ├── QuarantineError           41   a quarantined record is not there
     ├── RequestError              42   a request is not of its handler's type (400)
@@ -25,6 +26,7 @@
     ├── UnacknowledgedError       50   the batch returns whole: the mapping must deliver it again
     ├── HandlerFailedError        51   a handler raised an unexpected exception
     ├── DeadlineError             52   the time for it ended before it was done (503)
+    ├── PipelineFailedError       53   a pipeline raised for a reason that is no single record's
     ├── UnauthorizedError         70   the caller is not authenticated (401)
     ├── ForbiddenError            71   the caller may not do this (403)
     ├── NotFoundError             72   there is no such resource (404)
@@ -119,6 +121,12 @@ class DiskError(CloudError):
     """A folder that is used in place of S3 or a table cannot be read or written."""
 
     exit_code = 34
+
+
+class StateTooLargeError(CloudError):
+    """A state key's value is larger than an item of its table may be, and there is no location for such values."""
+
+    exit_code = 35
 
 
 class EventError(MillraceError):
@@ -216,6 +224,12 @@ class DeadlineError(MillraceError):
 
     exit_code = 52
     status = 503
+
+
+class PipelineFailedError(MillraceError):
+    """A pipeline raised for a reason that is no single record's: a full disk, say, or the same on every record."""
+
+    exit_code = 53
 
 
 class UnauthorizedError(MillraceError):

@@ -102,6 +102,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(ge=0, le=10_000),
         about("the number of predictions, and of quarantined records, that the function's response shows"),
     ] = 100
+    most_raised_in_a_row: Annotated[
+        int,
+        msgspec.Meta(ge=0),
+        about(
+            "the records in a row that are quarantined where a pipeline raises one and the same exception on each; "
+            "more are held until the pipeline is mended"
+        ),
+    ] = 15
     deadline_margin_ms: Annotated[
         int, msgspec.Meta(ge=0), about("milliseconds before the function's timeout at which no new work starts")
     ] = 500

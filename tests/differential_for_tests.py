@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from botocore.exceptions import ClientError
 
 from app.errors import MillraceError
-from app.storage.state import Position, Stored
+from app.storage.state import Position, ShardOrigin, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -218,21 +219,22 @@ def state_program(seed: int, calls: int = 40) -> list[Call]:
 def run_state(store: StateStore, program: Sequence[Call]) -> list[Any]:
     """Return the program's answers; a refusal is the error's class.
 
-    A commit expects the position that is stored, one that was stored before, or none.
+    A commit starts from the state that is stored, from one that was stored before, or from none.
     """
     answers: list[Any] = []
-    written: dict[str, list[Position]] = {}
+    written: dict[str, list[Stored]] = {}
+    shard = ShardOrigin("arn:aws:kinesis:eu-west-1:1:stream/s", 1, "shardId-000000000000")
     for number, (name, *arguments) in enumerate(program):
         try:
             if name == "load":
-                answers.append(sorted(store.load(arguments[0]).items()))
+                answers.append(sorted(store.load(arguments[0]).items(), key=itemgetter(0)))
                 continue
             key, value, sub, back = arguments
             before = written.setdefault(key, [])
-            expected = before[-1 - back] if len(before) > back else None
-            position = Position(10**55 + number, sub)
-            store.commit(key, Stored(value, position), expected)
-            before.append(position)
+            base = before[-1 - back] if len(before) > back else None
+            staged = (base or Stored(b"", revision=0)).after(value, {shard: Position(10**55 + number, sub)})
+            store.commit(key, staged, base)
+            before.append(staged)
             answers.append("written")
         except MillraceError as error:
             answers.append(type(error).__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -54,7 +54,6 @@ class CountingPipeline(StatefulPipeline[Order]):
 
     name = "count"
     record_type = Order
-    state_namespace: ClassVar[str | None] = ""  # so that a test finds a state under its key alone
 
     def state_keys(self, batch: Batch[Order]) -> list[str]:
         return batch.partition_keys

@@ -16,7 +16,7 @@ import msgspec
 from app.errors import DiskError, StateConflictError, UnreadableStateError
 from app.jobs import layout
 from app.storage.objects import FolderObjects
-from app.storage.state import Position, StateStore, Stored
+from app.storage.state import StateStore, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,7 +62,10 @@ def load_head(store: StateStore, key: str) -> Head:
         CloudError: It cannot be read.
         UnreadableStateError: It is not of this form.
     """
-    stored = store.load([key]).get(key)
+    return _head_in(key, store.load([key]).get(key))
+
+
+def _head_in(key: str, stored: Stored | None) -> Head:
     if stored is None:
         return Head()
     try:
@@ -80,12 +83,14 @@ def commit_head(store: StateStore, key: str, head: Head) -> None:
         StateConflictError: It is not; nothing was written.
     """
     value = msgspec.json.encode(head, order="deterministic")
-    before = Position(head.version - 1) if head.version > 1 else None
-    store.commit(key, Stored(value, Position(head.version)), before)
+    before = store.load([key]).get(key)
+    if _head_in(key, before).version != head.version - 1:
+        raise StateConflictError(f"state of {key!r}: another writer was first")
+    store.commit(key, Stored(value, revision=head.version), before)
 
 
 class FolderState:
-    """State in files of a folder, changed under a lock: for processes of one machine."""
+    """State in files of a folder, changed under a lock: for processes of one machine; it keeps no positions."""
 
     def __init__(self, folder: Path) -> None:
         """Open a folder, which need not exist yet."""
@@ -100,7 +105,7 @@ class FolderState:
                 loaded[key] = stored
         return loaded
 
-    def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
+    def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         """Write a key's state under the condition; who reads meanwhile gets the one before, or this one."""
         path = self._path(key)
         try:
@@ -108,10 +113,9 @@ class FolderState:
             with path.with_suffix(".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 now = _read(path)
-                if (now.last if now else None) != expected:
+                if (now and now.revision) != (before and before.revision):
                     raise StateConflictError(f"state of {key!r}: another writer was first")
-                last = f"{staged.last.sequence_number} {staged.last.sub_sequence_number}\n"
-                FolderObjects(path.parent).put(path.name, last.encode() + staged.value)
+                FolderObjects(path.parent).put(path.name, f"{staged.revision} 0\n".encode() + staged.value)
         except OSError as error:
             raise DiskError(f"{path}: cannot be written: {error.strerror}") from error
 
@@ -124,7 +128,7 @@ def _read(path: Path) -> Stored | None:
 
     Raises:
         DiskError: It cannot be read.
-        UnreadableStateError: Its first line has no position, so that `FolderState` has not written it.
+        UnreadableStateError: Its first line has no revision, so that `FolderState` has not written it.
     """
     try:
         first, _, value = path.read_bytes().partition(b"\n")
@@ -132,8 +136,7 @@ def _read(path: Path) -> Stored | None:
         return None
     except OSError as error:
         raise DiskError(f"{path}: cannot be read: {error.strerror}") from error
-    sequence_number, _, sub_sequence_number = first.partition(b" ")
     try:
-        return Stored(value, Position(int(sequence_number), int(sub_sequence_number)))
-    except ValueError:
+        return Stored(value, revision=int(first.split()[0]))  # behind it a zero, of an earlier form
+    except (IndexError, ValueError):
         raise UnreadableStateError(f"{path}: no state that a step wrote: restore or delete it") from None

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.errors import CloudError, StateConflictError, UnreadableStateError
-from app.storage.state import LARGEST_VALUE_BYTES, Stored
+from app.storage.state import LARGEST_VALUE_BYTES
 from app.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from app.storage.objects import Objects
-    from app.storage.state import Position, StateStore
+    from app.storage.state import StateStore, Stored
 
 _MARK = b"\x00millrace-state-object\x00"  # no JSON, msgpack map, zlib or gzip value begins like this
 
@@ -73,7 +73,7 @@ class SpillingState:
         for key, stored in found.items():
             self._named.pop(key, None)
             if stored.value.startswith(_MARK):
-                found[key] = Stored(self._read(key, stored), stored.last)
+                found[key] = stored._replace(value=self._read(key, stored))
         return found
 
     def _read(self, key: str, stored: Stored) -> bytes:
@@ -103,7 +103,7 @@ class SpillingState:
         self._named[key] = pointer.name
         return value
 
-    def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
+    def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         """Write a key's state under the table's condition; of a large one first the object.
 
         Raises:
@@ -111,14 +111,14 @@ class SpillingState:
         """
         objects, former = self._objects, self._named.pop(key, None)
         if objects is None or (len(staged.value) <= self._largest and not staged.value.startswith(_MARK)):
-            self._table.commit(key, staged, expected)
+            self._table.commit(key, staged, before)
         else:
             name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}/{self._unique()}"
             objects.put(name, staged.value)
             pointer = _Pointer(name, hashlib.sha256(staged.value).digest())
             marked = _MARK + msgspec.msgpack.encode(pointer)
             try:
-                self._table.commit(key, Stored(marked, staged.last), expected)
+                self._table.commit(key, staged._replace(value=marked), before)
             except StateConflictError:
                 stored = self._table.load([key]).get(key)
                 if stored is None or stored.value != marked:

@@ -1,16 +1,17 @@
 """State of pipelines by state key, written under a condition so that a repeated batch changes nothing.
 
-A state key (a tenant, say) carries its value and the position of the last record applied to it. A commit names the
-position it started from; when another writer was there first it fails and writes nothing. Sequence numbers grow
-along a partition key through every reshard, so a position is comparable for the whole life of a key.
+A state key (a tenant, say) carries its value and, for each shard that it had records of, the position of the last one
+applied. A record is compared only with a record of its own shard, in one life of one stream: anything else says nothing
+about whether it was applied. Each commit counts the key's revision up and names the revision that it started from; when
+another writer was there first it fails and writes nothing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from app import aws
-from app.errors import CloudError, StateConflictError, UnreadableStateError
+from app.errors import CloudError, StateConflictError, StateTooLargeError, UnreadableStateError
 from app.storage.items import get_items, to_attributes
 
 if TYPE_CHECKING:
@@ -18,21 +19,90 @@ if TYPE_CHECKING:
 
 STATE_KEY = "state_key"  # the table's partition key, a string
 WAIT_S = 60  # a new table is active after some ten seconds
-LARGEST_VALUE_BYTES = 390_000  # an item takes 400 KB with its names, its key and its position
+LARGEST_VALUE_BYTES = 375_000  # an item takes 400 KB with its names, its key and its positions
+MOST_SHARDS = 100  # positions of a key, 12 KB; a key has more only if producers spread it by explicit hash keys
 
 
 class Position(NamedTuple):
-    """A record's position: its sequence number, and its index in an aggregated record (0 otherwise)."""
+    """A record's position in its shard: its sequence number, and its index in an aggregated record (0 otherwise)."""
 
     sequence_number: int
     sub_sequence_number: int = 0
 
+    def __str__(self) -> str:
+        """Return the text that is stored; a sequence number has up to 56 digits, too many for DynamoDB's numbers."""
+        return f"{self.sequence_number}/{self.sub_sequence_number}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Return the position that `str` wrote.
+
+        Raises:
+            ValueError: It is none.
+        """
+        sequence_number, _, sub_sequence_number = text.partition("/")
+        return cls(int(sequence_number), int(sub_sequence_number))
+
+
+class ShardOrigin(NamedTuple):
+    """A shard in one life of its stream: within it, and nowhere else, positions can be compared.
+
+    Attributes:
+        stream_arn: The stream's ARN.
+        created_ms: When the stream was created, milliseconds since 1970: one made anew has the same ARN.
+        shard: The shard's id.
+    """
+
+    stream_arn: str
+    created_ms: int
+    shard: str
+
+    def __str__(self) -> str:
+        """Return the text that is stored."""
+        return f"{self.stream_arn}@{self.created_ms}/{self.shard}"
+
+    @classmethod
+    def parse(cls, text: str) -> ShardOrigin:
+        """Return the shard that `str` wrote.
+
+        Raises:
+            ValueError: It is none.
+        """
+        stream, _, shard = text.rpartition("/")
+        stream_arn, _, created_ms = stream.rpartition("@")
+        return cls(stream_arn, int(created_ms), shard)
+
 
 class Stored(NamedTuple):
-    """A state key's value, and the position of the last record applied to it."""
+    """A state key's value, and what was applied to it.
+
+    Attributes:
+        value: The value.
+        applied: The position of the last record applied, by shard.
+        revision: The number of commits; 0 for an item of an earlier release, whose position named no shard.
+        former: The position in such an item, which stands for its revision.
+    """
 
     value: bytes
-    last: Position
+    applied: Mapping[ShardOrigin, Position] = {}
+    revision: int = 1
+    former: tuple[str, int] | None = None
+
+    def has_applied(self, origin: ShardOrigin | None, position: Position) -> bool:
+        """Return whether a record was applied; False where it cannot be compared with any that was."""
+        last = self.applied.get(origin) if origin else None
+        return last is not None and position <= last
+
+    def after(self, value: bytes, applied: Mapping[ShardOrigin, Position]) -> Stored:
+        """Return the state after further records: their value, and the last position of each of their shards."""
+        latest = {**self.applied, **applied}
+        created = {origin.stream_arn: 0 for origin in latest}
+        for origin in latest:
+            created[origin.stream_arn] = max(created[origin.stream_arn], origin.created_ms)
+        latest = {each: last for each, last in latest.items() if each.created_ms == created[each.stream_arn]}
+        while len(latest) > MOST_SHARDS:
+            del latest[min(latest.keys() - applied.keys(), key=latest.__getitem__, default=next(iter(latest)))]
+        return Stored(value, latest, self.revision + 1)
 
 
 class StateStore(Protocol):
@@ -41,11 +111,12 @@ class StateStore(Protocol):
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
         """Return the stored state of those keys that have one, read consistently."""
 
-    def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
-        """Write a key's state if its last position still is `expected` (None: the key has no state yet).
+    def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
+        """Write a key's state if it still has the revision of `before` (None: the key has no state yet).
 
         Raises:
-            StateConflictError: The position is another one now; nothing was written.
+            StateConflictError: The revision is another one now; nothing was written.
+            StateTooLargeError: The value is larger than the store takes.
         """
 
 
@@ -60,10 +131,10 @@ class MemoryState:
         """Return the stored state of those keys that have one."""
         return {key: self.stored[key] for key in keys if key in self.stored}
 
-    def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
+    def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         """Write a key's state under the condition."""
         now = self.stored.get(key)
-        if (now.last if now else None) != expected:
+        if (now and now.revision) != (before and before.revision):
             raise StateConflictError(f"state of {key!r}: another writer was first")
         self.stored[key] = staged
 
@@ -87,46 +158,60 @@ class DynamoDbState:
         for item in get_items(self._table, wanted, f"state table {self._table}"):
             key = item[STATE_KEY]
             try:
-                last = Position(int(item["sequence_number"]), int(item["sub_sequence_number"]))
-                loaded[key] = Stored(bytes(item["value"]), last)
-            except (KeyError, TypeError, ValueError):
+                loaded[key] = _stored(item)
+            except (AttributeError, KeyError, TypeError, ValueError):
                 raise UnreadableStateError(
                     f"state of {key!r} in {self._table}: no item of a state: is the table also used for something else?"
                 ) from None
         return loaded
 
-    def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
-        """Put the item under a condition on the position that it had when it was read.
+    def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
+        """Put the item under a condition on the revision that it had when it was read.
 
         Raises:
-            StateConflictError: The item has another position now.
-            CloudError: The value is larger than an item may be, or DynamoDB does not answer.
+            StateConflictError: The item has another revision now.
+            StateTooLargeError: The value is larger than an item may be.
+            CloudError: DynamoDB does not answer.
         """
         if len(staged.value) > LARGEST_VALUE_BYTES:
-            raise CloudError(
+            raise StateTooLargeError(
                 f"state of {key!r} has {len(staged.value)} bytes, more than an item of {self._table} takes: "
                 "set STATE_LOCATION to a folder or s3://… for it"
             )
         item = {
             STATE_KEY: key,
             "value": staged.value,
-            # A sequence number has up to 56 digits, more than DynamoDB's 38 for a number.
-            "sequence_number": str(staged.last.sequence_number),
-            "sub_sequence_number": staged.last.sub_sequence_number,
+            "applied": {str(origin): str(position) for origin, position in staged.applied.items()},
+            "revision": staged.revision,
         }
-        condition: dict[str, object] = {"ConditionExpression": f"attribute_not_exists({STATE_KEY})"}
-        if expected is not None:
-            values = {":sequence": str(expected.sequence_number), ":sub": expected.sub_sequence_number}
-            condition = {
-                "ConditionExpression": "sequence_number = :sequence AND sub_sequence_number = :sub",
-                "ExpressionAttributeValues": to_attributes(values),
-            }
         dynamodb = aws.client("dynamodb")
         with aws.explaining(f"state table {self._table}"):
             try:
-                dynamodb.put_item(TableName=self._table, Item=to_attributes(item), **condition)
+                dynamodb.put_item(TableName=self._table, Item=to_attributes(item), **_condition(before))
             except dynamodb.exceptions.ConditionalCheckFailedException as error:
                 raise StateConflictError(f"state of {key!r} in {self._table}: another writer was first") from error
+
+
+def _stored(item: Mapping[str, Any]) -> Stored:
+    """Return the state in an item, of this release or an earlier one."""
+    if "revision" not in item:
+        former = str(item["sequence_number"]), int(item["sub_sequence_number"])
+        return Stored(bytes(item["value"]), {}, 0, former)
+    applied = {ShardOrigin.parse(origin): Position.parse(last) for origin, last in item["applied"].items()}
+    return Stored(bytes(item["value"]), applied, int(item["revision"]))
+
+
+def _condition(before: Stored | None) -> dict[str, Any]:
+    """Return the arguments of PutItem that make it fail if another writer was first."""
+    if before is None:
+        return {"ConditionExpression": f"attribute_not_exists({STATE_KEY})"}
+    if before.former is not None:
+        sequence_number, sub_sequence_number = before.former
+        values = {":sequence": sequence_number, ":sub": sub_sequence_number}
+        condition = "attribute_not_exists(revision) AND sequence_number = :sequence AND sub_sequence_number = :sub"
+    else:
+        values, condition = {":revision": before.revision}, "revision = :revision"
+    return {"ConditionExpression": condition, "ExpressionAttributeValues": to_attributes(values)}
 
 
 def create_state_table(table: str, wait_s: int = WAIT_S) -> bool:

@@ -7,8 +7,7 @@ from its first row, with the same ids.
 After a reshard a producer may use the old shards for a while: its aggregates then contain records with hash keys of
 another shard. `FOREIGN_RECORDS` selects what happens to these (`docs/decisions/0012-aggregation.md`):
 
-    keep        process them like all others: at least once, whoever produced them, without a call to AWS; for a
-                pipeline with state, like `quarantine`
+    keep        process them like all others: at least once, whoever produced them, without a call to AWS
     skip        leave them out and count them: only for the Kinesis Producer Library, which puts them again itself
     quarantine  set them aside as `foreign_record`
 """
@@ -122,6 +121,7 @@ class _Columns:
             [arrivals_s[row] for row in rows],
             self._payloads,
             [],
+            source.stream_arn,
         )
 
 

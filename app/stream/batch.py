@@ -11,6 +11,8 @@ from app.storage.state import Position
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.stream.outcomes import OutputColumns
+
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -34,6 +36,7 @@ class Batch(Generic[T]):
         arrivals_s: Approximate arrival times, seconds since 1970.
         payloads: The raw bytes, as they came.
         records: The values decoded from the payloads; empty before decoding.
+        stream_arn: The stream's ARN; empty if the records come from none.
     """
 
     stream: str
@@ -44,6 +47,7 @@ class Batch(Generic[T]):
     arrivals_s: list[float]
     payloads: list[bytes]
     records: list[T]
+    stream_arn: str = ""
 
     @classmethod
     def of(cls, records: list[T]) -> Batch[T]:
@@ -67,6 +71,7 @@ class Batch(Generic[T]):
             [self.arrivals_s[row] for row in rows],
             [self.payloads[row] for row in rows],
             records,
+            self.stream_arn,
         )
 
     def cut(self, start: int, stop: int, records: list[U]) -> Batch[U]:
@@ -81,6 +86,7 @@ class Batch(Generic[T]):
             self.arrivals_s[rows],
             self.payloads[rows],
             records,
+            self.stream_arn,
         )
 
     def first_row_of(self, row: int) -> int:
@@ -95,7 +101,7 @@ class Batch(Generic[T]):
         return Position(int(self.sequence_numbers[row]), self.sub_sequence_numbers[row])
 
     def output_id(self, row: int, stage: str, ordinal: int) -> str:
-        """Return the id of a record's output, which is equal at every replay.
+        """Return the id of a record's output without a version, which is equal at every replay.
 
         Its parts are stream, shard, sequence number, sub-sequence number, stage and the output's ordinal; none of
         them can hold a slash.
@@ -105,24 +111,24 @@ class Batch(Generic[T]):
             f"/{stage}/{ordinal}"
         )
 
-    def stamp(self, rows: Sequence[int], ordinals: Sequence[int], stage: str, datas: Sequence[bytes]) -> list[bytes]:
-        """Add the deterministic `id` and the `source` to JSON objects.
+    def stamp(self, outputs: OutputColumns, stage: str) -> list[bytes]:
+        """Add the deterministic `id` and the `source` to the outputs of rows.
 
-        The id is `output_id`'s, written out here because this runs for every output.
+        The id is `output_id`'s, and the version behind a slash where an output has one; it is written out here because
+        this runs for every output.
 
         Args:
-            rows: The row that each object is an output of.
-            ordinals: The object's number among the outputs of its row.
+            outputs: The outputs.
             stage: The pipeline's name.
-            datas: JSON objects.
         """
+        rows, ordinals, datas, versions = outputs.rows, outputs.ordinals, outputs.datas, outputs.versions
         stream, shards, numbers, subs = self.stream, self.shards, self.sequence_numbers, self.sub_sequence_numbers
         usual = set(map(_SECOND, datas)) <= _QUOTE and not any(ordinals) and not any(_at(subs, rows))
-        if usual and len(found := set(_at(shards, rows))) == 1:
+        if usual and len(found := set(_at(shards, rows))) == len(different := set(versions)) == 1:
             # Only the sequence number differs from row to row.
-            [shard] = found
-            head, middle = f',"id":"{stream}/{shard}/', f'/0/{stage}/0","source":{{"stream":"{stream}","shard":"'
-            middle += f'{shard}","sequence_number":"'
+            [shard], [version] = found, different
+            head, middle = f',"id":"{stream}/{shard}/', f'/0/{stage}/0{"/" * bool(version)}{version}",'
+            middle += f'"source":{{"stream":"{stream}","shard":"{shard}","sequence_number":"'
             return [
                 data[:-1] + f'{head}{number}{middle}{number}"}}}}'.encode()
                 for number, data in zip(_at(numbers, rows), datas, strict=True)
@@ -131,10 +137,10 @@ class Batch(Generic[T]):
             data[:-1]
             + (
                 f'{"," if data[1:-1].strip() else ""}"id":"{stream}/{(shard := shards[row])}/{(number := numbers[row])}'
-                f'/{subs[row]}/{stage}/{ordinal}",'
+                f'/{subs[row]}/{stage}/{ordinal}{"/" * bool(version)}{version}",'
                 f'"source":{{"stream":"{stream}","shard":"{shard}","sequence_number":"{number}"}}}}'
             ).encode()
-            for row, ordinal, data in zip(rows, ordinals, datas, strict=True)
+            for row, ordinal, data, version in zip(rows, ordinals, datas, versions, strict=True)
         ]
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from app.stream.batch import Batch
-from app.stream.execution import Stateless, run_bisected
+from app.stream.execution import PIPELINE_ERROR, Stateless, run_bisected
 from app.stream.outcomes import Quarantine, Retry
+from app.stream.pipeline_faults import RaisedInARow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PIPELINE_ERROR = "pipeline_error"  # the reason that `run_bisected` gives a record on which a pipeline raises
 RAISED = Quarantine(PIPELINE_ERROR, "cannot be processed; the log has the type of the error")
 
 
@@ -55,7 +55,8 @@ def run_directly(
         MillraceError: A fault that is not a record's.
     """
     batch = Batch.of(list(records))
-    outcomes = run_bisected(lambda part, _: Stateless(pipeline.process(part)), batch, {}, is_late).outcomes
+    faults = RaisedInARow(pipeline.name)
+    outcomes = run_bisected(lambda part, _: Stateless(pipeline.process(part)), batch, {}, faults, is_late).outcomes
     direct = DirectOutcomes(outcomes.outputs().datas)
     for row, outcome in sorted(outcomes.set_aside.items()):
         if isinstance(outcome, Quarantine):

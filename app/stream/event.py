@@ -78,7 +78,7 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
     streams = {stream_of(arn) for arn in {record.stream_arn for record in records}}
     if len(streams) > 1:
         raise EventError(f"event: records of {len(streams)} streams; Lambda delivers one stream at a time")
-    stream, _ = streams.pop() if streams else ("", "")
+    stream, stream_arn = streams.pop() if streams else ("", "")
     kinesis = [record.kinesis for record in records]
     keys = [item.partition_key for item in kinesis]
     if "" in keys:
@@ -92,6 +92,7 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
         [item.approximate_arrival_timestamp for item in kinesis],
         [item.data for item in kinesis],
         [],
+        stream_arn,
     )
     _check_names(batch)
     return batch, faults

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from app.errors import DeadlineError, MillraceError, StateConflictError, UnreadableStateError
 from app.storage.state import Position, StateStore, Stored
 from app.stream.outcomes import Outcomes
+from app.stream.pipeline_faults import text_of
 from app.telemetry import logger
 from app.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
+    from app.storage.state import ShardOrigin
     from app.stream.batch import Batch
     from app.stream.deadline import Deadline
+    from app.stream.origin import StreamOrigins
     from app.stream.pipeline import Pipeline, Staged, StatefulPipeline
+    from app.stream.pipeline_faults import RaisedInARow
     from app.stream.workers import Workers
 
 COMMITS_AT_ONCE = 8  # of different keys; botocore keeps ten connections
+PIPELINE_ERROR = "pipeline_error"  # the reason of a record on which a pipeline raises
+
+
+_Place: TypeAlias = tuple[str, Position]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +83,20 @@ def run_bisected(
     run: Callable[[Batch[Any], Mapping[str, bytes]], Staged],
     batch: Batch[Any],
     state: Mapping[str, bytes],
+    faults: RaisedInARow,
     is_late: Callable[[], bool] = lambda: False,
 ) -> BisectedOutcomes:
     """Run a pipeline over a batch; quarantine each record on which it raises.
 
     Where the state of a record's key cannot be read, that record and all after it are handed back: those before it,
-    of other keys, go on.
+    of other keys, go on. Where the pipeline raises for a reason that is no record's, the records on which it did are
+    handed back too.
 
     Args:
         run: Called with a part of the batch and the state before it.
         batch: The records.
         state: The state before the batch.
+        faults: Tells a record at fault from other faults.
         is_late: Whether the time for it is up: then no further part is started, and the rest is handed back.
 
     Raises:
@@ -102,6 +114,7 @@ def run_bisected(
             staged = run(part, {**state, **found.state})
             check_outcomes(staged.outcomes, len(part))
             found.add(start, staged)  # may raise too: where the state cannot be written after a record, it is at fault
+            faults.passed()
         except Exception as error:  # a pipeline may raise anything; a record must not block its shard
             if isinstance(error, MillraceError) and not isinstance(error, UnreadableStateError):
                 raise
@@ -116,11 +129,15 @@ def run_bisected(
                 found.outcomes.retry_from(start, "unreadable_state")
                 found.failure = error
                 break
+            found.failure = faults.raised(error)
+            if found.failure:
+                found.outcomes.retry_from(max(0, start + 1 - faults.count), "pipeline_failed")
+                break
             logger.warning(
                 "pipeline raised on a record",
                 extra={"exception": type(error).__name__, "sequence_number": part.sequence_numbers[0]},
             )
-            found.outcomes.quarantine(start, "pipeline_error", f"{type(error).__name__}: {_text_of(error)}")
+            found.outcomes.quarantine(start, PIPELINE_ERROR, f"{type(error).__name__}: {text_of(error)}")
     return found
 
 
@@ -136,26 +153,28 @@ def check_outcomes(outcomes: Outcomes, rows: int) -> None:
         raise TypeError(f"{len(outcomes)} outcomes for {rows} records")
 
 
-def _text_of(error: Exception) -> str:
-    """Return an exception's message, where it has one."""
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - its own __str__ may raise
-        return "(no text)"
-
-
 class NoState:
-    """Runs a pipeline without state over the chunks of one batch."""
+    """Runs a pipeline without state over the chunks of one batch.
 
-    failure: MillraceError | None = None
+    Attributes:
+        failure: Why records were handed back, if a person must mend it.
+        keys: The number of state keys to commit: none.
+    """
 
-    def __init__(self, pipeline: Pipeline[Any]) -> None:
-        """Take the pipeline."""
-        self._pipeline = pipeline
+    keys = 0
+
+    def __init__(self, pipeline: Pipeline[Any], faults: RaisedInARow) -> None:
+        """Take the pipeline, and what tells its faults apart."""
+        self.failure: MillraceError | None = None
+        self._pipeline, self._faults = pipeline, faults
 
     def run(self, _rows: Sequence[int], records: Batch[Any], is_late: Callable[[], bool]) -> Outcomes:
         """Return an outcome for each record of a chunk."""
-        return run_bisected(lambda part, _: Stateless(self._pipeline.process(part)), records, {}, is_late).outcomes
+        found = run_bisected(
+            lambda part, _: Stateless(self._pipeline.process(part)), records, {}, self._faults, is_late
+        )
+        self.failure = found.failure
+        return found.outcomes
 
     def commit(self, prefix: int, _deadline: Deadline) -> tuple[int, MillraceError | None]:
         """Write nothing."""
@@ -190,27 +209,51 @@ class _Part:
 class BatchState:
     """Runs a stateful pipeline over the chunks of one batch and commits what became safe.
 
-    A record whose position is not past the last one applied to its key was emitted and committed before: it is
-    skipped, so a repeated or overlapping batch changes nothing.
+    A record whose position is not past the last one applied to its key from its shard was emitted and committed before:
+    it is skipped, so a repeated or overlapping batch changes nothing. One that cannot be compared is never skipped.
 
     Attributes:
-        failure: A state that cannot be read, and because of which records were handed back.
+        failure: Why records were handed back, if a person must mend it.
     """
 
-    def __init__(self, pipeline: StatefulPipeline[Any], store: StateStore, workers: Workers) -> None:
-        """Take the parts; no state is loaded yet."""
+    def __init__(
+        self,
+        pipeline: StatefulPipeline[Any],
+        store: StateStore,
+        origins: StreamOrigins,
+        workers: Workers,
+        faults: RaisedInARow,
+    ) -> None:
+        """Take the parts; no state is loaded yet.
+
+        Args:
+            pipeline: The pipeline.
+            store: The state between batches.
+            origins: Says which positions can be compared.
+            workers: Run the commits of different keys side by side.
+            faults: Tells a record at fault from other faults.
+        """
         self.failure: MillraceError | None = None
-        self._pipeline, self._store, self._workers = pipeline, store, workers
+        self._pipeline, self._store, self._origins = pipeline, store, origins
+        self._workers, self._faults = workers, faults
         self._stored: dict[str, Stored | None] = {}
         self._ahead: dict[str, bytes] = {}  # staged by earlier chunks
         self._chunks: list[tuple[Sequence[int], BisectedOutcomes]] = []
-        self._key_at: dict[Position, str] = {}
-        self._row_at: dict[Position, int] = {}
+        self._key_at: dict[_Place, str] = {}
+        self._row_at: dict[_Place, int] = {}
+        self._stream_arn = ""
+        self._origins_are_fresh = False
+
+    @property
+    def keys(self) -> int:
+        """Return the number of state keys to commit so far."""
+        return len(self._ahead)
 
     def run(self, rows: Sequence[int], records: Batch[Any], is_late: Callable[[], bool]) -> Outcomes:
         """Return an outcome for each record of a chunk; `rows` are their indexes in the whole batch."""
-        self._row_at.update((records.position(index), row) for index, row in enumerate(rows))
-        found = run_bisected(self._run_part, records, self._ahead, is_late)
+        self._stream_arn = records.stream_arn
+        self._row_at.update((_place(records, index), row) for index, row in enumerate(rows))
+        found = run_bisected(self._run_part, records, self._ahead, self._faults, is_late)
         self._ahead.update(found.state)
         self._chunks.append((rows, found))
         self.failure = found.failure
@@ -219,13 +262,11 @@ class BatchState:
     def _run_part(self, part: Batch[Any], ahead: Mapping[str, bytes]) -> Staged:
         keys = self._pipeline.state_keys(part)
         self._load(keys)
-        positions = [part.position(row) for row in range(len(part))]
-        applied = [self._is_applied(key, position) for key, position in zip(keys, positions, strict=True)]
-        fresh = [row for row, before in enumerate(applied) if not before]
+        applied = self._applied_before(part, keys)
+        fresh = [row for row in range(len(part)) if row not in applied]
         outcomes = Outcomes(len(part))
-        for row, before in enumerate(applied):
-            if before:
-                outcomes.skip(row, "already_applied")
+        for row in applied:
+            outcomes.skip(row, "already_applied")
         if not fresh:
             return Stateless(outcomes)
         state = {key: stored.value for key in keys if (stored := self._stored[key])}
@@ -233,18 +274,44 @@ class BatchState:
         staged = self._pipeline.process_with(part.take(fresh, [part.records[row] for row in fresh]), state)
         check_outcomes(staged.outcomes, len(fresh))
         outcomes.extend(fresh, staged.outcomes)
-        self._key_at.update((positions[row], keys[row]) for row in fresh)
+        self._key_at.update((_place(part, row), keys[row]) for row in fresh)
         return _Part(outcomes, fresh, {keys[row] for row in fresh}, staged)
 
     def _load(self, keys: Iterable[str]) -> None:
+        """Read the states of keys that are not read yet; one that has none may have had another key before."""
         missing = {key: self._pipeline.stored_key(key) for key in keys if key not in self._stored}
-        if missing:
-            loaded = self._store.load(missing.values())
-            self._stored.update((key, loaded.get(stored_key)) for key, stored_key in missing.items())
+        if not missing:
+            return
+        loaded = self._store.load(missing.values())
+        former = {
+            key: before for key in missing if missing[key] not in loaded and (before := self._pipeline.former_key(key))
+        }
+        earlier = self._store.load(former.values()) if former else {}
+        for key, stored_key in missing.items():
+            self._stored[key] = loaded.get(stored_key)
+            stored = earlier.get(former.get(key, ""))
+            if stored is not None and stored.former is not None:  # else it is not of an earlier release
+                self._stored[key] = Stored(stored.value, revision=0)
 
-    def _is_applied(self, key: str, position: Position) -> bool:
+    def _applied_before(self, part: Batch[Any], keys: Sequence[str]) -> set[int]:
+        """Return the rows that were applied before.
+
+        Skipping is the one step that could lose a record, so when the stream was created is asked anew before it.
+        """
+        rows = [row for row, key in enumerate(keys) if (stored := self._stored[key]) and stored.applied]
+        applied = {row for row in rows if self._is_applied(part, row, keys[row])}
+        if applied and not self._origins_are_fresh:
+            self._origins_are_fresh = True
+            self._origins.of(self._stream_arn, part.shards[0], again=True)
+            applied = {row for row in rows if self._is_applied(part, row, keys[row])}
+        return applied
+
+    def _is_applied(self, part: Batch[Any], row: int, key: str) -> bool:
         stored = self._stored[key]
-        return stored is not None and position <= stored.last
+        return stored is not None and stored.has_applied(self._origin(part.shards[row]), part.position(row))
+
+    def _origin(self, shard: str) -> ShardOrigin | None:
+        return self._origins.of(self._stream_arn, shard)
 
     def commit(self, prefix: int, deadline: Deadline) -> tuple[int, MillraceError | None]:
         """Write the state as it is after the first `prefix` rows of the batch.
@@ -257,24 +324,33 @@ class BatchState:
             writer's commit, or a lack of time, is not one: the batch comes again.
         """
         state, prefix, failure = self._state_after(prefix)
-        touched: dict[str, list[Position]] = {}
-        for position, key in self._key_at.items():
-            if self._row_at[position] < prefix:
-                touched.setdefault(key, []).append(position)
+        touched: dict[str, list[_Place]] = {}
+        for place, key in self._key_at.items():
+            if self._row_at[place] < prefix:
+                touched.setdefault(key, []).append(place)
+        try:
+            staged = {key: self._after(key, state[key], places) for key, places in touched.items() if key in state}
+        except MillraceError as unknown_origin:
+            return 0, unknown_origin
         kept_back: Counter[str] = Counter()
-        wanted = {key: max(positions) for key, positions in touched.items() if key in state}
-        errors = self._workers.run_all(  # with many keys the time goes into waiting
-            lambda key: self._write(key, Stored(state[key], wanted[key]), deadline), list(wanted), COMMITS_AT_ONCE
-        )
-        for key, error in zip(wanted, errors, strict=True):
+        for key, error in self._write_all(staged, deadline):
             if error is not None:
                 kept_back[type(error).__name__] += 1
-                prefix = min(prefix, *(self._row_at[position] for position in touched[key]))
+                prefix = min(prefix, *(self._row_at[place] for place in touched[key]))
                 if not isinstance(error, (StateConflictError, DeadlineError)):
                     failure = failure or error
         if kept_back:  # one line: a throttled table keeps back the keys of thousands
             logger.warning("state not committed", extra={"row": prefix, "keys": dict(kept_back)})
         return prefix, failure
+
+    def _after(self, key: str, value: bytes, places: Sequence[_Place]) -> Stored:
+        """Return what to store for a key after the records at some places."""
+        last: dict[ShardOrigin, Position] = {}
+        for shard, position in places:
+            origin = self._origin(shard)
+            if origin is not None:
+                last[origin] = max(position, last.get(origin, position))
+        return (self._stored[key] or Stored(b"", revision=0)).after(value, last)
 
     def _state_after(self, prefix: int) -> tuple[dict[str, bytes], int, MillraceError | None]:
         """Return the state after the first `prefix` rows, or after fewer where a pipeline raises on it, and the reason.
@@ -298,13 +374,41 @@ class BatchState:
                 return state, prefix, MillraceError(f"{line}: it must take any number up to {len(rows)}, its records")
         return state, prefix, None
 
-    def _write(self, key: str, staged: Stored, deadline: Deadline) -> MillraceError | None:
+    def _write_all(
+        self, staged: Mapping[str, Stored], deadline: Deadline
+    ) -> Iterator[tuple[str, MillraceError | None]]:
+        """Commit keys in order, several side by side; yield each with the reason if it is not committed."""
+        waiting = deque(staged)
+        calls: dict[Future[MillraceError | None], str] = {}
+        while waiting or calls:
+            while waiting and len(calls) < COMMITS_AT_ONCE and deadline.remaining_s() > 0:
+                key = waiting.popleft()
+                calls[self._workers.submit(self._write, key, staged[key])] = key
+            if not calls or deadline.remaining_s() <= 0:
+                break
+            for call in self._workers.wait(list(calls), deadline.remaining_s()):
+                yield calls.pop(call), call.result()
+        ended = self._workers.wait(list(calls), 0) if calls else []
+        for call, key in calls.items():
+            yield key, call.result() if call in ended else _late(key)
+        for key in waiting:
+            yield key, _late(key)
+
+    def _write(self, key: str, staged: Stored) -> MillraceError | None:
         """Commit one key; return the reason if it is not committed."""
-        if deadline.remaining_s() <= 0:
-            return DeadlineError(f"state of {key!r}: no time left to commit it")
-        stored = self._stored[key]
+        before = self._stored[key]
         try:
-            self._store.commit(self._pipeline.stored_key(key), staged, stored.last if stored else None)
+            is_new = before is None or not (before.revision or before.former)
+            self._store.commit(self._pipeline.stored_key(key), staged, None if is_new else before)
         except MillraceError as error:
             return error
         return None
+
+
+def _late(key: str) -> DeadlineError:
+    return DeadlineError(f"state of {key!r}: no time left to commit it")
+
+
+def _place(batch: Batch[Any], row: int) -> _Place:
+    """Return a record's shard and its position there."""
+    return batch.shards[row], batch.position(row)

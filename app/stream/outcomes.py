@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import operator
+import re
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _FIRST, _LAST = operator.itemgetter(0), operator.itemgetter(-1)
 _OPEN, _CLOSE = set(b"{"), set(b"}")
 _BYTES = {bytes, bytearray}
+_VERSION = re.compile(r"[A-Za-z0-9_.-]*")  # it stands in an id, between slashes and in quotes
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
@@ -28,11 +31,13 @@ class Output(msgspec.Struct, frozen=True, gc=False):
         data: A JSON object without the fields `id` and `source`, which the spine adds: most JSON readers keep one
             field of a name.
         role: The stream role, as `OUTPUT_STREAMS` names it.
+        version: What the output was computed with besides the records, as part of its id.
     """
 
     partition_key: str
     data: bytes
     role: str = DEFAULT_ROLE
+    version: str = ""
 
 
 class Skip(msgspec.Struct, frozen=True, gc=False):
@@ -86,13 +91,14 @@ class Outcomes:
         self._keys: list[str] = []
         self._datas: list[bytes] = []
         self._roles: list[str] = []
+        self._versions: list[str] = []
         self._done: set[int] = set()
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return self._size
 
-    def emit(self, row: int, partition_key: str, data: bytes, *, role: str = DEFAULT_ROLE) -> None:
+    def emit(self, row: int, partition_key: str, data: bytes, *, role: str = DEFAULT_ROLE, version: str = "") -> None:
         """Add an output of a row; the outputs of one row are numbered in the order of the calls.
 
         Args:
@@ -100,6 +106,9 @@ class Outcomes:
             partition_key: 1 to 256 characters; outputs of a key reach their stream in order.
             data: A JSON object; the spine adds `id` and `source`, so it must not have them.
             role: The stream role, as `OUTPUT_STREAMS` names it.
+            version: What the output was computed with besides the records: a model's run id, or `digest_of` the data
+                where tables change between two attempts. It becomes part of the output's id, so that one id never
+                stands for two contents. Letters, digits, `_`, `.` and `-`.
 
         Raises:
             IndexError: The batch has no such row; so too for the other methods.
@@ -111,8 +120,11 @@ class Outcomes:
         self._keys.append(partition_key)
         self._datas.append(data)
         self._roles.append(role)
+        self._versions.append(version)
 
-    def emit_columns(self, partition_keys: list[str], datas: list[bytes], *, role: str = DEFAULT_ROLE) -> None:
+    def emit_columns(
+        self, partition_keys: list[str], datas: list[bytes], *, role: str = DEFAULT_ROLE, version: str = ""
+    ) -> None:
         """Add one output for every row, which is faster than a call for each; set rows aside afterwards.
 
         The lists are used as they are, not copied: do not change them afterwards.
@@ -121,6 +133,7 @@ class Outcomes:
             partition_keys: The output's key, row by row.
             datas: The output's JSON object, row by row; for a row that is set aside it is not read.
             role: The stream role of all outputs.
+            version: As in `emit`, of all outputs.
 
         Raises:
             ValueError: The columns do not have one value for each row.
@@ -133,6 +146,7 @@ class Outcomes:
             self._rows = [*self._rows, *range(self._size)]
             self._keys, self._datas = [*self._keys, *partition_keys], [*self._datas, *datas]
         self._roles += [role] * self._size
+        self._versions += [version] * self._size
 
     def done(self, row: int) -> None:
         """Accept a row that gives no output; unlike `skip` it is not counted."""
@@ -168,6 +182,7 @@ class Outcomes:
         self._rows = [*self._rows, *[rows[row] for row in part._rows]]
         self._keys, self._datas = [*self._keys, *part._keys], [*self._datas, *part._datas]
         self._roles += part._roles
+        self._versions += part._versions
         self._done.update(rows[row] for row in part._done)
         self.set_aside.update((rows[row], outcome) for row, outcome in part.set_aside.items())
 
@@ -179,7 +194,8 @@ class Outcomes:
         """Return the outcomes row by row, for tests and for people to read."""
         outputs = self.outputs()
         by_row: dict[int, list[Output]] = {}
-        for row, *output in zip(outputs.rows, outputs.keys, outputs.datas, outputs.roles, strict=True):
+        columns = outputs.keys, outputs.datas, outputs.roles, outputs.versions
+        for row, *output in zip(outputs.rows, *columns, strict=True):
             by_row.setdefault(row, []).append(Output(*output))  # type: ignore[arg-type]  # mypy joins the columns' types
         return [self.set_aside.get(row) or tuple(by_row.get(row, ())) for row in range(self._size)]
 
@@ -189,9 +205,9 @@ class Outcomes:
         Args:
             start: Number to add to each row's index: the index of this batch's first row in a larger batch.
         """
-        rows, keys, datas, roles = self._rows, self._keys, self._datas, self._roles
+        rows, keys, datas, roles, versions = self._rows, self._keys, self._datas, self._roles, self._versions
         if not self.set_aside and (isinstance(rows, range) or rows == list(range(self._size))):  # as is usual
-            return OutputColumns(range(start, start + len(rows)), [0] * len(rows), keys, datas, roles)
+            return OutputColumns(range(start, start + len(rows)), [0] * len(rows), keys, datas, roles, versions)
         order = [index for index, row in enumerate(rows) if row not in self.set_aside]
         order.sort(key=rows.__getitem__)  # stable: outputs of a row keep the order of their calls
         rows = [rows[index] for index in order]
@@ -201,6 +217,7 @@ class Outcomes:
             [keys[index] for index in order],
             [datas[index] for index in order],
             [roles[index] for index in order],
+            [versions[index] for index in order],
         )
 
     def quarantine_invalid(self) -> None:
@@ -215,10 +232,11 @@ class Outcomes:
         if not isinstance(self._rows, range):
             missing = set(range(self._size)).difference(self._rows, self.set_aside, self._done)
             self.set_aside.update((row, _bad("none was given")) for row in missing)
-        if not _are_valid(self._keys, self._datas, self._roles):
-            for row, *output in zip(self._rows, self._keys, self._datas, self._roles, strict=True):
+        columns = self._keys, self._datas, self._roles, self._versions
+        if not _are_valid(*columns):
+            for row, *output in zip(self._rows, *columns, strict=True):
                 if row not in self.set_aside and not _are_valid(*([value] for value in output)):  # type: ignore[arg-type]  # as above
-                    self.set_aside[row] = _bad("an output that is not a key, a JSON object in bytes, and a role")
+                    self.set_aside[row] = _bad("an output that is not a key, a JSON object in bytes, a role, a version")
 
     def _put_aside(self, row: int, outcome: NoOutput) -> None:
         self._check(row)
@@ -239,6 +257,7 @@ class OutputColumns:
         keys: Partition keys.
         datas: JSON objects.
         roles: Stream roles.
+        versions: What each was computed with besides the records, as part of its id.
     """
 
     rows: Sequence[int]
@@ -246,6 +265,7 @@ class OutputColumns:
     keys: list[str]
     datas: list[bytes]
     roles: list[str]
+    versions: list[str]
 
     def take(self, indexes: Sequence[int]) -> OutputColumns:
         """Return these outputs only."""
@@ -255,7 +275,13 @@ class OutputColumns:
             [self.keys[index] for index in indexes],
             [self.datas[index] for index in indexes],
             [self.roles[index] for index in indexes],
+            [self.versions[index] for index in indexes],
         )
+
+
+def digest_of(data: bytes) -> str:
+    """Return a short digest of an output's data, for its version."""
+    return f"{zlib.crc32(data):08x}"
 
 
 def readable(data: bytes) -> object:
@@ -273,12 +299,14 @@ def _ordinals(rows: list[int]) -> list[int]:
     return list(itertools.chain.from_iterable(map(range, Counter(rows).values())))
 
 
-def _are_valid(keys: list[str], datas: list[bytes], roles: list[str]) -> bool:
+def _are_valid(keys: list[str], datas: list[bytes], roles: list[str], versions: list[str]) -> bool:
     """Return whether all of them can be sent, but for the sizes."""
     try:
         "".join(keys).encode()
-        different_roles = set(roles)
+        different_roles, different_versions = set(roles), set(versions)
     except (TypeError, ValueError):  # no text, or text with a lone surrogate; a role that cannot be hashed
+        return False
+    if not all(isinstance(version, str) and _VERSION.fullmatch(version) for version in different_versions):
         return False
     if not (set(map(type, datas)) <= _BYTES and set(map(type, different_roles)) <= {str}):
         return False

@@ -103,16 +103,19 @@ class StatefulPipeline(BasePipeline[T]):
     may run side by side, and only the records of one partition key are sure to come in order.
 
     Attributes:
-        state_namespace: Stands before the state keys in the table, so that pipelines can share one; None means the
-            pipeline's name.
+        state_namespace: Stands before the state keys in the table, so that pipelines can share one and no record's key
+            reaches what another keeps there; None means the pipeline's name.
     """
 
     state_namespace: ClassVar[str | None] = None
 
     def stored_key(self, key: str) -> str:
         """Return a state key as it is in the table: behind the pipeline's namespace."""
-        namespace = self.name if self.state_namespace is None else self.state_namespace
-        return f"{namespace}/{key}" if namespace else key
+        return f"{self.state_namespace or self.name}/{key}"
+
+    def former_key(self, key: str) -> str | None:  # noqa: ARG002 - for those that had another
+        """Return the key in the table under which an earlier release stored a state key; None if there is none."""
+        return None
 
     @abstractmethod
     def state_keys(self, batch: Batch[T]) -> list[str]:
@@ -191,6 +194,12 @@ def check_declared(pipeline: BasePipeline[Any] | type[BasePipeline[Any]]) -> Non
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise SettingsError(
             f"pipeline {quoted(name)}: its name stands in ids and in names of objects: use letters, digits, _ . -"
+        )
+    namespace = getattr(pipeline, "state_namespace", None)
+    if namespace is not None and not (isinstance(namespace, str) and _NAME.fullmatch(namespace)):
+        raise SettingsError(
+            f"pipeline {name}: state_namespace {quoted(namespace)} keeps its state apart from others': use letters, "
+            "digits, _ . -"
         )
     for attribute in ("roles", "unordered_roles"):
         roles = getattr(pipeline, attribute)

@@ -8,8 +8,13 @@ What happens when a step fails:
 4. It dies between commit and acknowledgement: the replay finds the records already applied and skips them; their
    outputs were accepted before the commit.
 5. Another writer commits a state key first: nothing of ours is written, the shard resumes at the key's first record.
+   So too where the time for commits is up: keys are committed in the order of their first records.
 6. The state of a key cannot be read: the shard resumes at the key's first record; the records before it are done.
 7. The pipeline raises on the state after a part of a chunk: the shard resumes at the chunk's first record.
+8. The pipeline raises for a reason that is no record's (`pipeline_faults.py`): the shard resumes there.
+
+Each phase has a time of its own: computing ends at half of it, putting outputs before the share for commits, and
+committing before the margin for the answer. So what was put in time is committed and acknowledged.
 """
 
 from __future__ import annotations
@@ -22,9 +27,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from app.errors import MillraceError, SettingsError
 from app.stream.execution import BatchState, NoState
+from app.stream.origin import StreamOrigins
 from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.payload import decode_column, json_decoder
 from app.stream.pipeline import StatefulPipeline, check_declared
+from app.stream.pipeline_faults import RaisedInARow
 from app.stream.routing import OutcomeRouter
 from app.telemetry import logger
 
@@ -44,7 +51,7 @@ CHUNK_ROWS = 2000  # four full PutRecords calls: they travel while the next chun
 FIRST_CHUNK_ROWS = 16  # until a pipeline's pace is known: even at 100 ms a record it fits Lambda's 3 s default
 CHUNK_BYTES = 1024 * 1024  # as they came; inflated at the highest ratio that decoding allows it is 100 MiB
 COMPUTE_SHARE = 0.5  # of the time there is; the rest is kept for outputs that must be tried again
-COMMIT_SHARE = 0.1  # of it, if there is state: outputs that take all the time would block the shard forever
+COMMIT_SHARE = 0.2  # of it, if there is state: outputs that take all the time would block the shard forever
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,9 @@ class Processor:
         writer: Writer,
         quarantine: QuarantineDestination,
         settings: Settings,
+        *,
         store: StateStore | None = None,
+        origins: StreamOrigins | None = None,
     ) -> None:
         """Take the parts that the entry point has built; nothing is called yet.
 
@@ -93,6 +102,7 @@ class Processor:
             quarantine: The destination of records that can never succeed.
             settings: Stream roles, `TEST_RUN`, `RESPONSE_RESULTS`.
             store: State between batches.
+            origins: Say which records' positions can be compared; by default Kinesis is asked.
 
         Raises:
             SettingsError: The pipeline lacks an attribute or its state store, or declares what cannot be used.
@@ -105,13 +115,17 @@ class Processor:
         self.decoder: Decoder[Any] = pipeline.decoder or json_decoder(pipeline.record_type)
         if isinstance(pipeline, StatefulPipeline) and store is None:
             raise SettingsError(f"pipeline {pipeline.name} keeps state: set STATE_TABLE to a DynamoDB table")
+        self.origins = origins or StreamOrigins()
+        self.faults = RaisedInARow(pipeline.name, settings.most_raised_in_a_row)
         self.row_s: float | None = None  # the pipeline's pace, from earlier chunks
+        self.key_s = 0.0  # the state's pace: seconds for the commit of a key, from earlier batches
 
     def begin_state(self) -> NoState | BatchState:
         """Return the runner of the pipeline over one batch."""
         if isinstance(self.pipeline, StatefulPipeline):
-            return BatchState(self.pipeline, cast("StateStore", self.store), self.writer.workers)
-        return NoState(self.pipeline)
+            store = cast("StateStore", self.store)
+            return BatchState(self.pipeline, store, self.origins, self.writer.workers, self.faults)
+        return NoState(self.pipeline, self.faults)
 
     def process(self, batch: Batch[None], faults: Mapping[int, Quarantine], deadline: Deadline) -> Result:
         """Process a batch as far as time allows.
@@ -141,14 +155,14 @@ class _Run:
         self._milliseconds: dict[str, float] = defaultdict(float)
         self._state = processor.begin_state()
         keeps_state = isinstance(processor.pipeline, StatefulPipeline)
-        commit_s = deadline.remaining_s() * COMMIT_SHARE if keeps_state else 0.0
+        self._commit_s = deadline.remaining_s() * COMMIT_SHARE if keeps_state else 0.0
         self._router = OutcomeRouter(
             batch,
             processor.pipeline,
             settings=processor.settings,
             writer=processor.writer,
             quarantine=processor.quarantine,
-            deadline=deadline.earlier(commit_s),
+            deadline=deadline.earlier(self._commit_s),
         )
 
     def compute(self) -> None:
@@ -178,7 +192,7 @@ class _Run:
     def _next_stop(self, start: int) -> int:
         """Return where the next chunk ends: as many rows as time and memory allow, one at the least."""
         spare_s = self._deadline.remaining_s() - self._reserve_s
-        if spare_s <= 0:
+        if spare_s <= 0 or (start and self._state.keys * self._processor.key_s > self._commit_s):
             return start
         pace_s = self._processor.row_s
         # Half the time left: a pace is a guess, and a chunk in which a record fails is run more than once.
@@ -195,7 +209,9 @@ class _Run:
         self._milliseconds["emit"] += (self._deadline.now_s() - began) * 1000
         safe, failure = routed.safe_rows, routed.failure or self._failure or self._state.failure
         if not self._processor.settings.test_run:
+            committing = self._deadline.now_s()
             safe, commit_failure = self._state.commit(safe, self._deadline)
+            self._processor.key_s = (self._deadline.now_s() - committing) / max(1, self._state.keys)
             failure = failure or commit_failure
         acknowledged = batch.first_row_of(safe)
         if failure and not acknowledged:

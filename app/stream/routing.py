@@ -112,7 +112,7 @@ class OutcomeRouter:
         end = start + len(outcomes)
         outcomes.quarantine_invalid()
         outputs = outcomes.outputs(start)
-        stamped = self._batch.stamp(outputs.rows, outputs.ordinals, self._stage, outputs.datas)
+        stamped = self._batch.stamp(outputs, self._stage)
         impossible = self._impossible(outputs, stamped) if self._publishes else {}
         set_aside = {start + row: outcome for row, outcome in outcomes.set_aside.items()}
         stop = self._set_aside(end, {**set_aside, **impossible})

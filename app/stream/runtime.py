@@ -8,7 +8,7 @@ import msgspec
 
 from app import telemetry
 from app.errors import MillraceError, NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
-from app.settings import DEFAULT_ROLE, KEEP, QUARANTINE
+from app.settings import DEFAULT_ROLE
 from app.storage.objects import open_objects
 from app.storage.spilling import SpillingState
 from app.storage.state import DynamoDbState
@@ -17,8 +17,9 @@ from app.stream.deadline import Context, Deadline
 from app.stream.emit import CONCURRENT_CALLS, Writer
 from app.stream.event import read_event
 from app.stream.loops import check_loops
+from app.stream.origin import StreamOrigins
 from app.stream.outcomes import readable
-from app.stream.pipeline import BasePipeline, StatefulPipeline
+from app.stream.pipeline import BasePipeline
 from app.stream.processor import Processor, Result
 from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, check_stream
 from app.stream.quarantine import QuarantineDestination
@@ -63,6 +64,7 @@ class Runtime:
         measure: Measure = telemetry.emit_metrics,
         *,
         workers: Workers | None = None,
+        origins: StreamOrigins | None = None,
         store: StateStore | None = None,
         objects: Objects | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class Runtime:
             pipelines: Every pipeline by name, and how it is opened.
             service: Where records are put; by default the signed requests.
             measure: Takes each batch's metrics; by default a line in CloudWatch's embedded format.
+            origins: Say which records' positions can be compared; by default Kinesis is asked.
             workers: Runs the calls that put records; by default threads.
             store: The state; by default the table that the settings name.
             objects: The quarantine's location; by default the one that the settings name.
@@ -103,18 +106,12 @@ class Runtime:
         self._roles = {name: pipeline.roles for name, pipeline in opened.items()}
         self._without_loops: set[str] = set()
         check_loops(settings, self._roles)
+        origins = origins or StreamOrigins()
         self._processors = {
-            name: Processor(pipeline, self.writer, quarantine, settings, store) for name, pipeline in opened.items()
+            name: Processor(pipeline, self.writer, quarantine, settings, store=store, origins=origins)
+            for name, pipeline in opened.items()
         }
-        self._splitters = {name: Splitter(self.foreign_policy(pipeline)) for name, pipeline in sorted(opened.items())}
-
-    def foreign_policy(self, pipeline: AnyPipeline) -> str:
-        """Return the policy for another shard's records in aggregates: with state they are never kept.
-
-        Such a record's position is another shard's: to its key it may look applied before, and be lost.
-        """
-        policy = self.settings.foreign_records
-        return QUARANTINE if policy == KEEP and isinstance(pipeline, StatefulPipeline) else policy
+        self._splitter = Splitter(settings.foreign_records)
 
     def processor_for(self, stream: str) -> Processor:
         """Return the processor of a stream's records."""
@@ -172,7 +169,7 @@ class Runtime:
         whole, unread = read_event(event)
         self.check_source(whole.stream)
         processor = self.processor_for(whole.stream)
-        batch, faults, counts = self._splitters[self.settings.pipeline_for(whole.stream)].split(whole, unread)
+        batch, faults, counts = self._splitter.split(whole, unread)
         result = processor.process(batch, faults, deadline)
         self._measure(processor, batch, result, counts, measure or self._measure_with)
         if result.failure:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from app.storage.state import Position, StateStore, Stored
+    from app.storage.state import StateStore, Stored
 
 pytestmark = pytest.mark.cloud
 
@@ -101,9 +101,9 @@ class Slow:
         self._store, self._other = store, other
         self.load = store.load
 
-    def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
+    def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         self._other()
-        self._store.commit(key, staged, expected)
+        self._store.commit(key, staged, before)
 
 
 def test_of_two_writers_one_wins_and_the_other_comes_again(kinesis: Any, room: Room) -> None:

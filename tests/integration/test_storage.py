@@ -12,9 +12,18 @@ import pytest
 from app import aws
 from app.errors import CloudError, LocationError, RequestError, SettingsError, StateConflictError
 from app.handlers.request import read_source
+from app.storage.items import to_attributes
 from app.storage.location import read_location, write_location
 from app.storage.objects import BLOCK_BYTES, Objects, open_objects
-from app.storage.state import DynamoDbState, MemoryState, Position, StateStore, Stored
+from app.storage.state import (
+    DynamoDbState,
+    MemoryState,
+    Position,
+    ShardOrigin,
+    StateStore,
+    Stored,
+    create_state_table,
+)
 from tests.handlers_for_tests import Parcel, WeighParcelHandler
 
 if TYPE_CHECKING:
@@ -136,42 +145,56 @@ def test_an_object_of_no_bucket_is_one_clear_error(bucket_name: str) -> None:
         assert "\n" not in str(raised.value)
 
 
+@pytest.fixture
+def table(cloud: Cloud) -> str:  # noqa: ARG001 - the environment first
+    name = f"state-{next(_numbers)}"
+    create_state_table(name)
+    return name
+
+
 @pytest.fixture(params=["memory", "dynamodb"])
-def store(request: pytest.FixtureRequest, cloud: Cloud) -> StateStore:  # noqa: ARG001 - the environment first
-    if request.param == "memory":
-        return MemoryState()
-    table = f"state-{next(_numbers)}"
-    aws.client("dynamodb").create_table(
-        TableName=table,
-        KeySchema=[{"AttributeName": "state_key", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "state_key", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return DynamoDbState(table)
+def store(request: pytest.FixtureRequest) -> StateStore:
+    return MemoryState() if request.param == "memory" else DynamoDbState(request.getfixturevalue("table"))
 
 
+SHARD = ShardOrigin("arn:aws:kinesis:eu-west-1:123456789012:stream/s@x", 1_767_225_600_123, "shardId-000000000000")
 FAR = Position(10**55, 3)  # sequence numbers have up to 56 digits
 
 
-def test_a_commit_needs_the_position_it_started_from(store: StateStore) -> None:
+def test_a_commit_needs_the_revision_it_started_from(store: StateStore) -> None:
     assert store.load(["a"]) == {}
-    store.commit("a", Stored(b"1", Position(5)), None)
+    first = Stored(b"1", {SHARD: Position(5)})
+    store.commit("a", first, None)
     with pytest.raises(StateConflictError):
-        store.commit("a", Stored(b"lost", Position(6)), None)
-    store.commit("a", Stored(b"2", FAR), Position(5))
+        store.commit("a", Stored(b"lost"), None)
+    second = first.after(b"2", {SHARD: FAR, SHARD._replace(shard="shardId-000000000001"): Position(7)})
+    store.commit("a", second, first)
     with pytest.raises(StateConflictError):
-        store.commit("a", Stored(b"lost", Position(7)), Position(5))
+        store.commit("a", first.after(b"lost", {}), first)
     with pytest.raises(StateConflictError):
-        store.commit("b", Stored(b"lost", Position(7)), Position(5))
-    assert store.load(["a", "b", "a"]) == {"a": Stored(b"2", FAR)}
+        store.commit("b", first.after(b"lost", {}), first)
+    assert store.load(["a", "b", "a"]) == {"a": second}
+
+
+@pytest.mark.usefixtures("cloud")
+def test_an_item_of_an_earlier_release_is_replaced_under_its_position(table: str) -> None:
+    item = {"state_key": "a", "value": b"1", "sequence_number": "4960", "sub_sequence_number": 2}
+    aws.client("dynamodb").put_item(TableName=table, Item=to_attributes(item))
+    store = DynamoDbState(table)
+    before = store.load(["a"])["a"]
+    assert (before.value, before.applied) == (b"1", {})
+    store.commit("a", before.after(b"2", {SHARD: FAR}), before)
+    with pytest.raises(StateConflictError):
+        store.commit("a", before.after(b"lost", {}), before)
+    assert store.load(["a"])["a"] == Stored(b"2", {SHARD: FAR}, 1)
 
 
 def test_many_keys_load_at_once(store: StateStore) -> None:
     for number in range(130):
-        store.commit(f"key-{number}", Stored(str(number).encode(), Position(number)), None)
+        store.commit(f"key-{number}", Stored(str(number).encode()), None)
     loaded = store.load(f"key-{number}" for number in range(150))
     assert len(loaded) == 130
-    assert loaded["key-129"] == Stored(b"129", Position(129))
+    assert loaded["key-129"] == Stored(b"129")
 
 
 @pytest.mark.usefixtures("cloud")

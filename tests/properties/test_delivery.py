@@ -17,6 +17,7 @@ from app.stream.deadline import Deadline
 from app.stream.emit import Writer
 from app.stream.execution import Stateless, run_bisected
 from app.stream.outcomes import Outcomes, Quarantine
+from app.stream.pipeline_faults import RaisedInARow
 from app.stream.putrecords import TransientError
 from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams, MemorySpine
 from app.stream.tracker import Tracker
@@ -119,7 +120,7 @@ def test_halving_isolates_exactly_the_poison(case: tuple[int, set[int]]) -> None
 
     columns: list[Any] = [""] * size
     batch = Batch("s", columns, columns, columns, columns, columns, columns, list(range(size)))
-    outcomes = run_bisected(run, batch, {}).outcomes.as_list()
+    outcomes = run_bisected(run, batch, {}, RaisedInARow("test")).outcomes.as_list()
     assert {row for row, outcome in enumerate(outcomes) if isinstance(outcome, Quarantine)} == poison
     assert len(outcomes) == size
     # A poisoned record costs at most two calls a level.

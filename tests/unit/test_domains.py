@@ -65,6 +65,10 @@ class Stream:
             if stream != "quarantine"
         }
 
+    def applied(self) -> dict[str, tuple[object, ...]]:
+        """Return the value of each state key, and the last record applied, without the number of commits."""
+        return {key: (each.value, each.applied) for key, each in self.store.stored.items()}
+
     def quarantined(self) -> list[tuple[str, str]]:
         """Return the reason and the sequence number of each quarantined record."""
         return [(each["reason"], each["source"]["sequence_number"]) for each in self._spine.quarantined()]
@@ -106,7 +110,7 @@ class TestPipeline:
             cut.run(start, min(start + size, ROWS))
         assert cut.outputs() == whole.outputs()
         assert cut.quarantined() == whole.quarantined()
-        assert cut.store.stored == whole.store.stored
+        assert cut.applied() == whole.applied()
 
     def test_a_replay_gives_the_same_outputs_with_the_same_ids(self, spec: PipelineSpec, tmp_path: Path) -> None:
         stream = Stream(spec, tmp_path)

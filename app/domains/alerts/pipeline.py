@@ -94,7 +94,6 @@ class AlertPipeline(StatefulPipeline[bytes]):
     decoder = TextDecoder()
     roles = ALERT_ROLES
     unordered_roles = frozenset({ENRICHED})
-    state_namespace = ""  # earlier releases stored states under the tenant alone
 
     def __init__(self, resolver: TechniqueResolver, tenants: TenantFactory) -> None:
         """Use a resolver, and the models and settings of tenants."""
@@ -113,6 +112,14 @@ class AlertPipeline(StatefulPipeline[bytes]):
     def state_keys(self, batch: Batch[bytes]) -> list[str]:
         """Return the partition keys: each is a tenant, so that its alerts come in order."""
         return batch.partition_keys
+
+    def former_key(self, key: str) -> str | None:
+        """Return the tenant, under which an earlier release stored its state.
+
+        With a slash it could also be the key of another pipeline's state, or of a run of files: such a tenant begins
+        anew.
+        """
+        return key if "/" not in key else None
 
     def process_with(self, batch: Batch[bytes], state: Mapping[str, bytes]) -> StagedTenants:
         """Advance the tenants of a batch alert by alert."""

@@ -24,6 +24,7 @@ from app.stream.deadline import Deadline
 from app.stream.emit import Writer
 from app.stream.event import read_event
 from app.stream.mapping.event import build_event
+from app.stream.origin import StreamOrigins
 from app.stream.pipeline import StatefulPipeline
 from app.stream.processor import Processor
 from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from app.stream.processor import Result
 
 FIRST_SEQUENCE_NUMBER = 49_600_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000
+CREATED_MS = 1_767_225_600_000  # every stream's creation: 2026-01-01, when its records arrive
 WITHIN_S = 5.0  # for one event: far more than a test's pipeline needs, so that a hanging one fails soon
 
 Step: TypeAlias = Literal["put", "commit", "acknowledge"]
@@ -197,7 +199,8 @@ class MemorySpine:
         return stored.value if stored else None
 
     def _processor(self, store: StateStore) -> Processor:
-        return Processor(self._pipeline, Writer(self.streams), self._quarantine, self.settings, store)
+        parts = self._pipeline, Writer(self.streams), self._quarantine, self.settings
+        return Processor(*parts, store=store, origins=StreamOrigins(lambda _: CREATED_MS))
 
     def _event(self, payloads: Sequence[bytes], keys: Sequence[str] | None, start: int | None) -> bytes:
         first = self._next if start is None else start

@@ -15,7 +15,7 @@ from app.jobs.head import FolderState, Head, commit_head, load_head, state_key
 from app.jobs.layout import OUTPUT, Layout, Step, chunk_id, file_run, manifest_name, split_chunk_id, tenant_slug
 from app.jobs.plan import need, put_json, read_chunk
 from app.storage.objects import MemoryObjects
-from app.storage.state import MemoryState, Position, Stored
+from app.storage.state import MemoryState, Stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,12 +118,12 @@ def test_no_tenant_has_the_head_of_another_or_of_another_prefix() -> None:
 def test_a_folders_store_lets_one_writer_win(tmp_path: Path) -> None:
     store = FolderState(tmp_path / "heads")
     assert store.load(["a/b"]) == {}
-    store.commit("a/b", Stored(b"1\n\x00", Position(1)), None)
-    for expected in (None, Position(2)):
+    store.commit("a/b", Stored(b"1\n\x00"), None)
+    for expected in (None, Stored(b"", revision=2)):
         with pytest.raises(StateConflictError):
-            store.commit("a/b", Stored(b"lost", Position(9)), expected)
-    store.commit("a/b", Stored(b"2", Position(10**30, 4)), Position(1))
-    assert FolderState(tmp_path / "heads").load(["a/b", "c"]) == {"a/b": Stored(b"2", Position(10**30, 4))}
+            store.commit("a/b", Stored(b"lost", revision=9), expected)
+    store.commit("a/b", Stored(b"2", revision=10**30), Stored(b""))
+    assert FolderState(tmp_path / "heads").load(["a/b", "c"]) == {"a/b": Stored(b"2", revision=10**30)}
     [path] = (tmp_path / "heads").glob("*.state")
     path.write_bytes(b"something else")
     with pytest.raises(UnreadableStateError, match="no state that a step wrote: restore or delete it"):

@@ -7,12 +7,11 @@ import pytest
 from app.errors import StateConflictError, UnreadableStateError
 from app.storage.objects import FolderObjects
 from app.storage.spilling import SpillingState
-from app.storage.state import MemoryState, Position, Stored
+from app.storage.state import MemoryState, Stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIRST, SECOND = Position(1), Position(2)
 LARGE, LARGER = b"x" * 100, b"y" * 200
 
 
@@ -23,7 +22,7 @@ def objects(tmp_path: Path) -> FolderObjects:
 
 def test_a_small_value_stays_in_the_table(objects: FolderObjects) -> None:
     table = MemoryState()
-    SpillingState(table, objects, 50).commit("a", Stored(b"small", FIRST), None)
+    SpillingState(table, objects, 50).commit("a", Stored(b"small"), None)
 
     assert table.stored["a"].value == b"small"
     assert list(objects.names()) == []
@@ -31,17 +30,17 @@ def test_a_small_value_stays_in_the_table(objects: FolderObjects) -> None:
 
 def test_a_large_value_is_an_object_and_comes_back(objects: FolderObjects) -> None:
     table = MemoryState()
-    SpillingState(table, objects, 50).commit("a", Stored(LARGE, FIRST), None)
+    SpillingState(table, objects, 50).commit("a", Stored(LARGE), None)
 
     assert len(table.stored["a"].value) < 150
-    assert SpillingState(table, objects, 50).load(["a", "b"]) == {"a": Stored(LARGE, FIRST)}
+    assert SpillingState(table, objects, 50).load(["a", "b"]) == {"a": Stored(LARGE)}
 
 
 def test_the_former_object_is_deleted(objects: FolderObjects) -> None:
     state = SpillingState(MemoryState(), objects, 50)
-    state.commit("a", Stored(LARGE, FIRST), None)
+    state.commit("a", Stored(LARGE), None)
     state.load(["a"])
-    state.commit("a", Stored(LARGER, SECOND), FIRST)
+    state.commit("a", Stored(LARGER, revision=2), Stored(b""))
 
     assert len(list(objects.names())) == 1
     assert state.load(["a"])["a"].value == LARGER
@@ -49,8 +48,8 @@ def test_the_former_object_is_deleted(objects: FolderObjects) -> None:
 
 def test_a_value_that_became_small_leaves_no_object(objects: FolderObjects) -> None:
     state = SpillingState(MemoryState(), objects, 50)
-    state.commit("a", Stored(LARGE, FIRST), None)
-    state.commit("a", Stored(b"small", SECOND), FIRST)
+    state.commit("a", Stored(LARGE), None)
+    state.commit("a", Stored(b"small", revision=2), Stored(b""))
 
     assert list(objects.names()) == []
 
@@ -60,10 +59,10 @@ def test_the_writer_that_comes_second_leaves_the_first_ones_state(objects: Folde
     first, second = SpillingState(table, objects, 50), SpillingState(table, objects, 50)
     first.load(["a"])
     second.load(["a"])
-    first.commit("a", Stored(LARGE, FIRST), None)
+    first.commit("a", Stored(LARGE), None)
 
     with pytest.raises(StateConflictError):
-        second.commit("a", Stored(LARGER, FIRST), None)
+        second.commit("a", Stored(LARGER), None)
 
     assert second.load(["a"])["a"].value == LARGE
     assert len(list(objects.names())) == 1
@@ -73,20 +72,20 @@ def test_a_commit_whose_answer_was_lost_keeps_its_object(objects: FolderObjects)
     class AnswerLost(MemoryState):
         """Its client tries again by itself, and is told of a conflict with its own first try."""
 
-        def commit(self, key: str, staged: Stored, expected: Position | None) -> None:
-            super().commit(key, staged, expected)
-            super().commit(key, staged, expected)
+        def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
+            super().commit(key, staged, before)
+            super().commit(key, staged, before)
 
     table = AnswerLost()
     with pytest.raises(StateConflictError):
-        SpillingState(table, objects, 50).commit("a", Stored(LARGE, FIRST), None)
+        SpillingState(table, objects, 50).commit("a", Stored(LARGE), None)
 
     assert SpillingState(table, objects, 50).load(["a"])["a"].value == LARGE
 
 
 def test_a_damaged_object_is_told(objects: FolderObjects) -> None:
     state = SpillingState(MemoryState(), objects, 50)
-    state.commit("a", Stored(LARGE, FIRST), None)
+    state.commit("a", Stored(LARGE), None)
     [name] = objects.names()
     objects.put(name, LARGER)
 
@@ -96,7 +95,7 @@ def test_a_damaged_object_is_told(objects: FolderObjects) -> None:
 
 def test_an_object_that_is_lost_is_told(objects: FolderObjects) -> None:
     state = SpillingState(MemoryState(), objects, 50)
-    state.commit("a", Stored(LARGE, FIRST), None)
+    state.commit("a", Stored(LARGE), None)
     [name] = objects.names()
     objects.delete(name)
 
@@ -112,11 +111,11 @@ def test_an_object_that_was_replaced_while_its_item_was_read_is_a_conflict(tmp_p
         def get(self, name: str) -> bytes | None:
             other = SpillingState(table, FolderObjects(tmp_path), 50)
             other.load(["a"])
-            other.commit("a", Stored(LARGER, SECOND), FIRST)
+            other.commit("a", Stored(LARGER, revision=2), Stored(b""))
             return super().get(name)
 
     table = MemoryState()
-    SpillingState(table, FolderObjects(tmp_path), 50).commit("a", Stored(LARGE, FIRST), None)
+    SpillingState(table, FolderObjects(tmp_path), 50).commit("a", Stored(LARGE), None)
 
     with pytest.raises(StateConflictError):
         SpillingState(table, Quicker(tmp_path), 50).load(["a"])
@@ -124,19 +123,19 @@ def test_an_object_that_was_replaced_while_its_item_was_read_is_a_conflict(tmp_p
 
 def test_without_a_location_a_large_state_is_not_taken_for_a_bad_one(objects: FolderObjects) -> None:
     table = MemoryState()
-    SpillingState(table, objects, 50).commit("a", Stored(LARGE, FIRST), None)
+    SpillingState(table, objects, 50).commit("a", Stored(LARGE), None)
     without = SpillingState(table, None, 50)
-    without.commit("b", Stored(b"small", FIRST), None)
+    without.commit("b", Stored(b"small"), None)
 
-    assert without.load(["b"]) == {"b": Stored(b"small", FIRST)}
+    assert without.load(["b"]) == {"b": Stored(b"small")}
     with pytest.raises(UnreadableStateError, match="set STATE_LOCATION"):
         without.load(["a"])
 
 
 def test_a_damaged_pointer_is_told(objects: FolderObjects) -> None:
     table = MemoryState()
-    SpillingState(table, objects, 50).commit("a", Stored(LARGE, FIRST), None)
-    table.stored["a"] = Stored(table.stored["a"].value[:40], FIRST)
+    SpillingState(table, objects, 50).commit("a", Stored(LARGE), None)
+    table.stored["a"] = Stored(table.stored["a"].value[:40])
 
     with pytest.raises(UnreadableStateError, match="its item is damaged"):
         SpillingState(table, objects, 50).load(["a"])
@@ -145,9 +144,9 @@ def test_a_damaged_pointer_is_told(objects: FolderObjects) -> None:
 def test_a_value_that_looks_like_a_pointer_is_kept_apart(objects: FolderObjects) -> None:
     table = MemoryState()
     state = SpillingState(table, objects, 500)
-    state.commit("a", Stored(LARGE * 9, FIRST), None)
+    state.commit("a", Stored(LARGE * 9), None)
     pointer = table.stored["a"].value
 
-    state.commit("b", Stored(pointer, FIRST), None)
+    state.commit("b", Stored(pointer), None)
 
     assert state.load(["b"])["b"].value == pointer

@@ -307,7 +307,7 @@ class TestState:
         spine = MemorySpine(CountingPipeline(), store=store)
         result = spine.run(orders(5, _3="retry"), ["a"] * 5)
         assert result.resume_at == sequence_number(3)
-        assert store.stored["a"].value == b"3"
+        assert store.stored["count/a"].value == b"3"
         spine.run(orders(2), ["a"] * 2, start=3)
         assert [each["count"] for each in spine.outputs()] == [1, 2, 3, 4, 5]
 
@@ -390,13 +390,13 @@ class TestState:
         spine = MemorySpine(Racing(), store=store)
         result = spine.run(orders(4), ["b", "a", "a", "a"])
         assert result.resume_at == sequence_number(1)
-        assert store.stored["a"].value == b"3"
-        assert store.stored["b"].value == b"1"  # its own row stood before the conflict
+        assert store.stored["count/a"].value == b"3"
+        assert store.stored["count/b"].value == b"1"  # its own row stood before the conflict
         # The shard resumes at its second record. Of the other writer's three, that batch repeats the last two.
         again = spine.run(orders(3), ["a"] * 3, start=1)
         assert again.resume_at is None
         assert again.counts["skipped"] == 2
-        assert store.stored["a"].value == b"4"
+        assert store.stored["count/a"].value == b"4"
 
     def test_a_poisoned_record_does_not_count(self) -> None:
         store = MemoryState()
@@ -404,19 +404,18 @@ class TestState:
         spine.run(orders(5, _2="raise"), ["a"] * 5)
         assert [each["count"] for each in spine.outputs()] == [1, 2, 3, 4]
         assert len(spine.quarantined()) == 1
-        assert store.stored["a"].value == b"4"
+        assert store.stored["count/a"].value == b"4"
 
     def test_pipelines_share_a_table_without_sharing_keys(self) -> None:
         class Other(CountingPipeline):
             name = "other"
-            state_namespace = None  # its name
 
         store = MemoryState()
         MemorySpine(CountingPipeline(), store=store).run(orders(2), ["a"] * 2)
         other = MemorySpine(Other(), store=store)
         other.run(orders(3), ["a"] * 3)
         other.run(orders(1), ["a"], start=3)
-        assert {key: stored.value for key, stored in store.stored.items()} == {"a": b"2", "other/a": b"4"}
+        assert {key: stored.value for key, stored in store.stored.items()} == {"count/a": b"2", "other/a": b"4"}
 
     def test_a_pipeline_with_state_says_which_setting_it_lacks(self) -> None:
         quarantine = QuarantineDestination("quarantine", None)

@@ -12,7 +12,7 @@ from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipeline
 from app.settings import Settings
 from app.stream.runtime import Runtime
 from app.stream.testing import FakeStreams, event_of, sequence_number
-from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, orders
+from tests.pipelines_for_tests import EchoPipeline, orders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,14 +87,6 @@ def test_each_role_of_a_pipeline_needs_a_stream_at_start() -> None:
     Runtime(Settings(pipeline="echo", test_run=True), pipelines, FakeStreams())
     with pytest.raises(NoOutputStreamError, match="no stream for second: set OUTPUT_STREAMS=first:<stream>,second"):
         Runtime(Settings(pipeline="echo", output_streams={"first": "a"}), pipelines, FakeStreams())
-
-
-@pytest.mark.parametrize(("policy", "stateful_policy"), [("keep", "quarantine"), ("skip", "skip")])
-def test_records_of_another_shard_never_meet_a_pipeline_with_state(policy: str, stateful_policy: str) -> None:
-    opened = runtime(foreign_records=policy)
-    stateful: Any = CountingPipeline()
-    assert opened.foreign_policy(EchoPipeline()) == policy
-    assert opened.foreign_policy(stateful) == stateful_policy
 
 
 def test_without_a_quarantine_there_is_a_warning_at_start(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import UnreadableStateError
 from app.storage.objects import FolderObjects
-from app.storage.state import MemoryState, Stored
+from app.storage.state import MemoryState
 from app.stream.testing import FakeStreams
 from tests.alerts_for_tests import START_S, STORY, alert, alerts_spine, emitted, payload, technique_spine
 
@@ -209,8 +209,8 @@ def test_a_state_that_cannot_be_read_says_whose_it_is_and_no_alert_is_blamed(dam
     store = MemoryState()
     spine = alerts_spine(store)
     spine.run([payload(0)], ["acme"])
-    store.stored["acme"] = Stored(damaged, store.stored["acme"].last)
+    store.stored["alerts/acme"] = store.stored["alerts/acme"]._replace(value=damaged)
     with pytest.raises(UnreadableStateError, match=r"^state key 'acme': state of alerts: "):
         alerts_spine(store).run([payload(1)], ["acme"], start=1)
     assert spine.quarantined() == []
-    assert store.stored["acme"].value == damaged
+    assert store.stored["alerts/acme"].value == damaged

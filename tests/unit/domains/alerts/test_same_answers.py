@@ -87,7 +87,7 @@ def by_stream(path: Path) -> Answer:
         record = msgspec.json.decode(data)
         if record["change"] == "became":
             members[record["into"]] += members.pop(record["cluster_id"])
-    [state] = spine.store.load(["default"]).values()
+    [state] = spine.store.load(["alerts/default"]).values()
     tenant = TenantFactory.open(Settings()).tenant(state.value)
     for cluster in sorted(members):
         if len(members[cluster]) > 1 and (summary := tenant.clusters.summary(cluster)):

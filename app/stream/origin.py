@@ -1,0 +1,56 @@
+"""Find out in which life of a stream a record was put: positions of records mean something only within one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.errors import MissingStreamError
+from app.storage.state import ShardOrigin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+
+def ask_created_ms(stream_arn: str) -> int | None:
+    """Ask Kinesis when a stream was created, in milliseconds since 1970; None if there is no such stream.
+
+    Raises:
+        CloudError: Kinesis does not answer, or refuses.
+    """
+    if ":stream/" not in stream_arn:  # a test event by hand names none
+        return None
+    from app import aws  # noqa: PLC0415 - a test kit has streams of its own, and needs nothing of AWS
+
+    try:
+        with aws.explaining(f"stream {stream_arn.rpartition('/')[2]}"):
+            answer = aws.client("kinesis").describe_stream_summary(StreamARN=stream_arn)
+    except MissingStreamError:
+        return None
+    created: datetime = answer["StreamDescriptionSummary"]["StreamCreationTimestamp"]
+    return round(created.timestamp() * 1000)
+
+
+class StreamOrigins:
+    """Cache of when streams were created; one for each process."""
+
+    def __init__(self, ask: Callable[[str], int | None] = ask_created_ms) -> None:
+        """Ask nothing yet."""
+        self._ask = ask
+        self._created_ms: dict[str, int | None] = {}
+
+    def of(self, stream_arn: str, shard: str, *, again: bool = False) -> ShardOrigin | None:
+        """Return the origin of a shard's records; None if the stream does not exist: their positions mean nothing.
+
+        Args:
+            stream_arn: The stream's ARN.
+            shard: The shard's id.
+            again: Whether to ask although an answer is cached: the stream may have been deleted and made anew since.
+
+        Raises:
+            CloudError: Kinesis does not say.
+        """
+        if again or stream_arn not in self._created_ms:
+            self._created_ms[stream_arn] = self._ask(stream_arn)
+        created_ms = self._created_ms[stream_arn]
+        return None if created_ms is None else ShardOrigin(stream_arn, created_ms, shard)

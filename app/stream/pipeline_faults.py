@@ -1,0 +1,77 @@
+"""Tell a record at fault from a fault of the machine or of the code, where a pipeline raises.
+
+A record on which a pipeline raises is quarantined, so that it does not block its shard. Where the disk is full or a
+file is missing, that would empty the whole stream into quarantine: such records are held, and the shard waits.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+from app.errors import PipelineFailedError
+
+_MACHINE = frozenset(
+    {
+        errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN,
+    }
+)  # fmt: skip
+"""The errors of the operating system that no record causes by what it says."""
+
+
+class RaisedInARow:
+    """Counts the records in a row on which a pipeline raised one and the same exception.
+
+    One for each processor: it counts on from batch to batch, so that small batches make no difference.
+
+    Attributes:
+        count: How many there have been.
+    """
+
+    def __init__(self, pipeline: str, most: int = sys.maxsize) -> None:
+        """Take the pipeline's name, and how many records in a row may be quarantined for one exception."""
+        self.count = 0
+        self._pipeline, self._most = pipeline, most
+        self._last: tuple[str, str] | None = None
+
+    def passed(self) -> None:
+        """Note that the pipeline did not raise."""
+        self.count, self._last = 0, None
+
+    def raised(self, error: Exception) -> PipelineFailedError | None:
+        """Note an exception on a record alone.
+
+        Returns:
+            The fault because of which records are held, or None if the record alone is at fault. Its line has no
+            message of the exception, which may quote a record.
+        """
+        kind = type(error).__name__, text_of(error)
+        self.count = self.count + 1 if kind == self._last else 1
+        self._last = kind
+        raised = f"pipeline {self._pipeline} raised {kind[0]}"
+        if is_of_machine(error):
+            why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+            return PipelineFailedError(
+                f"{raised}{why}: no record is quarantined for it; they come again until it passes"
+            )
+        if self.count > self._most:
+            return PipelineFailedError(
+                f"{raised} on {self.count} records in a row: they are held until the pipeline is mended; if the "
+                f"records are at fault, set MOST_RAISED_IN_A_ROW above {self._most}, and they are quarantined"
+            )
+        return None
+
+
+def is_of_machine(error: Exception) -> bool:
+    """Return whether an exception is a fault of the machine or of a service, whatever the record."""
+    return isinstance(error, (ConnectionError, TimeoutError)) or (
+        isinstance(error, OSError) and error.errno in _MACHINE
+    )
+
+
+def text_of(error: Exception) -> str:
+    """Return an exception's message, where it has one."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - its own __str__ may raise
+        return "(no text)"
