@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import defaultdict
+from collections import Counter
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -15,9 +16,11 @@ from app.cli.feeding import feed_stream
 from app.cli.terminal import print_json, print_json_lines, print_table
 from app.errors import QuarantineError
 from app.settings import read_settings
-from app.stream.replay import find_quarantined, read_quarantined
+from app.stream.replay import QuarantinedRecords
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app.stream.quarantine import QuarantinedRecord
 
 Reason = Annotated[str | None, typer.Option(help="Only records with this reason code.")]
@@ -41,20 +44,22 @@ def register(cli: typer.Typer) -> None:
 
 def show_all(reason: Reason = None, as_json: AsJson = False) -> None:
     """List quarantined records (from QUARANTINE_STREAM and QUARANTINE_LOCATION)."""
-    found = _chosen(reason, None)
-    if as_json:
-        print_json_lines(found)
-        return
-    table = Table("time", "reason", "bytes", title=f"{len(found)} quarantined")
-    table.add_column("id", overflow="fold")
-    for record in found:
-        table.add_row(record.time, record.reason, str(len(record.data or b"")), record.id)
+    with QuarantinedRecords(read_settings(os.environ)) as records:
+        if as_json:
+            print_json_lines(_chosen(records, reason, None))
+            return
+        table = Table("time", "reason", "bytes")
+        table.add_column("id", overflow="fold")
+        for record in _chosen(records, reason, None):
+            table.add_row(record.time, record.reason, str(len(record.data or b"")), record.id)
+    table.title = f"{table.row_count} quarantined"
     print_table(table)
 
 
 def show_one(record_id: RecordId) -> None:
     """Show one quarantined record whole; raw bytes that are text are shown as text."""
-    record = find_quarantined(read_settings(os.environ), record_id)
+    with QuarantinedRecords(read_settings(os.environ)) as records:
+        record = records.find(record_id)
     shown = msgspec.to_builtins(record)
     try:
         shown["text"] = (record.data or b"").decode()
@@ -66,25 +71,28 @@ def show_one(record_id: RecordId) -> None:
 def replay(reason: Reason = None, only: Only = None, to: To = None, dry_run: DryRun = False) -> None:
     """Put quarantined records back on the streams they came from, raw bytes and partition key as they were.
 
-    They stay in quarantine too: nothing is deleted. Each gets a new sequence number, so replaying a record twice
-    gives two results; choose with --reason and --id, and look first with --dry-run.
+    Those of a partition key go back in the order in which they came. They stay in quarantine too: nothing is deleted.
+    Each gets a new sequence number, so replaying a record twice gives two results; choose with --reason and --id, and
+    look first with --dry-run.
     """
-    chosen = _chosen(reason, only)
-    waiting: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
-    for record in chosen:
-        waiting[to or record.source.stream].append((record.source.partition_key, _raw(record)))
-    put = 0
-    for stream, records in waiting.items():
+    with QuarantinedRecords(read_settings(os.environ)) as records:
+        waiting: Counter[str] = Counter()
+        for record in _chosen(records, reason, only):  # before any is put: each must be there
+            _raw(record)
+            waiting[to or record.source.stream] += 1
+        put = 0
         if not dry_run:
-            put += sum(feed_stream(stream, records))
-        sys.stdout.write(f"{stream}: {len(records)} records {'would be ' if dry_run else ''}put back\n")
-    sys.stdout.write(f"{put} of {len(chosen)} records put back\n")
+            for stream, chosen in groupby(_chosen(records, reason, only), lambda each: to or each.source.stream):
+                put += sum(feed_stream(stream, ((each.source.partition_key, _raw(each)) for each in chosen)))
+    for stream, count in waiting.items():
+        sys.stdout.write(f"{stream}: {count} records {'would be ' if dry_run else ''}put back\n")
+    sys.stdout.write(f"{put} of {waiting.total()} records put back\n")
 
 
-def _chosen(reason: str | None, only: str | None) -> list[QuarantinedRecord]:
-    settings = read_settings(os.environ)
-    found = [find_quarantined(settings, only)] if only else read_quarantined(settings)
-    return [record for record in found if reason in {None, record.reason}]
+def _chosen(records: QuarantinedRecords, reason: str | None, only: str | None) -> Iterator[QuarantinedRecord]:
+    """Yield the records with a reason code, or the one with an id; None stands for any."""
+    found = [records.find(only)] if only else records
+    return (record for record in found if reason in {None, record.reason})
 
 
 def _raw(record: QuarantinedRecord) -> bytes:

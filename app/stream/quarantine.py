@@ -110,7 +110,7 @@ class QuarantineDestination:
 
 @dataclass(slots=True)
 class QuarantineBuffer:
-    """Quarantined records of one batch for the location; those for the stream are sent with the outputs."""
+    """Quarantined records of one batch: those for the location; those for the stream go with the outputs, unordered."""
 
     destination: QuarantineDestination
     writer: Writer
@@ -177,4 +177,5 @@ class QuarantineBuffer:
 
     def _send(self, row: int, record: QuarantinedRecord, data: bytes) -> None:
         self.tracker.expect([row])
-        self.emitter.add(self.destination.stream, [row], [record.source.partition_key], [data])
+        key = record.source.partition_key
+        self.emitter.add(self.destination.stream, [row], [key], [data], ordered=False)  # `millrace replay` sorts them

@@ -1,7 +1,8 @@
-"""Quarantined records read back, from the stream, the location or both, and put on their streams again."""
+"""Quarantined records read back, from the stream, the location or both, in the order in which they came."""
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,46 +15,101 @@ from app.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
     from app.settings import Settings
 
+_NUMBER_DIGITS = 64  # a sequence number has 56; as text with leading zeros it sorts as a number
+_CREATE = """
+    CREATE TABLE records (
+        id TEXT PRIMARY KEY, stream TEXT, number TEXT, sub INTEGER, whole INTEGER, line BLOB
+    ) WITHOUT ROWID
+"""
+_INSERT = """
+    INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET whole = excluded.whole, line = excluded.line WHERE NOT whole
+"""
+_SELECT = "SELECT line FROM records ORDER BY stream, number, sub, id"
 
-def read_quarantined(settings: Settings) -> list[QuarantinedRecord]:
-    """Every quarantined record once, in the order of its stream; pointers are followed to what they point to.
 
-    A pointer to what is not there any more is given as it is, with a warning.
+class QuarantinedRecords:
+    """Every quarantined record once, by stream, sequence number and sub-sequence number; a context manager.
 
-    Raises:
-        SettingsError: Neither `QUARANTINE_STREAM` nor `QUARANTINE_LOCATION` is set.
+    So the records of a partition key are in the order in which they came, also across a reshard, although the
+    quarantine has no order. They are sorted in a temporary file, which SQLite removes: memory is bounded by the largest
+    object of the location.
     """
-    if not settings.quarantine_stream and not settings.quarantine_location:
-        raise SettingsError("no quarantine to read: set QUARANTINE_STREAM or QUARANTINE_LOCATION")
-    found: dict[str, QuarantinedRecord] = {}
-    for record in _from_location(settings.quarantine_location):
-        found[record.id] = record
-    for record in _from_stream(settings.quarantine_stream):
-        if record.id not in found or found[record.id].data is None:
-            found[record.id] = record if record.location is None else _pointed_to(record)
-    return sorted(found.values(), key=_place_in_stream)
 
+    def __init__(self, settings: Settings) -> None:
+        """Read all of them; pointers are followed.
 
-def find_quarantined(settings: Settings, record_id: str) -> QuarantinedRecord:
-    """Return the quarantined record with an id or a sequence number, or with the only id that begins with it.
+        A pointer to an object that is gone is kept as it is, with a warning.
 
-    Raises:
-        QuarantineError: There is none, or more than one.
-    """
-    matches = [
-        record
-        for record in read_quarantined(settings)
-        if record.id.startswith(record_id) or record.source.sequence_number == record_id
-    ]
-    exact = [record for record in matches if record.id == record_id] or matches
-    if len(exact) != 1:
-        raise QuarantineError(
-            f"{len(exact) or 'no'} quarantined records have the id {record_id!r}, or one that begins so"
-        )
-    return exact[0]
+        Raises:
+            SettingsError: Neither `QUARANTINE_STREAM` nor `QUARANTINE_LOCATION` is set.
+        """
+        if not settings.quarantine_stream and not settings.quarantine_location:
+            raise SettingsError("no quarantine to read: set QUARANTINE_STREAM or QUARANTINE_LOCATION")
+        self._rows = sqlite3.connect("", isolation_level=None)
+        self._rows.execute(_CREATE)
+        for record in _from_location(settings.quarantine_location):
+            self._add(record)
+        for record in _from_stream(settings.quarantine_stream):
+            if record.location is not None and not self._has_whole(record.id):
+                self._follow(record.location)
+            self._add(record)
+        for record in self:
+            if record.data is None:
+                logger.warning("a pointer to nothing", extra={"id": record.id, "location": record.location})
+
+    def __enter__(self) -> Self:
+        """Return this."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the temporary file."""
+        self._rows.close()
+
+    def __iter__(self) -> Iterator[QuarantinedRecord]:
+        """Return the records in order; this may be called again."""
+        for (line,) in self._rows.execute(_SELECT):
+            yield msgspec.json.decode(line, type=QuarantinedRecord)
+
+    def find(self, record_id: str) -> QuarantinedRecord:
+        """Return the record with an id or a sequence number, or with the only id that begins with it.
+
+        Raises:
+            QuarantineError: There is none, or more than one.
+        """
+        matches = [
+            record for record in self if record.id.startswith(record_id) or record.source.sequence_number == record_id
+        ]
+        exact = [record for record in matches if record.id == record_id] or matches
+        if len(exact) != 1:
+            raise QuarantineError(
+                f"{len(exact) or 'no'} quarantined records have the id {record_id!r}, or one that begins so"
+            )
+        return exact[0]
+
+    def _follow(self, location: str) -> None:
+        """Add all records of an object that a pointer leads to, so that it is read once."""
+        folder, _, name = location.rpartition("/")
+        for record in _read(open_objects(folder).get(name) or b"", location):
+            self._add(record)
+
+    def _has_whole(self, record_id: str) -> bool:
+        return self._rows.execute("SELECT 1 FROM records WHERE id = ? AND whole", [record_id]).fetchone() is not None
+
+    def _add(self, record: QuarantinedRecord) -> None:
+        source = record.source
+        number = source.sequence_number if source.sequence_number.isdecimal() else ""
+        self._rows.execute(
+            _INSERT,
+            (
+                record.id, source.stream, number.zfill(_NUMBER_DIGITS), source.sub_sequence_number,
+                record.data is not None, msgspec.json.encode(record),
+            ),
+        )  # fmt: skip
 
 
 def _from_location(location: str) -> Iterator[QuarantinedRecord]:
@@ -73,7 +129,7 @@ def _from_stream(stream: str) -> Iterator[QuarantinedRecord]:
 
 
 def _read(lines: bytes, where: str) -> list[QuarantinedRecord]:
-    """Quarantined records from JSON lines; what is not one is passed over and said."""
+    """Return the quarantined records in JSON lines; warn of every other line."""
     found = []
     for line in lines.splitlines():
         try:
@@ -81,19 +137,3 @@ def _read(lines: bytes, where: str) -> list[QuarantinedRecord]:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             logger.warning("not a quarantined record", extra={"where": where, "bytes": len(line)})
     return found
-
-
-def _pointed_to(pointer: QuarantinedRecord) -> QuarantinedRecord:
-    folder, _, name = (pointer.location or "").rpartition("/")
-    data = open_objects(folder).get(name)
-    for record in _read(data or b"", pointer.location or ""):
-        if record.id == pointer.id:
-            return record
-    logger.warning("a pointer to nothing", extra={"id": pointer.id, "location": pointer.location})
-    return pointer
-
-
-def _place_in_stream(record: QuarantinedRecord) -> tuple[str, int, int]:
-    source = record.source
-    number = int(source.sequence_number) if source.sequence_number.isdecimal() else 0
-    return source.stream, number, source.sub_sequence_number

@@ -212,6 +212,17 @@ def test_quarantine_follows_a_pointer_to_the_location(new_stream: Callable[..., 
     assert list(read_stream(output, StartingPosition())) == [large.read_bytes()]
 
 
+def test_replay_puts_the_records_of_a_key_back_in_order(new_stream: Callable[..., str], tmp_path: Path) -> None:
+    source, output, aside = new_stream("in"), new_stream("out"), new_stream("aside", shards=2)
+    broken = tmp_path / "broken.jsonl"
+    lines = [b'{"pred_id": "%d"}' % number for number in range(300)]
+    broken.write_bytes(b"\n".join(lines))
+    run("feed", str(broken), "--stream", source, "--key", "tenant", "--aggregate")
+    run("run", "--stream", source, "--drain", OUTPUT_STREAM=output, QUARANTINE_STREAM=aside)
+    assert "300 of 300 records put back" in run("replay", "--to", output, QUARANTINE_STREAM=aside).stdout
+    assert list(read_stream(output, StartingPosition())) == lines
+
+
 def test_invoke_prints_what_the_handler_returns(tmp_path: Path) -> None:
     answer = json.loads(run("invoke", TEST_RUN="True").stdout)
     [prediction] = answer["predictions"]

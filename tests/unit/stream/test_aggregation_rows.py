@@ -17,7 +17,7 @@ from app.stream.aggregation_ranges import HashRange, ShardRanges, hash_key_of
 from app.stream.aggregation_rows import Splitter
 from app.stream.aggregation_writer import Packer
 from app.stream.event import read_event
-from app.stream.replay import read_quarantined
+from app.stream.replay import QuarantinedRecords
 from app.stream.runtime import Runtime
 from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams, MemorySpine, event_of, sequence_number
 from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, orders
@@ -187,7 +187,8 @@ def test_quarantined_records_of_one_aggregate_do_not_overwrite_each_other(tmp_pa
     spine = MemorySpine(EchoPipeline(), quarantine_stream="", objects=FolderObjects(tmp_path))
     for faulty in range(3):
         spine.run([packed(orders(3, **{f"_{faulty}": "raise"}))])
-    found = read_quarantined(Settings(quarantine_location=str(tmp_path)))
+    with QuarantinedRecords(Settings(quarantine_location=str(tmp_path))) as records:
+        found = list(records)
     assert [each.source.sub_sequence_number for each in found] == [0, 1, 2]
     assert [each.data for each in found] == [orders(3, **{f"_{sub}": "raise"})[sub] for sub in range(3)]
     assert [each.source.partition_key for each in found] == ["inner-0", "inner-1", "inner-2"]

@@ -1,0 +1,79 @@
+"""The quarantine takes many records a call, in any order, and gives them back in theirs."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.settings import Settings
+from app.storage.objects import FolderObjects
+from app.stream import replay
+from app.stream.aggregation_writer import Packer
+from app.stream.quarantine import QuarantinedRecord, RecordSource
+from app.stream.replay import QuarantinedRecords
+from app.stream.testing import FakeStreams, MemorySpine
+from tests.pipelines_for_tests import EchoPipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pytest
+
+BROKEN = 4000
+
+
+def aggregate(datas: Sequence[bytes]) -> bytes:
+    packer = Packer()
+    for data in datas:
+        packer.add("tenant", data)
+    return packer.pack()
+
+
+def test_an_aggregate_of_broken_records_of_one_key_takes_a_handful_of_calls() -> None:
+    spine = MemorySpine(EchoPipeline())
+    result = spine.run([aggregate([b"!%d" % number for number in range(BROKEN)])], ["tenant"])
+    assert result.acknowledged == BROKEN
+    assert len(spine.streams.records["quarantine"]) == BROKEN
+    assert len(spine.streams.calls) == BROKEN / 500
+
+
+def test_pointers_to_large_records_of_one_key_share_a_call(tmp_path: Path) -> None:
+    spine = MemorySpine(EchoPipeline(), FakeStreams(), objects=FolderObjects(tmp_path))
+    result = spine.run([b"!" * 900_000] * 5, ["tenant"] * 5)
+    assert result.acknowledged == 5
+    assert spine.streams.calls == [5]
+
+
+def record(number: int, sub: int, *, stream: str = "in", shard: int = 0) -> QuarantinedRecord:
+    source = RecordSource(stream, f"shardId-{shard:012}", str(number), sub, "tenant")
+    return QuarantinedRecord(f"{stream}/{number}/{sub}", "not_json", "", source, "echo", "", b"%d.%d" % (number, sub))
+
+
+def test_records_come_back_in_the_order_of_their_shards_however_the_quarantine_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sequence numbers grow along a key, across a reshard too, and are compared as numbers."""
+    before = [record(number, sub) for number in (9, 10, 200) for sub in range(3)]
+    after = [record(10**50 + number, 0, shard=1) for number in range(20)]
+    other = [record(number, 0, stream="other") for number in range(5)]
+    mixed = [*before, *after, *other, *before]  # an attempt that failed has left some twice
+    random.Random(7).shuffle(mixed)
+    objects = FolderObjects(tmp_path)
+    objects.put("a.jsonl", msgspec.json.Encoder().encode_lines(mixed[:20]))
+    pointers = [msgspec.structs.replace(each, data=None, location=f"{objects.root}/a.jsonl") for each in mixed[:20]]
+    on_stream = [*mixed[20:], *pointers]
+    monkeypatch.setattr(replay, "read_stream", lambda *_: map(msgspec.json.encode, on_stream))
+    for location in ("", objects.root):
+        with QuarantinedRecords(Settings(quarantine_stream="aside", quarantine_location=location)) as records:
+            assert list(records) == [*before, *after, *other]
+            assert records.find("in/200/1").data == b"200.1"
+
+
+def test_a_pointer_to_an_object_that_is_gone_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pointer = msgspec.structs.replace(record(1, 0), data=None, location=f"{tmp_path}/gone.jsonl")
+    monkeypatch.setattr(replay, "read_stream", lambda *_: [msgspec.json.encode(pointer)])
+    with QuarantinedRecords(Settings(quarantine_stream="aside")) as records:
+        assert list(records) == [pointer]
