@@ -7,6 +7,9 @@
 
     lambda_handler = Resize.get_handler()
 
+A handler of the response type `Iterator[Response]` yields any number of responses to a request. Behind a Kinesis stream
+each of them is an output of its own, and for Firehose a line; elsewhere the response is their list.
+
 The same class answers in Lambda (`get_handler`), on the command line (`millrace invoke`, `handle-lambda-request`),
 behind the router, and in a test (`Resize().handle(...)`). As an `ApiLambdaHandler` it answers HTTP too, and
 `app.handlers.sources` puts it behind a queue or a stream, a record a request.
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 import msgspec
@@ -44,12 +48,14 @@ class LambdaHandler(ABC, Generic[Request, Response]):
     Attributes:
         name: The handler's name in lists, logs and metrics: the class's in kebab case without `Handler`, unless set.
         request_type: The type that a request is decoded to, as given in the brackets.
-        response_type: The type of what `handle` returns, as given in the brackets.
+        response_type: The type of the response, as given in the brackets; of a handler that yields, `list[…]`.
+        yields: Whether it yields responses, as `Iterator` in the brackets says.
     """
 
     name: ClassVar[str]
     request_type: ClassVar[Any]
     response_type: ClassVar[Any]
+    yields: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - whatever a subclass declares
         """Read both types from the brackets, and derive the name."""
@@ -65,6 +71,8 @@ class LambdaHandler(ABC, Generic[Request, Response]):
                 given = dict(zip(getattr(origin, "__parameters__", ()), types, strict=True))
                 types = tuple(_filled(kind, given) for kind in (origin.request_type, origin.response_type))
             cls.request_type, cls.response_type = types
+            if get_origin(cls.response_type) is Iterator:
+                cls.yields, cls.response_type = True, list[get_args(cls.response_type)[0]]  # type: ignore[misc]  # known at run time
 
     @classmethod
     def open(cls, settings: Settings) -> Self:  # noqa: ARG003 - for those that need them
@@ -73,7 +81,7 @@ class LambdaHandler(ABC, Generic[Request, Response]):
 
     @abstractmethod
     def handle(self, request: Request, invocation: Invocation) -> Response:
-        """Return the response to one request.
+        """Return the response to one request, or yield several.
 
         Raises:
             MillraceError: The caller can mend it: one line, whose class sets the exit code and the HTTP status.
@@ -82,6 +90,8 @@ class LambdaHandler(ABC, Generic[Request, Response]):
     @classmethod
     def decode(cls, payload: Any) -> Request:  # noqa: ANN401 - an event may be anything
         """Decode a request from an event: JSON in bytes or a string, parsed JSON, a request, or `s3://bucket/key`.
+
+        Where the request type is `str`, `bytes`, `Any` or `object`, a text that is not JSON is the request itself.
 
         A local path is taken from a person (`app.handlers.request.read_source`), never from an event: whoever may
         invoke a function need not be allowed to read its files.
@@ -146,7 +156,13 @@ class LambdaFunction(Generic[Handler]):
 
     def _answer(self, event: Any, invocation: Invocation) -> Any:  # noqa: ANN401 - JSON either way
         handler = self.open()
-        return handler.encode(handler.handle(handler.decode(event), invocation))
+        return handler.encode(call(handler, handler.decode(event), invocation))
+
+
+def call(handler: LambdaHandler[Request, Any], request: Request, invocation: Invocation) -> Any:  # noqa: ANN401 - the handler's response
+    """Return a handler's response to a request; of one that yields, the list of all that it yields."""
+    response = handler.handle(request, invocation)
+    return list(response) if handler.yields else response
 
 
 def _filled(kind: Any, given: Mapping[Any, Any]) -> Any:  # noqa: ANN401 - a type, or what typing makes of one

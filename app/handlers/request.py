@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -33,8 +33,11 @@ _PATH_CHARACTERS = 4096  # no longer path can exist: it is JSON that went wrong
 def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None = None) -> Any:  # noqa: ANN401 - kind says what it is
     """Decode a payload as a value of a type; nothing is guessed, so a number in quotes is no number.
 
+    Where the type is `str`, `bytes`, or anything at all (`Any`, `object`), a text that is not JSON of it is the value
+    itself: `hello`, and for `str` and `bytes` also `{"n": 1}`.
+
     Args:
-        payload: A value of the type already; JSON in bytes or in a string; or parsed JSON.
+        payload: A value of the type already; JSON, or text, in bytes or in a string; or parsed JSON.
         kind: The type: a `msgspec.Struct`, or any other type that msgspec decodes.
         dec_hook: A decoder for types that msgspec does not know.
 
@@ -45,11 +48,48 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
         return payload
     try:
         if isinstance(payload, (bytes, bytearray, memoryview, str)):
-            return msgspec.json.decode(json_text(payload), type=kind, dec_hook=dec_hook)
+            text = json_text(payload)
+            if takes_text(kind):
+                return TextDecoder(kind).decode(text)
+            return msgspec.json.decode(text, type=kind, dec_hook=dec_hook)
         # In JSON every key is a string, also where the type has numbers for keys: parsed or not, it is one request.
         return msgspec.convert(payload, kind, str_keys=True, dec_hook=dec_hook)
     except UNREADABLE as error:
         raise refused(error, payload) from None
+
+
+def takes_text(kind: Any) -> bool:  # noqa: ANN401 - a type expression
+    """Return whether a type takes a text that is not JSON: `str`, `bytes`, `Any` or `object`, also with bounds."""
+    return any(_without_bounds(kind) is each for each in (str, bytes, Any, object))
+
+
+class TextDecoder:
+    """Decodes a text to a type that takes one: JSON of the type becomes its value, any other text is the value."""
+
+    def __init__(self, kind: Any) -> None:  # noqa: ANN401 - a type expression
+        """Take a type for which `takes_text` is true."""
+        self._kind, self._decode = kind, msgspec.json.Decoder(kind).decode
+        self._is_bytes = _without_bounds(kind) is bytes
+
+    def decode(self, buf: bytes | str, /) -> Any:  # noqa: ANN401 - the kind says what it is
+        """Return the value of a text.
+
+        Raises:
+            msgspec.ValidationError: It exceeds the type's bounds.
+            ValueError: It is not UTF-8.
+            RecursionError: It is JSON that is nested too deeply.
+        """
+        try:
+            return self._decode(buf)
+        except RecursionError:
+            raise
+        except UNREADABLE:
+            text = buf if isinstance(buf, str) else buf.decode()
+            return msgspec.convert(text.encode() if self._is_bytes else text, self._kind)
+
+
+def _without_bounds(kind: Any) -> Any:  # noqa: ANN401 - a type expression
+    return _without_bounds(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
 
 
 def json_text(payload: bytes | bytearray | memoryview | str) -> bytes | str:

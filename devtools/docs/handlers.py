@@ -70,6 +70,19 @@ router. With a `route` it is an `ApiLambdaHandler` (`app/handlers/api/handler.py
 Behind a queue, a stream, a topic, a bucket or a bus, each record is a request of its own:
 """
 
+OF_RECORDS = """\
+- `should_process` of each of these functions is asked before a record has to be a request. It skips what is not meant
+  for the handler, such as the control records that AWS DMS writes between the rows.
+- A handler whose request type is `str`, `bytes`, `Any` or `object` takes text that is not JSON. JSON of the type is
+  decoded first: with `str` the body `"a"` is `a`, and `{"n": 1}` is itself.
+- A handler that yields, with the response type `Iterator[Postage]`, gives any number of responses to one request.
+  Behind Kinesis each is an output of its own, with the record's partition key; where one response is asked for, it is
+  their list. None of them counts if the handler raises before the last.
+- A field of the envelope that is null counts as missing, and a number or time as text is read. Any other odd field is
+  its record's fault alone. Without the id by which a record is handed back, or the source, the event is refused as a
+  whole.
+"""
+
 ENDINGS = """\
 ## When a handler fails
 
@@ -173,3 +186,4 @@ def _writing() -> Iterator[str]:
         ["in `app.handlers.sources`", "a request is", "records that fail are"],
         [[f"`{module}.{function}(TheHandler)`", request, failure] for module, function, request, failure in SOURCES],
     )
+    yield OF_RECORDS

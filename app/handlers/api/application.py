@@ -21,7 +21,7 @@ from starlette.routing import Match, Mount, Route, Router
 from app.errors import MethodNotAllowedError, MillraceError, NotFoundError, RequestError, SettingsError, TooLargeError
 from app.handlers.api import callers, openapi
 from app.handlers.api.binding import BODILESS, Binder, RoutePath, check_routes, parse_route
-from app.handlers.base import LambdaHandler
+from app.handlers.base import LambdaHandler, call
 from app.handlers.invocation import run
 from app.stream.deadline import LocalContext
 
@@ -233,7 +233,7 @@ class Endpoint:
                 raise refusal
             path = {name: _text(f"path.{name}", escaped) for name, escaped in scope["path_params"].items()}
             request = self._binder.bind(body, path, lambda: _read_query(scope["query_string"]))
-            response = self._handler.handle(request, invocation)
+            response = call(self._handler, request, invocation)
             if response is None:
                 return Response(status_code=204)
             return _json(response if self._is_direct else self._handler.encode(response), self._class.status)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from app import telemetry
 from app.errors import EventError, MillraceError, RequestError, UnacknowledgedError
+from app.handlers.base import call
 from app.handlers.invocation import FRAMES_LOGGED, Invocation, run
 from app.text import sanitize_id
 
@@ -38,12 +39,12 @@ class Item(Generic[Record]):
 
     Attributes:
         id: The id for handing the record back. A record whose id a batch has twice is handled once.
-        record: The record, as the event has it.
+        record: The record, as the event has it; an error if it cannot be read, so that it fails.
         lane: The name of the lane: after a failure in it, its later records are not started. None is no lane.
     """
 
     id: str
-    record: Record
+    record: Record | EventError
     lane: str | None = None
 
 
@@ -158,17 +159,23 @@ class SourceFunction(Generic[Record]):
             invocation.logger.warning("not all records are done; the rest is to come again", extra=more)
         return outcome
 
-    def _handle(self, handler: LambdaHandler[Any, Any], record: Record, invocation: Invocation) -> str:
+    def _handle(self, handler: LambdaHandler[Any, Any], record: Record | EventError, invocation: Invocation) -> str:
         """Handle one record; return the metric that counts it."""
+        if isinstance(record, EventError):
+            return _failed(record, invocation)
         try:
             if self._should_process is not None and not self._should_process(record):
                 return SKIPPED
-            handler.handle(handler.decode(self._request_of(record)), invocation)
+            call(handler, handler.decode(self._request_of(record)), invocation)
         except Exception as error:  # noqa: BLE001 - a record must not end the batch
-            message, more = described_failure(error)
-            invocation.logger.warning("record failed: %s", message, extra=more)
-            return FAILED
+            return _failed(error, invocation)
         return PROCESSED
+
+
+def _failed(error: Exception, invocation: Invocation) -> str:
+    message, more = described_failure(error)
+    invocation.logger.warning("record failed: %s", message, extra=more)
+    return FAILED
 
 
 def described_failure(error: Exception) -> tuple[str, dict[str, object]]:

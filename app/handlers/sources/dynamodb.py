@@ -31,8 +31,8 @@ import msgspec
 
 from app.errors import EventError, RequestError
 from app.handlers.sources.batch import BatchResult, Item, Source, SourceFunction
-from app.handlers.sources.envelope import Event, read_records
-from app.text import sanitize_id
+from app.handlers.sources.envelope import Event, Unread, read_records
+from app.text import sanitize_id, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 DYNAMODB = "aws:dynamodb"
 REMOVE = "REMOVE"
+_CREATED = "ApproximateCreationDateTime"
 _SHARD = "shard"  # the lane of all records
 MAX_DEPTH = 32  # DynamoDB's own limit on nesting
 MAX_EXPONENT = 130  # DynamoDB's numbers end at 9.9e125 and begin at 1e-130; a larger exponent would fill the memory
@@ -114,8 +115,19 @@ def dynamodb_stream_handler(
 
 
 def _read(event: Event) -> list[Item[DynamoDbRecord]]:
-    records = read_records(event, DynamoDbRecord, DYNAMODB)
-    return [Item(record.change.sequence_number, record, _SHARD) for record in records]
+    return [
+        Item(record.needed("dynamodb", "SequenceNumber"), record.error, _SHARD)
+        if isinstance(record, Unread)
+        else Item(record.change.sequence_number, record, _SHARD)
+        for record in read_records(event, DynamoDbRecord, DYNAMODB, _with_seconds)
+    ]
+
+
+def _with_seconds(item: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with its time in seconds, where it can be read as a time."""
+    change = item.get("dynamodb")
+    seconds = seconds_of(change.get(_CREATED)) if isinstance(change, dict) else None
+    return item if seconds is None else {**item, "dynamodb": {**item["dynamodb"], _CREATED: seconds}}
 
 
 def _image(record: DynamoDbRecord) -> dict[str, Any]:

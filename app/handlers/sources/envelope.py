@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from app.errors import EventError
 from app.handlers.request import UNREADABLE, json_text, refused
 from app.text import short_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Event: TypeAlias = Any
 """An event, parsed by Lambda's client or as bytes."""
@@ -30,13 +34,48 @@ Record = TypeVar("Record", bound=Sourced)
 T = TypeVar("T")
 
 
-def read_records(event: Event, kind: type[Record], source: str) -> list[Record]:
-    """Return the records of an event, which may be none.
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A record of an event that does not fit its type: it fails, and its neighbours go on.
+
+    Attributes:
+        error: The fault.
+    """
+
+    error: EventError
+    _item: object
+
+    def text(self, *path: str) -> str:
+        """Return the text at a path of names, or an empty one."""
+        found = self._item
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found if isinstance(found, str) else ""
+
+    def needed(self, *path: str) -> str:
+        """Return the text at a path of names, by which the record is handed back.
+
+        Raises:
+            EventError: There is none: the event has to come back as a whole.
+        """
+        if not (text := self.text(*path)):
+            raise self.error
+        return text
+
+
+def read_records(
+    event: Event,
+    kind: type[Record],
+    source: str,
+    mended: Callable[[dict[str, Any]], dict[str, Any]] = lambda item: item,
+) -> list[Record | Unread]:
+    """Return the records of an event, which may be none; one with an odd field is read where its meaning is clear.
 
     Args:
         event: The event, parsed or as bytes.
         kind: The record's type; fields that it does not name are left alone.
         source: The value that `eventSource` must have.
+        mended: Makes a record that does not fit its type more like it.
 
     Raises:
         EventError: The event is not a batch of this source; the message names its own source.
@@ -46,10 +85,35 @@ def read_records(event: Event, kind: type[Record], source: str) -> list[Record]:
     if not isinstance(items, list):
         raise EventError(f"event: no list of Records ({described(document)}); only events of {source} are processed")
     for item in items:
-        found = _source_of(item)
-        if found != source:
-            raise EventError(f"event: comes from {found}, not from {source}: check the trigger")
-    return convert(items, list[kind], f"$.{RECORDS}")  # type: ignore[valid-type]
+        named = _source_of(item)
+        if named != source:
+            raise EventError(f"event: comes from {named}, not from {source}: check the trigger")
+    try:
+        return msgspec.convert(items, list[kind])  # type: ignore[valid-type]
+    except UNREADABLE:
+        pass
+    found: list[Record | Unread] = []
+    for row, item in enumerate(items):
+        try:
+            found.append(convert(item, kind, f"$.{RECORDS}[{row}]"))
+        except EventError as error:
+            try:
+                found.append(msgspec.convert(mended(lenient(item)), kind, strict=False))
+            except UNREADABLE:
+                found.append(Unread(error, item))
+    return found
+
+
+def lenient(value: Any, levels: int = 2) -> Any:  # noqa: ANN401 - any JSON
+    """Return parsed JSON without the fields that are null, so that their defaults hold.
+
+    Args:
+        value: The JSON.
+        levels: The number of levels that are looked at: those of the envelopes, and not of what is in them.
+    """
+    if not isinstance(value, dict) or not levels:
+        return value
+    return {name: lenient(each, levels - 1) for name, each in value.items() if each is not None}
 
 
 def read_object(event: Event) -> dict[str, Any]:

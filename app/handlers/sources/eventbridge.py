@@ -12,9 +12,11 @@ import msgspec
 
 from app import telemetry
 from app.errors import EventError
+from app.handlers.base import call
 from app.handlers.invocation import Invocation, run
+from app.handlers.request import UNREADABLE
 from app.handlers.sources.batch import FAILED, PROCESSED, RECORDS, SKIPPED
-from app.handlers.sources.envelope import Event, convert, described, read_object
+from app.handlers.sources.envelope import Event, convert, described, lenient, read_object
 from app.text import sanitize_id
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class EventBridgeEvent(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         source: The sender, such as `aws.ec2`.
         detail_type: The kind of event.
-        detail: The content.
+        detail: The content. A text that is a JSON object is read as one: EventBridge Scheduler's events have `"{}"`.
         id: The event's id, which a repeated delivery has too.
         time: The time of the event, ISO 8601.
         account: The sender's account.
@@ -97,7 +99,7 @@ class EventBridgeFunction(Generic[Handler]):
             if self._should_process is not None and not self._should_process(event):
                 count = SKIPPED
                 return None
-            response = handler.encode(handler.handle(handler.decode(self._request_of(event)), invocation))
+            response = handler.encode(call(handler, handler.decode(self._request_of(event)), invocation))
             count = PROCESSED
             return response
         finally:
@@ -131,7 +133,19 @@ def read_event(event: Event) -> EventBridgeEvent:
         raise EventError(
             f"event: not of EventBridge ({described(document)}): check the trigger, or its input transformer"
         )
-    return convert(document, EventBridgeEvent)
+    detail = _object_in(document["detail"]) if isinstance(document.get("detail"), str) else document.get("detail", {})
+    try:
+        return convert({**document, "detail": detail}, EventBridgeEvent)
+    except EventError:  # a field that is null, or a number as text
+        return convert({**lenient(document), "detail": {} if detail is None else detail}, EventBridgeEvent)
+
+
+def _object_in(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """Return the JSON object that a text is, or the text."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except UNREADABLE:
+        return text
 
 
 def _detail(event: EventBridgeEvent) -> dict[str, Any]:

@@ -6,8 +6,8 @@ the quarantine, and the stream that responses go to.
 
 The outcome of a record, by what its handler returns or raises:
 
-    a response             one output with the record's partition key
-    None                   nothing; the record is done
+    a response             one output with the record's partition key; of a handler that yields, one for each response
+    None, or no response   nothing; the record is done
     RequestError           quarantined as `request_refused`, `too_large` or `unprocessable`
     CloudError             handed back, with all behind it: it passes, or somebody mends it;
                            so too with DeadlineError, ModelError, SettingsError, UnacknowledgedError and
@@ -18,7 +18,7 @@ The outcome of a record, by what its handler returns or raises:
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
@@ -35,10 +35,13 @@ from app.errors import (
     UnprocessableError,
     UnreadableStateError,
 )
+from app.handlers.base import call
 from app.handlers.invocation import Invocation, process_settings, run
+from app.handlers.request import TextDecoder, takes_text
 from app.handlers.sources.batch import described_failure
 from app.settings import DEFAULT_ROLE
-from app.stream.outcomes import Outcomes
+from app.stream.outcomes import Outcomes, Quarantine
+from app.stream.payload import decode_payload, json_decoder
 from app.stream.pipeline import Pipeline
 from app.stream.processor import COMPUTE_SHARE
 from app.stream.runtime import Runtime
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from app.handlers.sources.envelope import Event
     from app.settings import Settings
     from app.stream.batch import Batch
+    from app.stream.payload import Decoder
     from app.stream.putrecords import PutRecords
     from app.stream.runtime import BatchResponse
 
@@ -72,7 +76,8 @@ class KinesisRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A record, for the hooks of `kinesis_handler`.
 
     Attributes:
-        value: The decoded record: the request, or with `request_of` the record's JSON.
+        value: The record's JSON, before it is decoded to the request type; a text that is not JSON, if that type takes
+            one.
         partition_key: The record's partition key; in an aggregate, its own.
         stream: The stream's name.
         shard: The shard's id.
@@ -88,6 +93,23 @@ class KinesisRecord(msgspec.Struct, frozen=True, kw_only=True):
     sequence_number: str
     sub_sequence_number: int
     arrived_s: float
+
+
+class _Undecoded(msgspec.Struct, frozen=True):
+    """A record for the hooks, which see its JSON before it has to be a request."""
+
+    value: Any
+    text: bytes
+
+
+class _UndecodedDecoder:
+    """Decodes a record's text as JSON alone, or as text where the request type takes it."""
+
+    def __init__(self, kind: Any) -> None:  # noqa: ANN401 - a type expression
+        self._decode = TextDecoder(Any).decode if takes_text(kind) else msgspec.json.Decoder().decode
+
+    def decode(self, buf: bytes, /) -> _Undecoded:
+        return _Undecoded(self._decode(buf), buf)
 
 
 class HandlerPipeline(Pipeline[Any]):
@@ -107,9 +129,13 @@ class HandlerPipeline(Pipeline[Any]):
         """Take an opened handler, and the hooks of `kinesis_handler`."""
         self._handler, self._should_process, self._request_of = handler, should_process, request_of
         self.name = handler.name
-        self.record_type: type[Any] = handler.request_type if request_of is None else Any
-        self._answers = handler.response_type not in NO_RESPONSE
-        self._whole = goes_whole(handler.response_type)
+        kind = self.record_type = handler.request_type
+        self._decoder: Decoder[Any] = TextDecoder(kind) if takes_text(kind) else json_decoder(kind)
+        hooked = should_process is not None or request_of is not None
+        self.decoder = _UndecodedDecoder(kind) if hooked else self._decoder
+        response_type = get_args(handler.response_type)[0] if handler.yields else handler.response_type
+        self._answers = response_type not in NO_RESPONSE
+        self._whole = goes_whole(response_type)
 
     def process(self, batch: Batch[Any]) -> Outcomes:
         """Handle the records in order; after one that must wait, and after the deadline, none is started."""
@@ -128,7 +154,8 @@ class HandlerPipeline(Pipeline[Any]):
 
     def explain(self, record: Any) -> Mapping[str, object]:  # noqa: ANN401 - the handler's request
         """Return the request that a record becomes; the handler is not called, since it may have effects."""
-        return {"handler": self.name, "request": msgspec.to_builtins(record)}
+        request = record.value if isinstance(record, _Undecoded) else record
+        return {"handler": self.name, "request": msgspec.to_builtins(request)}
 
     def _handle(self, outcomes: Outcomes, batch: Batch[Any], row: int, invocation: Invocation) -> None:
         """Handle one record; a fault of its own quarantines it.
@@ -149,17 +176,26 @@ class HandlerPipeline(Pipeline[Any]):
 
     def _respond(self, outcomes: Outcomes, batch: Batch[Any], row: int, invocation: Invocation) -> None:
         request = batch.records[row]
-        if self._should_process is not None and not self._should_process(_record(batch, row)):
-            outcomes.skip(row, "not_wanted")
-            return
-        if self._request_of is not None:
-            request = self._handler.decode(self._request_of(_record(batch, row)))
-        response = self._handler.handle(request, invocation)
-        if response is None or not self._answers:
+        if isinstance(request, _Undecoded):
+            record = _record(batch, row, request.value)
+            if self._should_process is not None and not self._should_process(record):
+                outcomes.skip(row, "not_wanted")
+                return
+            if self._request_of is not None:
+                request = self._handler.decode(self._request_of(record))
+            else:
+                request = decode_payload(request.text, self._decoder)
+                if isinstance(request, Quarantine):
+                    outcomes.quarantine(row, request.reason, request.message)
+                    return
+        found = call(self._handler, request, invocation)
+        responses = [each for each in (found if self._handler.yields else [found]) if each is not None]
+        if not responses or not self._answers:
             outcomes.done(row)
             return
-        data = output_of(self._handler.encode(response), whole=self._whole)
-        outcomes.emit(row, batch.partition_keys[row], data)
+        for each in responses:
+            data = output_of(self._handler.encode(each), whole=self._whole)
+            outcomes.emit(row, batch.partition_keys[row], data)
 
 
 class KinesisFunction:
@@ -234,7 +270,8 @@ def kinesis_handler(
     Args:
         handler_class: The class that handles a record; with the response type None it needs no output stream.
         role: The role of the stream for responses: `OUTPUT_STREAM`, or one that `OUTPUT_STREAMS` names.
-        should_process: Returns False for a record that needs no work.
+        should_process: Returns False for a record that needs no work. It is asked before the record has to be a
+            request, so that records of another kind on the stream are skipped and not quarantined.
         request_of: Makes the request of a record, in place of its JSON.
         service: The service that takes records; by default signed requests to Kinesis.
     """
@@ -243,9 +280,9 @@ def kinesis_handler(
     )
 
 
-def _record(batch: Batch[Any], row: int) -> KinesisRecord:
+def _record(batch: Batch[Any], row: int, value: object) -> KinesisRecord:
     return KinesisRecord(
-        value=batch.records[row],
+        value=value,
         partition_key=batch.partition_keys[row],
         stream=batch.stream,
         shard=batch.shards[row],

@@ -13,7 +13,7 @@ import msgspec
 
 from app.errors import RequestError
 from app.handlers.sources.batch import Item, Source, SourceFunction, all_or_nothing
-from app.handlers.sources.envelope import Event, read_records
+from app.handlers.sources.envelope import Event, Unread, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,9 @@ def object_of(record: S3Record) -> S3Object:
 def _read(event: Event) -> list[Item[S3Record]]:
     """Read the records; one has no id of its own, so bucket, index and sequencer are its id, without its key."""
     return [
-        Item(f"{record.s3.bucket.name}/{row}/{record.s3.object.sequencer or ''}", record)
+        Item(str(row), record.error)
+        if isinstance(record, Unread)
+        else Item(f"{record.s3.bucket.name}/{row}/{record.s3.object.sequencer or ''}", record)
         for row, record in enumerate(read_records(event, S3Record, S3))
     ]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from app.handlers.sources.batch import Item, Source, SourceFunction, all_or_nothing
-from app.handlers.sources.envelope import Event, read_records
+from app.handlers.sources.envelope import Event, Unread, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,13 @@ def sns_handler(
 
 
 def _read(event: Event) -> list[Item[SnsRecord]]:
-    return [Item(record.notification.message_id, record) for record in read_records(event, SnsRecord, SNS)]
+    """Read the records; one without an id of its own has its index for one."""
+    return [
+        Item(record.text("Sns", "MessageId") or str(row), record.error)
+        if isinstance(record, Unread)
+        else Item(record.notification.message_id, record)
+        for row, record in enumerate(read_records(event, SnsRecord, SNS))
+    ]
 
 
 def _message(record: SnsRecord) -> bytes:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from app.handlers.sources.batch import BatchResult, Item, Source, SourceFunction
-from app.handlers.sources.envelope import Event, read_records
+from app.handlers.sources.envelope import Event, Unread, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.errors import EventError
     from app.handlers.base import LambdaHandler
 
 SQS = "aws:sqs"
@@ -90,20 +91,23 @@ def sqs_handler(
     """
 
     def read(event: Event) -> list[Item[SqsMessage]]:
-        return [
-            Item(message.message_id, message, _lane(message, fifo=fifo, by_group=by_group))
-            for message in read_records(event, SqsMessage, SQS)
-        ]
+        return [_item(message, fifo=fifo, by_group=by_group) for message in read_records(event, SqsMessage, SQS)]
 
     source = Source("message_id", read, _body, _failures)
     return SourceFunction(handler_class, source, should_process, request_of)
 
 
-def _lane(message: SqsMessage, *, fifo: bool, by_group: bool) -> str | None:
-    """Return the lane that stops when the message fails."""
+def _item(message: SqsMessage | Unread, *, fifo: bool, by_group: bool) -> Item[SqsMessage]:
+    """Return a message with its id, and the lane that stops when it fails."""
+    record: SqsMessage | EventError
+    if isinstance(message, Unread):
+        message_id, record = message.needed("messageId"), message.error
+        group, queue_arn = message.text("attributes", "MessageGroupId"), message.text("eventSourceARN")
+    else:
+        message_id, record, group, queue_arn = message.message_id, message, message.group, message.queue_arn
     if by_group:
-        return f"group {message.group}"
-    return _ALL if fifo or message.queue_arn.endswith(FIFO_SUFFIX) else None
+        return Item(message_id, record, f"group {group}")
+    return Item(message_id, record, _ALL if fifo or queue_arn.endswith(FIFO_SUFFIX) else None)
 
 
 def _body(message: SqsMessage) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import pytest
@@ -62,6 +62,33 @@ def test_a_notification_may_be_left_out_or_read_otherwise() -> None:
         request_of=lambda record: {"n": len(record.notification.message_attributes)},
     )
     function(sns_event(["no", "yes"]))
+    assert handler.taken == [1]
+
+
+class Listen(LambdaHandler[str, str]):
+    """Repeats a text."""
+
+    heard: ClassVar[list[str]] = []
+
+    def handle(self, request: str, _invocation: Invocation) -> str:
+        self.heard.append(request)
+        return request
+
+
+def test_a_message_that_is_not_json_is_the_request_of_a_handler_of_texts() -> None:
+    Listen.heard.clear()
+    sns_handler(Listen)(sns_event(["Hello from SNS!", "s3://bucket/key", {"n": 1}]))
+    assert Listen.heard == ["Hello from SNS!", "s3://bucket/key", '{"n": 1}']  # nothing is fetched
+
+
+def test_a_notification_with_an_odd_field_fails_alone_and_one_with_null_fields_is_read() -> None:
+    handler = ParcelHandler.fresh()
+    event = sns_event([{"n": 1}, {"n": 2}, {"n": 3}])
+    event["Records"][0]["Sns"] |= {"MessageAttributes": None, "Timestamp": None, "TopicArn": None}
+    event["Records"][1]["Sns"]["Message"] = None
+    event["Records"][2]["Sns"]["MessageId"] = None
+    with pytest.raises(UnacknowledgedError, match=r"2 of 3 records are not done \(n-1, 2\)"):
+        sns_handler(handler)(event)
     assert handler.taken == [1]
 
 
@@ -127,6 +154,50 @@ def test_a_key_that_is_no_text_fails_its_event_alone(capsys: pytest.CaptureFixtu
     with pytest.raises(UnacknowledgedError, match=r"1 of 2 records are not done \(depot/0/\)"):
         stored(s3_event({"key": "%FF"}, {"key": "a"}))
     assert lines(capsys)[0]["message"] == "record failed: RequestError at $.s3.object.key"
+
+
+def test_an_object_event_with_an_odd_field_fails_alone_and_a_size_as_text_is_read() -> None:
+    event = s3_event({"key": "a", "size": "12"}, {"key": None}, {"key": "c", "size": None})
+    function = s3_handler(Store)
+    with pytest.raises(UnacknowledgedError, match=r"1 of 3 records are not done \(1\)"):
+        function(event)
+    assert [(each.key, each.size) for each in function.open().seen] == [("a", 12), ("c", None)]  # type: ignore[attr-defined]
+
+
+SCHEDULED = {
+    "version": "0",
+    "id": "00000000-0000-4000-8000-00000000e002",
+    "detail-type": "Scheduled Event",
+    "source": "aws.scheduler",
+    "account": "111122223333",
+    "time": "2026-01-01T16:03:00Z",
+    "region": "eu-west-1",
+    "resources": ["arn:aws:scheduler:eu-west-1:111122223333:schedule/default/nightly"],
+    "detail": "{}",
+}
+"""What EventBridge Scheduler sends where nobody gave it an input."""
+
+
+def test_a_schedules_detail_is_an_object_in_a_text() -> None:
+    taken: list[dict[str, Any]] = []
+
+    class Nightly(LambdaHandler[dict[str, Any], None]):
+        """Works at night."""
+
+        def handle(self, request: dict[str, Any], _invocation: Invocation) -> None:
+            taken.append(request)
+
+    function = eventbridge_handler(Nightly)
+    details: list[Any] = ["{}", '{"n": 4}', {}, None]
+    for detail in details:
+        function({**SCHEDULED, "detail": detail})
+    assert taken == [{}, {"n": 4}, {}, {}]
+
+
+@pytest.mark.parametrize("field", ["id", "time", "account", "region", "resources"])
+def test_a_field_of_eventbridge_that_is_null_counts_as_missing(field: str) -> None:
+    event = eventbridge_event({"n": 4}, **{field: None})
+    assert eventbridge_handler(ParcelHandler.fresh())(event) == {"parcel": 4}
 
 
 def test_the_detail_is_the_request_and_the_response_is_returned(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import EventError, RequestError
 from app.handlers.base import LambdaHandler
-from app.handlers.sources.dynamodb import dynamodb_stream_handler, item_of, value_of
+from app.handlers.sources.dynamodb import DynamoDbRecord, dynamodb_stream_handler, item_of, value_of
 from tests.unit.handlers.sources.sources_for_tests import (
     Clock,
     ParcelHandler,
@@ -69,6 +69,44 @@ def test_a_stream_without_images_says_what_to_set(capsys: pytest.CaptureFixture[
     first = lines(capsys)[0]
     assert "no OldImage in a stream of view type KEYS_ONLY: set NEW_AND_OLD_IMAGES" in first["message"]
     assert first["sequence_number"] == dynamodb_number(0)
+
+
+@pytest.mark.parametrize("created", ["2026-01-01T00:00:00Z", "1767225600", 1767225600.0])
+def test_a_time_is_read_in_any_form_that_is_clear(created: object) -> None:
+    seen: list[float] = []
+
+    def keep(record: DynamoDbRecord) -> bool:
+        seen.append(record.change.approximate_creation_date_time)
+        return True
+
+    event = dynamodb_event([image(0)], ApproximateCreationDateTime=created)
+    assert handed_back(dynamodb_stream_handler(ParcelHandler.fresh(), should_process=keep)(event)) == []
+    assert seen == [1767225600.0]
+
+
+@pytest.mark.parametrize("field", ["Keys", "OldImage", "StreamViewType", "ApproximateCreationDateTime"])
+def test_a_field_that_is_null_counts_as_missing(field: str) -> None:
+    handler = ParcelHandler.fresh()
+    event = dynamodb_event([image(0), image(1)])
+    event["Records"][0]["dynamodb"][field] = event["Records"][0]["eventSourceARN"] = None
+    assert handed_back(dynamodb_stream_handler(handler)(event)) == []
+    assert handler.taken == [0, 1]
+
+
+@pytest.mark.parametrize(("field", "value"), [("ApproximateCreationDateTime", "soon"), ("NewImage", [])])
+def test_at_an_odd_field_the_shard_resumes_and_what_came_before_is_done(field: str, value: object) -> None:
+    handler = ParcelHandler.fresh()
+    event = dynamodb_event([image(0), image(1), image(2)])
+    event["Records"][1]["dynamodb"][field] = value
+    assert handed_back(dynamodb_stream_handler(handler)(event)) == [dynamodb_number(1)]
+    assert handler.taken == [0]
+
+
+@pytest.mark.parametrize("number", [None, "", 7])
+def test_without_a_sequence_number_the_event_is_refused(number: object) -> None:
+    event = dynamodb_event([image(0), image(1)], SequenceNumber=number)
+    with pytest.raises(EventError, match=r"\$\.Records\[0\]\.dynamodb\.SequenceNumber"):
+        dynamodb_stream_handler(ParcelHandler.fresh())(event)
 
 
 def test_an_event_of_another_source_is_named() -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import pytest
@@ -173,6 +174,108 @@ def test_a_record_may_be_left_out_or_read_otherwise() -> None:
     reasons = {(each["reason"], each["message"].split(":")[0]) for each in decoded(streams.records["aside"])}
     assert reasons == {("request_refused", "$.n"), ("handler_error", "TypeError")}
     assert (seen[0].stream, seen[0].sequence_number) == ("input", sequence_number(0))
+
+
+class Ride(msgspec.Struct):
+    """A row of a table that AWS DMS replicates to a stream."""
+
+    data: Parcel
+
+
+class RideHandler(LambdaHandler[Ride, Label]):
+    """Takes the parcel of a row."""
+
+    def handle(self, request: Ride, _invocation: Invocation) -> Label:
+        return Label(request.data.n)
+
+
+def replicated(record_type: str, operation: str, **data: Any) -> bytes:
+    """A record as AWS DMS writes it; a control record has no data."""
+    metadata = {
+        "timestamp": "2026-01-01T00:00:00.000000Z",
+        "record-type": record_type,
+        "operation": operation,
+        "partition-key-type": "schema-table",
+        "schema-name": "depot",
+        "table-name": "parcels",
+    }
+    return msgspec.json.encode({**({"data": data} if data else {}), "metadata": metadata})
+
+
+def test_a_record_that_is_not_wanted_is_skipped_before_it_has_to_be_a_request(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    streams = FakeStreams()
+    function = kinesis_handler(
+        RideHandler,
+        should_process=lambda record: record.value["metadata"]["record-type"] == "data",
+        service=streams,
+    )
+    payloads = [
+        replicated("control", "create-table"),
+        replicated("data", "load", n=1),
+        replicated("data", "load", n="2"),
+        b'{"metadata": {"record-type": "data"}}',
+    ]
+    assert resumes_at(function(event_of(payloads), Clock())) == []
+    assert [each["parcel"] for each in decoded(streams.records["labels"])] == [1]
+    assert [each["reason"] for each in decoded(streams.records["aside"])] == ["mistyped_field", "missing_field"]
+    metrics = lines(capsys)[-1]
+    assert (metrics["skipped"], metrics["emitted"], metrics["quarantined"]) == (1, 1, 2)
+
+
+TEXTS = [b"Hello, this is a test.", b'{"n": 1}', b'"quoted"', b"12", "h\u00e9".encode(), b"\xef\xbb\xbfmarked"]
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "requests"),
+    [
+        (str, ["Hello, this is a test.", '{"n": 1}', "quoted", "12", "h\u00e9", "marked"]),
+        (bytes, [b"Hello, this is a test.", b'{"n": 1}', b'"quoted"', b"12", "h\u00e9".encode(), b"marked"]),
+        (Any, ["Hello, this is a test.", {"n": 1}, "quoted", 12, "h\u00e9", "marked"]),
+        (object, ["Hello, this is a test.", {"n": 1}, "quoted", 12, "h\u00e9", "marked"]),
+        (Annotated[str, msgspec.Meta(max_length=9)], ['{"n": 1}', "quoted", "12", "h\u00e9", "marked"]),
+    ],
+)
+def test_a_handler_of_texts_takes_what_is_not_json(kind: Any, requests: list[Any], *, hooked: bool) -> None:
+    seen: list[Any] = []
+
+    class Listen(LambdaHandler[kind, None]):
+        """Hears texts."""
+
+        def handle(self, request: Any, _invocation: Invocation) -> None:
+            seen.append(request)
+
+    streams = FakeStreams()
+    function = kinesis_handler(Listen, should_process=(lambda _: True) if hooked else None, service=streams)
+    assert resumes_at(function(event_of([*TEXTS, b"\xff"]), Clock())) == []
+    assert seen == requests
+    reasons = [each["reason"] for each in decoded(streams.records["aside"])]
+    assert reasons == [*["out_of_range"] * (len(TEXTS) - len(requests)), "not_utf8"]
+
+
+class Cut(LambdaHandler[Parcel, Iterator[Label | None]]):
+    """Cuts a parcel into as many as its number says."""
+
+    def handle(self, request: Parcel, _invocation: Invocation) -> Iterator[Label | None]:
+        for part in range(request.n):
+            yield Label(part)
+            if request.do == "raise":
+                raise ValueError("secret")
+        yield None
+
+
+def test_a_handler_that_yields_gives_an_output_for_each_response() -> None:
+    streams = FakeStreams()
+    payloads = [b'{"n": 2}', b'{"n": 0}', b'{"n": 3, "do": "raise"}', b'{"n": 1}']
+    assert resumes_at(kinesis_handler(Cut, service=streams)(event_of(payloads, list("abcd")), Clock())) == []
+    found = [
+        (key, each["parcel"], each["id"].rpartition("/")[2])
+        for (key, _), each in zip(streams.records["labels"], decoded(streams.records["labels"]), strict=True)
+    ]
+    assert sorted(found) == [("a", 0, "0"), ("a", 1, "1"), ("d", 0, "0")]
+    assert [each["reason"] for each in decoded(streams.records["aside"])] == ["handler_error"]
 
 
 class Numbered(msgspec.Struct):

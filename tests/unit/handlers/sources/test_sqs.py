@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +65,74 @@ def test_a_body_that_does_not_fit_comes_back_and_its_neighbours_go_on(body: str)
 def test_a_body_that_no_encoding_holds_is_refused_as_no_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert handed_back(sqs_handler(ParcelHandler.fresh())(sqs_event(["\ud800"]))) == ["m-0"]
     assert lines(capsys)[0]["message"] == "record failed: RequestError at the whole"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("attributes", None),
+        ("messageAttributes", None),
+        ("receiptHandle", None),
+        ("eventSourceARN", None),
+        ("attributes", {"MessageGroupId": None, "ApproximateReceiveCount": "1"}),
+    ],
+)
+def test_a_field_that_is_null_counts_as_missing(field: str, value: object) -> None:
+    handler = ParcelHandler.fresh()
+    event = sqs_event(parcels("take", "take"))
+    event["Records"][0][field] = value
+    assert handed_back(sqs_handler(handler)(event)) == []
+    assert handler.taken == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("body", None), ("body", {"n": 0}), ("attributes", "none"), ("messageAttributes", {"a": 7}), ("receiptHandle", 7)],
+)
+def test_an_odd_field_fails_its_message_alone(field: str, value: object, capsys: pytest.CaptureFixture[str]) -> None:
+    handler = ParcelHandler.fresh()
+    event = sqs_event(parcels("take", "take", "take"))
+    event["Records"][1][field] = value
+    assert handed_back(sqs_handler(handler)(event)) == ["m-1"]
+    assert handler.taken == [0, 2]
+    assert f"$.Records[1].{field}" in lines(capsys)[1]["message"]
+
+
+def test_a_message_that_cannot_be_read_stops_its_lane_as_any_other_failure() -> None:
+    event = sqs_event(parcels("take", "take", "take"), groups=["a", "b", "a"], queue="parcels.fifo")
+    event["Records"][0]["body"] = None
+    assert handed_back(sqs_handler(ParcelHandler.fresh())(event)) == ["m-0", "m-1", "m-2"]
+    assert handed_back(sqs_handler(ParcelHandler.fresh(), by_group=True)(event)) == ["m-0", "m-2"]
+
+
+def test_a_body_that_is_not_json_is_the_request_of_a_handler_of_texts() -> None:
+    seen: list[str] = []
+
+    class Listen(LambdaHandler[str, None]):
+        """Hears texts."""
+
+        def handle(self, request: str, _invocation: Invocation) -> None:
+            seen.append(request)
+
+    assert handed_back(sqs_handler(Listen)(sqs_event(["Test message.", "", "s3://bucket/key", "\ud800"]))) == ["m-3"]
+    assert seen == ["Test message.", "", "s3://bucket/key"]  # nothing is fetched
+
+
+def test_what_a_handler_yields_is_asked_for_to_the_end() -> None:
+    seen: list[int] = []
+
+    class Count(LambdaHandler[Parcel, Iterator[int]]):
+        """Counts to a number."""
+
+        def handle(self, request: Parcel, _invocation: Invocation) -> Iterator[int]:
+            for number in range(request.n):
+                seen.append(number)
+                yield number
+
+    assert handed_back(sqs_handler(Count)(sqs_event([{"n": 2}]))) == []
+    assert seen == [0, 1]
+    assert Count.get_handler()({"n": 3}) == [0, 1, 2]
+    assert Count.response_schema() == {"type": "array", "items": {"type": "integer"}}
 
 
 def test_when_all_fail_all_come_back_without_an_error() -> None:
