@@ -35,6 +35,9 @@ DEFAULT_ROLE = "default"
 KEEP, SKIP, QUARANTINE = "keep", "skip", "quarantine"
 """The values of `FOREIGN_RECORDS` (`app/stream/aggregation_rows.py`)."""
 
+SPLIT_NONE, LINES, LIST, LOG_EVENTS, LOG_MESSAGES = "none", "lines", "list", "log-events", "log-messages"
+"""The values of `RECORD_SPLIT` (`app/stream/record_rows.py`)."""
+
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
@@ -117,6 +120,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["keep", "skip", "quarantine"],
         about("`keep`, `skip` or `quarantine` a record in an aggregated record when its key belongs to another shard"),
     ] = "keep"
+    record_split: Annotated[
+        Literal["none", "lines", "list", "log-events", "log-messages"],
+        about(
+            "what a record is split into before it is decoded: `none`, its `lines`, the elements of a JSON `list`, or "
+            "the `log-events` or `log-messages` of a CloudWatch Logs subscription"
+        ),
+    ] = "none"
     router_handlers: Annotated[
         list[str], about("the handlers that the router may call, by name: `name,name,…`; unset, none")
     ] = []

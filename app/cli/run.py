@@ -17,12 +17,13 @@ from app.cli.terminal import Watched, is_watched, note, print_json
 from app.domain import INPUT_STREAM
 from app.errors import EventError, MillraceError
 from app.registry import example_record, open_runtime
-from app.settings import read_settings
+from app.settings import SPLIT_NONE, read_settings
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.hints import FILE_NAME, hint_of
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
+from app.stream.record_rows import rows_of
 from app.text import without_bom
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def run(
 def explain(record: RecordText = None) -> None:
     """Show each step of one record: bytes, decoded value, features, prediction, id. Nothing is published.
 
-    A record that would be quarantined is explained too: the reason, and what is wrong. Of an aggregated record the
-    first one in it is explained.
+    A record that would be quarantined is explained too: the reason, and what is wrong. Of an aggregated record, and of
+    one that RECORD_SPLIT splits, the first row in it is explained.
 
     Examples: millrace explain;  millrace explain record.json;  millrace drain --stream in | millrace explain -
     """
@@ -98,6 +99,10 @@ def explain(record: RecordText = None) -> None:
     if isinstance(found, SubRecords):
         steps["aggregated records"] = len(found.datas)
         payload = next(iter(found.datas), b"")
+    if settings.record_split != SPLIT_NONE:
+        rows = rows_of(payload, settings.record_split).payloads
+        steps["rows"] = len(rows)
+        payload = next(iter(rows), b"")
     steps["bytes"] = len(payload)
     decoded = found if isinstance(found, Quarantine) else decode_payload(payload, processor.decoder)
     if isinstance(decoded, Quarantine):

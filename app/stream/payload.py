@@ -112,12 +112,10 @@ def plain(payload: bytes) -> bytes | Quarantine:
     """Return a payload as text that is safe for a JSON parser, inflated and without a byte order mark, or its fault."""
     if not payload:
         return Quarantine("empty", "the record has no bytes")
-    if payload[0] in _COMPRESSED and _is_compressed(payload):
-        inflated = _inflate(payload)
-        if isinstance(inflated, Quarantine):
-            return inflated
-        payload = inflated
-    payload = without_bom(payload)
+    text = inflated(payload)
+    if isinstance(text, Quarantine):
+        return text
+    payload = text
     if len(payload) > MAX_JSON_BYTES:
         return Quarantine("too_large", f"{len(payload)} bytes; the cap is {MAX_JSON_BYTES}")
     if not _is_utf8(payload):
@@ -125,6 +123,12 @@ def plain(payload: bytes) -> bytes | Quarantine:
     if payload.count(b"[") + payload.count(b"{") > MAX_JSON_DEPTH and _is_too_deep(payload):
         return Quarantine("too_deep", f"nested deeper than {MAX_JSON_DEPTH}")
     return payload
+
+
+def inflated(payload: bytes) -> bytes | Quarantine:
+    """Return a payload inflated, if it is compressed, and without a byte order mark, or its fault."""
+    text = _inflate(payload) if payload and payload[0] in _COMPRESSED and _is_compressed(payload) else payload
+    return text if isinstance(text, Quarantine) else without_bom(text)
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -175,7 +179,7 @@ def _unescaped(text: bytes) -> bytes:
     return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
 
 
-def _outside_strings(text: bytes) -> bytes:
+def outside_strings(text: bytes) -> bytes:
     """Return the parts of a JSON text outside its strings; time and memory are linear in its length."""
     text, inside = _unescaped(text), np.False_
     parts: list[bytes] = []
@@ -190,7 +194,7 @@ def _outside_strings(text: bytes) -> bytes:
 
 def _is_too_deep(text: bytes) -> bool:
     """Return whether brackets are nested deeper than the limit."""
-    return _nest_too_deep(_outside_strings(text).translate(_ONE_KIND, _NOT_BRACKETS))
+    return _nest_too_deep(outside_strings(text).translate(_ONE_KIND, _NOT_BRACKETS))
 
 
 def _nest_too_deep(brackets: bytes) -> bool:
@@ -215,7 +219,7 @@ def _diagnose(text: bytes, error: Exception) -> Quarantine:
             return Quarantine("not_finite", message)
         bounded = message.startswith(("Expected", "Invalid enum", "Integer")) and " got " not in message
         return Quarantine("out_of_range" if bounded else "mistyped_field", _with_hint(message, text))
-    constant = _NOT_FINITE.search(_outside_strings(text))
+    constant = _NOT_FINITE.search(outside_strings(text))
     if constant:
         return Quarantine("not_finite", f"{constant[1].decode()} is not a JSON number")
     return Quarantine("not_json", _with_hint(message, text))

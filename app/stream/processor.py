@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 from app.errors import MillraceError, SettingsError
 from app.stream.execution import BatchState, NoState
 from app.stream.origin import StreamOrigins
-from app.stream.outcomes import Outcomes, Quarantine
+from app.stream.outcomes import Outcomes, Quarantine, Retry
 from app.stream.payload import decode_column, json_decoder
 from app.stream.pipeline import StatefulPipeline, check_declared
 from app.stream.pipeline_faults import RaisedInARow
@@ -52,6 +52,7 @@ FIRST_CHUNK_ROWS = 16  # until a pipeline's pace is known: even at 100 ms a reco
 CHUNK_BYTES = 1024 * 1024  # as they came; inflated at the highest ratio that decoding allows it is 100 MiB
 COMPUTE_SHARE = 0.5  # of the time there is; the rest is kept for outputs that must be tried again
 COMMIT_SHARE = 0.2  # of it, if there is state: outputs that take all the time would block the shard forever
+_SET_ASIDE = {Quarantine, Retry}  # in place of a decoded record
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Processor:
             return BatchState(self.pipeline, store, self.origins, self.writer.workers, self.faults)
         return NoState(self.pipeline, self.faults)
 
-    def process(self, batch: Batch[None], faults: Mapping[int, Quarantine], deadline: Deadline) -> Result:
+    def process(self, batch: Batch[None], faults: Mapping[int, Quarantine | Retry], deadline: Deadline) -> Result:
         """Process a batch as far as time allows.
 
         Args:
@@ -147,7 +148,7 @@ class _Run:
     """One batch on its way through the spine."""
 
     def __init__(
-        self, processor: Processor, batch: Batch[None], faults: Mapping[int, Quarantine], deadline: Deadline
+        self, processor: Processor, batch: Batch[None], faults: Mapping[int, Quarantine | Retry], deadline: Deadline
     ) -> None:
         self._processor, self._batch, self._faults, self._deadline = processor, batch, faults, deadline
         self._failure: MillraceError | None = None
@@ -236,10 +237,10 @@ class _Run:
         decoded: list[Any] = decode_column(self._batch.payloads[start:stop], self._processor.decoder)
         for row in self._faults.keys() & range(start, stop):
             decoded[row - start] = self._faults[row]
-        faulty = Quarantine in set(map(type, decoded))
+        faulty = not _SET_ASIDE.isdisjoint(map(type, decoded))
         rows: Sequence[int] = range(start, stop)
         if faulty:
-            rows = [start + index for index, value in enumerate(decoded) if type(value) is not Quarantine]
+            rows = [start + index for index, value in enumerate(decoded) if type(value) not in _SET_ASIDE]
             records = self._batch.take(rows, [decoded[row - start] for row in rows])
         else:
             records = self._batch.cut(start, stop, decoded)
@@ -253,6 +254,6 @@ class _Run:
         outcomes = Outcomes(stop - start)
         outcomes.extend([row - start for row in rows], found)
         for index, value in enumerate(decoded):
-            if type(value) is Quarantine:
-                outcomes.quarantine(index, value.reason, value.message)
+            if type(value) in _SET_ASIDE:
+                outcomes.set_aside[index] = value
         return outcomes

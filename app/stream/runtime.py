@@ -111,7 +111,7 @@ class Runtime:
             name: Processor(pipeline, self.writer, quarantine, settings, store=store, origins=origins)
             for name, pipeline in opened.items()
         }
-        self._splitter = Splitter(settings.foreign_records)
+        self._splitter = Splitter(settings.foreign_records, how=settings.record_split)
 
     def processor_for(self, stream: str) -> Processor:
         """Return the processor of a stream's records."""

@@ -209,7 +209,7 @@ class MemorySpine:
 
     @staticmethod
     def _run(processor: Processor, event: bytes, seconds: float) -> Result:
-        batch, faults, _ = Splitter().split(*read_event(event))
+        batch, faults, _ = Splitter(how=processor.settings.record_split).split(*read_event(event))
         return processor.process(batch, faults, Deadline(seconds))
 
 
