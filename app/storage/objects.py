@@ -43,6 +43,9 @@ class Objects(Protocol):
     def exists(self, name: str) -> bool:
         """Return whether there is an object of that name, without reading it."""
 
+    def modified_s(self, name: str) -> float | None:
+        """Return when an object was stored, seconds since 1970; None where that is unknown or there is no object."""
+
     def blocks(self, name: str) -> Iterator[bytes]:
         """Yield an object's bytes in blocks of at most `BLOCK_BYTES`, none of them empty.
 
@@ -124,6 +127,13 @@ class FolderObjects:
         """Return whether there is such a file."""
         return (self.folder / name).is_file()
 
+    def modified_s(self, name: str) -> float | None:
+        """Return when a file was last changed."""
+        try:
+            return (self.folder / name).stat().st_mtime
+        except OSError:
+            return None
+
     def blocks(self, name: str) -> Iterator[bytes]:
         """Read a file block by block."""
         try:
@@ -176,6 +186,10 @@ class MemoryObjects:
     def exists(self, name: str) -> bool:
         """Return whether it was put."""
         return name in self.objects
+
+    def modified_s(self, name: str) -> float | None:  # noqa: ARG002 - the protocol's
+        """Return None: it is not kept."""
+        return None
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """Yield what was put, block by block."""
@@ -237,15 +251,24 @@ class S3Objects:
         return data.getvalue()
 
     def exists(self, name: str) -> bool:
-        """Ask for an object's head, which S3 also answers with "not found" where there is no bucket."""
+        """Ask for an object's head."""
+        return self._head(name) is not None
+
+    def modified_s(self, name: str) -> float | None:
+        """Ask for an object's head."""
+        head = self._head(name)
+        return None if head is None else head["LastModified"].timestamp()
+
+    def _head(self, name: str) -> dict[str, Any] | None:
+        """Return an object's head, or None where S3 has none, which is its answer too where there is no bucket."""
         with aws.explaining(f"{self.root}/{name}"):
             try:
-                aws.client("s3").head_object(Bucket=self._bucket, Key=self._prefix + name)
+                head: dict[str, Any] = aws.client("s3").head_object(Bucket=self._bucket, Key=self._prefix + name)
             except ClientError as error:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
-                    return False
+                    return None
                 raise
-        return True
+        return head
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """Read an object as it comes over the network."""

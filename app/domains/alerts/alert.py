@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -15,6 +16,7 @@ LONGEST_NAME = 4096  # characters that are read; further ones change no techniqu
 LARGEST_ALERT_BYTES = 1024 * 1024  # of JSON: Kinesis's limit of a record for most of its history
 
 DEFAULT_TENANT = "default"
+_EARLIEST_ARRIVAL_S = 1e9  # 2001: an earlier one comes from a clock or a file whose time was never set
 
 HOST, USER, HASH = "host", "user", "hash"
 """Keys of `other_attributes` with entities besides `src` and `dst`: a text or a list of texts."""
@@ -91,10 +93,32 @@ class Techniques(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EnrichedAlert(msgspec.Struct, frozen=True):
-    """An alert with its techniques: the input of clustering."""
+    """An alert with its techniques: the input of clustering.
+
+    Attributes:
+        alert: The alert.
+        techniques: Its techniques.
+        latest: The latest time that it can have, seconds since 1970, from `latest_time`.
+    """
 
     alert: Alert
     techniques: Techniques
+    latest: float = math.inf
+
+    @property
+    def is_ahead(self) -> bool:
+        """Return whether the alert's date is wrong, since it lies beyond the alert's arrival."""
+        return self.alert.time > self.latest
+
+
+def latest_time(arrival_s: float | None, clock_skew_s: float) -> float:
+    """Return the latest time that an alert can have, seconds since 1970; infinity where its arrival is unknown.
+
+    Args:
+        arrival_s: Arrival of the alert or of its file, seconds since 1970; None where it is unknown.
+        clock_skew_s: How far the sender's clock may be ahead.
+    """
+    return math.inf if arrival_s is None or arrival_s < _EARLIEST_ARRIVAL_S else arrival_s + clock_skew_s
 
 
 def texts_of(attributes: Mapping[str, Any], key: str) -> tuple[str, ...]:

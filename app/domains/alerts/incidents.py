@@ -15,6 +15,7 @@ class ClusterChange(msgspec.Struct, frozen=True, gc=False):
         duplicate: Whether an alert with the same signature came in the same second; then it is only counted.
         notable: Whether an analyst wants to see the change: the cluster has its second alert, a new technique, a new
             entity or a merge, or its count has doubled since the last notable change.
+        event_time: The time that the alert counts as, if its own lies beyond its arrival; else None.
     """
 
     cluster_id: int
@@ -22,6 +23,7 @@ class ClusterChange(msgspec.Struct, frozen=True, gc=False):
     merged: tuple[int, ...] = ()
     duplicate: bool = False
     notable: bool = False
+    event_time: float | None = None
 
 
 class Step(msgspec.Struct, frozen=True):

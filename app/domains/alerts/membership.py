@@ -102,9 +102,11 @@ def summary_of(
     cluster: int, alerts: Sequence[EnrichedAlert], table: AttackTable, merged: Sequence[int] = ()
 ) -> ClusterSummary:
     """Return a cluster as its alerts alone show it, for a job elsewhere that answers with the alerts alone."""
-    by_time = sorted(alerts, key=lambda each: each.alert.time)
+    possible = [each.alert.time for each in alerts if not each.is_ahead]
+    latest = max(possible) if possible else min(each.latest for each in alerts)  # of a wrong date nothing is known
+    by_time = sorted(((min(each.alert.time, latest), each) for each in alerts), key=lambda row: row[0])
     steps: dict[tuple[str, str, str], Step] = {}
-    for each in by_time:
+    for time, each in by_time:
         alert, technique = each.alert, next(iter(each.techniques.ids), "")
         key = (technique, alert.src, alert.dst)
         first = steps.get(key)
@@ -115,21 +117,21 @@ def summary_of(
                 alert.src,
                 alert.dst,
                 first.start_time,
-                alert.time,
+                time,
                 first.alerts + 1,
                 first.first_id,
             )
         elif len(steps) < MOST_STEPS:
-            steps[key] = Step(technique, alert.name, alert.src, alert.dst, alert.time, alert.time, 1, alert.id)
-    techniques = tuple(dict.fromkeys(technique for each in by_time for technique in each.techniques.ids))
+            steps[key] = Step(technique, alert.name, alert.src, alert.dst, time, time, 1, alert.id)
+    techniques = tuple(dict.fromkeys(technique for _, each in by_time for technique in each.techniques.ids))
     return ClusterSummary(
         cluster_id=cluster,
         alerts=len(alerts),
-        start_time=by_time[0].alert.time,
-        end_time=by_time[-1].alert.time,
-        srcs=tuple(dict.fromkeys(each.alert.src for each in by_time)),
-        dsts=tuple(dict.fromkeys(each.alert.dst for each in by_time)),
-        entities=tuple(dict.fromkeys(end for each in by_time for end in (each.alert.src, each.alert.dst))),
+        start_time=by_time[0][0],
+        end_time=by_time[-1][0],
+        srcs=tuple(dict.fromkeys(each.alert.src for _, each in by_time)),
+        dsts=tuple(dict.fromkeys(each.alert.dst for _, each in by_time)),
+        entities=tuple(dict.fromkeys(end for _, each in by_time for end in (each.alert.src, each.alert.dst))),
         techniques=techniques,
         tactics=tactics_of(techniques, table),
         steps=tuple(steps.values()),

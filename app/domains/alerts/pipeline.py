@@ -11,12 +11,12 @@ the incoming stream and `alerts` reads its role `enriched` (`docs/decisions/0021
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.domains.alerts.alert import Alert, AlertFault, EnrichedAlert
+from app.domains.alerts.alert import Alert, AlertFault, EnrichedAlert, latest_time
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.records import (
     ALERT_ROLES,
@@ -29,7 +29,7 @@ from app.domains.alerts.records import (
     outputs_of,
     read_record,
 )
-from app.domains.alerts.settings import AlertSettings
+from app.domains.alerts.settings import CLOCK_SKEW_S, AlertSettings
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import TenantFactory
 from app.domains.alerts.tickets import tactics_of
@@ -95,9 +95,9 @@ class AlertPipeline(StatefulPipeline[bytes]):
     roles = ALERT_ROLES
     unordered_roles = frozenset({ENRICHED})
 
-    def __init__(self, resolver: TechniqueResolver, tenants: TenantFactory) -> None:
-        """Use a resolver, and the models and settings of tenants."""
-        self._resolver, self._tenants = resolver, tenants
+    def __init__(self, resolver: TechniqueResolver, tenants: TenantFactory, clock_skew_s: float = CLOCK_SKEW_S) -> None:
+        """Use a resolver, the models and settings of tenants, and the seconds that an alert may be dated ahead."""
+        self._resolver, self._tenants, self._clock_skew_s = resolver, tenants, clock_skew_s
         self._warm: tuple[bytes, Tenant] | None = None
 
     @classmethod
@@ -107,7 +107,8 @@ class AlertPipeline(StatefulPipeline[bytes]):
         Raises:
             ModelError: A bundle is missing or damaged.
         """
-        return cls(TechniqueResolver.open(settings), TenantFactory.open(settings))
+        skew_s = settings.read(AlertSettings).alerts_clock_skew
+        return cls(TechniqueResolver.open(settings), TenantFactory.open(settings), skew_s)
 
     def state_keys(self, batch: Batch[bytes]) -> list[str]:
         """Return the partition keys: each is a tenant, so that its alerts come in order."""
@@ -123,7 +124,7 @@ class AlertPipeline(StatefulPipeline[bytes]):
 
     def process_with(self, batch: Batch[bytes], state: Mapping[str, bytes]) -> StagedTenants:
         """Advance the tenants of a batch alert by alert."""
-        found = enrich(batch.records, self._resolver, batch.arrivals_s)
+        found = enrich(batch.records, self._resolver, batch.arrivals_s, self._clock_skew_s)
         return self.advance(batch.partition_keys, found, state)
 
     def advance(
@@ -193,17 +194,28 @@ class StagedTenants:
 
 
 def enrich(
-    texts: Sequence[bytes], resolver: TechniqueResolver, arrivals_s: Sequence[float] = ()
+    texts: Sequence[bytes],
+    resolver: TechniqueResolver,
+    arrivals_s: Sequence[float] = (),
+    clock_skew_s: float = CLOCK_SKEW_S,
 ) -> list[EnrichedAlert | Quarantine]:
     """Return each record's alert with its techniques, or its quarantine; the resolver is called once for all."""
     read: list[Alert | EnrichedAlert | Quarantine] = []
-    for text, received in zip_longest(texts, arrivals_s):
+    arrivals = list(islice(chain(arrivals_s, repeat(None)), len(texts)))
+    for text, received in zip(texts, arrivals, strict=True):
         try:
-            read.append(read_record(text, received))
+            read.append(read_record(text, received or None))
         except AlertFault as fault:
             read.append(Quarantine(fault.reason, fault.message))
     techniques = iter(resolver.resolve([each for each in read if isinstance(each, Alert)]))
-    return [EnrichedAlert(each, next(techniques)) if isinstance(each, Alert) else each for each in read]
+    enriched: list[EnrichedAlert | Quarantine] = []
+    for each, received in zip(read, arrivals, strict=True):
+        if isinstance(each, Quarantine):
+            enriched.append(each)
+            continue
+        alert, found = (each, next(techniques)) if isinstance(each, Alert) else (each.alert, each.techniques)
+        enriched.append(EnrichedAlert(alert, found, latest_time(received, clock_skew_s)))
+    return enriched
 
 
 def explained(record: bytes, resolver: TechniqueResolver) -> dict[str, object]:

@@ -52,6 +52,7 @@ class EnrichedRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         tenant: Its tenant.
         cluster_id: The cluster that it joined; None if it was not clustered.
         duplicate: Whether an alert with the same signature came in the same second before.
+        event_time: The time that the alert was clustered as of, if its own lies beyond its arrival; else None.
     """
 
     alert: Alert
@@ -60,6 +61,7 @@ class EnrichedRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     tenant: str = ""
     cluster_id: int | None = None
     duplicate: bool = False
+    event_time: float | None = None
 
 
 class ClusterRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="cluster"):
@@ -177,6 +179,7 @@ def outputs_of(alert: EnrichedAlert, observed: Observed, tenant: str, table: Att
         tenant=tenant,
         cluster_id=change.cluster_id,
         duplicate=change.duplicate,
+        event_time=change.event_time,
     )
     first = Output(str(alert.alert.id)[:LONGEST_ID_KEY] or "-", encoded(record), ENRICHED)
     if observed.summary is None:

@@ -8,6 +8,8 @@ import msgspec
 
 from app.settings import about
 
+CLOCK_SKEW_S = 300.0  # as Kerberos allows by default: clocks that are kept are far closer, others are off by hours
+
 
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The variables of the pipelines, handlers and commands for alerts."""
@@ -18,6 +20,14 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(ge=1, le=100_000),
         about("the number of alerts that one step processes at a time when alerts come as a file"),
     ] = 20_000
+    alerts_clock_skew: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=86_400),
+        about(
+            "the seconds by which an alert may be dated after its arrival; with a later date it is clustered as of its "
+            "arrival"
+        ),
+    ] = CLOCK_SKEW_S
     lookup_table: Annotated[
         str,
         about(

@@ -33,7 +33,7 @@ def pack_state(state: Versioned) -> bytes:
     return zlib.compress(msgspec.msgpack.encode(state), _LEVEL)
 
 
-def unpack_state(data: bytes, form: type[Format], version: int, what: str) -> Format:
+def unpack_state(data: bytes, form: type[Format], version: int, what: str, oldest: int | None = None) -> Format:
     """Return the state in bytes.
 
     Args:
@@ -41,6 +41,7 @@ def unpack_state(data: bytes, form: type[Format], version: int, what: str) -> Fo
         form: Type of the state.
         version: Version that this release writes; any other is refused, since its fields may mean something else.
         what: Name of the state for error messages, such as "state of clusters".
+        oldest: The oldest version that can be read, if it is not `version`: the fields of later ones have defaults.
 
     Raises:
         UnreadableStateError: The bytes were not written by this version.
@@ -52,14 +53,14 @@ def unpack_state(data: bytes, form: type[Format], version: int, what: str) -> Fo
         raise UnreadableStateError(f"{what}: is not what was written ({error}); restore or delete it") from None
     if not unpacker.eof or unpacker.unused_data:
         raise UnreadableStateError(f"{what}: is cut off or too large; restore or delete it")
-    return decode_state(plain, form, version, what)
+    return decode_state(plain, form, version, what, oldest)
 
 
-def decode_state(plain: bytes, form: type[Format], version: int, what: str) -> Format:
+def decode_state(plain: bytes, form: type[Format], version: int, what: str, oldest: int | None = None) -> Format:
     """Return the state in uncompressed bytes; see `unpack_state`."""
     try:
         found = msgspec.msgpack.decode(plain, type=_Any).version  # first, since another version has other fields
-        if found != version:
+        if not (version if oldest is None else oldest) <= found <= version:
             raise UnreadableStateError(f"{what}: has version {found}, not {version}; run the release that wrote it")
         return msgspec.msgpack.decode(plain, type=form)
     except (msgspec.MsgspecError, ValueError) as error:  # ValueError: a text that is not UTF-8

@@ -100,7 +100,10 @@ class Tenant:
 
     def observe(self, alert: EnrichedAlert) -> Observed:
         """Add one alert; flows are updated only by notable changes, since most alerts repeat known activity."""
+        clock = self.clusters.clock
         [change] = self.clusters.add((alert,))
+        if self.clusters.clock < clock:
+            self.flows.turn_back(self.clusters.clock)
         if not change.notable:
             return Observed(change)
         summary = self.clusters.summary(change.cluster_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -10,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.terminal import PIPE_WIDTH, counted
+from app.domains.alerts.alert import latest_time
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.cli.session import Output, Session, flush, quiet_pipe, write_line
 from app.domains.alerts.cli.show import LONGEST_NAME, cluster_table, name_of, print_flow, technique_name
 from app.domains.alerts.cli.work import Work, enrich
 from app.domains.alerts.records import outputs_of
 from app.domains.alerts.results import flow_bundle
+from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.synthetic import synthetic_alerts
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.errors import LocationError
@@ -83,13 +86,15 @@ def cluster(given: Given) -> None:
         work = Work(session.settings)
         for each, _, observed in _observed(session, given, work, shows_progress=not sys.stdout.isatty()):
             change, alert = observed.change, each.alert
-            line = {
+            line: dict[str, Any] = {
                 "id": alert.id,
                 "cluster_id": change.cluster_id,
                 "opened": change.opened,
                 "merged": change.merged,
                 "duplicate": change.duplicate,
             }
+            if change.event_time is not None:
+                line["event_time"] = change.event_time
             write_line({"tenant": alert.tenant, **line} if alert.tenant else line)
 
 
@@ -150,9 +155,12 @@ def _observed(
 ) -> Iterator[tuple[EnrichedAlert, str, Observed]]:
     """Yield all alerts in their order, with the changes that each made."""
     resolver = _resolver(session.settings, given)
+    skew_s = session.settings.read(AlertSettings).alerts_clock_skew
     for batch in session.batches(shows_progress=shows_progress):
         work.configure(session.source.cluster_config, session.source.config)
-        yield from work.observe(enrich(_alerts(batch), resolver))
+        arrival_s = session.source.arrival_s
+        latest = latest_time(time() if arrival_s is None else arrival_s, skew_s)
+        yield from work.observe(enrich(_alerts(batch), resolver, latest))
         flush()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import stat
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +35,7 @@ class AlertInput:
     Attributes:
         path: The file; `-` is standard input.
         size: Bytes of the file, or None where that is not known.
+        arrival_s: When a regular file was last changed, seconds since 1970; None for others, whose alerts come now.
     """
 
     def __init__(self, path: Path | None, pieces: PieceReader | None = None) -> None:
@@ -44,6 +46,7 @@ class AlertInput:
         """
         self.path = path or STDIN
         self.size: int | None = None
+        self.arrival_s: float | None = None
         if self.path == STDIN:
             if sys.stdin is None:
                 raise LocationError("standard input: it is closed; name a file")
@@ -51,11 +54,15 @@ class AlertInput:
         else:
             try:
                 self._stream = self.path.open("rb")
-                self.size = self.path.stat().st_size or None
+                found = self.path.stat()
+                self.size = found.st_size or None
+                self.arrival_s = found.st_mtime if stat.S_ISREG(found.st_mode) else None
             except OSError as error:
                 raise LocationError(
                     f"{self.path}: cannot be read: {error.strerror}; name a file, or - for standard input"
                 ) from None
+        pieces = pieces or PieceReader()
+        pieces.received = self.arrival_s
         self._file = AlertFile(self._blocks(), pieces, holds=True)
 
     @property
@@ -111,7 +118,7 @@ class AlertInput:
 class TextInput:
     """Texts of the command line as an input."""
 
-    path, name, size = Path("--text"), "--text", None
+    path, name, size, arrival_s = Path("--text"), "--text", None, None
 
     def __init__(self, texts: Sequence[str]) -> None:
         """Take the texts."""

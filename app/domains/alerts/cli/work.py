@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from app.domains.alerts.alert import EnrichedAlert
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 MOST_KEPT = 20_000  # clusters of a tenant that are shown at the end: some 100 MB at the very most
 
 
-def enrich(alerts: Sequence[Alert], resolver: TechniqueResolver) -> list[EnrichedAlert]:
-    """Return alerts with their techniques."""
-    return [EnrichedAlert(alert, found) for alert, found in zip(alerts, resolver.resolve(alerts), strict=True)]
+def enrich(alerts: Sequence[Alert], resolver: TechniqueResolver, latest: float = math.inf) -> list[EnrichedAlert]:
+    """Return alerts with their techniques, and the latest time that they can have."""
+    return [EnrichedAlert(alert, found, latest) for alert, found in zip(alerts, resolver.resolve(alerts), strict=True)]
 
 
 class TenantWork:

@@ -37,6 +37,8 @@ For each alert (`Clusters.add`):
    when there are too many.
 
 The result depends neither on how the alerts are cut into calls nor on the time of day: the only clock is the alerts'.
+An alert dated beyond its arrival counts as of that clock and the time passed since (`State.event_time`): its own time
+is not used, so that wrong dates move no clock ahead.
 
     clusters.py     Clusters: the steps above
     links.py        step 3, with an early end of the search

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+import msgspec
+
 from app.cache import RecentCache
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.clusters.affinity import Affinity, AlertType
@@ -53,6 +55,11 @@ class Clusters:
         """Return the id of the open cluster that this one is or has become part of; None if there is none."""
         return self._state.current(cluster_id)
 
+    @property
+    def clock(self) -> float:
+        """Return the clock: seconds since 1970, or minus infinity before the first alert."""
+        return self._state.clock
+
     def on_close(self, callback: Callable[[ClusterSummary], object]) -> None:
         """Call `callback` with the last summary of each cluster that is closed from here on."""
         self._state.on_close = lambda cluster: callback(cluster.summary(attack_table()))
@@ -74,20 +81,24 @@ class Clusters:
 
     def _add(self, each: EnrichedAlert) -> ClusterChange:
         alert, ids = each.alert, each.techniques.ids
+        is_ahead = alert.time > each.latest
+        time = self._state.event_time(each.latest) if is_ahead else alert.time
         paced = self._type(alert.name, ids[0] if ids else "")
         key = (paced.type.text, paced.type.technique, alert.src, alert.dst, entities_of(alert))
         signature = self._state.signatures.get(key)
-        if signature is not None and signature.last_time // 1 == alert.time // 1:
-            return _count_duplicate(signature, alert.time)
-        return self._place(key, paced, signature, each)
+        if signature is not None and signature.last_time // 1 == time // 1:
+            change = _count_duplicate(signature, time)
+        else:
+            change = self._place(key, paced, signature, each, time)
+        return msgspec.structs.replace(change, event_time=time) if is_ahead else change
 
     def _place(
-        self, key: SignatureKey, paced: PacedType, signature: AlertSignature | None, each: EnrichedAlert
+        self, key: SignatureKey, paced: PacedType, signature: AlertSignature | None, each: EnrichedAlert, time: float
     ) -> ClusterChange:
         """Put an alert that is no duplicate into a cluster: steps 2 to 6 of the package's docstring."""
         state, config, alert = self._state, self._config, each.alert
-        time, entities = alert.time, key[4]
-        state.advance(time, config)
+        entities = key[4]
+        state.advance(time, each.latest, config, is_ahead=each.is_ahead)
         recurring = state.recurrence.observe(alert.dst, key[0], int(time // 1))
         linked = self._links.find(paced, key, signature, time, recurring)
         pattern = pattern_of(alert.dst, recurring) if config.recall_s and key[0] in recurring else None
@@ -111,7 +122,7 @@ class Clusters:
         signature.recurring, signature.pace = recurring, paced.pace
         if pattern:
             self._remember(pattern, cluster, time)
-        news = self._record(cluster, signature, each, stays)
+        news = self._record(cluster, signature, each, time, stays)
         state.enforce_limits(config)
         notable = bool(linked) and cluster.notify_if(news or bool(merged))
         return ClusterChange(cluster.id, not linked, merged, notable=notable)
@@ -138,7 +149,9 @@ class Clusters:
             self._types.put((name, technique), found)
         return found
 
-    def _record(self, cluster: OpenCluster, signature: AlertSignature, each: EnrichedAlert, stays: bool) -> bool:
+    def _record(
+        self, cluster: OpenCluster, signature: AlertSignature, each: EnrichedAlert, time: float, stays: bool
+    ) -> bool:
         """Add an alert to its cluster's lists; return whether it brings a new technique or entity.
 
         A signature that stays in its cluster brings no new source or target: they are listed, or the list is full.
@@ -146,7 +159,7 @@ class Clusters:
         alert, config, state = each.alert, self._config, self._state
         state.clusters.move_to_end(cluster.id)
         cluster.last_clock = state.clock
-        cluster.count(alert.time)
+        cluster.count(time)
         most = config.most_listed
         news = _add_up_to(most, cluster.techniques, each.techniques.ids)
         if not stays:
@@ -155,11 +168,11 @@ class Clusters:
             _add_up_to(most, cluster.dsts, (alert.dst,))
         step = cluster.steps.get(signature.step)
         if step is not None:
-            step.count(alert.time)
+            step.count(time)
         elif len(cluster.steps) < config.most_steps:
             name = alert.name[:LONGEST_TYPE]
             cluster.steps[signature.step] = StepRecord(
-                signature.type.technique, name, alert.src, alert.dst, alert.time, alert.time, 1, alert.id
+                signature.type.technique, name, alert.src, alert.dst, time, time, 1, alert.id
             )
         return news
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.clusters.state import State
 
-VERSION = 2  # of the format; to be raised with any change of the structs below
+VERSION = 3  # of the format; to be raised with any change of the structs below
+_OLDEST = 2  # the oldest version that is read: it has no `clock_latest`
 WHAT = "state of clusters"
 
 
@@ -74,6 +76,7 @@ class _State(msgspec.Struct, array_like=True):
     merged_into: list[tuple[int, int]]
     targets: list[tuple[int, list[tuple[int, int, int]]]]
     patterns: list[tuple[int, list[int], int, float, int]]
+    clock_latest: float = math.inf
 
 
 def pack(state: State) -> bytes:
@@ -122,6 +125,7 @@ def pack(state: State) -> bytes:
             for target, types in state.recurrence.targets.items()
         ],
         [(index(target), indexes(types), *found) for (target, types), found in state.patterns.seen.items()],
+        state.clock_latest,
     )  # fmt: skip
     packed.texts = list(texts)
     return pack_state(packed)
@@ -133,7 +137,7 @@ def unpack(data: bytes, state: State) -> None:
     Raises:
         UnreadableStateError: The bytes were not written by `pack` of this version.
     """
-    packed = unpack_state(data, _State, VERSION, WHAT)
+    packed = unpack_state(data, _State, VERSION, WHAT, oldest=_OLDEST)
     try:
         _fill(state, packed)
     except (IndexError, KeyError) as error:
@@ -147,6 +151,7 @@ def _fill(state: State, packed: _State) -> None:
         return dict.fromkeys(texts[index] for index in indexes)
 
     state.next_id, state.clock, state.ahead = packed.next_id, packed.clock, packed.ahead
+    state.clock_latest = packed.clock_latest
     state.entities.counts = OrderedDict((texts[index], (count, period)) for index, count, period in packed.counts)
     state.entities.total = packed.total
     state.merged_into = dict(packed.merged_into)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -186,6 +187,8 @@ class State:
         patterns: Cluster of each recurring pattern.
         next_id: Id of the next cluster.
         clock: Latest time that two alerts confirm, or that one reached without a jump; `NEVER` before the first.
+        clock_latest: `EnrichedAlert.latest` of the alert that moved the clock last; `NEVER` while no alert with a
+            possible date has moved it.
         ahead: Time that the last alert reached by a jump; `NEVER` if it did not jump.
         clusters: By id, the one that changed last at the end.
         signatures: By key, the one with the latest alert at the end.
@@ -202,6 +205,7 @@ class State:
         self.patterns = PatternMemory(config.recall_s, config.recall_least_s, config.most_targets)
         self.next_id = 1
         self.clock = NEVER
+        self.clock_latest = NEVER
         self.ahead = NEVER
         self.clusters: OrderedDict[int, OpenCluster] = OrderedDict()
         self.signatures: OrderedDict[SignatureKey, AlertSignature] = OrderedDict()
@@ -210,19 +214,65 @@ class State:
         self.ahead_signatures = 0
         self.on_close: Callable[[OpenCluster], object] | None = None
 
-    def advance(self, time: float, config: ClusterConfig) -> None:
+    def event_time(self, latest: float) -> float:
+        """Return the time that an alert counts as whose own lies beyond `latest`.
+
+        It is the clock and the time that has passed since: between the arrivals of the alert that moved the clock and
+        of this one. On a live stream that is its arrival; among old alerts that are played back it is the time of those
+        around it. Without a clock it is the latest possible time.
+        """
+        return min(latest, self.clock + max(latest - self.clock_latest, 0.0)) if self.has_clock else latest
+
+    @property
+    def has_clock(self) -> bool:
+        """Return whether an alert with a possible date has moved the clock."""
+        return self.clock_latest != NEVER
+
+    def advance(self, time: float, latest: float, config: ClusterConfig, *, is_ahead: bool = False) -> None:
         """Move the clock to an alert's time; a jump ahead needs a second alert that confirms it.
 
-        So one alert with a wrong date does not close every cluster.
+        So one alert with a wrong date does not close every cluster, and none dated beyond its arrival does.
+
+        Args:
+            time: The alert's `event_time`.
+            latest: The latest time that it can have.
+            config: How far the clock moves at once.
+            is_ahead: Whether its own date lies beyond its arrival.
         """
-        if time <= self.clock:
+        if is_ahead:
+            if time > self.clock:
+                self.clock, self.clock_latest = time, latest if self.has_clock else NEVER
+            return
+        if not NEVER < self.clock_latest < math.inf:
+            self._check_clock(time, latest, config)
+        if self.clock_latest == NEVER or 0 < time - self.clock <= config.jump_s:
+            self.clock, self.clock_latest, self.ahead = time, latest, NEVER
+        elif time <= self.clock:
             self.ahead = NEVER
-        elif self.clock == NEVER or time - self.clock <= config.jump_s:
-            self.clock, self.ahead = time, NEVER
         elif self.ahead == NEVER:
             self.ahead = time
         else:
-            self.clock, self.ahead = min(time, self.ahead), NEVER
+            self.clock, self.clock_latest, self.ahead = min(time, self.ahead), latest, NEVER
+
+    def _check_clock(self, time: float, latest: float, config: ClusterConfig) -> None:
+        """Set a clock back, and with it all that is later, if it moved by dates that cannot be.
+
+        They are those that came first, or that an earlier release took without a bound.
+        """
+        unbounded = self.clock_latest == math.inf and self.clock - latest > config.jump_s
+        if not unbounded and (self.has_clock or self.clock <= time):
+            return
+        self.clock, self.clock_latest = time, NEVER
+        for cluster in self.clusters.values():
+            cluster.start, cluster.end = min(cluster.start, time), min(cluster.end, time)
+            cluster.last_clock = min(cluster.last_clock, time)
+            for step in cluster.steps.values():
+                step.start, step.end = min(step.start, time), min(step.end, time)
+        for signature in self.signatures.values():
+            signature.last_time, signature.last_clock = min(signature.last_time, time), min(signature.last_clock, time)
+        self.ahead_signatures = sum(each.last_time > each.last_clock for each in self.signatures.values())
+        self.recurrence.targets.clear()
+        self.patterns.seen.clear()
 
     def open(self, time: float) -> OpenCluster:
         """Return a new cluster without an alert."""

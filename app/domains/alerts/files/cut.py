@@ -15,18 +15,21 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.domains.alerts.alert import DEFAULT_TENANT, Alert
+from app.domains.alerts.alert import DEFAULT_TENANT, Alert, latest_time
 from app.domains.alerts.files import layout
 from app.domains.alerts.files.codes import node_columns
-from app.domains.alerts.files.techniques import resolve_chunk, start_chunk
+from app.domains.alerts.files.techniques import LATEST, TIMES, resolve_chunk, start_chunk
 from app.domains.alerts.formats.file import AlertFile, BrokenPartError
 from app.domains.alerts.formats.inflate import BrokenGzipError
+from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.formats.scanner import BrokenJsonError
+from app.domains.alerts.settings import CLOCK_SKEW_S
 from app.errors import UnacknowledgedError
 from app.jobs.layout import chunk_id, error_name, file_plan_name, file_run, plan_name, skipped_name, tenant_run
 from app.jobs.plan import FORM, ChunkPlan, FilePlan, RunPlan, decoded, put_json, read_plan
@@ -44,7 +47,13 @@ READ_TOGETHER = 100  # alerts that are handed on at once, so that reading holds 
 FLUSH_CHUNKS = 2  # chunks of alerts that wait in memory, of all tenants together
 
 
-def enrich(context: Context, name: str, chunk_alerts: int = CHUNK_ALERTS, tenant: str = DEFAULT_TENANT) -> FilePlan:
+def enrich(
+    context: Context,
+    name: str,
+    chunk_alerts: int = CHUNK_ALERTS,
+    tenant: str = DEFAULT_TENANT,
+    clock_skew_s: float = CLOCK_SKEW_S,
+) -> FilePlan:
     """Cut a file into chunks and start each.
 
     Args:
@@ -52,6 +61,7 @@ def enrich(context: Context, name: str, chunk_alerts: int = CHUNK_ALERTS, tenant
         name: The file's name.
         chunk_alerts: The most alerts of a chunk.
         tenant: The owner of alerts that name none.
+        clock_skew_s: How far an alert may be dated after the file.
 
     Raises:
         LocationError: There is no such file.
@@ -61,7 +71,7 @@ def enrich(context: Context, name: str, chunk_alerts: int = CHUNK_ALERTS, tenant
     run = file_run(name, digest if tenant == DEFAULT_TENANT else f"{digest} {tenant}")
     known = context.objects.get(file_plan_name(run))
     if known is None:
-        plan = _cut(context, name, digest, _Chunks(context, run, chunk_alerts, tenant), tenant)
+        plan = _cut(context, name, digest, _Chunks(context, run, chunk_alerts, tenant), clock_skew_s)
     else:
         plan = decoded(known, FilePlan, file_plan_name(run))
     for chunk in chunks_of(context, plan):
@@ -81,16 +91,17 @@ def _digest(context: Context, name: str) -> str:
     return digest.hexdigest()
 
 
-def _cut(context: Context, name: str, digest: str, chunks: _Chunks, tenant: str) -> FilePlan:
+def _cut(context: Context, name: str, digest: str, chunks: _Chunks, clock_skew_s: float) -> FilePlan:
     read, objects = hashlib.sha256(), context.objects
+    arrival_s = objects.modified_s(name)
 
     def blocks() -> Iterator[bytes]:
         for block in objects.blocks(name):
             read.update(block)
             yield block
 
-    file, skipped = AlertFile(blocks(), batch=READ_TOGETHER), _SkippedAlerts()
-    if broken := _gather(file, chunks, skipped, tenant):
+    file, skipped = AlertFile(blocks(), PieceReader(received=arrival_s), batch=READ_TOGETHER), _SkippedAlerts()
+    if broken := _gather(file, chunks, skipped):
         return _refuse(context, name, chunks.file_run, f"{broken}; nothing of the file was taken", skipped)
     if read.hexdigest() != digest:
         raise UnacknowledgedError(f"{objects.root}/{name}: replaced while it was read; the step is tried again")
@@ -107,6 +118,7 @@ def _cut(context: Context, name: str, digest: str, chunks: _Chunks, tenant: str)
     put_json(objects, layout.node_features(chunks.file_run), file.node_feature)
     if context.jobs.external.cluster is not None:
         put_json(objects, layout.node_columns(chunks.file_run), node_columns(file.node_feature))
+    latest = latest_time(arrival_s, clock_skew_s)
     plans = [
         RunPlan(
             run=run,
@@ -116,7 +128,11 @@ def _cut(context: Context, name: str, digest: str, chunks: _Chunks, tenant: str)
             tenant=owner,
             chunks=tuple(chunks.runs[owner]),
             skipped=skipped.count,
-            options={"cluster_config": file.cluster_config, "config": file.config},
+            options={
+                "cluster_config": file.cluster_config,
+                "config": file.config,
+                TIMES: {LATEST: None if math.isinf(latest) else latest},
+            },
             form=FORM,
         )
         for owner, run in chunks.names.items()
@@ -131,14 +147,14 @@ def _cut(context: Context, name: str, digest: str, chunks: _Chunks, tenant: str)
     return done
 
 
-def _gather(file: AlertFile, chunks: _Chunks, skipped: _SkippedAlerts, tenant: str) -> str:
+def _gather(file: AlertFile, chunks: _Chunks, skipped: _SkippedAlerts) -> str:
     """Read a file into chunks; return why it cannot be read to its end, or an empty text."""
     try:
         for each in itertools.chain.from_iterable(file):
             if each.alert is None:
                 skipped.add(each)
             else:
-                each.alert.tenant = each.alert.tenant or tenant
+                each.alert.tenant = each.alert.tenant or chunks.tenant
                 chunks.add(each.alert)
     except BrokenJsonError as error:
         return f"not JSON: {error}"
@@ -162,7 +178,7 @@ class _Chunks:
     """Gathers alerts by tenant, and writes a chunk when it is full."""
 
     def __init__(self, context: Context, file_run: str, chunk_alerts: int, tenant: str) -> None:
-        self._context, self.file_run, self._chunk_alerts, self._tenant = context, file_run, chunk_alerts, tenant
+        self._context, self.file_run, self._chunk_alerts, self.tenant = context, file_run, chunk_alerts, tenant
         self._waiting: dict[str, list[Alert]] = {}
         self._count = 0
         self.names: dict[str, str] = {}
@@ -187,7 +203,7 @@ class _Chunks:
         self._count -= len(alerts)
         run = self.names.get(tenant)
         if run is None:
-            run = self.file_run if tenant == self._tenant else tenant_run(self.file_run, tenant)
+            run = self.file_run if tenant == self.tenant else tenant_run(self.file_run, tenant)
             self.names[tenant] = run
         chunks = self.runs.setdefault(tenant, [])
         first = chunks[-1].first + chunks[-1].records if chunks else 0

@@ -10,6 +10,7 @@ from app.domains.alerts.alert import DEFAULT_TENANT
 from app.domains.alerts.files import clusters, cut, flows, layout, techniques
 from app.domains.alerts.files.local import LocalModels
 from app.domains.alerts.files.protocol import AlertJobs
+from app.domains.alerts.settings import CLOCK_SKEW_S
 from app.jobs.context import open_context
 from app.jobs.driver import drive, retried
 
@@ -50,7 +51,11 @@ def open_files(location: str, settings: Settings) -> Context:
 
 
 def run_file(
-    context: Context, name: str, chunk_alerts: int = cut.CHUNK_ALERTS, tenant: str = DEFAULT_TENANT
+    context: Context,
+    name: str,
+    chunk_alerts: int = cut.CHUNK_ALERTS,
+    tenant: str = DEFAULT_TENANT,
+    clock_skew_s: float = CLOCK_SKEW_S,
 ) -> FileRun:
     """Work on one file from its alerts to its results; called again after a crash, it goes on where it stood.
 
@@ -59,12 +64,13 @@ def run_file(
         name: The file's name, below `input/`.
         chunk_alerts: The most alerts of a chunk.
         tenant: The owner of alerts that name none.
+        clock_skew_s: How far an alert may be dated after the file.
 
     Raises:
         LocationError: There is no such file.
         MillraceError: A step cannot be done.
     """
-    plan = cut.enrich(context, name, chunk_alerts, tenant)
+    plan = cut.enrich(context, name, chunk_alerts, tenant, clock_skew_s)
     started = [layout.technique_response(chunk) for chunk in cut.chunks_of(context, plan)]
     results = drive(context.objects, layout.LAYOUT, started, lambda step, each: _do(context, step, each))
     return FileRun(list(plan.runs), results, plan.records, plan.skipped, plan.error)

@@ -80,7 +80,8 @@ class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
         context, name = self._environment.context(request.location, self.name, invocation)
         settings = self._environment.settings.read(AlertSettings)
         chunk_alerts = request.chunk_alerts or settings.alerts_chunk
-        plan = cut.enrich(context, name, chunk_alerts, request.tenant or settings.alerts_tenant)
+        tenant = request.tenant or settings.alerts_tenant
+        plan = cut.enrich(context, name, chunk_alerts, tenant, settings.alerts_clock_skew)
         chunks = len(cut.chunks_of(context, plan))
         invocation.metrics.count("alerts", plan.records)
         invocation.metrics.count("skipped_alerts", plan.skipped)

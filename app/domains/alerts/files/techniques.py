@@ -5,6 +5,7 @@ A chunk that was handed to clustering is done: an object that comes again change
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from app.domains.alerts.files.protocol import Context
     from app.jobs.plan import RunPlan
     from app.storage.objects import Objects
+
+
+TIMES, LATEST = "times", "latest"
+"""Keys of a plan's options: the latest time that the file's alerts can have, or null where its own is unknown."""
 
 
 def resolve_chunk(context: Context, chunk: str, alerts: Sequence[Alert]) -> None:
@@ -93,4 +98,6 @@ def read_enriched(objects: Objects, plan: RunPlan, chunk: str, *, with_nodes: bo
     nodes = need(objects, layout.node_features(plan.file_run), dict[str, Any]) if with_nodes else {}
     for alert in alerts if nodes else ():
         add_nodes(alert, nodes)  # here, since a file may have its node features behind its alerts
-    return [EnrichedAlert(alert, found) for alert, found in zip(alerts, techniques, strict=True)]
+    latest = plan.options.get(TIMES, {}).get(LATEST)
+    latest = math.inf if latest is None else latest
+    return [EnrichedAlert(alert, found, latest) for alert, found in zip(alerts, techniques, strict=True)]

@@ -102,10 +102,18 @@ class Clock:
         if end <= self.now:
             return False
         self.now = end
-        tick = self._window_s / _TICKS_PER_WINDOW
-        horizon = end // tick * tick - self._window_s
+        horizon = self._horizon(end)
         moved, self.horizon = horizon > self.horizon, max(horizon, self.horizon)
         return moved
+
+    def turn_back(self, now: float) -> None:
+        """Set the clock back to a time, if it is ahead of it."""
+        if now < self.now:
+            self.now, self.horizon, self.ahead = now, min(self.horizon, self._horizon(now)), None
+
+    def _horizon(self, now: float) -> float:
+        tick = self._window_s / _TICKS_PER_WINDOW
+        return now // tick * tick - self._window_s
 
 
 class Flows:
@@ -160,6 +168,10 @@ class Flows:
         """Return one flow, or None if there is none of this id."""
         group = self._groups.get(flow_id)
         return self._draw(group) if group is not None and group.is_flow else None
+
+    def turn_back(self, now: float) -> None:
+        """Set the clock back to a time: the clusters' own turned out to have moved by wrong dates."""
+        self._clock.turn_back(now)
 
     def dump(self) -> bytes:
         """Return the state as bytes; equal for the same clusters."""

@@ -67,19 +67,27 @@ class _TextRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PieceReader:
-    """Reads pieces of any format, or of one."""
+    """Reads pieces of any format, or of one.
 
-    def __init__(self, tenant: str = "", format_: str = "", *, texts: bool = False) -> None:
+    Attributes:
+        received: Arrival of the input, seconds since 1970, for times without a year; None is now.
+    """
+
+    def __init__(
+        self, tenant: str = "", format_: str = "", *, texts: bool = False, received: float | None = None
+    ) -> None:
         """Take the settings that hold for all of an input.
 
         Args:
             tenant: The owner of alerts that name none.
             format_: The name of the only format, or empty to recognise each alert's.
             texts: Whether a line of no format is a text to be classified.
+            received: Arrival of the input.
 
         Raises:
             SettingsError: There is no format of this name.
         """
+        self.received = received
         known = {each.name: each for each in FORMATS}
         names = [*known, *([TEXT] if texts else [])]
         if format_ and format_ not in names:
@@ -115,7 +123,7 @@ class PieceReader:
     def record(self, record: Mapping[str, Any]) -> InputItem:
         """Read a record in the seed system's form."""
         try:
-            return InputItem(alert=read_alert(record, self._tenant))
+            return InputItem(alert=read_alert(record, self._tenant, received=self.received))
         except AlertFault as fault:
             return InputItem(fault=fault, raw=msgspec.json.encode(record))
 
@@ -129,7 +137,7 @@ class PieceReader:
             value: Any = json_of(raw.decode())
             if self._format is not None:
                 return Items([self.element(msgspec.json.encode(each)) for each in contained(value) or ()], {}, {})
-            found = read_document(value, self._tenant)
+            found = read_document(value, self._tenant, received=self.received)
         except AlertFault as fault:
             return Items([InputItem(fault=fault, raw=raw)], {}, {})
         alerts, faults = dict(zip(found.indexes, found.alerts, strict=True)), dict(found.faults)
@@ -147,7 +155,7 @@ class PieceReader:
 
     def _one(self, raw: bytes) -> Alert:
         if self._format is None:
-            return read_alert_bytes(raw, self._tenant)
+            return read_alert_bytes(raw, self._tenant, received=self.received)
         text = _decoded(raw)
         record: Any = json_of(text) if is_json(raw) else text
         if isinstance(record, list) or (isinstance(record, dict) and len(contained(record) or [0]) != 1):
@@ -157,7 +165,7 @@ class PieceReader:
         of_lines = self._format.name in _LINE_FORMATS
         if of_lines != isinstance(record, str) or (of_lines and not self._format.matches(record)):
             raise AlertFault("unknown_format", f"it is not of {self._format.title}, {self._format.known_by}")
-        return self._format.read(record, self._tenant, None)
+        return self._format.read(record, self._tenant, self.received)
 
 
 def is_json(line: bytes) -> bool:

@@ -133,6 +133,23 @@ def test_of_the_sample(answers: Callable[[Path], Answer], tmp_path: Path) -> Non
     assert answer.refused == []
 
 
+@pytest.mark.parametrize("first", [0, 1, 30])
+def test_of_wrong_dates(answers: Callable[[Path], Answer], tmp_path: Path, first: int) -> None:
+    """Two alerts of 2099 and two of 1970, the first ones of a file too."""
+    path = tmp_path / "dated.jsonl"
+    right = [line(number) for number in range(200)]
+    wrong = [
+        line(number, id=f"w{number}", time=time, src=f"s{number}", dst=f"s{number}", name=f"reading {number}")
+        for number, time in enumerate(["2099-01-01T00:00:00Z", "2099-01-01T00:00:01Z", 0, 1])
+    ]
+    path.write_bytes(b"\n".join([*right[:first], *wrong, *right[first:]]))
+    found = answers(path).clusters
+    path.write_bytes(b"\n".join(right))
+    expected = by_command(path, tmp_path / "right")[0].clusters
+    others = sorted(ids for ids in ([each for each in ids if type(each) is int] for ids in found.values()) if ids)
+    assert others == sorted(expected.values())
+
+
 DAMAGED = {
     "lines": b"\n".join(
         [
