@@ -141,6 +141,17 @@ def open_runtime(settings: Settings | None = None, measure: Measure | None = Non
     return Runtime(settings, openers, measure=measure or telemetry.emit_metrics)
 
 
+def open_to_explain(settings: Settings) -> Runtime:
+    """Open the pipelines of the settings for `explain` alone, which needs no stream, table or location.
+
+    Raises:
+        MillraceError: A setting, a pipeline or a model cannot be used.
+    """
+    # A pipeline with state does not open without a table, and no table is called before a batch.
+    unused = {"state_table": "never-read", "state_location": "", "quarantine_location": ""}
+    return open_runtime(msgspec.structs.replace(settings, test_run=True, **unused))
+
+
 def _entry_point(name: str) -> str:
     """Return the class name behind an entry point that an installed package announces."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - the pipelines of Millrace do not pay for it

@@ -12,15 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.terminal import print_json
+from app.doctor.file import examine_file
 from app.doctor.finding import Finding, Report, Severity, report_of
 from app.doctor.function import examine_function
 from app.doctor.here import examine_account, examine_here
-from app.doctor.mapping import Case, examine_mapping
-from app.domain import INPUT_STREAM
-from app.stream.mapping.template import load_mapping
+from app.errors import SettingsError
+from app.stream.mapping.intrinsics import parameters_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 EXIT_ERRORS = 60  # an error was found; nothing else is written to standard error
 
@@ -30,8 +30,14 @@ Function = Annotated[str | None, typer.Option(help="A deployed function: its set
 File = Annotated[
     Path | None, typer.Option(help="A CloudFormation or SAM template, or get-event-source-mapping's output.")
 ]
-LogicalId = Annotated[str, typer.Option(help="Which mapping of the file: its logical id or UUID.")]
-Stream = Annotated[str, typer.Option(envvar="KINESIS_STREAM_INPUT", help="The stream that is read.")]
+LogicalId = Annotated[str, typer.Option(help="The only mapping of the file to look at: its logical id or UUID.")]
+Parameters = Annotated[
+    list[str] | None, typer.Option(help="NAME=VALUE of a parameter of the template; repeatable.", show_default=False)
+]
+Stream = Annotated[
+    str | None,
+    typer.Option(envvar="KINESIS_STREAM_INPUT", help="The stream that is read. [default: of PIPELINES or PIPELINE]"),
+]
 RecordBytes = Annotated[int, typer.Option(min=1, help="Size of a typical record's data, in bytes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object: checked, findings.")]
 
@@ -45,16 +51,21 @@ def doctor(
     function: Function = None,
     mapping: File = None,
     logical_id: LogicalId = "",
-    stream: Stream = INPUT_STREAM,
+    parameter: Parameters = None,
+    stream: Stream = None,
     record_bytes: RecordBytes = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Look for what loses or holds up records, and say how to mend it.
 
-    Without an option: this environment, its streams and its model. With --function a deployed function, with --mapping
-    one in a file. Nothing is changed. Exit code 60 if there is an error among the findings.
+    Without an option: this environment, its streams, its state and its model. With --function a deployed function. With
+    --mapping the mappings in a file and their functions, without asking AWS. Nothing is changed. Exit code 60 if there
+    is an error among the findings.
     """
-    report = report_of(_examine(function, mapping, logical_id, stream, record_bytes))
+    if mapping is None and (logical_id or parameter):
+        raise SettingsError("--logical-id and --parameter go with --mapping")
+    parameters = parameters_of(parameter or [])
+    report = report_of(_examine(function, mapping, logical_id, parameters, stream, record_bytes))
     if as_json:
         print_json(report)
     else:
@@ -64,12 +75,15 @@ def doctor(
 
 
 def _examine(
-    function: str | None, mapping: Path | None, logical_id: str, stream: str, record_bytes: int
+    function: str | None,
+    mapping: Path | None,
+    logical_id: str,
+    parameters: Mapping[str, str],
+    stream: str | None,
+    record_bytes: int,
 ) -> Iterator[str | Finding]:
     if mapping is not None:
-        case = Case(load_mapping(mapping, name=logical_id), record_bytes=record_bytes, file=str(mapping))
-        yield f"{case.where}: read"
-        yield from examine_mapping(case)
+        yield from examine_file(mapping, logical_id, parameters, record_bytes)
     if function is not None:
         yield from examine_account()
         yield from examine_function(function, record_bytes)

@@ -19,6 +19,7 @@ from app.errors import SettingsError
 from app.stream.mapping import Mapping, MappingSettings
 from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.mapping.emulator import EMULATOR_TIMEOUT_S, Emulator
+from app.stream.mapping.intrinsics import parameters_of
 from app.stream.mapping.settings import settings_of
 from app.stream.mapping.template import load_mapping
 from app.text import without_bom
@@ -141,7 +142,7 @@ def mapping(
     if not from_file and (logical_id or parameter):
         raise SettingsError("--logical-id and --parameter go with --from")
     if from_file:
-        loaded = load_mapping(from_file, name=logical_id, parameters=_pairs(parameter or []), overridden=given)
+        loaded = load_mapping(from_file, name=logical_id, parameters=parameters_of(parameter or []), overridden=given)
     values = loaded | given
     if not {"StreamName", "EventSourceArn"} & set(values):
         values["StreamName"] = os.environ.get("KINESIS_STREAM_INPUT") or INPUT_STREAM
@@ -181,16 +182,6 @@ def _json(option: str, text: str | None) -> Any:  # noqa: ANN401 - checked with 
         return msgspec.json.decode(without_bom(raw))
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise SettingsError(f"{option}: not JSON") from None
-
-
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise SettingsError(f"--parameter {text!r}: write NAME=VALUE")
-        found[name] = value
-    return found
 
 
 def _show_settings(settings: MappingSettings, urls: Sequence[str]) -> None:

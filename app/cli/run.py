@@ -16,7 +16,7 @@ from app.cli.driving import drive, open_here, show_batch
 from app.cli.terminal import Watched, is_watched, note, print_json
 from app.domain import INPUT_STREAM
 from app.errors import EventError, MillraceError
-from app.registry import example_record, open_runtime
+from app.registry import example_record, open_to_explain
 from app.settings import SPLIT_NONE, read_settings
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.hints import FILE_NAME, hint_of
@@ -90,10 +90,9 @@ def explain(record: RecordText = None) -> None:
 
     Examples: millrace explain;  millrace explain record.json;  millrace drain --stream in | millrace explain -
     """
-    # A pipeline with state does not open without a table, although nothing is processed here.
-    settings = msgspec.structs.replace(read_settings(os.environ), test_run=True, state_table="never-read")
+    settings = read_settings(os.environ)
     payload = example_record(settings.pipeline_for(INPUT_STREAM)) if record is None else _payload_of(record)
-    processor = open_runtime(settings).processor_for(INPUT_STREAM)
+    processor = open_to_explain(settings).processor_for(INPUT_STREAM)
     steps: dict[str, Any] = {"pipeline": processor.pipeline.name}
     found = split(payload) if payload.startswith(MAGIC) else None
     if isinstance(found, SubRecords):

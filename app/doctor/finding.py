@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
+from botocore import xform_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -69,15 +70,25 @@ def report_of(results: Iterable[str | Finding]) -> Report:
     )
 
 
-def options(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield settings of AWS's API as options of AWS's command line, quoted for a shell."""
-    for name, value in values.items():
-        option = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)
-        if value is True:
-            yield f"-{option}"
-        elif isinstance(value, dict):
-            yield f"-{option} {shlex.quote(msgspec.json.encode(value).decode())}"
-        elif isinstance(value, (list, tuple)):
-            yield f"-{option} {shlex.join(map(str, value))}"
+def aws_command(service: str, operation: str, **parameters: object) -> str:
+    """Return the command of AWS's command line that calls an operation, quoted for a shell.
+
+    Args:
+        service: The service, as AWS's command line names it.
+        operation: The operation's name in the API: `CreateStream`, say.
+        parameters: Its parameters under their names in the API.
+    """
+    return " ".join(["aws", service, xform_name(operation, "-"), *_options(parameters)])
+
+
+def _options(parameters: Mapping[str, object]) -> Iterator[str]:
+    for name, value in parameters.items():
+        option = xform_name(name, "-")  # as AWS's command line makes its options
+        if isinstance(value, bool):
+            yield f"--{option}" if value else f"--no-{option}"
+        elif isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+            yield f"--{option} {shlex.join(value)}"
+        elif isinstance(value, (dict, list, tuple)):
+            yield f"--{option} {shlex.quote(msgspec.json.encode(value).decode())}"
         else:
-            yield f"-{option} {shlex.quote(str(value))}"
+            yield f"--{option} {shlex.quote(str(value))}"

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from botocore.exceptions import ClientError
 
 from app import aws
-from app.doctor.finding import Finding, Severity
-from app.doctor.mapping import Case, examine_mapping, stream_of
-from app.doctor.settings import examine_settings
-from app.doctor.streams import SHARD_RECORDS_PER_S, Streams, is_provisioned
+from app.doctor.case import Case, in_file, stream_of
+from app.doctor.finding import Finding, Severity, aws_command
+from app.doctor.mapping import examine_mapping
+from app.doctor.settings import Setup, examine_settings, examine_shared_state
+from app.doctor.state import examine_state
+from app.doctor.streams import SHARD_RECORDS_PER_S, Streams, is_provisioned, more_shards
 from app.errors import SettingsError
 from app.registry import read_all_settings, settings_of_domains
 from app.settings import Settings
+from app.stream.mapping.settings import REPORT_FAILURES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
 KINESIS = ":kinesis:"
 DEFAULT_TIMEOUT_S, DEFAULT_MEMORY_MB = 3, 128  # Lambda's own
@@ -31,19 +35,35 @@ LONGEST_TIMEOUT_S = 900
 SHORTEST_TIMEOUT_S = 10  # one PutRecords call that hangs is given up after 5 s, and then tried again
 LEAST_MEMORY_MB = 256  # a full event of 6 MB needs it; less is less processor too
 ROOM_S = 60  # for a batch, past the window in which it gathered
+STREAM_HANDLERS = ("app.lambda_function.lambda_handler", "lambda_function.lambda_handler")
+"""The handlers that run the pipeline of `PIPELINE`; the image's own command is the first."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function's configuration, and the name that the user gave."""
+    """A function that is deployed, or that a template has.
+
+    Attributes:
+        name: The name that the user gave, or its logical id.
+        configuration: Its properties under the names of Lambda's API, which CloudFormation uses too.
+        file: The template; empty for one that AWS was asked for.
+    """
 
     name: str
     configuration: Mapping[str, Any]
+    file: str = ""
 
     @property
     def where(self) -> str:
         """Return the function's name in a finding."""
-        return f"function {self.name}"
+        return f"function {self.name}" + (f" ({self.file})" if self.file else "")
+
+    @property
+    def handler(self) -> str:
+        """Return its handler, where it names one; in an image that is the first word of its command."""
+        found = self.configuration
+        image = found.get("ImageConfig") or (found.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
+        return str(next(iter(image.get("Command") or ()), "") or found.get("Handler") or STREAM_HANDLERS[0])
 
     @property
     def timeout_s(self) -> int:
@@ -55,21 +75,31 @@ class Function:
         """Return its environment variables."""
         return dict((self.configuration.get("Environment") or {}).get("Variables") or {})
 
-    def update(self, change: str) -> str:
-        """Return the command that changes its configuration."""
-        return f"aws lambda update-function-configuration --function-name {self.name} {change}"
+    def with_variables(self, more: Mapping[str, str]) -> Function:
+        """Return the function with more variables."""
+        environment = {"Variables": {**self.variables, **more}}
+        return replace(self, configuration={**self.configuration, "Environment": environment})
+
+    def update(self, **values: object) -> str:
+        """Return the command that changes its configuration, or the lines of the template that do."""
+        if self.file:
+            return in_file(self.file, values)
+        return aws_command("lambda", "UpdateFunctionConfiguration", FunctionName=self.name, **values)
 
     def set_variables(self, **new: str) -> str:
         """Return a command that sets variables and keeps the others, which AWS's own would drop.
 
         It shows none of the others: they may be secrets.
         """
+        if self.file:
+            return in_file(f"{self.file}, Environment, Variables", new)
         merge = (
             'import json, sys; found = (json.load(sys.stdin) or {}).get("Variables", {}); '
             f'found.update({json.dumps(new)}); print(json.dumps({{"Variables": found}}))'
         )
-        read = f"aws lambda get-function-configuration --function-name {self.name} --query Environment --output json"
-        return self.update(f'--environment "$({read} | python3 -c {shlex.quote(merge)})"')
+        read = aws_command("lambda", "GetFunctionConfiguration", FunctionName=self.name)
+        read += " --query Environment --output json"
+        return f'{self.update()} --environment "$({read} | python3 -c {shlex.quote(merge)})"'
 
 
 def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
@@ -87,25 +117,73 @@ def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
         function, mappings = _read(name)
     yield f"{function.where}: {len(mappings)} mapping(s) of Kinesis streams"
     yield from examine_configuration(function, mappings)
-    settings = None
+    sources = list(dict.fromkeys(map(stream_of, mappings)))
+    setup = yield from set_up(function, sources)
+    streams = Streams()
+    if setup:
+        yield from examine_settings(setup)
+        yield from streams.examine(setup.settings, sources)
+        if setup.stateful:
+            yield from examine_state(setup)
+            yield from _sharing(setup, function)
+    settings = setup.settings if setup else None
+    for mapping in mappings:
+        case = Case(mapping, settings, streams.describe(stream_of(mapping)), record_bytes)
+        if settings:
+            output = streams.describe(settings.output_stream) if settings.output_stream else {}
+            yield from examine_pair(function, case, settings, output)
+        yield from examine_mapping(case)
+
+
+def set_up(function: Function, sources: Sequence[str]) -> Generator[str | Finding, None, Setup | None]:
+    """Read a function's settings; yield a finding and return None where it has none that can be checked."""
+    if function.handler not in STREAM_HANDLERS:
+        yield Finding(
+            Severity.INFO,
+            function.where,
+            f"runs {function.handler}, and not the handler of pipelines",
+            "what it does with records, and its variables, are not checked",
+            f"nothing, if that is meant; else set its handler to {STREAM_HANDLERS[0]}",
+        )
+        return None
     try:
         settings = read_all_settings(function.variables)
     except SettingsError as error:
         variable = str(error).partition(" ")[0]  # `TEST_RUN is 'maybe': …`
         mend = function.set_variables(**{variable: _default_of(variable)})
+        why = "the function cannot start, and its shards wait"
+        yield Finding(Severity.ERROR, function.where, str(error), why, mend)
+        return None
+    return Setup(settings, sources, function.where, function.set_variables, in_lambda=True)
+
+
+def _sharing(setup: Setup, function: Function) -> Iterator[Finding]:
+    """Find other functions of the account that write the state of this one."""
+    client = aws.client("lambda")
+    others = [setup]
+    try:
+        for page in client.get_paginator("list_functions").paginate():
+            for each in page["Functions"]:
+                variables = (each.get("Environment") or {}).get("Variables") or {}
+                own = function.configuration.get("FunctionArn") == each["FunctionArn"]
+                if own or variables.get("STATE_TABLE") != setup.settings.state_table:
+                    continue
+                other, mappings = _read(each["FunctionName"])
+                sources = list(dict.fromkeys(map(stream_of, mappings)))
+                try:
+                    settings = read_all_settings(other.variables)
+                except SettingsError:  # a function that does not start writes nothing
+                    continue
+                others.append(Setup(settings, sources, other.where, other.set_variables, in_lambda=True))
+    except ClientError as error:
         yield Finding(
-            Severity.ERROR, function.where, str(error), "the function cannot start, and its shards wait", mend
+            Severity.INFO,
+            setup.where,
+            str(aws.explained(error, "the account's functions")),
+            f"whether another function writes its state in {setup.settings.state_table} was not checked",
+            "allow lambda:ListFunctions, for whoever runs the doctor",
         )
-    streams = Streams()
-    for mapping in mappings:
-        source = stream_of(mapping)
-        case = Case(mapping, settings, streams.describe(source), record_bytes)
-        if settings:
-            yield from examine_settings(settings, source, function.where, function.set_variables, deployed=True)
-            yield from streams.examine(settings, source)
-            output = streams.describe(settings.output_stream) if settings.output_stream else {}
-            yield from examine_pair(function, case, settings, output)
-        yield from examine_mapping(case)
+    yield from examine_shared_state(others)
 
 
 def examine_configuration(function: Function, mappings: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -116,9 +194,15 @@ def examine_configuration(function: Function, mappings: Sequence[Mapping[str, An
             function.where,
             "no event source mapping of a Kinesis stream invokes it",
             "nothing is read",
-            f"aws lambda create-event-source-mapping --function-name {function.name} --event-source-arn STREAM_ARN "
-            "--starting-position TRIM_HORIZON --function-response-types ReportBatchItemFailures "
-            "--bisect-batch-on-function-error",
+            aws_command(
+                "lambda",
+                "CreateEventSourceMapping",
+                FunctionName=function.name,
+                EventSourceArn="STREAM_ARN",
+                StartingPosition="TRIM_HORIZON",
+                FunctionResponseTypes=[REPORT_FAILURES],
+                BisectBatchOnFunctionError=True,
+            ),
         )
     found = function.configuration
     state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
@@ -138,7 +222,7 @@ def examine_configuration(function: Function, mappings: Sequence[Mapping[str, An
             function.where,
             f"has {memory} MB of memory",
             "a full event and a model may need more: a function that is ended for memory returns its batch whole",
-            function.update(f"--memory-size {LEAST_MEMORY_MB}"),
+            function.update(MemorySize=LEAST_MEMORY_MB),
         )
     if function.timeout_s < SHORTEST_TIMEOUT_S:
         yield Finding(
@@ -146,7 +230,7 @@ def examine_configuration(function: Function, mappings: Sequence[Mapping[str, An
             function.where,
             f"times out after {function.timeout_s} s",
             "a cold start and one slow PutRecords call take longer, and the batch comes again",
-            function.update(f"--timeout {ROOM_S}"),
+            function.update(Timeout=ROOM_S),
         )
 
 
@@ -194,7 +278,7 @@ def examine_pair(function: Function, case: Case, settings: Settings, output: Map
             function.where,
             f"times out after {function.timeout_s} s, and its batches gather for {window} s",
             "a batch may hold more than can be done in that time, although the function keeps up on average",
-            function.update(f"--timeout {min(LONGEST_TIMEOUT_S, window + ROOM_S)}"),
+            function.update(Timeout=min(LONGEST_TIMEOUT_S, window + ROOM_S)),
         )
     batch, shards = int(case.mapping.get("BatchSize", 100)), int(output.get("OpenShardCount", 0))
     if shards and is_provisioned(output) and batch > seconds * shards * SHARD_RECORDS_PER_S:
@@ -203,8 +287,7 @@ def examine_pair(function: Function, case: Case, settings: Settings, output: Map
             function.where,
             f"puts up to {batch} results on {shards} shard(s) of {settings.output_stream} in {seconds:g} s",
             f"a shard takes {SHARD_RECORDS_PER_S} records a second: the rest of such a batch is handed back each time",
-            f"aws kinesis update-shard-count --stream-name {settings.output_stream} --scaling-type UNIFORM_SCALING "
-            f"--target-shard-count {-int(-batch // (seconds * SHARD_RECORDS_PER_S))}",
+            more_shards(settings.output_stream, shards, -int(-batch // (seconds * SHARD_RECORDS_PER_S))),
         )
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
 from app.doctor.finding import Finding, Severity
-from app.doctor.settings import examine_settings
+from app.doctor.settings import Setup, examine_settings, examine_shared_state
+from app.doctor.state import examine_growth, examine_state
 from app.doctor.streams import Streams
+from app.domain import INPUT_STREAM
 from app.errors import CredentialsError, EventError, MillraceError, SettingsError, UnknownPipelineError
-from app.registry import PIPELINES, example_record, open_runtime, read_all_settings
+from app.registry import PIPELINES, example_record, open_to_explain, read_all_settings
 from app.storage.objects import open_objects
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
@@ -31,12 +32,12 @@ LOCKED = Path(__file__).parents[2] / "requirements" / "runtime.txt"
 HERE = "environment"
 
 
-def examine_here(environ: Mapping[str, str], source: str) -> Iterator[str | Finding]:
+def examine_here(environ: Mapping[str, str], stream: str | None) -> Iterator[str | Finding]:
     """Check all that `millrace run` would start with.
 
     Args:
         environ: The environment.
-        source: The stream that would be read.
+        stream: The stream that would be read; by default those that `PIPELINES` names, else the pipeline's usual one.
     """
     yield from examine_python()
     reachable = False
@@ -48,10 +49,20 @@ def examine_here(environ: Mapping[str, str], source: str) -> Iterator[str | Find
     except MillraceError as error:
         yield Finding(Severity.ERROR, HERE, str(error), "nothing starts", "export the variable with another value")
         return
-    yield from examine_settings(settings, source, HERE, _export)
+    setup = Setup(settings, [stream] if stream else _usual_sources(settings), HERE, _export)
+    yield from examine_settings(setup)
+    yield from examine_shared_state([setup])
     yield from examine_models(settings)
     if reachable:
-        yield from examine_destinations(settings, source)
+        yield from examine_destinations(setup)
+    else:
+        yield from examine_growth(setup)
+
+
+def _usual_sources(settings: Settings) -> list[str]:
+    """Return the streams that would be read where none is given."""
+    usual = PIPELINES[settings.pipeline].stream if settings.pipeline in PIPELINES else INPUT_STREAM
+    return list(settings.pipelines) or [usual]
 
 
 def examine_python(locked: Path = LOCKED) -> Iterator[str | Finding]:
@@ -98,9 +109,10 @@ def examine_models(settings: Settings) -> Iterator[str | Finding]:
     """Check that each pipeline's model is found, matches its manifest, loads, and predicts."""
     for name in sorted(settings.pipeline_names()):
         where = f"pipeline {name}"
-        alone = msgspec.structs.replace(settings, pipeline=name, pipelines={}, test_run=True, state_table="")
         try:
-            processor = open_runtime(alone).processor_for("")
+            processor = open_to_explain(msgspec.structs.replace(settings, pipeline=name, pipelines={})).processor_for(
+                ""
+            )
             opened = "its model is found, its digests are right, it loads" if name in PIPELINES else "opens"
             try:
                 decoded = decode_payload(example_record(name), processor.decoder)
@@ -131,33 +143,22 @@ def examine_models(settings: Settings) -> Iterator[str | Finding]:
         yield f"{where}: {opened} and {'predicts' if name in PIPELINES else 'processes'} {_value_of(steps)}"
 
 
-def examine_destinations(settings: Settings, source: str) -> Iterator[str | Finding]:
-    """Check that the streams, the table and the location that the settings name exist."""
+def examine_destinations(setup: Setup) -> Iterator[str | Finding]:
+    """Check that the streams, the tables and the locations that the settings name can be used."""
+    location = setup.settings.quarantine_location
     try:
-        yield from Streams().examine(settings, source)
-        if settings.quarantine_location:
-            open_objects(settings.quarantine_location).check()
-            yield f"quarantine location {settings.quarantine_location}: can be written"
-        if settings.state_table:
-            yield from _examine_table(settings.state_table)
+        yield from Streams().examine(setup.settings, setup.sources)
     except MillraceError as error:
-        mend = "set QUARANTINE_LOCATION to a folder or s3://… that can be written, or check the endpoint and the policy"
+        mend = "check the endpoint, the credentials and the policy"
         yield Finding(Severity.ERROR, HERE, str(error), "a run would end here", mend)
-
-
-def _examine_table(name: str) -> Iterator[str | Finding]:
-    try:
-        status = aws.client("dynamodb").describe_table(TableName=name)["Table"]["TableStatus"]
-    except (BotoCoreError, ClientError) as error:
-        create = (
-            f"aws dynamodb create-table --table-name {name} --billing-mode PAY_PER_REQUEST "
-            "--attribute-definitions AttributeName=state_key,AttributeType=S "
-            "--key-schema AttributeName=state_key,KeyType=HASH"
-        )
-        said = str(aws.explained(error, f"state table {name}"))
-        yield Finding(Severity.ERROR, f"state table {name}", said, "no batch can be committed", create)
-        return
-    yield f"state table {name}: {status}"
+    if location:
+        try:
+            open_objects(location).check()
+            yield f"quarantine location {location}: can be written"
+        except MillraceError as error:
+            mend = "set QUARANTINE_LOCATION to a folder or s3://… that can be written"
+            yield Finding(Severity.ERROR, HERE, str(error), "a run would end here", mend)
+    yield from examine_state(setup)
 
 
 def _export(**new: str) -> str:

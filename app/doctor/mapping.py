@@ -7,99 +7,26 @@ API, and an absent one has AWS's default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from app.doctor.finding import Finding, Severity, options
+from app.doctor.case import Case, in_file, where_known
+from app.doctor.finding import Finding, Severity, aws_command
 from app.stream.mapping.event import EVENT_BYTES
 from app.stream.mapping.settings import INFINITE, REPORT_FAILURES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from app.settings import Settings
+    from collections.abc import Iterator
 
 ENVELOPE_BYTES = 540  # of a record in an event besides its data; 460 to 540, by the length of names
 LARGEST_DATA_BYTES = (EVENT_BYTES - ENVELOPE_BYTES - 64) // 4 * 3  # base64, and the brackets around one record
-RETENTION_H = 24  # a stream's default
 ATTEMPTS = 100  # what the handler hands back may pass: a few attempts would discard it during a short throttling
 KIB = 1024
-
-
-@dataclass(frozen=True)
-class Case:
-    """One mapping, with the stream and the function at its ends.
-
-    Attributes:
-        mapping: As `get-event-source-mapping` or a template has it.
-        settings: What the environment of its function says; None where that is not known.
-        stream: As `describe-stream-summary` has it; empty where that is not known.
-        record_bytes: The size of a usual record's data.
-        file: The file that it is from; empty for one that AWS was asked for.
-    """
-
-    mapping: Mapping[str, Any]
-    settings: Settings | None = None
-    stream: Mapping[str, Any] = field(default_factory=dict)
-    record_bytes: int = 1000
-    file: str = ""
-
-    @property
-    def source(self) -> str:
-        """Return the name of the stream: `…:stream/NAME`, or `…:stream/NAME/consumer/…`."""
-        return stream_of(self.mapping)
-
-    @property
-    def where(self) -> str:
-        """Return the mapping's name in a finding."""
-        return f"mapping of {self.source}" + (f" ({self.file})" if self.file else f" ({self.mapping.get('UUID')})")
-
-    def finding(self, severity: Severity, what: str, why: str, **change: object) -> Finding:
-        """Make a finding that other values of these settings mend."""
-        return Finding(severity, self.where, what, why, self.change(**change))
-
-    def change(self, **values: object) -> str:
-        """Return the command that changes settings."""
-        if self.file and not self.mapping.get("UUID"):  # without one it is a template's
-            said = (f"{name}: {msgspec.json.encode(value).decode()}" for name, value in values.items())
-            return f"in {self.file}: {', '.join(said)}"
-        return " ".join(
-            ["aws lambda update-event-source-mapping --uuid", str(self.mapping.get("UUID")), *options(values)]
-        )
-
-    def limit(self, name: str) -> int:
-        """Return a limit, infinite by default."""
-        return int(self.mapping.get(name, INFINITE))
-
-    @property
-    def destination(self) -> str:
-        """Return the ARN of the on-failure destination, or an empty string."""
-        config = self.mapping.get("DestinationConfig") or {}
-        return str((config.get("OnFailure") or {}).get("Destination") or "")
-
-    @property
-    def reports_failures(self) -> bool:
-        """Return whether Lambda reads `batchItemFailures`."""
-        return REPORT_FAILURES in (self.mapping.get("FunctionResponseTypes") or ())
-
-    @property
-    def retention_h(self) -> int:
-        """Return the hours after which a record expires."""
-        return int(self.stream.get("RetentionPeriodHours", RETENTION_H))
-
-
-def stream_of(mapping: Mapping[str, Any]) -> str:
-    """Return the name of a mapping's stream."""
-    _, _, path = str(mapping.get("EventSourceArn", "")).partition(":stream/")
-    return path.partition("/")[0] or str(mapping.get("StreamName", "a stream"))
 
 
 def examine_mapping(case: Case) -> Iterator[Finding]:
     """Find all faults of a mapping."""
     for rule in RULES:
-        yield from rule(case)
+        yield from where_known(rule(case))
 
 
 def _polls(case: Case) -> Iterator[Finding]:
@@ -178,7 +105,7 @@ def _discards(case: Case) -> Iterator[Finding]:
 
 def _with_bucket(case: Case) -> str:
     bucket, change = _bucket(case)
-    return case.change(**change) if case.file else f"aws s3 mb s3://{bucket} && {case.change(**change)}"
+    return case.change(**change) if case.in_template else f"aws s3 mb s3://{bucket} && {case.change(**change)}"
 
 
 def _bucket(case: Case) -> tuple[str, dict[str, Any]]:
@@ -231,8 +158,9 @@ def _fits(case: Case) -> Iterator[Finding]:
             case.where,
             f"the stream takes records of {largest // KIB} KiB, and an event none over {kib} KiB",
             "Lambda can never deliver a larger one: it ends at the destination, or nowhere",
-            f"aws kinesis update-max-record-size --stream-arn {case.mapping.get('EventSourceArn')} "
-            f"--max-record-size-in-ki-b {kib}",
+            aws_command(
+                "kinesis", "UpdateMaxRecordSize", StreamARN=case.mapping.get("EventSourceArn"), MaxRecordSizeInKiB=kib
+            ),
         )
 
 
@@ -251,10 +179,10 @@ def _parallel(case: Case) -> Iterator[Finding]:
 def _tumbles(case: Case) -> Iterator[Finding]:
     if seconds := int(case.mapping.get("TumblingWindowInSeconds", 0)):
         yield case.finding(
-            Severity.WARNING,
+            Severity.ERROR,
             f"has a tumbling window of {seconds} s",
-            "the handler returns no window state, and a window's last invocation may have no records: "
-            "pipelines keep theirs in STATE_TABLE",
+            "an answer without a window's state is a failure to Lambda, and the handler never gives one: every batch "
+            "fails until it is given up; pipelines keep their state in STATE_TABLE",
             TumblingWindowInSeconds=0,
         )
 
@@ -271,9 +199,9 @@ def _filters(case: Case) -> Iterator[Finding]:
 
 def _starts(case: Case) -> Iterator[Finding]:
     if case.mapping.get("StartingPosition") == "LATEST":
-        mend = case.change(StartingPosition="TRIM_HORIZON")
-        if not case.file:
-            mend = "nothing: it counts once; a new mapping takes --starting-position TRIM_HORIZON"
+        mend = "nothing: it counts once; a new mapping takes --starting-position TRIM_HORIZON"
+        if case.in_template:
+            mend = in_file(case.file, {"StartingPosition": "TRIM_HORIZON"})
         yield Finding(
             Severity.INFO,
             case.where,

@@ -1,19 +1,23 @@
-"""Checks of settings that are valid one by one, but wrong together or for a stream."""
+"""Checks of settings that are valid one by one, but wrong together or for the streams that are read."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from app.doctor.finding import Finding, Severity
-from app.errors import UnknownPipelineError
+from app.errors import MillraceError, SettingsError, UnknownPipelineError
 from app.registry import PIPELINES, pipeline_class
 from app.settings import DEFAULT_ROLE, Settings
+from app.stream.loops import QUARANTINED, describe, find_loop, mend_of
 from app.stream.pipeline import StatefulPipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Protocol
 
+    from app.stream.loops import Step
     from app.stream.pipeline import AnyPipeline
 
     class Setter(Protocol):
@@ -23,28 +27,50 @@ if TYPE_CHECKING:
             """Return the command."""
 
 
-def examine_settings(
-    settings: Settings, source: str, where: str, change: Setter, *, deployed: bool = False
-) -> Iterator[Finding]:
-    """Find what the settings would do to the records of a stream.
+LAMBDA_FOLDERS = ("/mnt/",)  # where a function may mount a file system that outlives it
+_SHOWN = 3  # readers of one state that a finding names
 
-    Args:
-        settings: What the environment says, here or of a function.
-        source: The stream that is read.
-        where: Where the settings are from, for the findings.
+
+@dataclass(frozen=True)
+class Setup:
+    """A process that is set up: its settings, where they are from, and the streams that it reads.
+
+    Attributes:
+        settings: What its environment says.
+        sources: The streams that are read.
+        where: Where the settings are from, for findings.
         change: Gives the command that sets variables there.
-        deployed: Whether they are those of a deployed function, which may have a pipeline that is not installed here.
+        in_lambda: Whether it is a function in Lambda, which may have a pipeline that is not installed here.
     """
-    classes: dict[str, type[AnyPipeline]] = {}
-    for name in sorted(settings.pipeline_names()):
-        try:
-            classes[name] = pipeline_class(name)
-        except UnknownPipelineError as error:
-            if deployed and ":" in name:
-                why = "its output roles and its state are not checked"
-                yield Finding(Severity.INFO, where, str(error), why, "run the doctor where the pipeline is installed")
+
+    settings: Settings
+    sources: Sequence[str]
+    where: str
+    change: Setter
+    in_lambda: bool = False
+
+    @cached_property
+    def classes(self) -> dict[str, type[AnyPipeline]]:
+        """Return the class of each pipeline that is installed here and can be used."""
+        found = {}
+        for name in self.settings.pipeline_names():
+            try:
+                found[name] = pipeline_class(name)
+            except MillraceError:  # `examine_settings` says so
                 continue
-            yield Finding(Severity.ERROR, where, str(error), "nothing starts", _without(settings, name, change))
+        return found
+
+    @property
+    def stateful(self) -> list[str]:
+        """Return the pipelines that keep state, sorted."""
+        return sorted(name for name, each in self.classes.items() if issubclass(each, StatefulPipeline))
+
+
+def examine_settings(setup: Setup) -> Iterator[Finding]:
+    """Find what the settings would do to the records of the streams."""
+    settings, where, change = setup.settings, setup.where, setup.change
+    for name in sorted(settings.pipeline_names() - set(setup.classes)):
+        yield from _unusable(name, setup)
     if settings.test_run:
         yield Finding(
             Severity.ERROR,
@@ -54,16 +80,60 @@ def examine_settings(
             change(TEST_RUN="False"),
         )
     else:
-        yield from _destinations(settings, classes, source, where, change)
+        yield from _destinations(setup)
     if not (settings.quarantine_stream or settings.quarantine_location):
         yield Finding(
             Severity.WARNING,
             where,
             "there is no quarantine (QUARANTINE_STREAM, QUARANTINE_LOCATION)",
             "a record that can never succeed is handed back and holds up its shard until it expires",
-            change(QUARANTINE_STREAM=f"{source}-quarantine"),
+            change(QUARANTINE_STREAM=f"{_usual_stream(setup)}-quarantine"),
         )
-    yield from _loops(settings, source, where, change)
+    yield from _loops(setup)
+    if setup.in_lambda:
+        yield from _folders(setup)
+
+
+def examine_shared_state(setups: Iterable[Setup]) -> Iterator[Finding]:
+    """Find states that a pipeline writes for several streams or in several functions."""
+    readers: dict[tuple[str, str], list[tuple[Setup, str]]] = {}
+    for setup in setups:
+        for name in setup.stateful if setup.settings.state_table else ():
+            read = [source for source in setup.sources if setup.settings.pipeline_for(source) == name]
+            readers.setdefault((setup.settings.state_table, name), []).extend((setup, each) for each in read)
+    for (table, name), several in readers.items():
+        if len(several) < 2:  # noqa: PLR2004 - alone
+            continue
+        setup, _ = several[0]
+        named = ", ".join(f"{each.where} for {source}" for each, source in several[:_SHOWN])
+        more = f" and {len(several) - _SHOWN} more" if len(several) > _SHOWN else ""
+        yield Finding(
+            Severity.WARNING,
+            setup.where,
+            f"pipeline {name} keeps one state in {table} for several readers: {named}{more}",
+            "nothing is lost, but records of one state key have no order across streams; of a stream read by two "
+            "functions, only one of them applies each record",
+            "put records of one state key on one stream, or give each reader a table: "
+            f"{setup.change(STATE_TABLE=f'{table}-2')}",
+        )
+
+
+def _unusable(name: str, setup: Setup) -> Iterator[Finding]:
+    """Say why a pipeline cannot be used."""
+    try:
+        pipeline_class(name)
+    except UnknownPipelineError as error:
+        if setup.in_lambda and ":" in name:
+            why = "its output roles and its state are not checked"
+            mend = "run `millrace doctor` where the pipeline is installed"
+            yield Finding(Severity.INFO, setup.where, str(error), why, mend)
+            return
+        mend = _without(setup.settings, name, setup.change)
+        yield Finding(Severity.ERROR, setup.where, str(error), "nothing starts", mend)
+    except SettingsError as error:
+        yield Finding(
+            Severity.ERROR, setup.where, str(error), "nothing starts", f"change the class that {name} names as it says"
+        )
 
 
 def _without(settings: Settings, name: str, change: Setter) -> str:
@@ -73,24 +143,30 @@ def _without(settings: Settings, name: str, change: Setter) -> str:
     return change(PIPELINES=",".join(f"{stream}:{each}" for stream, each in settings.pipelines.items() if each != name))
 
 
-def _destinations(
-    settings: Settings, classes: Mapping[str, type[AnyPipeline]], source: str, where: str, change: Setter
-) -> Iterator[Finding]:
+def _usual_stream(setup: Setup) -> str:
+    """Return the name that new streams of this process begin with."""
+    return setup.sources[0] if setup.sources else "NAME"
+
+
+def _destinations(setup: Setup) -> Iterator[Finding]:
     """Find roles without a stream, and state without a table."""
+    settings, classes, where, change = setup.settings, setup.classes, setup.where, setup.change
     roles = {role for each in classes.values() for role in each.roles}
-    stateful = [name for name, each in classes.items() if issubclass(each, StatefulPipeline)]
     missing = sorted(role for role in roles if not settings.stream_for(role))
     if DEFAULT_ROLE in missing:
+        writers = {name for name, each in classes.items() if DEFAULT_ROLE in each.roles}
+        unread = writers == {settings.pipeline} and set(setup.sources) <= set(settings.pipelines) != set()
         yield Finding(
             Severity.ERROR,
             where,
-            "OUTPUT_STREAM is not set",
+            f"OUTPUT_STREAM is not set, and pipeline {', '.join(sorted(writers))} needs it",
             "results would have nowhere to go, so nothing starts",
-            change(OUTPUT_STREAM="NAME"),
+            # The pipeline of streams that PIPELINES does not name starts too, also when there are none.
+            change(PIPELINE=next(iter(settings.pipelines.values()))) if unread else change(OUTPUT_STREAM="NAME"),
         )
     if further := [role for role in missing if role != DEFAULT_ROLE]:
         usual = {
-            role: PIPELINES[name].stream if name in PIPELINES else source
+            role: PIPELINES[name].stream if name in PIPELINES else _usual_stream(setup)
             for name, each in classes.items()
             for role in each.roles
         }
@@ -100,34 +176,68 @@ def _destinations(
             where,
             f"OUTPUT_STREAMS has no stream for {', '.join(further)}",
             "results would have nowhere to go, so nothing starts",
-            change(OUTPUT_STREAMS=",".join(f"{role}:{stream}" for role, stream in pairs.items())),
+            change(OUTPUT_STREAMS=_pairs(pairs)),
         )
-    if stateful and not settings.state_table:
+    if setup.stateful and not settings.state_table:
         yield Finding(
             Severity.ERROR,
             where,
-            f"STATE_TABLE is not set, and {', '.join(stateful)} keeps state",
+            f"STATE_TABLE is not set, and {', '.join(setup.stateful)} keeps state",
             "nothing starts",
             change(STATE_TABLE="NAME"),
         )
 
 
-def _loops(settings: Settings, source: str, where: str, change: Setter) -> Iterator[Finding]:
-    """Find streams that are both written to and read."""
-    if source in {settings.output_stream, *settings.output_streams.values()}:
+def _pairs(pairs: Mapping[str, str]) -> str:
+    return ",".join(f"{name}:{value}" for name, value in pairs.items())
+
+
+def _loops(setup: Setup) -> Iterator[Finding]:
+    """Find streams that are both written to and read, and results that share a stream with quarantined records."""
+    settings, where, change = setup.settings, setup.where, setup.change
+    roles = {name: tuple(each.roles) for name, each in setup.classes.items()}
+    if len(settings.pipeline_names()) == 1 and not roles:  # not installed here: whatever has a stream is its role
+        roles = {settings.pipeline: (DEFAULT_ROLE, *settings.output_streams)}
+    if loop := find_loop(settings, roles, setup.sources):
         yield Finding(
             Severity.ERROR,
             where,
-            f"results go to {source}, which is read",
-            "each result comes back as a record, forever",
-            change(OUTPUT_STREAM=f"{source}-results"),
+            describe(loop),
+            "each would come back as a record, without end: the process does not start, or refuses the stream",
+            _without_loop(loop, setup),
         )
-    if settings.quarantine_stream and settings.quarantine_stream in {source, settings.output_stream}:
-        read = settings.quarantine_stream == source
+    elif settings.quarantine_stream and settings.quarantine_stream == settings.output_stream:
         yield Finding(
-            Severity.ERROR if read else Severity.WARNING,
+            Severity.WARNING,
             where,
-            f"quarantined records go to {settings.quarantine_stream}, which is the {'input' if read else 'output'}",
-            "each is read and quarantined again, and grows" if read else "whoever reads results finds both",
-            change(QUARANTINE_STREAM=f"{source}-quarantine"),
+            f"quarantined records go to {settings.quarantine_stream}, which is the output",
+            "whoever reads results finds both",
+            change(QUARANTINE_STREAM=f"{_usual_stream(setup)}-quarantine"),
         )
+
+
+def _without_loop(loop: Sequence[Step], setup: Setup) -> str:
+    """Return the command that ends a loop; of several pipelines that share output streams, what to do."""
+    last, settings = loop[-1], setup.settings
+    if any(each.role == QUARANTINED for each in loop):
+        return setup.change(QUARANTINE_STREAM=f"{_usual_stream(setup)}-set-aside")
+    if len({settings.pipeline_for(source) for source in (*settings.pipelines, *setup.sources)}) > 1:
+        return mend_of(loop)
+    if last.role == DEFAULT_ROLE:
+        return setup.change(OUTPUT_STREAM=f"{last.target}-results")
+    return setup.change(OUTPUT_STREAMS=_pairs({**settings.output_streams, last.role: f"{last.target}-{last.role}"}))
+
+
+def _folders(setup: Setup) -> Iterator[Finding]:
+    """Find folders that a function in Lambda cannot write, or that go with it."""
+    for variable in ("QUARANTINE_LOCATION", "STATE_LOCATION"):
+        location = str(getattr(setup.settings, variable.lower()))
+        if location and "://" not in location and not location.startswith(LAMBDA_FOLDERS):
+            yield Finding(
+                Severity.ERROR,
+                setup.where,
+                f"{variable} is the folder {location}",
+                "a function's disk can be written in /tmp alone, which is lost with the function; only a file system "
+                "mounted below /mnt stays",
+                setup.change(**{variable: f"s3://BUCKET/{variable.partition('_')[0].lower()}"}),
+            )

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
-from app.doctor.finding import Finding, Severity
+from app.doctor.finding import Finding, Severity, aws_command
 from app.errors import MissingStreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from app.settings import Settings
 
@@ -30,7 +30,6 @@ class Streams:
     def __init__(self) -> None:
         """Ask for nothing yet."""
         self._found: dict[str, dict[str, Any]] = {}
-        self._said: set[str] = set()
 
     def describe(self, name: str) -> Mapping[str, Any]:
         """Return a stream's summary; empty if there is no such stream.
@@ -50,18 +49,17 @@ class Streams:
             self._found[name] = answer["StreamDescriptionSummary"]
         return self._found[name]
 
-    def examine(self, settings: Settings, source: str) -> Iterator[str | Finding]:
-        """Check the stream that is read and those that are written to, each once."""
+    def examine(self, settings: Settings, sources: Sequence[str]) -> Iterator[str | Finding]:
+        """Check the streams that are read and those that are written to."""
         written = {settings.output_stream, settings.quarantine_stream, *settings.output_streams.values()} - {""}
-        for name in [source, *sorted(written - {source})]:
-            if name not in self._said:
-                self._said.add(name)
-                yield from examine_stream(name, self.describe(name), is_read=name == source)
-        if settings.output_stream:
-            yield from examine_flow(source, self.describe(source), settings, self.describe(settings.output_stream))
-        if settings.quarantine_stream and not settings.quarantine_location:
-            aside = self.describe(settings.quarantine_stream)
-            yield from examine_quarantine(self.describe(source), settings.quarantine_stream, aside)
+        for name in [*sources, *sorted(written - set(sources))]:
+            yield from examine_stream(name, self.describe(name), is_read=name in sources)
+        for source in sources:
+            if settings.output_stream:
+                yield from examine_flow(source, self.describe(source), settings, self.describe(settings.output_stream))
+            if settings.quarantine_stream and not settings.quarantine_location:
+                aside = self.describe(settings.quarantine_stream)
+                yield from examine_quarantine(self.describe(source), settings.quarantine_stream, aside)
 
 
 def examine_stream(name: str, stream: Mapping[str, Any], *, is_read: bool) -> Iterator[str | Finding]:
@@ -87,7 +85,9 @@ def examine_stream(name: str, stream: Mapping[str, Any], *, is_read: bool) -> It
             "it will be gone, with all that is in it"
             if status == "DELETING"
             else "calls may be refused until it is ACTIVE",
-            f"aws kinesis wait stream-exists --stream-name {name}",
+            f"millrace create {name}"
+            if status == "DELETING"
+            else f"aws kinesis wait stream-exists --stream-name {name}",
         )
     if is_read and hours < LONG_ENOUGH_H:
         yield Finding(
@@ -95,7 +95,7 @@ def examine_stream(name: str, stream: Mapping[str, Any], *, is_read: bool) -> It
             where,
             f"keeps records for {hours} h",
             "whatever holds up a shard for longer loses its oldest records",
-            f"aws kinesis increase-stream-retention-period --stream-name {name} --retention-period-hours 168",
+            aws_command("kinesis", "IncreaseStreamRetentionPeriod", StreamName=name, RetentionPeriodHours=168),
         )
 
 
@@ -113,8 +113,7 @@ def examine_flow(
             f"has {out} shard(s), and {source} has {into}",
             f"a shard takes {SHARD_RECORDS_PER_S} records or 1 MiB a second: the results of a full input do not fit, "
             "and it falls behind",
-            f"aws kinesis update-shard-count --stream-name {settings.output_stream} "
-            f"--target-shard-count {into} --scaling-type UNIFORM_SCALING",
+            more_shards(settings.output_stream, out, into),
         )
 
 
@@ -132,6 +131,15 @@ def examine_quarantine(read: Mapping[str, Any], name: str, aside: Mapping[str, A
             "one that is too large is handed back and holds up its shard, unless there is a QUARANTINE_LOCATION",
             "set QUARANTINE_LOCATION to s3://BUCKET/PREFIX",
         )
+
+
+def more_shards(name: str, count: int, wanted: int) -> str:
+    """Return the command that gives a stream more shards; AWS takes at most twice as many at a time."""
+    now = min(wanted, 2 * count)
+    command = aws_command(
+        "kinesis", "UpdateShardCount", StreamName=name, TargetShardCount=now, ScalingType="UNIFORM_SCALING"
+    )
+    return command if now == wanted else f"{command}  # and again, until there are {wanted}"
 
 
 def is_provisioned(stream: Mapping[str, Any]) -> bool:

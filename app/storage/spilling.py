@@ -41,6 +41,22 @@ class _Pointer(msgspec.Struct, frozen=True):
     sha256: bytes
 
 
+def object_of(key: str, value: bytes) -> str | None:
+    """Return the name of the object that holds a key's state; None where the item's value is the state itself.
+
+    Raises:
+        UnreadableStateError: The item's value should name an object, and does not.
+    """
+    return _pointer_of(key, value).name if value.startswith(_MARK) else None
+
+
+def _pointer_of(key: str, value: bytes) -> _Pointer:
+    try:
+        return msgspec.msgpack.decode(value[len(_MARK) :], type=_Pointer)
+    except (msgspec.MsgspecError, ValueError):
+        raise UnreadableStateError(f"state of {key!r}: its item is damaged; restore the item or delete it") from None
+
+
 class SpillingState:
     """A state store that keeps small values in its table and writes large ones as objects."""
 
@@ -78,12 +94,7 @@ class SpillingState:
 
     def _read(self, key: str, stored: Stored) -> bytes:
         """Read the object that an item names, and check its digest."""
-        try:
-            pointer = msgspec.msgpack.decode(stored.value[len(_MARK) :], type=_Pointer)
-        except (msgspec.MsgspecError, ValueError):
-            raise UnreadableStateError(
-                f"state of {key!r}: its item is damaged; restore the item or delete it"
-            ) from None
+        pointer = _pointer_of(key, stored.value)
         if self._objects is None:
             raise UnreadableStateError(
                 f"state of {key!r} is an object: set STATE_LOCATION to the location it was written to"

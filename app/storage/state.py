@@ -158,8 +158,8 @@ class DynamoDbState:
         for item in get_items(self._table, wanted, f"state table {self._table}"):
             key = item[STATE_KEY]
             try:
-                loaded[key] = _stored(item)
-            except (AttributeError, KeyError, TypeError, ValueError):
+                loaded[key] = stored_of(item)
+            except ValueError:
                 raise UnreadableStateError(
                     f"state of {key!r} in {self._table}: no item of a state: is the table also used for something else?"
                 ) from None
@@ -192,13 +192,20 @@ class DynamoDbState:
                 raise StateConflictError(f"state of {key!r} in {self._table}: another writer was first") from error
 
 
-def _stored(item: Mapping[str, Any]) -> Stored:
-    """Return the state in an item, of this release or an earlier one."""
-    if "revision" not in item:
-        former = str(item["sequence_number"]), int(item["sub_sequence_number"])
-        return Stored(bytes(item["value"]), {}, 0, former)
-    applied = {ShardOrigin.parse(origin): Position.parse(last) for origin, last in item["applied"].items()}
-    return Stored(bytes(item["value"]), applied, int(item["revision"]))
+def stored_of(item: Mapping[str, Any]) -> Stored:
+    """Return the state in an item, of this release or an earlier one.
+
+    Raises:
+        ValueError: It is no item of a state.
+    """
+    try:
+        if "revision" not in item:
+            former = str(item["sequence_number"]), int(item["sub_sequence_number"])
+            return Stored(bytes(item["value"]), {}, 0, former)
+        applied = {ShardOrigin.parse(origin): Position.parse(last) for origin, last in item["applied"].items()}
+        return Stored(bytes(item["value"]), applied, int(item["revision"]))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("no item of a state") from error
 
 
 def _condition(before: Stored | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from app.errors import MillraceError, SettingsError
 from app.stream.mapping.event import LOCAL_ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 # By type: the property that holds a name, and the ARN's service and resource. A resource without a name gets its
 # logical id for one here; CloudFormation would make one up of it.
@@ -33,6 +33,21 @@ _SUBSTITUTE = re.compile(r"\$\{([^!][^}]*)\}")
 _REGION = "us-east-1"  # AWS's own default: a file is read where no region is set
 _NO_VALUE = object()
 """The value of `AWS::NoValue`: the property that has it is left out."""
+
+
+def parameters_of(texts: Sequence[str]) -> dict[str, str]:
+    """Return the values of repeated `--parameter NAME=VALUE`.
+
+    Raises:
+        SettingsError: One is not of that form.
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise SettingsError(f"--parameter {text!r}: write NAME=VALUE")
+        found[name] = value
+    return found
 
 
 class Resolver:

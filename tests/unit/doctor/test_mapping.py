@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from app.doctor.case import Case
 from app.doctor.finding import Finding, Severity
-from app.doctor.mapping import LARGEST_DATA_BYTES, RULES, Case, examine_mapping
+from app.doctor.mapping import LARGEST_DATA_BYTES, RULES, examine_mapping
 from app.settings import Settings
 from app.stream.mapping.event import EVENT_BYTES, build_event
 
@@ -65,7 +66,7 @@ def test_a_sound_mapping_has_no_findings() -> None:
         ({"FunctionResponseTypes": []}, "error", "PARTIAL_RESPONSES=True", "ReportBatchItemFailures"),
         ({"BatchSize": 10_000}, "info", "cannot fit", "--batch-size 3"),
         ({"ParallelizationFactor": 2}, "warning", "ParallelizationFactor is 2", "--parallelization-factor 1"),
-        ({"TumblingWindowInSeconds": 30}, "warning", "tumbling window", "--tumbling-window-in-seconds 0"),
+        ({"TumblingWindowInSeconds": 30}, "error", "tumbling window", "--tumbling-window-in-seconds 0"),
         ({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}}, "info", "1 filter", "--filter-criteria '{}'"),
         ({"StartingPosition": "LATEST"}, "info", "LATEST", "--starting-position TRIM_HORIZON"),
     ],

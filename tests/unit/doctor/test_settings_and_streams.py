@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.doctor.finding import Finding
-from app.doctor.settings import examine_settings
+from app.doctor.settings import Setup, examine_settings
 from app.doctor.streams import examine_flow, examine_quarantine, examine_stream
 from app.settings import Settings
 
@@ -17,7 +17,7 @@ STREAM: dict[str, Any] = {"StreamStatus": "ACTIVE", "RetentionPeriodHours": 168,
 
 def set_(**changed: Any) -> list[Finding]:
     settings = Settings(**{**SOUND, **changed})
-    return list(examine_settings(settings, "rides", "environment", lambda **new: f"set {new}"))
+    return list(examine_settings(Setup(settings, ["rides"], "environment", lambda **new: f"set {new}")))
 
 
 ALERT_STREAMS = {"enriched": "e", "incidents": "i", "tickets": "t"}
@@ -38,8 +38,13 @@ def test_sound_settings_have_no_findings() -> None:
         ({"test_run": True}, "error", "TEST_RUN", "'TEST_RUN': 'False'"),
         ({"output_stream": ""}, "error", "OUTPUT_STREAM is not set", "OUTPUT_STREAM"),
         ({"quarantine_stream": ""}, "warning", "no quarantine", "rides-quarantine"),
-        ({"output_stream": "rides"}, "error", "results go to rides", "OUTPUT_STREAM"),
-        ({"output_streams": {"tickets": "rides"}}, "error", "results go to rides", "OUTPUT_STREAM"),
+        ({"output_stream": "rides"}, "error", "writes its results to rides", "'OUTPUT_STREAM': 'rides-results'"),
+        (
+            {"pipeline": "alerts-technique", "output_stream": "", "output_streams": {"enriched": "rides"}},
+            "error",
+            "writes enriched to rides",
+            "enriched:rides-enriched",
+        ),
         (
             {"pipeline": "alerts-technique", "output_stream": ""},
             "error",
@@ -47,7 +52,7 @@ def test_sound_settings_have_no_findings() -> None:
             "enriched:alerts-enriched",
         ),
         ({"pipeline": "alerts", "output_streams": ALERT_STREAMS}, "error", "STATE_TABLE is not set", "STATE_TABLE"),
-        ({"quarantine_stream": "rides"}, "error", "which is the input", "QUARANTINE_STREAM"),
+        ({"quarantine_stream": "rides"}, "error", "quarantined records go to rides", "'rides-set-aside'"),
         ({"quarantine_stream": "counts"}, "warning", "which is the output", "QUARANTINE_STREAM"),
     ],
 )
@@ -60,7 +65,8 @@ def test_settings_that_lose_loop_or_hold_up(changed: dict[str, Any], severity: s
 
 def test_a_deployed_function_may_have_a_pipeline_that_is_not_installed_here() -> None:
     settings = Settings(**{**SOUND, "pipeline": "own.alarms:Alarms"})
-    [finding] = examine_settings(settings, "rides", "function f", lambda **new: f"set {new}", deployed=True)
+    setup = Setup(settings, ["rides"], "function f", lambda **new: f"set {new}", in_lambda=True)
+    [finding] = examine_settings(setup)
     assert finding.severity == "info"
     assert "not checked" in finding.why
 
