@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from app.cli.terminal import Watched, configure_logs, counted, note
 from app.errors import SettingsError
@@ -16,6 +19,12 @@ if TYPE_CHECKING:
 
     from app.stream.mapping import BatchReport, Mapping, MappingSettings
     from app.stream.runtime import Runtime
+
+
+CheckpointPath = Annotated[
+    Path | None,
+    typer.Option(help="A file that keeps how far each shard was processed, to go on from there.", show_default=False),
+]
 
 
 def open_here(settings: MappingSettings) -> Runtime:

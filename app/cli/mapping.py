@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperCommand
 
-from app.cli.driving import drive, open_here, show_batch
+from app.cli.driving import CheckpointPath, drive, open_here, show_batch
 from app.cli.terminal import Watched, configure_logs, is_watched, note
 from app.domain import INPUT_STREAM
 from app.errors import SettingsError
@@ -76,7 +76,6 @@ File = Annotated[
 LogicalId = Annotated[str, _here("Which mapping of the file: its logical id, or its UUID.")]
 Parameters = Annotated[list[str] | None, _here("NAME=VALUE of a parameter of the template; repeatable.")]
 TimeoutOption = Annotated[float | None, _here("Seconds an invocation may take. [60 in this process, 905 over HTTP]")]
-CheckpointPath = Annotated[Path | None, _here("A file that keeps how far this mapping got, to go on from there.")]
 Drain = Annotated[bool, _here("Stop once all that is in the stream has been processed.", "--drain")]
 
 

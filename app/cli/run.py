@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from app.cli.driving import drive, open_here, show_batch
+from app.cli.driving import CheckpointPath, drive, open_here, show_batch
 from app.cli.terminal import Watched, is_watched, note, print_json
 from app.domain import INPUT_STREAM
 from app.errors import EventError, MillraceError
@@ -21,6 +21,7 @@ from app.settings import SPLIT_NONE, read_settings
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.hints import FILE_NAME, hint_of
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
+from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
 from app.stream.record_rows import rows_of
@@ -54,9 +55,12 @@ def run(
     starting_position: Start = "TRIM_HORIZON",
     starting_position_timestamp: StartTime = None,
     timeout: Timeout = 60,
+    checkpoint: CheckpointPath = None,
     drain: Drain = False,
 ) -> None:
     """Read a stream and process it until Ctrl-C, as Lambda's event source mapping would.
+
+    Without --checkpoint each run begins at the starting position.
 
     Environment variables set the rest: OUTPUT_STREAM, QUARANTINE_STREAM, PIPELINE, RUN_ID. At a terminal, standard
     error shows a line a batch; elsewhere its metrics as CloudWatch gets them.
@@ -70,12 +74,13 @@ def run(
         function_response_types=(REPORT_FAILURES,),
         timeout=timeout,
     )
+    kept = CheckpointFile(checkpoint) if checkpoint else None
     runtime = open_here(settings)
     if is_watched():
         watched = Watched(runtime.handle)
-        mapping = Mapping(settings, watched, lambda report: show_batch(report, watched))
+        mapping = Mapping(settings, watched, lambda report: show_batch(report, watched), checkpoint=kept)
     else:
-        mapping = Mapping(settings, runtime.handle)
+        mapping = Mapping(settings, runtime.handle, checkpoint=kept)
     streams = dict.fromkeys((runtime.settings.output_stream, *runtime.settings.output_streams.values()))
     names = ", ".join(filter(None, streams)) if not runtime.settings.test_run else ""
     note(f"{stream} → {names or 'nowhere (TEST_RUN)'}; Ctrl-C stops")

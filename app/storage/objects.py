@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,12 +12,12 @@ from botocore.exceptions import ClientError
 
 from app import aws
 from app.errors import CloudError, DiskError, LocationError, SettingsError
+from app.storage.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-READABLE = 0o644  # a temporary file is its owner's alone; what is stored may be read by another user's container
 BLOCK_BYTES = 1024 * 1024  # a hundred reads for a file of 100 MB, and little memory
 _PARTS_FROM_BYTES = 16 * 1024 * 1024  # from here parallel ranges of 8 MB (boto3's default) repay two more calls
 
@@ -97,21 +96,9 @@ class FolderObjects:
             raise DiskError(f"{self.root}: may not be written: check its owner and mode")
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a temporary file and rename it, so that a crash leaves no incomplete file under the name."""
-        path = self.folder / name
+        """Write a file; see `write_file`."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).chmod(READABLE)
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_file(self.folder / name, data)
         except OSError as error:
             raise DiskError(f"{self.root}: cannot write {name}: {error.strerror}") from error
 

@@ -39,9 +39,9 @@ def _seen(rie: Rie) -> list[Any]:
     return [payload for event in rie.events for payload in payloads(event)]
 
 
-def command(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+def command(*arguments: str, name: str = "mapping", **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "mapping", *arguments],
+        [sys.executable, "-m", "app.cli", name, *arguments],
         cwd=ROOT,
         env={**os.environ, **variables},
         stderr=subprocess.PIPE,
@@ -161,6 +161,37 @@ def test_latest_and_a_checkpoint_lose_nothing_where_the_clock_is_wrong(
     put(kinesis, stream, 5, start=10)
     begin().run(drain=True)
     assert seen == [10, 11, 12, 13, 14]
+
+
+def test_run_goes_on_from_its_checkpoint_after_kill_9(
+    kinesis: Any, new_stream: Callable[..., str], tmp_path: Path
+) -> None:
+    stream, output = new_stream("in", 2), new_stream("out")
+    options = ("--stream", stream, "--batch-size", "5", "--checkpoint", str(tmp_path / "shards.json"))
+
+    def put_rides(start: int, stop: int) -> None:
+        rides = [
+            {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": n} for n in range(start, stop)
+        ]
+        entries = [{"Data": json.dumps(ride).encode(), "PartitionKey": str(ride["pred_id"])} for ride in rides]
+        assert kinesis.put_records(StreamName=stream, Records=entries)["FailedRecordCount"] == 0
+
+    def done() -> list[int]:
+        found = read_stream(output, StartingPosition())
+        return sorted(json.loads(data)["prediction"]["pred_id"] for data in found)
+
+    put_rides(0, 100)
+    process = command(*options, name="run", OUTPUT_STREAM=output)
+    _until(lambda: len(set(done())) == 100)
+    time.sleep(1)  # until the checkpoint is written
+    put_rides(100, 300)
+    _until(lambda: len(set(done())) > 100)
+    process.kill()
+    process.communicate()
+    before = done()
+    assert "acknowledged" in finished(command(*options, "--drain", name="run", OUTPUT_STREAM=output))
+    assert set(done()) == set(range(300))
+    assert before[:100] == done()[:100]  # and none of the first hundred again
 
 
 def _until(reached: Callable[[], bool]) -> None:

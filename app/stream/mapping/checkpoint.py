@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.errors import SettingsError
+from app.storage.files import write_file
 from app.stream.shards import StartingPosition  # noqa: TC001 - msgspec reads it from the annotation
 from app.telemetry import logger
 
@@ -57,14 +57,12 @@ class CheckpointFile:
         return kept.shards
 
     def save(self, stream_arn: str, created: str, shards: Mapping[str, StartingPosition]) -> None:
-        """Write a temporary file and rename it, so that a crash leaves the earlier one.
+        """Write the file whole or not at all, so that a crash leaves the earlier one.
 
         Raises:
             SettingsError: It cannot be written.
         """
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            temporary.write_bytes(msgspec.json.encode(_Kept(stream_arn, created, dict(shards))))
-            temporary.replace(self._path)
+            write_file(self._path, msgspec.json.encode(_Kept(stream_arn, created, dict(shards))))
         except OSError as error:
             raise SettingsError(f"checkpoint {self._path}: cannot be written: {error.strerror}") from None

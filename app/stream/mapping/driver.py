@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from app.stream.mapping.settings import MappingSettings
     from app.stream.mapping.settling import Progress
 
+KEEP_EVERY_S = 0.2  # the checkpoint, which takes the disk some 10 ms: a crash repeats what was done in this time
+
 InvocationPool: TypeAlias = "Pool[Invocation]"
 
 
@@ -95,6 +97,7 @@ class Mapping:
         self._runs: dict[str, ShardRun] = {}
         self._stopped = threading.Event()
         self._turn = 0
+        self._unkept, self._kept_at_s = False, 0.0
         self._settler = Settler(
             settings, self.source, destination, progress=progress, advance=self._advance, clock=clock, chance=chance
         )
@@ -126,18 +129,27 @@ class Mapping:
         if not self._settings.enabled:
             return 0
         self._keep()
+        try:
+            self._poll(drain=drain)
+        finally:
+            if self._unkept:
+                self._keep()
+        return self.acknowledged
+
+    def _poll(self, *, drain: bool) -> None:
+        """Poll and invoke until stopped, or until the stream is empty."""
         while not self._stopped.is_set():
             read = self._read()
             started = self._start_due()
             answers = self._pool.answers(0)
             self._settler.settle(answers)
+            self._keep_in_time()
             if drain and not self._pool.busy and self._reader.at_tip():
                 break
             if not (read or started or answers):
                 self._settler.settle(self._wait())
         while self._pool.busy:
             self._settler.settle(self._pool.answers(IDLE_PAUSE_S))
-        return self.acknowledged
 
     def _describe(self) -> tuple[EventSource, str]:
         """Return the stream as events name it, and when it was created."""
@@ -230,10 +242,17 @@ class Mapping:
         was_finished = run.shard.finished
         run.hold()
         if moved or run.shard.finished != was_finished:
+            self._unkept = True
+            self._keep_in_time()
+
+    def _keep_in_time(self) -> None:
+        """Write the checkpoint if it has changed, unless it was written just now."""
+        if self._unkept and self._clock.monotonic() - self._kept_at_s >= KEEP_EVERY_S:
             self._keep()
 
     def _keep(self) -> None:
         """Write every shard's position to the checkpoint file, if there is one."""
+        self._unkept, self._kept_at_s = False, self._clock.monotonic()
         if self._checkpoint is None:
             return
         positions = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -444,6 +445,32 @@ def test_latest_needs_the_time_of_the_service() -> None:
     bench.kinesis._dated = dict  # type: ignore[method-assign] # a proxy that takes the header away
     with pytest.raises(CloudError, match="stream events: answers without a Date"):
         bench.mapping(starting_position="LATEST")
+
+
+def test_a_checkpoint_is_not_written_for_each_of_many_batches(tmp_path: Any) -> None:
+    """A write takes the disk longer than many a batch; a crash repeats what was done since."""
+    saved: list[float] = []
+
+    class Counting(CheckpointFile):
+        def save(self, stream_arn: str, created: str, shards: Any) -> None:
+            saved.append(bench.clock.now_s)
+            super().save(stream_arn, created, shards)
+
+    bench = Bench()
+    bench.kinesis.put(counted_bytes(1000))
+    bench.answer = lambda _event: bench.clock.sleep(0.01)
+    kept = Counting(tmp_path / "place.json")
+    assert bench.drain(checkpoint=kept, batch_size=1).acknowledged == 1000
+    assert 40 < len(saved) < 60
+    assert max(later - earlier for earlier, later in pairwise(saved)) < 0.25
+    del bench.events[:]
+    bench.drain(checkpoint=kept)
+    assert not bench.events  # the last one is written at the end
+    bench.kinesis.put(counted_bytes(3))
+    bench.answer = lambda _event: bench.clock.sleep(1)
+    before = len(saved)
+    bench.drain(checkpoint=kept, batch_size=1)
+    assert len(saved) == before + 4  # at the beginning, and after each slow batch
 
 
 def test_a_checkpoint_of_another_stream_is_left_aside(tmp_path: Any) -> None:
