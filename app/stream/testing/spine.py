@@ -29,6 +29,7 @@ from app.stream.pipeline import StatefulPipeline
 from app.stream.processor import Processor
 from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES
 from app.stream.quarantine import QuarantineDestination
+from app.stream.testing.simulation import SimulatedCrash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,10 +44,6 @@ CREATED_MS = 1_767_225_600_000  # every stream's creation: 2026-01-01, when its 
 WITHIN_S = 5.0  # for one event: far more than a test's pipeline needs, so that a hanging one fails soon
 
 Step: TypeAlias = Literal["put", "commit", "acknowledge"]
-
-
-class SimulatedCrash(BaseException):
-    """The end of the process, as a crash test sees it: nothing in the spine catches it."""
 
 
 class FakeStreams:

@@ -1,0 +1,192 @@
+"""Histories: from a seed to records, shards, a pipeline, settings and faults; all of it is data."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.stream.testing.faults import KINDS, Fault, random_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STREAMS = ("input", "second")
+BAD_KINDS = ("quarantine", "raise", "bad_json", "bad_type", "bad_output")
+OTHER_KINDS = ("skip", "done")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A record that a producer puts.
+
+    Attributes:
+        rid: Its number; records are put in this order.
+        at_s: When, in seconds from the beginning.
+        stream: The input stream.
+        key: Its partition key.
+        kind: What becomes of it.
+        fan: Number of its outputs.
+        hash_key: An explicit hash key, so that records of one key are in several shards.
+        aggregate: Records of one number are one aggregated record.
+    """
+
+    rid: int
+    at_s: float
+    stream: str
+    key: str
+    kind: str = "ok"
+    fan: int = 1
+    hash_key: str | None = None
+    aggregate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reshard:
+    """A change of an input stream's shards: a split of one, or a merge of two neighbours."""
+
+    at_s: float
+    stream: str
+    splits: bool
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A run of the spine, decided by its seed.
+
+    Attributes:
+        seed: Also of what is left to chance while it runs: latencies, pauses, the order of calls.
+        stateful: Whether outputs depend on all earlier records of their key.
+        worker: Whether mapping and function are one process, with a checkpoint and a lease; else the mapping is a
+            service's and the function is invoked, as in Lambda.
+        records: The input.
+        reshards: Changes of the shards.
+        faults: The plan of faults.
+        shards: Shards of each input stream at the beginning.
+        batch_size: Of the mapping.
+        factor: `ParallelizationFactor`.
+        partial: Whether the mapping honours `batchItemFailures`.
+        bisect: `BisectBatchOnFunctionError`.
+        timeout_s: Of the function.
+        roles: Number of roles in use.
+        compute_s: Time that the pipeline takes for a record.
+        weight: Bytes of each state.
+        inline_bytes: The largest state that is kept in the table itself.
+        quarantine: `stream`, `location` or `both`.
+        skew_s: By how much the clocks of processes are ahead of the services'.
+        shared: Whether several partition keys have one state.
+        systemic_s: From when to when the pipeline raises on everything, if it does.
+    """
+
+    seed: int
+    stateful: bool = False
+    worker: bool = False
+    records: Sequence[Sent] = ()
+    reshards: Sequence[Reshard] = ()
+    faults: Sequence[Fault] = ()
+    shards: int = 1
+    batch_size: int = 10
+    factor: int = 1
+    partial: bool = True
+    bisect: bool = False
+    timeout_s: float = 5.0
+    roles: int = 1
+    compute_s: float = 0.0
+    weight: int = 0
+    inline_bytes: int = 390_000
+    quarantine: str = "stream"
+    skew_s: float = 0.0
+    shared: bool = False
+    systemic_s: tuple[float, float] | None = None
+
+
+def make_history(seed: int) -> History:
+    """Return the history of a seed."""
+    rng = random.Random(seed)  # noqa: S311 - a simulation
+    stateful, worker = rng.random() < 0.5, rng.random() < 0.5  # noqa: PLR2004 - as often as not
+    streams = STREAMS if rng.random() < 0.15 else STREAMS[:1]  # noqa: PLR2004
+    quarantine = rng.choice(("stream", "stream", "location", "both"))
+    spills = stateful and rng.random() < 0.3  # noqa: PLR2004
+    shared = stateful and rng.random() < 0.2  # noqa: PLR2004
+    steps = [step for step in KINDS if _has(step, stateful, worker, spills, quarantine)]
+    records = _records(rng, streams)
+    last_s = max((each.at_s for each in records), default=0.0)
+    return History(
+        seed=seed,
+        stateful=stateful,
+        worker=worker,
+        records=records,
+        reshards=_reshards(rng, streams, last_s),
+        faults=random_faults(rng, steps),
+        shards=rng.choice((1, 1, 2, 3)),
+        batch_size=rng.choice((1, 3, 10, 10, 25, 100)),
+        # Batches of one shard run side by side, and only the records of a partition key are sure to come in order.
+        factor=1 if shared else rng.choice((1, 1, 1, 2, 3)),
+        partial=rng.random() < 0.85,  # noqa: PLR2004
+        bisect=rng.random() < 0.2,  # noqa: PLR2004
+        timeout_s=rng.choice((3.0, 5.0, 15.0)),
+        roles=rng.choice((1, 1, 2, 3)),
+        compute_s=rng.choice((0.0, 0.0, 0.0, 0.0, 0.005, 0.03)),
+        weight=rng.choice((0, 50)) if not spills else 50,
+        inline_bytes=rng.choice((20, 60)) if spills else 390_000,
+        quarantine=quarantine,
+        skew_s=rng.choice((0.0, 0.0, -6.0, 6.0, 3600.0)),
+        shared=shared,
+        systemic_s=(begin := rng.uniform(0, 2), begin + rng.uniform(0.5, 6)) if rng.random() < 0.08 else None,  # noqa: PLR2004
+    )
+
+
+def _has(step: str, stateful: bool, worker: bool, spills: bool, quarantine: str) -> bool:
+    """Return whether a history of this kind makes calls of a step."""
+    if step in {"load state", "commit state"}:
+        return stateful
+    if step in {"get object", "delete object"}:
+        return spills
+    if step == "put object":
+        return spills or quarantine != "stream"
+    if step == "put to quarantine":
+        return quarantine != "location"
+    return worker or step != "save checkpoint"
+
+
+def _records(rng: random.Random, streams: Sequence[str]) -> list[Sent]:
+    """Return records of a few keys, in bursts."""
+    keys = [f"k{number}" for number in range(rng.choice((1, 2, 3, 6)))]
+    bad, aggregated, explicit = rng.choice((0, 0, 0.05, 0.2, 0.6)), rng.choice((0, 0, 0.3)), rng.random() < 0.1  # noqa: PLR2004
+    wide = rng.random() < 0.3  # noqa: PLR2004 - several outputs a record
+    found: list[Sent] = []
+    at_s, group = 0.0, 0
+    count = rng.choice((5, 8, 12, 20, 30, 60))
+    while len(found) < count:
+        at_s += rng.choice((0, 0, 0, 0.1, 0.6, 2.5))
+        stream = rng.choice(streams)
+        group += 1
+        together = rng.randint(2, 6) if rng.random() < aggregated else 1
+        key = rng.choice(keys)
+        for _ in range(min(together, count - len(found))):
+            kind = rng.choice(BAD_KINDS) if rng.random() < bad else rng.choice(("ok",) * 8 + OTHER_KINDS)
+            found.append(
+                Sent(
+                    rid=len(found),
+                    at_s=at_s,
+                    stream=stream,
+                    key=key,
+                    kind=kind,
+                    fan=rng.choice((0, 2, 3)) if wide and rng.random() < 0.4 else 1,  # noqa: PLR2004
+                    hash_key=str(rng.choice((1, 2**128 - 1))) if explicit and together == 1 else None,
+                    aggregate=group if together > 1 else None,
+                )
+            )
+    return found
+
+
+def _reshards(rng: random.Random, streams: Sequence[str], last_s: float) -> list[Reshard]:
+    count = rng.choice((0, 0, 0, 1, 2))
+    return sorted(
+        (
+            Reshard(rng.uniform(0, last_s + 0.5), rng.choice(streams), rng.random() < 0.6, rng.randrange(4))  # noqa: PLR2004
+            for _ in range(count)
+        ),
+        key=lambda each: each.at_s,
+    )

@@ -1,0 +1,148 @@
+"""The pipelines of the checker: outputs that depend on their record alone, or on all earlier ones of the key."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from app.stream.outcomes import Outcomes
+from app.stream.pipeline import Pipeline, StatefulPipeline, StateWrites
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.stream.batch import Batch
+    from app.stream.pipeline import Staged
+
+ROLES = ("default", "copy", "loose")
+LOOSE = "loose"  # the unordered one
+
+
+class Item(msgspec.Struct, gc=False, omit_defaults=True):
+    """An input record.
+
+    Attributes:
+        rid: Its number, in the order in which all records were put.
+        kind: What becomes of it: `ok`, `skip`, `done`, `quarantine`, `raise`, `bad_output`.
+        fan: Number of its outputs.
+    """
+
+    rid: int
+    kind: str = "ok"
+    fan: int = 1
+
+
+class Product(msgspec.Struct, gc=False, omit_defaults=True):
+    """An output.
+
+    Attributes:
+        rid: The record that it is of.
+        part: Its number among the outputs of the record.
+        count: With state: how many records of the key there were.
+        chain: With state: a digest over all of them.
+    """
+
+    rid: int
+    part: int
+    count: int = 0
+    chain: str = ""
+
+
+class Chain(msgspec.Struct, gc=False):
+    """The state of a key: how many records there were, a digest over all of them, and some weight."""
+
+    count: int = 0
+    digest: str = ""
+    weight: str = ""
+
+    def after(self, rid: int, weight: int) -> Chain:
+        """Return the state after one more record."""
+        digest = hashlib.md5(f"{self.digest}/{rid}".encode(), usedforsecurity=False).hexdigest()[:12]
+        return Chain(self.count + 1, digest, "x" * weight)
+
+
+_encode = msgspec.json.Encoder().encode
+_chain = msgspec.json.Decoder(Chain)
+
+
+def role_of(part: int, roles: int) -> str:
+    """Return the role of a record's output."""
+    return ROLES[part % roles]
+
+
+class Echo(Pipeline[Item]):
+    """Outputs that depend on their record alone."""
+
+    name = "echo"
+    record_type = Item
+    roles = ROLES
+    unordered_roles = frozenset({LOOSE})
+
+    def __init__(self, roles: int, before: Callable[[int], object]) -> None:
+        """Take the number of roles in use, and what is called before each batch: it may let time pass or raise."""
+        self._roles, self._before = roles, before
+
+    def process(self, batch: Batch[Item]) -> Outcomes:
+        """Give each record its outputs."""
+        self._before(len(batch))
+        outcomes = Outcomes(len(batch))
+        for row, item in enumerate(batch.records):
+            if _set_aside(outcomes, row, item):
+                continue
+            for part in range(item.fan):
+                data = _encode(Product(item.rid, part))
+                outcomes.emit(row, batch.partition_keys[row], data, role=role_of(part, self._roles))
+        return outcomes
+
+
+class Chained(StatefulPipeline[Item]):
+    """Outputs that depend on all earlier records of their key."""
+
+    name = "chained"
+    record_type = Item
+    roles = ROLES
+    unordered_roles = frozenset({LOOSE})
+    shared: ClassVar[str] = "shared"
+
+    def __init__(
+        self, roles: int, before: Callable[[int], object], *, weight: int = 0, key_of: Callable[[str], str] = str
+    ) -> None:
+        """As `Echo`; a state's weight in bytes, and the state key of a partition key."""
+        self._roles, self._before, self._weight, self._key_of = roles, before, weight, key_of
+
+    def state_keys(self, batch: Batch[Item]) -> list[str]:
+        """Return the state key of each record."""
+        return [self._key_of(key) for key in batch.partition_keys]
+
+    def process_with(self, batch: Batch[Item], state: Mapping[str, bytes]) -> Staged:
+        """Give each record its outputs, and its key the state after it."""
+        self._before(len(batch))
+        chains = {key: _chain.decode(value) for key, value in state.items()}
+        outcomes = Outcomes(len(batch))
+        writes = StateWrites(outcomes)
+        for row, (item, key) in enumerate(zip(batch.records, self.state_keys(batch), strict=True)):
+            if _set_aside(outcomes, row, item):
+                continue
+            chain = chains[key] = chains.get(key, Chain()).after(item.rid, self._weight)
+            writes.write(row, key, _encode(chain))
+            for part in range(item.fan):
+                data = _encode(Product(item.rid, part, chain.count, chain.digest))
+                outcomes.emit(row, batch.partition_keys[row], data, role=role_of(part, self._roles))
+        return writes
+
+
+def _set_aside(outcomes: Outcomes, row: int, item: Item) -> bool:
+    """Apply what a record asks for other than outputs; return whether there is such a thing."""
+    if item.kind == "raise":
+        raise ValueError(f"record {item.rid}")
+    if item.kind == "skip":
+        outcomes.skip(row, "asked_for")
+    elif item.kind == "done" or (item.kind == "ok" and not item.fan):
+        outcomes.done(row)
+    elif item.kind == "bad_output":
+        outcomes.emit(row, "x" * 300, b"{}")  # longer than a partition key may be
+    elif item.kind == "quarantine":
+        outcomes.quarantine(row, "asked_for", "the record asks for it")
+    return item.kind != "ok"
