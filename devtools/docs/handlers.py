@@ -78,6 +78,8 @@ OF_RECORDS = """\
 - A handler that yields, with the response type `Iterator[Postage]`, gives any number of responses to one request.
   Behind Kinesis each is an output of its own, with the record's partition key; where one response is asked for, it is
   their list. None of them counts if the handler raises before the last.
+- Firehose gets the response as the record's data: JSON with a line end, or `str` and `bytes` as they are. What a
+  handler yields becomes the lines of one record. With None, or where `should_process` is False, the record is dropped.
 - A field of the envelope that is null counts as missing, and a number or time as text is read. Any other odd field is
   its record's fault alone. Without the id by which a record is handed back, or the source, the event is refused as a
   whole.
@@ -95,6 +97,7 @@ SOURCES = (
     ("dynamodb", "dynamodb_stream_handler", "the new image, or the last", "the shard resumes at the first of them"),
     ("kinesis", "kinesis_handler", "the record's JSON", "quarantined, or the shard resumes at the first of them"),
     ("sns", "sns_handler", "the message's JSON", "the event fails, and Lambda tries it again"),
+    ("firehose", "firehose_handler", "the record's JSON", "answered as `ProcessingFailed`: Firehose keeps them in S3"),
     ("s3", "s3_handler", "the object's bucket, key and size", "the event fails, and Lambda tries it again"),
     ("eventbridge", "eventbridge_handler", "the detail", "the event fails, and Lambda tries it again"),
 )

@@ -1,4 +1,4 @@
-"""A typed handler behind a queue, a stream, a topic, a bus or a bucket: each record is a request of its own.
+"""A typed handler behind a queue, a stream, a topic, a bus, a bucket or Firehose: each record is a request of its own.
 
     lambda_handler = sqs_handler(ResizeHandler)             # app.handlers.sources.sqs
     lambda_handler = sqs_handler(ResizeHandler, fifo=True)
@@ -9,8 +9,9 @@
     kinesis      kinesis_handler           the record's JSON        the spine's: quarantine, or the shard resumes
     sns          sns_handler               the message's JSON       the event fails, and Lambda tries it again
     s3           s3_handler                an `S3Object`            the event fails, and Lambda tries it again
+    firehose     firehose_handler          the record's JSON        answered as ProcessingFailed; Firehose keeps it
     eventbridge  eventbridge_handler       the detail               the event fails, and Lambda tries it again
 
-`batch` is what they have in common; `envelope` reads their events; `attributes` reads DynamoDB's values. What is handed
-back, and why, is in `docs/decisions/0016-batch-sources.md`.
+`batch` is what they have in common; `envelope` reads their events. What is handed back, and why, is in
+`docs/decisions/0016-batch-sources.md`.
 """

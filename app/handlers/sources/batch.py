@@ -57,6 +57,7 @@ class Source(Generic[Record]):
         read: Reads the records of an event; raises EventError for an event of another source.
         request_of: Makes the request of a record, unless the function has a `request_of` of its own.
         respond: Makes the function's response.
+        encode: Makes of a handler's response what `respond` needs of it; by default responses are not kept.
         correlated: Whether the record's id is the correlation id of an event with one record.
     """
 
@@ -64,20 +65,27 @@ class Source(Generic[Record]):
     read: Callable[[Event], Sequence[Item[Record]]]
     request_of: Callable[[Record], Any]
     respond: Callable[[BatchResult], Any]
+    encode: Callable[[LambdaHandler[Any, Any], Any], Any] | None = None
     correlated: bool = False
 
 
 @dataclass(slots=True)
 class BatchResult:
-    """The number of records in a batch, and those that must come again.
+    """What became of the records of a batch.
 
     Attributes:
         records: The number of records.
-        again: The ids of the records that failed or were not started, in their order.
+        results: The metric that counts each record, by id and in the batch's order, with the response where the source
+            keeps it.
     """
 
     records: int
-    again: list[str] = field(default_factory=list)
+    results: dict[str, tuple[str, Any]] = field(default_factory=dict)
+
+    @property
+    def again(self) -> list[str]:
+        """Return the ids of the records that failed or were not started, in their order."""
+        return [record_id for record_id, (count, _) in self.results.items() if count in {FAILED, NOT_STARTED}]
 
 
 class SourceFunction(Generic[Record]):
@@ -93,7 +101,7 @@ class SourceFunction(Generic[Record]):
         """Take the class; open nothing yet.
 
         Args:
-            handler_class: The class whose `handle` is called for each record; its responses are not kept.
+            handler_class: The class whose `handle` is called for each record.
             source: The source of the records.
             should_process: Returns False for a record that needs no work; it counts as done.
             request_of: Makes the request of a record, in place of the source's own; see `LambdaHandler.decode`.
@@ -137,39 +145,38 @@ class SourceFunction(Generic[Record]):
             metrics.count(name, 0)
         metrics.count(RECORDS, len(items))
         outcome = BatchResult(len(items))
-        known: set[str] = set()
         closed: set[str] = set()
         for item in items:
-            if item.id in known:
+            if item.id in outcome.results:
                 metrics.count(REPEATED)
                 continue
-            known.add(item.id)
-            if item.lane in closed or invocation.deadline.remaining_s() <= 0:
-                count = NOT_STARTED
-            else:
+            result: tuple[str, Any] = (NOT_STARTED, None)
+            if item.lane not in closed and invocation.deadline.remaining_s() > 0:
                 with telemetry.bound({self._source.id_name: sanitize_id(item.id)}):
-                    count = self._handle(handler, item.record, invocation)
+                    result = self._handle(handler, item.record, invocation)
+            outcome.results[item.id] = result
+            count, _ = result
             metrics.count(count)
-            if count in {FAILED, NOT_STARTED}:
-                outcome.again.append(item.id)
-                if item.lane is not None:
-                    closed.add(item.lane)
-        if outcome.again:
-            more = {"records": len(items), "again": len(outcome.again), "first": sanitize_id(outcome.again[0])}
-            invocation.logger.warning("not all records are done; the rest is to come again", extra=more)
+            if count in {FAILED, NOT_STARTED} and item.lane is not None:
+                closed.add(item.lane)
+        if again := outcome.again:
+            more = {"records": len(items), "again": len(again), "first": sanitize_id(again[0])}
+            invocation.logger.warning("not all records are done", extra=more)
         return outcome
 
-    def _handle(self, handler: LambdaHandler[Any, Any], record: Record | EventError, invocation: Invocation) -> str:
-        """Handle one record; return the metric that counts it."""
+    def _handle(
+        self, handler: LambdaHandler[Any, Any], record: Record | EventError, invocation: Invocation
+    ) -> tuple[str, Any]:
+        """Handle one record; return the metric that counts it, and the response where it is kept."""
         if isinstance(record, EventError):
-            return _failed(record, invocation)
+            return _failed(record, invocation), None
         try:
             if self._should_process is not None and not self._should_process(record):
-                return SKIPPED
-            call(handler, handler.decode(self._request_of(record)), invocation)
+                return SKIPPED, None
+            response = call(handler, handler.decode(self._request_of(record)), invocation)
+            return PROCESSED, self._source.encode(handler, response) if self._source.encode else None
         except Exception as error:  # noqa: BLE001 - a record must not end the batch
-            return _failed(error, invocation)
-        return PROCESSED
+            return _failed(error, invocation), None
 
 
 def _failed(error: Exception, invocation: Invocation) -> str:

@@ -88,14 +88,24 @@ def read_records(
         named = _source_of(item)
         if named != source:
             raise EventError(f"event: comes from {named}, not from {source}: check the trigger")
+    return read_each(items, kind, f"$.{RECORDS}", mended)
+
+
+def read_each(
+    items: list[Any],
+    kind: type[T],
+    path: str,
+    mended: Callable[[dict[str, Any]], dict[str, Any]] = lambda item: item,
+) -> list[T | Unread]:
+    """Return the records of a list at a path of an event; see `read_records`."""
     try:
         return msgspec.convert(items, list[kind])  # type: ignore[valid-type]
     except UNREADABLE:
         pass
-    found: list[Record | Unread] = []
+    found: list[T | Unread] = []
     for row, item in enumerate(items):
         try:
-            found.append(convert(item, kind, f"$.{RECORDS}[{row}]"))
+            found.append(convert(item, kind, f"{path}[{row}]"))
         except EventError as error:
             try:
                 found.append(msgspec.convert(mended(lenient(item)), kind, strict=False))

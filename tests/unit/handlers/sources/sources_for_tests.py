@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -204,6 +205,35 @@ def eventbridge_event(detail: object, **fields: Any) -> dict[str, Any]:
         "resources": [f"arn:aws:ec2:eu-west-1:{ACCOUNT}:instance/i-0aaaaaaaaaaaaaaa1"],
         "detail": detail,
         **fields,
+    }
+
+
+def firehose_event(datas: Sequence[bytes], *, stream: bool = False) -> dict[str, Any]:
+    """Records for a transformation, put on Firehose or read by it from a stream of Kinesis."""
+    arrived = {"approximateArrivalTimestamp": 1767225600000}
+    return {
+        "invocationId": "00000000-0000-4000-8000-00000000f002",
+        "deliveryStreamArn": f"arn:aws:firehose:eu-west-1:{ACCOUNT}:deliverystream/parcels",
+        "region": "eu-west-1",
+        **({"sourceKinesisStreamArn": f"arn:aws:kinesis:eu-west-1:{ACCOUNT}:stream/parcels"} if stream else {}),
+        "records": [
+            {
+                "recordId": f"r-{row}",
+                "data": base64.b64encode(data).decode(),
+                **arrived,
+                **({"kinesisRecordMetadata": _origin(row) | arrived} if stream else {}),
+            }
+            for row, data in enumerate(datas)
+        ],
+    }
+
+
+def _origin(row: int) -> dict[str, Any]:
+    return {
+        "shardId": "shardId-000000000000",
+        "partitionKey": f"key-{row}",
+        "sequenceNumber": str(10**55 + row),
+        "subsequenceNumber": "",
     }
 
 
