@@ -60,8 +60,8 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def report_of(results: Iterable[str | Finding]) -> Report:
-    """Make a report of the checks' results: a line where all is well, a finding where not."""
-    every = list(results)
+    """Make a report of the checks' results, each once: a line where all is well, a finding where not."""
+    every = list(dict.fromkeys(results))
     order = list(Severity)
     findings = [each for each in every if isinstance(each, Finding)]
     return Report(

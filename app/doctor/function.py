@@ -11,23 +11,24 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from botocore.exceptions import ClientError
 
 from app import aws
 from app.doctor.case import Case, in_file, stream_of
 from app.doctor.finding import Finding, Severity, aws_command
+from app.doctor.locations import examine_location
 from app.doctor.mapping import examine_mapping
-from app.doctor.settings import Setup, examine_settings, examine_shared_state
+from app.doctor.settings import Setup, examine_settings, examine_shared_state, mend_variable
 from app.doctor.state import examine_state
 from app.doctor.streams import SHARD_RECORDS_PER_S, Streams, is_provisioned, more_shards
 from app.errors import SettingsError
-from app.registry import read_all_settings, settings_of_domains
-from app.settings import Settings
+from app.registry import read_all_settings
 from app.stream.mapping.settings import REPORT_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
+
+    from app.settings import Settings
 
 KINESIS = ":kinesis:"
 DEFAULT_TIMEOUT_S, DEFAULT_MEMORY_MB = 3, 128  # Lambda's own
@@ -123,6 +124,9 @@ def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
     if setup:
         yield from examine_settings(setup)
         yield from streams.examine(setup.settings, sources)
+        if setup.settings.quarantine_location:
+            why = "no record can be set aside, and its shard waits"
+            yield from examine_location(setup, "QUARANTINE_LOCATION", why)
         if setup.stateful:
             yield from examine_state(setup)
             yield from _sharing(setup, function)
@@ -149,8 +153,7 @@ def set_up(function: Function, sources: Sequence[str]) -> Generator[str | Findin
     try:
         settings = read_all_settings(function.variables)
     except SettingsError as error:
-        variable = str(error).partition(" ")[0]  # `TEST_RUN is 'maybe': …`
-        mend = function.set_variables(**{variable: _default_of(variable)})
+        mend = mend_variable(error, function.set_variables)
         why = "the function cannot start, and its shards wait"
         yield Finding(Severity.ERROR, function.where, str(error), why, mend)
         return None
@@ -232,16 +235,6 @@ def examine_configuration(function: Function, mappings: Sequence[Mapping[str, An
             "a cold start and one slow PutRecords call take longer, and the batch comes again",
             function.update(Timeout=ROOM_S),
         )
-
-
-def _default_of(variable: str) -> str:
-    """Return a variable's default as text."""
-    kinds: list[type[msgspec.Struct]] = [Settings, *settings_of_domains()]
-    for kind in kinds:
-        for each in msgspec.structs.fields(kind):
-            if each.name.upper() == variable and each.default is not msgspec.NODEFAULT:
-                return str(each.default)
-    return ""
 
 
 def examine_pair(function: Function, case: Case, settings: Settings, output: Mapping[str, Any]) -> Iterator[Finding]:

@@ -12,13 +12,13 @@ import msgspec
 
 from app import aws
 from app.doctor.finding import Finding, Severity
-from app.doctor.settings import Setup, examine_settings, examine_shared_state
+from app.doctor.locations import examine_location
+from app.doctor.settings import Setup, examine_settings, examine_shared_state, mend_variable
 from app.doctor.state import examine_growth, examine_state
 from app.doctor.streams import Streams
 from app.domain import INPUT_STREAM
 from app.errors import CredentialsError, EventError, MillraceError, SettingsError, UnknownPipelineError
 from app.registry import PIPELINES, example_record, open_to_explain, read_all_settings
-from app.storage.objects import open_objects
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
 
@@ -46,8 +46,8 @@ def examine_here(environ: Mapping[str, str], stream: str | None) -> Iterator[str
         yield result
     try:
         settings = read_all_settings(environ)
-    except MillraceError as error:
-        yield Finding(Severity.ERROR, HERE, str(error), "nothing starts", "export the variable with another value")
+    except SettingsError as error:
+        yield Finding(Severity.ERROR, HERE, str(error), "nothing starts", mend_variable(error, _export))
         return
     setup = Setup(settings, [stream] if stream else _usual_sources(settings), HERE, _export)
     yield from examine_settings(setup)
@@ -145,19 +145,15 @@ def examine_models(settings: Settings) -> Iterator[str | Finding]:
 
 def examine_destinations(setup: Setup) -> Iterator[str | Finding]:
     """Check that the streams, the tables and the locations that the settings name can be used."""
-    location = setup.settings.quarantine_location
     try:
         yield from Streams().examine(setup.settings, setup.sources)
     except MillraceError as error:
         mend = "check the endpoint, the credentials and the policy"
         yield Finding(Severity.ERROR, HERE, str(error), "a run would end here", mend)
-    if location:
-        try:
-            open_objects(location).check()
-            yield f"quarantine location {location}: can be written"
-        except MillraceError as error:
-            mend = "set QUARANTINE_LOCATION to a folder or s3://… that can be written"
-            yield Finding(Severity.ERROR, HERE, str(error), "a run would end here", mend)
+    if setup.settings.quarantine_location:
+        yield from examine_location(
+            setup, "QUARANTINE_LOCATION", "no record can be set aside, and a run would end here"
+        )
     yield from examine_state(setup)
 
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from app.doctor.finding import Finding, Severity
+from app.doctor.locations import examine_folders
 from app.errors import MillraceError, SettingsError, UnknownPipelineError
-from app.registry import PIPELINES, pipeline_class
+from app.registry import PIPELINES, pipeline_class, settings_of_domains
 from app.settings import DEFAULT_ROLE, Settings
 from app.stream.loops import QUARANTINED, describe, find_loop, mend_of
 from app.stream.pipeline import StatefulPipeline
@@ -27,8 +30,7 @@ if TYPE_CHECKING:
             """Return the command."""
 
 
-LAMBDA_FOLDERS = ("/mnt/",)  # where a function may mount a file system that outlives it
-_SHOWN = 3  # readers of one state that a finding names
+_SHOWN = 3  # processes with one state that a finding names
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,19 @@ class Setup:
         return sorted(name for name, each in self.classes.items() if issubclass(each, StatefulPipeline))
 
 
+def mend_variable(error: SettingsError, change: Setter) -> str:
+    """Return the command that gives the variable of an error (`TEST_RUN is 'maybe': …`) its default."""
+    variable = str(error).partition(" ")[0]
+    kinds: list[type[msgspec.Struct]] = [Settings, *settings_of_domains()]
+    fields = {each.name.upper(): each for kind in kinds for each in msgspec.structs.fields(kind)}
+    if variable not in fields:
+        return "give the variable another value, as it says"
+    field = fields[variable]
+    if field.required:
+        return change(**{variable: "VALUE"})
+    return change(**{variable: "" if field.default is msgspec.NODEFAULT else str(field.default)})
+
+
 def examine_settings(setup: Setup) -> Iterator[Finding]:
     """Find what the settings would do to the records of the streams."""
     settings, where, change = setup.settings, setup.where, setup.change
@@ -91,7 +106,7 @@ def examine_settings(setup: Setup) -> Iterator[Finding]:
         )
     yield from _loops(setup)
     if setup.in_lambda:
-        yield from _folders(setup)
+        yield from examine_folders(setup)
 
 
 def examine_shared_state(setups: Iterable[Setup]) -> Iterator[Finding]:
@@ -105,12 +120,15 @@ def examine_shared_state(setups: Iterable[Setup]) -> Iterator[Finding]:
         if len(several) < 2:  # noqa: PLR2004 - alone
             continue
         setup, _ = several[0]
-        named = ", ".join(f"{each.where} for {source}" for each, source in several[:_SHOWN])
-        more = f" and {len(several) - _SHOWN} more" if len(several) > _SHOWN else ""
+        by_process: dict[str, list[str]] = {}
+        for each, source in several:
+            by_process.setdefault(each.where, []).append(source)
+        named = "; ".join(f"{where} reads {' and '.join(read)}" for where, read in list(by_process.items())[:_SHOWN])
+        more = f"; and {len(by_process) - _SHOWN} more" if len(by_process) > _SHOWN else ""
         yield Finding(
             Severity.WARNING,
             setup.where,
-            f"pipeline {name} keeps one state in {table} for several readers: {named}{more}",
+            f"pipeline {name} keeps one state in {table} for several streams or processes: {named}{more}",
             "nothing is lost, but records of one state key have no order across streams; of a stream read by two "
             "functions, only one of them applies each record",
             "put records of one state key on one stream, or give each reader a table: "
@@ -226,18 +244,3 @@ def _without_loop(loop: Sequence[Step], setup: Setup) -> str:
     if last.role == DEFAULT_ROLE:
         return setup.change(OUTPUT_STREAM=f"{last.target}-results")
     return setup.change(OUTPUT_STREAMS=_pairs({**settings.output_streams, last.role: f"{last.target}-{last.role}"}))
-
-
-def _folders(setup: Setup) -> Iterator[Finding]:
-    """Find folders that a function in Lambda cannot write, or that go with it."""
-    for variable in ("QUARANTINE_LOCATION", "STATE_LOCATION"):
-        location = str(getattr(setup.settings, variable.lower()))
-        if location and "://" not in location and not location.startswith(LAMBDA_FOLDERS):
-            yield Finding(
-                Severity.ERROR,
-                setup.where,
-                f"{variable} is the folder {location}",
-                "a function's disk can be written in /tmp alone, which is lost with the function; only a file system "
-                "mounted below /mnt stays",
-                setup.change(**{variable: f"s3://BUCKET/{variable.partition('_')[0].lower()}"}),
-            )

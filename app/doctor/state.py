@@ -9,9 +9,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
 from app.doctor.finding import Finding, Severity, aws_command
-from app.errors import MillraceError, UnreadableStateError
+from app.doctor.locations import bucket_for, examine_location
+from app.errors import UnreadableStateError
 from app.storage.items import from_attributes
-from app.storage.objects import open_objects
 from app.storage.spilling import object_of
 from app.storage.state import LARGEST_VALUE_BYTES, STATE_KEY, stored_of
 
@@ -57,17 +57,18 @@ class Items:
             return
         try:
             stored = stored_of(item)
-            name = object_of(key, stored.value)
+            value = stored.value or b""
+            name = object_of(key, value)
         except (UnreadableStateError, ValueError) as error:
             self.unreadable[key] = str(error)
             return
         form = "this release" if stored.former is None else "an earlier release"
         self.forms[form] = self.forms.get(form, 0) + 1
-        self.largest = max(self.largest, (len(stored.value), key))
-        if len(stored.value) >= NEAR * LARGEST_VALUE_BYTES:
+        self.largest = max(self.largest, (len(value), key))
+        if len(value) >= NEAR * LARGEST_VALUE_BYTES:
             self.near.append(key)
         if name is not None and objects is None:
-            self.unreadable[key] = "is an object, and STATE_LOCATION is not set"
+            self.unreadable[key] = "is an object, and STATE_LOCATION is not set or cannot be used"
         elif name is not None and objects is not None and not objects.exists(name):
             self.unreadable[key] = f"{objects.root}/{name} is not there"
 
@@ -77,16 +78,8 @@ def examine_state(setup: Setup) -> Iterator[str | Finding]:
     settings = setup.settings
     objects = None
     if settings.state_location:
-        where = f"state location {settings.state_location}"
-        try:
-            objects = open_objects(settings.state_location)
-            objects.check()
-            yield f"{where}: can be written"
-        except MillraceError as error:
-            why = "a state that is too large for an item cannot be committed, and holds up its key"
-            mend = "make it, or allow it to be written; or " + setup.change(STATE_LOCATION="s3://BUCKET/state")
-            yield Finding(Severity.ERROR, where, str(error), why, mend)
-            objects = None
+        why = "a state that is too large for an item cannot be committed, and holds up its key"
+        objects = yield from examine_location(setup, "STATE_LOCATION", why)
     items = None
     if settings.state_table:
         where = f"state table {settings.state_table}"
@@ -118,7 +111,7 @@ def examine_growth(setup: Setup, items: Items | None = None) -> Iterator[Finding
             setup.where,
             f"STATE_LOCATION is not set, and {', '.join(setup.stateful)} keeps state",
             f"a state that outgrows {LARGEST_VALUE_BYTES} bytes cannot be committed, and its key waits{largest}",
-            setup.change(STATE_LOCATION="s3://BUCKET/state"),
+            setup.change(STATE_LOCATION=bucket_for("STATE_LOCATION")),
         )
 
 

@@ -70,6 +70,7 @@ def whole_moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     host, port = server.get_host_and_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
     aws.forget()
+    aws.client("s3").create_bucket(Bucket="aside")
     yield
     server.stop()
 
@@ -266,7 +267,7 @@ def test_states_are_examined_one_by_one(cloud: object, tmp_path: Path, new_strea
     blocked = tmp_path / "file"
     blocked.write_text("", encoding="utf-8")
     refused = doctor(expect=60, STATE_LOCATION=str(blocked), **variables)
-    assert any("cannot be made" in what for what in said(refused, "error"))
+    assert any("is no folder" in what for what in said(refused, "error"))
 
 
 @pytest.mark.usefixtures("cloud")
@@ -353,11 +354,11 @@ def test_functions_of_one_state_and_the_state_itself() -> None:
     report = doctor("--function", first, expect=60)
     assert said(report, "error") == [f"a loop: pipeline alerts reads {first} and writes tickets to {first}"]
     [several] = said(report, "warning")
-    readers = f"function {first} for {first}, function {second} for {second}"
-    assert several == f"pipeline alerts keeps one state in states for several readers: {readers}"
+    readers = f"function {first} reads {first}; function {second} reads {second}"
+    assert several == f"pipeline alerts keeps one state in states for several streams or processes: {readers}"
     checked = "\n".join(report["checked"])
     assert "state table states: ACTIVE, 0 item(s)" in checked
-    assert "state location s3://states/alerts: can be written" in checked
+    assert "STATE_LOCATION s3://states/alerts: the bucket is there" in checked
     assert said(doctor("--function", second, expect=0), "error") == []
 
 

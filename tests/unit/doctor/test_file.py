@@ -105,7 +105,8 @@ def test_a_loop_over_a_stream_that_only_the_mapping_names(examine: Callable[...,
 def test_two_streams_and_two_functions_on_one_state(examine: Callable[..., Report]) -> None:
     report = examine(Function=function_of(ALERTS), One=mapping_of("alerts"), Two=mapping_of("late"))
     [shared] = said(report, "warning")
-    assert shared.startswith("pipeline alerts keeps one state in Table for several readers: ")
+    assert shared.startswith("pipeline alerts keeps one state in Table for several streams or processes: ")
+    assert shared.endswith(" reads alerts and late")
     report = examine(
         Function=function_of(ALERTS),
         Other=function_of(ALERTS),
