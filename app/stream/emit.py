@@ -1,26 +1,32 @@
 """Write outputs to streams within the service's limits, in order per partition key, losing nothing.
 
 A later output of a key is sent only after the earlier one has been accepted, so a call has a key at most once, and
-concurrent calls have different keys; outputs of an unordered role need not wait. Failed entries are sent again, without
-the others, after a jittered pause, until the time is up. Outputs that were never accepted stay unsafe in the tracker,
-and the shard resumes there.
+concurrent calls have different keys; outputs of an unordered role need not wait. Outputs of an aggregated role wait for
+the end of the batch, and then those of a key travel together. Failed entries are sent again, without the others, after
+a jittered pause, until the time is up. Outputs that were never accepted stay unsafe in the tracker, and the shard
+resumes there.
+
+What is accepted behind the row at which the shard resumes is written again. So once an entry has been refused, rows are
+sent only up to twice the number that is safe from the batch's first row on, and older rows go first; the next batch for
+such a stream begins with half the rows that this one made safe. Over all its attempts a batch therefore writes at most
+2.5 times its outputs, and besides: in one attempt what the calls in flight at the first refusal hold, at most
+`CONCURRENT_CALLS`; and the outputs of one row in each attempt that makes no row safe. An aggregated record that came in
+counts as one row.
 """
 
 from __future__ import annotations
 
-import itertools
-from bisect import bisect_right
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.errors import CloudError, MillraceError
+from app.stream.lane import Lane, size_of
 from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES, PutRecords, TransientError
 from app.stream.workers import Threads
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from app.stream.deadline import Deadline
@@ -46,6 +52,7 @@ class Writer:
         """Start no thread until there is something to put; `workers` may replace the threads."""
         self.service = service
         self.concurrent_calls = concurrent_calls
+        self.slow: dict[str, int] = {}  # of each stream that refused entries, how many rows a batch begins with
         self.workers: Workers = workers or Threads(concurrent_calls)
 
     def fits(self, stream: str, key: str, data: bytes) -> bool:
@@ -65,83 +72,13 @@ class Writer:
         self.workers.close()
 
 
-@dataclass(slots=True)
-class _Lane:
-    """Outputs of one batch for one stream: entries as columns, addressed by their index."""
-
-    stream: str
-    ordered: bool = True
-    rows: list[int] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-    datas: list[bytes] = field(default_factory=list)
-    ready: deque[int] = field(default_factory=deque)  # may be sent now; at most one of a key
-    busy: set[str] = field(default_factory=set)  # keys with an entry that is ready, in flight or paused
-    held: dict[str, deque[int]] = field(default_factory=dict)  # waiting for a busy key, in order
-    attempts: dict[int, int] = field(default_factory=dict)  # number of failures of an entry
-
-    def add(self, rows: Sequence[int], keys: Sequence[str], datas: Sequence[bytes]) -> None:
-        """Add entries, each after the earlier ones of its key if the lane is ordered."""
-        first = len(self.keys)
-        self.rows += rows
-        self.keys += keys
-        self.datas += datas
-        if not self.ordered:
-            self.ready.extend(range(first, len(self.keys)))
-            return
-        fresh = set(keys)
-        if len(fresh) == len(keys) and self.busy.isdisjoint(fresh):
-            self.busy |= fresh
-            self.ready.extend(range(first, len(self.keys)))
-            return
-        for entry, key in enumerate(keys, first):
-            if key in self.busy:
-                self.held.setdefault(key, deque()).append(entry)
-            else:
-                self.busy.add(key)
-                self.ready.append(entry)
-
-    def next_call(self) -> tuple[list[int], list[str], list[bytes]]:
-        """Remove the entries of the next call from the ready ones; return them, their keys and their data."""
-        entries = list(itertools.islice(self.ready, CALL_RECORDS))
-        keys, datas = [self.keys[entry] for entry in entries], [self.datas[entry] for entry in entries]
-        if _size(keys, datas) > CALL_BYTES:
-            sizes = itertools.accumulate(map(_size, zip(keys), zip(datas)))
-            count = max(1, bisect_right(list(sizes), CALL_BYTES))
-            entries, keys, datas = entries[:count], keys[:count], datas[:count]
-        for _ in entries:
-            self.ready.popleft()
-        return entries, keys, datas
-
-    def release(self, entries: Sequence[int]) -> None:
-        """Free the keys of accepted entries: the next entry of each becomes ready."""
-        for entry in entries:
-            self.datas[entry] = b""  # it is safe; free its memory
-        if not self.held:
-            self.busy.difference_update([self.keys[entry] for entry in entries])
-            return
-        for entry in entries:
-            key = self.keys[entry]
-            waiting = self.held.get(key)
-            if not waiting:
-                self.busy.discard(key)
-                continue
-            self.ready.append(waiting.popleft())
-            if not waiting:
-                del self.held[key]
-
-
-def _size(keys: Iterable[str], datas: Iterable[bytes]) -> int:
-    """Return an upper bound of the records' size in a call, in bytes: a key's character has at most four."""
-    return sum(map(len, datas)) + 4 * sum(map(len, keys))
-
-
 class BatchEmitter:
     """Emits the outputs of one batch; used by one thread, which alone updates the tracker.
 
     Attributes:
         failure: A permanent fault, after which nothing more is started.
         transient_code: The code of the last transient fault.
-        accepted: Number of entries that each stream accepted.
+        accepted: Number of outputs that each stream accepted.
         retried: Number of repeated entries.
     """
 
@@ -152,14 +89,22 @@ class BatchEmitter:
         self.retried = 0
         self.accepted: Counter[str] = Counter()
         self._writer, self._tracker, self._deadline = writer, tracker, deadline
-        self._lanes: dict[tuple[str, bool], _Lane] = {}
-        self._calls: dict[_Call, tuple[_Lane, list[int], int]] = {}
+        self._lanes: dict[tuple[str, bool, bool], Lane] = {}
+        self._calls: dict[_Call, tuple[Lane, list[int], int]] = {}
         self._bytes = 0
         self._concurrent = writer.concurrent_calls
-        self._paused: list[tuple[float, _Lane, list[int]]] = []  # due at this remaining time
+        self._paused: list[tuple[float, Lane, list[int]]] = []  # due at this remaining time
+        self._first_rows: int | None = None  # that may be sent although none is safe; None until an entry is refused
 
     def add(
-        self, stream: str, rows: Sequence[int], keys: Sequence[str], datas: Sequence[bytes], *, ordered: bool = True
+        self,
+        stream: str,
+        rows: Sequence[int],
+        keys: Sequence[str],
+        datas: Sequence[bytes],
+        *,
+        ordered: bool = True,
+        aggregates: bool = False,
     ) -> None:
         """Add outputs for a stream; the tracker must expect them already.
 
@@ -169,10 +114,13 @@ class BatchEmitter:
             keys: Partition key of each output.
             datas: Data of each output.
             ordered: Whether outputs of a key must arrive in this order; otherwise a call may have a key repeatedly.
+            aggregates: Whether outputs of a key travel together in aggregated records.
         """
-        lane = self._lanes.get((stream, ordered))
+        lane = self._lanes.get((stream, ordered, aggregates))
         if lane is None:
-            lane = self._lanes[stream, ordered] = _Lane(stream, ordered)
+            lane = self._lanes[stream, ordered, aggregates] = Lane(stream, ordered, aggregates)
+            if stream in self._writer.slow:
+                self._narrow(self._writer.slow[stream])
         lane.add(rows, keys, datas)
 
     def push(self) -> None:
@@ -186,7 +134,7 @@ class BatchEmitter:
             self._resume_paused()
             self._start(only_full=False)
             if not self._calls and not any(due > 0 for due, _, _ in self._paused):
-                return
+                break  # all is sent, or waits for a row that is not sent but stored
             self._collect(self._wait_s())
         # Nothing further is started; calls in flight may still succeed.
         while self._calls and self._deadline.remaining_s() > 0:
@@ -196,25 +144,48 @@ class BatchEmitter:
         if self._calls:
             self._calls.clear()
             self._writer.workers.renew()
+        for lane in self._lanes.values():
+            if lane.refused:
+                self._writer.slow[lane.stream] = max(1, self._tracker.prefix // 2)
+            elif self._tracker.is_done:
+                self._writer.slow.pop(lane.stream, None)
+
+    def _narrow(self, rows: int) -> None:
+        """From now on send only so many rows, or twice as many as are safe."""
+        self._first_rows = rows if self._first_rows is None else min(rows, self._first_rows)
+
+    def _first_waiting_row(self) -> int | None:
+        """Return the row from which on outputs wait for older ones; None while nothing was refused."""
+        if self._first_rows is None:
+            return None
+        safe = self._tracker.prefix
+        return safe + max(self._first_rows, safe)
 
     def _start(self, *, only_full: bool) -> None:
         """Start calls while there are entries, connections and memory for them."""
         if self.failure:
             return
-        least = CALL_RECORDS if only_full else 1
+        before = self._first_waiting_row()
         # One call per stream in turn: a stream with many outputs must not hold up the others.
-        while waiting := [lane for lane in self._lanes.values() if len(lane.ready) >= least]:
+        while waiting := [lane for lane in self._lanes.values() if self._may_start(lane, before, only_full=only_full)]:
             for lane in waiting:
                 if len(self._calls) >= self._concurrent or (self._calls and self._bytes >= CONCURRENT_BYTES):
                     return
-                self._start_call(lane)
+                self._start_call(lane, before)
 
-    def _start_call(self, lane: _Lane) -> None:
-        entries, keys, datas = lane.next_call()
-        size = _size(keys, datas)
+    @staticmethod
+    def _may_start(lane: Lane, before: int | None, *, only_full: bool) -> bool:
+        """Return whether a lane has entries for a call; aggregates are full at the end of the batch."""
+        if only_full:
+            return not lane.aggregates and lane.startable(before) >= CALL_RECORDS
+        return lane.startable(before) > 0
+
+    def _start_call(self, lane: Lane, before: int | None) -> None:
+        entries, keys, datas = lane.next_call(CALL_RECORDS, CALL_BYTES, before)
+        size = size_of(keys, datas)
         call = self._writer.workers.submit(self._writer.service.put, lane.stream, keys, datas)
         self._calls[call] = (lane, entries, size)
-        turn = lane.stream, lane.ordered
+        turn = lane.stream, lane.ordered, lane.aggregates
         self._lanes[turn] = self._lanes.pop(turn)  # last in turn now
         self._bytes += size
 
@@ -237,16 +208,19 @@ class BatchEmitter:
             self.failure = self.failure or error
             return
         else:
-            self._concurrent = min(self._concurrent + 1, self._writer.concurrent_calls)
+            if len(self._calls) + 1 >= self._concurrent:  # as many as may be side by side were
+                self._concurrent = min(self._concurrent + 1, self._writer.concurrent_calls)
         accepted = [entry for index, entry in enumerate(entries) if index not in failed] if failed else entries
-        self.accepted[lane.stream] += len(accepted)
-        self._tracker.accepted([lane.rows[entry] for entry in accepted])
-        lane.release(accepted)
+        rows = lane.accept(accepted)
+        self.accepted[lane.stream] += len(rows)
+        self._tracker.accepted(rows)
         if failed:
             self._pause(lane, [entries[index] for index in failed], next(iter(failed.values())))
 
-    def _pause(self, lane: _Lane, entries: list[int], code: str) -> None:
+    def _pause(self, lane: Lane, entries: list[int], code: str) -> None:
         """Pause failed entries for a random time whose maximum doubles with their attempts (full jitter)."""
+        lane.refused = True
+        self._narrow(1)
         attempt = max(lane.attempts.get(entry, 0) for entry in entries) + 1
         lane.attempts.update(dict.fromkeys(entries, attempt))
         pause_s = self._writer.workers.uniform(0, min(PAUSE_CAP_S, PAUSE_BASE_S * 2 ** min(attempt, 16)))

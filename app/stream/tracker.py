@@ -51,6 +51,11 @@ class Tracker:
         return self._prefix
 
     @property
+    def is_done(self) -> bool:
+        """Return whether every row is safe."""
+        return self.prefix == len(self._waiting)
+
+    @property
     def ahead(self) -> int:
         """Return the number of safe rows after the first unsafe one: they come again, with the same ids."""
         return self._waiting[self.prefix :].count(0)
