@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from app.doctor.settings import Setup
+    from app.doctor.setup import Setup
     from app.stream.mapping.template import FunctionInFile, MappingInFile
 
 NUMBERS = frozenset({"MemorySize", "Timeout"})

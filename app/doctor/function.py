@@ -18,7 +18,8 @@ from app.doctor.case import Case, in_file, stream_of
 from app.doctor.finding import Finding, Severity, aws_command
 from app.doctor.locations import examine_location
 from app.doctor.mapping import examine_mapping
-from app.doctor.settings import Setup, examine_settings, examine_shared_state, mend_variable
+from app.doctor.settings import examine_settings, examine_shared_state, mend_variable
+from app.doctor.setup import Setup
 from app.doctor.state import examine_state
 from app.doctor.streams import SHARD_RECORDS_PER_S, Streams, is_provisioned, more_shards
 from app.errors import SettingsError

@@ -13,7 +13,8 @@ import msgspec
 from app import aws
 from app.doctor.finding import Finding, Severity
 from app.doctor.locations import examine_location
-from app.doctor.settings import Setup, examine_settings, examine_shared_state, mend_variable
+from app.doctor.settings import examine_settings, examine_shared_state, mend_variable
+from app.doctor.setup import Setup
 from app.doctor.state import examine_growth, examine_state
 from app.doctor.streams import Streams
 from app.domain import INPUT_STREAM

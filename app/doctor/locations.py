@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-    from app.doctor.settings import Setup
+    from app.doctor.setup import Setup
 
 LAMBDA_FOLDERS = ("/mnt/",)  # where a function may mount a file system that outlives it
 

@@ -18,7 +18,7 @@ from app.storage.state import LARGEST_VALUE_BYTES, STATE_KEY, stored_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from app.doctor.settings import Setup
+    from app.doctor.setup import Setup
     from app.storage.objects import Objects
 
 NEAR = 0.75  # of the largest value: what grew that far grows further

@@ -20,7 +20,7 @@ from app.cli.tree import command_tree
 from app.doctor import function, mapping, settings, state, streams
 from app.doctor.case import Case
 from app.doctor.finding import Finding, Severity, aws_command
-from app.doctor.settings import Setup
+from app.doctor.setup import Setup
 from app.settings import Settings
 
 if TYPE_CHECKING:

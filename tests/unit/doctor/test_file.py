@@ -11,7 +11,8 @@ import yaml  # type: ignore[import-untyped] # shipped without types
 
 from app.doctor.file import examine_file
 from app.doctor.finding import Report, report_of
-from app.doctor.settings import Setup, examine_settings
+from app.doctor.settings import examine_settings
+from app.doctor.setup import Setup
 from app.settings import read_settings
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import pytest
 
 from app.doctor.finding import Finding, Severity, report_of
 from app.doctor.locations import examine_location
-from app.doctor.settings import Setup, examine_settings, examine_shared_state, mend_variable
+from app.doctor.settings import examine_settings, examine_shared_state, mend_variable
+from app.doctor.setup import Setup
 from app.doctor.streams import examine_flow, examine_quarantine, examine_stream
 from app.errors import SettingsError
 from app.registry import read_all_settings
