@@ -103,12 +103,13 @@ def explain(record: RecordText = None) -> None:
     if isinstance(found, SubRecords):
         steps["aggregated records"] = len(found.datas)
         payload = next(iter(found.datas), b"")
-    if settings.record_split != SPLIT_NONE:
-        rows = rows_of(payload, settings.record_split).payloads
-        steps["rows"] = len(rows)
-        payload = next(iter(rows), b"")
+    fault = found if isinstance(found, Quarantine) else None
+    if settings.record_split != SPLIT_NONE and fault is None:
+        rows = rows_of(payload, settings.record_split)
+        steps["rows"] = len(rows.payloads)
+        payload, fault = next(iter(rows.payloads), b""), rows.faults.get(0)
     steps["bytes"] = len(payload)
-    decoded = found if isinstance(found, Quarantine) else decode_payload(payload, processor.decoder)
+    decoded = fault or decode_payload(payload, processor.decoder)
     if isinstance(decoded, Quarantine):
         if decoded.reason == "not_json" and record is not None and payload == os.fsencode(record):  # no file's bytes
             decoded = msgspec.structs.replace(decoded, message=f"{decoded.message}; {_neither(record)}")

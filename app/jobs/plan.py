@@ -8,6 +8,7 @@ import msgspec
 
 from app.errors import LocationError
 from app.jobs import layout
+from app.text import without_bom
 
 if TYPE_CHECKING:
     from app.storage.objects import Objects
@@ -119,7 +120,7 @@ def decoded(data: bytes, kind: type[T], label: str) -> T:
         LocationError: It is not of it; the line gives the position, and quotes no value.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(without_bom(data), type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         where = str(error).rpartition(" - at ")[2].strip("`") if " - at " in str(error) else ""
         raise LocationError(f"{label}: not what this step reads{' at ' + where if where else ''}") from None

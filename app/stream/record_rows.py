@@ -92,7 +92,7 @@ def too_large(payload: bytes) -> Rows:
 
 def _lines(text: bytes) -> Rows | None:
     """Return the lines; None if there are none."""
-    if text.count(b"\n") + text.count(b"\r") > MAX_ROWS:
+    if text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n") > MAX_ROWS:
         raise _UnsplittableError
     lines = [line for line in text.splitlines() if line.strip()]
     return Rows(lines, {}) if lines else None

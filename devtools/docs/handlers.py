@@ -74,7 +74,7 @@ OF_RECORDS = """\
 - `should_process` of each of these functions is asked before a record has to be a request. It skips what is not meant
   for the handler, such as the control records that AWS DMS writes between the rows.
 - A handler whose request type is `str`, `bytes`, `Any` or `object` takes text that is not JSON. JSON of the type is
-  decoded first: with `str` the body `"a"` is `a`, and `{"n": 1}` is itself.
+  decoded first: with `str` the body `"a"` is `a`, with `bytes` a JSON string is base64, and `{"n": 1}` is itself.
 - A handler that yields, with the response type `Iterator[Postage]`, gives any number of responses to one request.
   Behind Kinesis each is an output of its own, with the record's partition key; where one response is asked for, it is
   their list. None of them counts if the handler raises before the last.

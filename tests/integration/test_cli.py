@@ -322,6 +322,13 @@ def test_explain_takes_a_file_and_standard_input(tmp_path: Path) -> None:
     assert "Is a directory; name a file" in run("explain", str(tmp_path), expect=40).stderr
 
 
+def test_explain_splits_a_record_as_the_function_would() -> None:
+    record = {"features": {"t1": 2, "t2": 3, "hum": 50, "weather_code": 2}, "pred_id": 7}
+    steps = json.loads(run("explain", json.dumps([record, record]), RECORD_SPLIT="list").stdout)
+    assert (steps["rows"], steps["partition key"]) == (2, "7")
+    assert json.loads(run("explain", "[{]", RECORD_SPLIT="list").stdout)["quarantined"]["reason"] == "not_json"
+
+
 class TestBadStarts:
     """Each is one line on standard error, and an exit code of its own."""
 

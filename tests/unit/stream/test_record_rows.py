@@ -192,6 +192,10 @@ def test_a_record_with_too_many_rows_is_set_aside_as_it_came(how: str, payload: 
     assert peak_bytes(lambda: rows_of(payload, how)) < 4_000_000 + 4 * len(payload)
 
 
+def test_lines_of_two_characters_count_once() -> None:
+    assert rows_of(b"1\r\n" * MAX_ROWS, "lines").payloads == [b"1"] * MAX_ROWS
+
+
 def test_a_list_of_as_many_as_are_allowed_is_split_whatever_commas_it_has() -> None:
     element = b'{"a": "[,,{", "b": [1, 2, 3, {"c": ",]"}]}'
     rows = rows_of(b"[" + b",".join([element] * MAX_ROWS) + b"]", "list")
