@@ -16,15 +16,18 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from app import aws
 from app.errors import CloudError
 from app.stream.deadline import SYSTEM_CLOCK, ServiceClock
+from app.stream.workers import Threads, call_within
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from app.stream.deadline import Clock
+    from app.stream.workers import Workers
 
 READ_RECORDS = 10_000  # GetRecords' limit
 READS_PER_S = 5  # a shard's limit, shared by all its readers
+ANSWER_WITHIN_S = 20.0  # the 10 MB of a full answer come in time over 4 Mbit/s; after this fewer are asked for
 IDLE_PAUSE_S = 0.05  # between rounds without records: well below the time between two reads of a shard
 SHARD_END = "SHARD_END"
 DATE_S = 1.0  # the part of a second that the `Date` of an answer leaves out
@@ -54,6 +57,7 @@ class ShardReader:
         kinesis: The client.
         clock: Clock of the pace.
         service: The service's clock.
+        workers: Makes the calls, so that each has an end; None where the client gives its own.
         buffer: Records that were read and not yet taken, as GetRecords returns them.
         held: Number of taken records that are still in work; until it is 0, children are not read.
         behind_ms: Distance of the last read from the shard's tip, or None before the first.
@@ -67,6 +71,7 @@ class ShardReader:
     kinesis: Any
     clock: Clock
     service: ServiceClock
+    workers: Workers | None = None
     buffer: deque[dict[str, Any]] = field(default_factory=deque)
     held: int = 0
     behind_ms: int | None = None
@@ -137,7 +142,9 @@ class ShardReader:
         try:
             if self._iterator is None:
                 self._open()
-            answer = self.kinesis.get_records(ShardIterator=self._iterator, Limit=self._limit)
+            answer = _ask(
+                self.workers, self.stream, self.kinesis.get_records, ShardIterator=self._iterator, Limit=self._limit
+            )
         except (BotoCoreError, ClientError) as error:
             self._tolerate(error)
             return 0
@@ -154,9 +161,8 @@ class ShardReader:
 
     def _open(self) -> None:
         """Get an iterator for the present position."""
-        self._iterator = self.kinesis.get_shard_iterator(
-            StreamName=self.stream, ShardId=self.shard_id, **self._position()
-        )["ShardIterator"]
+        where = {"StreamName": self.stream, "ShardId": self.shard_id, **self._position()}
+        self._iterator = _ask(self.workers, self.stream, self.kinesis.get_shard_iterator, **where)["ShardIterator"]
 
     def _position(self) -> dict[str, Any]:
         """Return the arguments of GetShardIterator: after the last record read, or the start."""
@@ -182,6 +188,20 @@ class ShardReader:
             raise aws.explained(error, f"stream {self.stream}") from error
         logger.warning("read failed; trying again", extra={"shard": self.shard_id, "code": code})
         self._next_read_at_s = self.clock.monotonic() + 1
+
+
+def _ask(workers: Workers | None, stream: str, call: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401 - botocore's
+    """Call Kinesis.
+
+    Raises:
+        ReadTimeoutError: There is no whole answer in time.
+    """
+    if workers is None:
+        return call(**arguments)
+    try:
+        return call_within(workers, ANSWER_WITHIN_S, call, **arguments)
+    except TimeoutError:
+        raise ReadTimeoutError(endpoint_url=f"stream {stream}") from None
 
 
 def _code_of(error: Exception) -> str:
@@ -229,6 +249,7 @@ class StreamReader:
         self._readers: dict[str, ShardReader] = {}
         self._start, self._resume = start, resume or {}
         self._kinesis, self._clock = kinesis or aws.client("kinesis"), clock
+        self._workers = None if kinesis else Threads(1)
         self.service = ServiceClock(f"stream {stream}", clock)
         self._listed_at = 0  # number of ended shards at the last listing
         with aws.explaining(f"stream {self.stream}"):
@@ -284,15 +305,15 @@ class StreamReader:
                 )
                 begin = self._resume.get(shard_id, start)
                 self._readers[shard_id] = ShardReader(
-                    self.stream, shard_id, parents, begin, self._kinesis, self._clock, self.service
+                    self.stream, shard_id, parents, begin, self._kinesis, self._clock, self.service, self._workers
                 )
 
     def _list(self) -> list[dict[str, Any]]:
-        shards: list[dict[str, Any]] = []
-        for page in self._kinesis.get_paginator("list_shards").paginate(StreamName=self.stream):
+        pages = self._kinesis.get_paginator("list_shards").paginate(StreamName=self.stream)
+        found = _ask(self._workers, self.stream, lambda: list(pages))
+        for page in found:
             self.service.note(page)
-            shards += page["Shards"]
-        return shards
+        return [shard for page in found for shard in page["Shards"]]
 
 
 def read_stream(stream: str, start: StartingPosition, *, follow: bool = False) -> Iterator[bytes]:

@@ -7,15 +7,17 @@ machine's clock and random numbers; the test kit has one thread, a simulated clo
 from __future__ import annotations
 
 import random
+import threading
 import uuid
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from app.stream.deadline import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from concurrent.futures import Future
 
     from app.stream.deadline import Clock
 
@@ -63,7 +65,7 @@ class Threads:
         """Take the number of calls that run at once."""
         self.clock = clock
         self._count = count
-        self._pool = self._new_pool()
+        self._pool = _Pool(count)
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Start a call in a thread that is free, or as soon as one is."""
@@ -98,11 +100,65 @@ class Threads:
     def renew(self) -> None:
         """Leave threads that wait for calls without an end, and continue with new ones."""
         self.close()
-        self._pool = self._new_pool()
+        self._pool = _Pool(self._count)
 
     def close(self) -> None:
         """End the threads as soon as their calls have ended."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
-    def _new_pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._count, thread_name_prefix="millrace")
+
+class _Pool:
+    """Threads that take calls in turn, and that the end of the process does not wait for.
+
+    The threads of a `ThreadPoolExecutor` it waits for, also for one whose call never ends.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._unstarted = count
+        self._started = 0
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        self._work.put((future, partial(function, *args, **kwargs)))
+        if not self._idle.acquire(blocking=False) and self._unstarted:
+            self._unstarted -= 1
+            self._started += 1
+            threading.Thread(target=self._serve, daemon=True, name=f"millrace-{self._started}").start()
+        return future
+
+    def close(self) -> None:
+        while True:
+            try:
+                waiting = self._work.get_nowait()
+            except Empty:
+                break
+            if waiting:
+                waiting[0].cancel()
+        for _ in range(self._started):
+            self._work.put(None)
+
+    def _serve(self) -> None:
+        while work := self._work.get():
+            future, call = work
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:  # noqa: BLE001 - it is raised again where the result is taken
+                    future.set_exception(error)
+            del work, future, call  # else an idle thread would keep the last call's payloads
+            self._idle.release()
+
+
+def call_within(workers: Workers, seconds: float, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return the result of a call that may go on for ever: an answer that trickles outlasts any timeout of a socket.
+
+    Raises:
+        TimeoutError: It has not ended in time. It is abandoned.
+    """
+    call = workers.submit(function, *args, **kwargs)
+    if not workers.wait([call], seconds):
+        workers.renew()
+        raise TimeoutError
+    return call.result()

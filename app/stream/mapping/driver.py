@@ -93,7 +93,7 @@ class Mapping:
         start = StartingPosition(settings.starting_position, settings.starting_position_timestamp)
         self._checkpoint = checkpoint
         resume = checkpoint.load(self.source.arn, self._created) if checkpoint else {}
-        self._reader = StreamReader(settings.stream, start, resume=resume, kinesis=self._kinesis, clock=clock)
+        self._reader = StreamReader(settings.stream, start, resume=resume, kinesis=kinesis, clock=clock)
         self._runs: dict[str, ShardRun] = {}
         self._stopped = threading.Event()
         self._turn = 0

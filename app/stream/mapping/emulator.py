@@ -18,6 +18,7 @@ import urllib3
 
 from app.errors import SettingsError
 from app.stream.mapping.invoke import OK, TOO_LARGE, UNHANDLED, Answer
+from app.stream.workers import Threads, call_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,18 +51,26 @@ class Emulator:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise SettingsError(f"--function-url {url!r}: give http://host:port of an emulator")
         self.url = url if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}{INVOKE_PATH}"
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s)
-        self._http = urllib3.PoolManager(maxsize=1, block=True, retries=False, timeout=timeout)
+        self._timeout_s = timeout_s
+        self._workers = Threads(1)
+        self._http = self._connect()
+
+    def _connect(self) -> urllib3.PoolManager:
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=self._timeout_s)
+        return urllib3.PoolManager(maxsize=1, retries=False, timeout=timeout)
 
     def invoke(self, event: bytes) -> Answer:
         """Post an event and read the answer."""
+        headers = {"Content-Type": "application/json"}
         try:
-            response = self._http.request(
-                "POST", self.url, body=event, headers={"Content-Type": "application/json"}, redirect=False
-            )
+            response = call_within(
+                self._workers, CONNECT_TIMEOUT_S + self._timeout_s, self._http.request,
+                "POST", self.url, body=event, headers=headers, redirect=False,
+            )  # fmt: skip
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             return Answer(fault=f"{self.url} does not answer: is it up?", invoked=False, status=503)
-        except urllib3.exceptions.ReadTimeoutError:
+        except (urllib3.exceptions.ReadTimeoutError, TimeoutError):
+            self._http = self._connect()
             return Answer(fault=f"{self.url} gave no answer in time: set --timeout longer than the function's own")
         except urllib3.exceptions.HTTPError as error:
             return Answer(fault=f"{self.url}: {type(error).__name__} while the function ran")
