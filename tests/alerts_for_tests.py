@@ -66,15 +66,20 @@ def tenant_factory() -> TenantFactory:
     return TenantFactory.open(Settings())
 
 
-def alerts_spine(store: MemoryState | None = None, streams: FakeStreams | None = None, **settings: Any) -> MemorySpine:
+def alerts_spine(
+    store: MemoryState | None = None,
+    streams: FakeStreams | None = None,
+    techniques: TechniqueResolver | None = None,
+    **settings: Any,
+) -> MemorySpine:
     """Return the pipeline `alerts` on fake streams."""
-    pipeline = AlertPipeline(resolver(), tenant_factory())
+    pipeline = AlertPipeline(techniques or resolver(), tenant_factory())
     return MemorySpine(pipeline, streams, store=store or MemoryState(), output_streams=STREAMS, **settings)
 
 
-def technique_spine(streams: FakeStreams | None = None) -> MemorySpine:
+def technique_spine(streams: FakeStreams | None = None, techniques: TechniqueResolver | None = None) -> MemorySpine:
     """Return the pipeline `alerts-technique` on fake streams."""
-    return MemorySpine(TechniquePipeline(resolver(), "default"), streams, output_streams=STREAMS)
+    return MemorySpine(TechniquePipeline(techniques or resolver(), "default"), streams, output_streams=STREAMS)
 
 
 def emitted(spine: MemorySpine, role: str) -> list[dict[str, Any]]:

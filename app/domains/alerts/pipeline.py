@@ -34,7 +34,7 @@ from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import TenantFactory
 from app.domains.alerts.tickets import tactics_of
 from app.errors import UnreadableStateError
-from app.stream.outcomes import Outcomes, Quarantine
+from app.stream.outcomes import Outcomes, Quarantine, digest_of
 from app.stream.pipeline import Pipeline, StatefulPipeline
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class TechniquePipeline(Pipeline[bytes]):
             tenant = each.alert.tenant or self._tenant
             tactics = tactics_of(each.techniques.ids, self._table)
             record = EnrichedRecord(alert=each.alert, techniques=each.techniques, tactics=tactics, tenant=tenant)
-            outcomes.emit(row, key_of(tenant), encoded(record), role=ENRICHED)
+            data = encoded(record)
+            outcomes.emit(row, key_of(tenant), data, role=ENRICHED, version=digest_of(data))
         return outcomes
 
     def explain(self, record: bytes) -> Mapping[str, object]:
@@ -142,7 +143,9 @@ class AlertPipeline(StatefulPipeline[bytes]):
                 tenant = tenants[key] = self._open_tenant(key, state.get(key))
             observed = tenant.observe(each)
             for output in outputs_of(each, observed, key, self._tenants.table):
-                outcomes.emit(row, output.partition_key, output.data, role=output.role)
+                # A correction or another model between two attempts gives other techniques, and so other clusters.
+                version = digest_of(output.data)
+                outcomes.emit(row, output.partition_key, output.data, role=output.role, version=version)
         return StagedTenants(self, outcomes, keys, found, state, tenants)
 
     def _open_tenant(self, key: str, state: bytes | None) -> Tenant:

@@ -9,7 +9,7 @@ import msgspec
 from app.domains.bike.model import BikeModel
 from app.domains.bike.records import BikeRecord, BikeResult, Prediction, columns_of
 from app.inference.bundle import find_bundle
-from app.stream.outcomes import Outcomes
+from app.stream.outcomes import Outcomes, digest_of
 from app.stream.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class BikePipeline(Pipeline[BikeRecord]):
         """Take a loaded model and its bundle's manifest."""
         self._model = model
         self._kind, self._run_id = manifest.model, manifest.run_id
+        self._version = digest_of(msgspec.json.encode(manifest))
         codes = next(field.categories or [] for field in manifest.signature if field.name == "weather_code")
         self._weather_codes = frozenset(map(float, codes))
         self._encode = msgspec.json.Encoder().encode
@@ -56,7 +57,8 @@ class BikePipeline(Pipeline[BikeRecord]):
             return outcomes
         columns = columns_of(batch.records)
         ids = [record.pred_id for record in batch.records]
-        outcomes.emit_columns(list(map(str, ids)), self._results(self._model.predict(columns).tolist(), ids))
+        results = self._results(self._model.predict(columns).tolist(), ids)
+        outcomes.emit_columns(list(map(str, ids)), results, version=self._version)
         codes = columns.weather_code.tolist()
         if not self._weather_codes.issuperset(codes):
             for row, code in enumerate(codes):

@@ -12,7 +12,7 @@ from app.domains.model.settings import ModelSettings
 from app.errors import ModelError, SettingsError
 from app.inference.bundle import find_bundle
 from app.inference.models import load_columns
-from app.stream.outcomes import Outcomes
+from app.stream.outcomes import Outcomes, digest_of
 from app.stream.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class ModelPipeline(Pipeline[ModelRecord]):
         # What stands before the prediction is the same in every result of a bundle.
         names = {"model": manifest.model, "version": manifest.run_id}
         self._head = self._encode(names)[:-1] + b',"prediction":'
+        self._version = digest_of(msgspec.json.encode(manifest))  # one run may be imported again, with other options
         self._check(where)
 
     @classmethod
@@ -77,7 +78,7 @@ class ModelPipeline(Pipeline[ModelRecord]):
             return outcomes
         ids = [record.pred_id for record in batch.records]
         found = self._model.predict(self._matrix(batch.records))
-        outcomes.emit_columns(list(map(str, ids)), self._results(found, ids))
+        outcomes.emit_columns(list(map(str, ids)), self._results(found, ids), version=self._version)
         for row, message in self._unusable(found).items():
             outcomes.quarantine(row, NOT_FINITE, message)
         return outcomes

@@ -88,7 +88,16 @@ def test_a_record_becomes_a_result_as_the_contract_has_it(pipeline: ModelPipelin
     assert list(result) == ["model", "version", "prediction", "id", "source"]
     assert (result["model"], result["version"]) == ('a "toy"', RUN_ID)
     assert result["prediction"] == {"cnt": 2 * 2.5 - 1.5 + 10 * 3 + 0.5 + 0.25, "pred_id": 123}
-    assert result["id"].endswith("/0/model/0")
+    assert "/0/model/0/" in result["id"]
+
+
+def test_a_run_that_is_imported_again_gives_other_ids(tmp_path: Path) -> None:
+    ids = set()
+    for number, target in enumerate([Target("cnt"), Target("cnt", rounded=True), Target("cnt")]):
+        spine = MemorySpine(ModelPipeline(bundle(tmp_path / str(number), target)))
+        spine.run([record(123)])
+        ids |= {each["id"] for each in spine.outputs()}
+    assert len(ids) == 2
 
 
 @pytest.mark.parametrize(
