@@ -10,12 +10,16 @@ import functools
 import os
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from unittest import mock
 
 from app import aws
-from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords
+from app.stream.putrecords import GeneratedPutRecords, SignedPutRecords
 from benchmarks.contract import OUTPUT_STREAM
 from benchmarks.rounds import Effort, Sample, interleave, medians
+
+if TYPE_CHECKING:
+    from app.stream.puts import PutRecords
 
 RECORDS = 500
 SIZES_BYTES = (107, 1000, 10_000)  # a prediction, an alert, and half of a call's 10 MiB limit

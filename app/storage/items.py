@@ -9,7 +9,6 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from app import aws
 from app.errors import CloudError
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ def get_items(table: str, keys: Iterable[Mapping[str, Any]], what: str) -> Itera
     Raises:
         CloudError: DynamoDB does not answer, refuses, or is throttled for longer than a few seconds.
     """
+    from app import aws  # noqa: PLC0415 - a test kit has services of its own, and needs nothing of AWS
+
     wanted = [to_attributes(key) for key in keys]
     throttled = 0
     while wanted:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from app import aws
 from app.errors import CloudError, StateConflictError, StateTooLargeError, UnreadableStateError
 from app.storage.items import get_items, to_attributes
 
@@ -184,6 +183,8 @@ class DynamoDbState:
             "applied": {str(origin): str(position) for origin, position in staged.applied.items()},
             "revision": staged.revision,
         }
+        from app import aws  # noqa: PLC0415 - a test kit has services of its own, and needs nothing of AWS
+
         dynamodb = aws.client("dynamodb")
         with aws.explaining(f"state table {self._table}"):
             try:
@@ -230,6 +231,8 @@ def create_state_table(table: str, wait_s: int = WAIT_S) -> bool:
     Raises:
         CloudError: It does not become active in time, or cannot be created, or exists with another key.
     """
+    from app import aws  # noqa: PLC0415 - as above
+
     dynamodb = aws.client("dynamodb")
     made = True
     with aws.explaining(f"state table {table}"):

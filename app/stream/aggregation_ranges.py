@@ -10,7 +10,6 @@ import hashlib
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app import aws
 from app.telemetry import logger
 
 if TYPE_CHECKING:
@@ -55,6 +54,8 @@ def list_ranges(stream: str, *, only_open: bool = False) -> dict[str, HashRange]
         MissingStreamError: The stream does not exist.
         CloudError: Its shards cannot be listed.
     """
+    from app import aws  # noqa: PLC0415 - a test kit has services of its own, and needs nothing of AWS
+
     with aws.explaining(f"stream {stream}"):
         pages = aws.client("kinesis").get_paginator("list_shards").paginate(StreamName=stream)
         shards: list[dict[str, Any]] = [shard for page in pages for shard in page["Shards"]]

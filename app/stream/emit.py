@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from app.errors import CloudError, MillraceError
 from app.stream.lane import Lane, size_of
-from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES, PutRecords, TransientError
+from app.stream.puts import DEFAULT_RECORD_LIMIT_BYTES, PutRecords, TransientError
 from app.stream.workers import Threads
 from app.telemetry import logger
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.auth import SigV4Auth
@@ -23,41 +23,20 @@ from urllib3.exceptions import HTTPError
 
 from app import aws
 from app.errors import CloudError
+from app.stream.puts import PutAnswer, TransientError, refused_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from urllib3 import HTTPResponse
 
-DEFAULT_RECORD_LIMIT_BYTES = 1024 * 1024  # every stream accepts this; some are configured for up to 10 MiB
+    from app.stream.puts import PutRecords
 
 _NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the end of a small body waits 40 ms for the server's ACK
 _NOT_KINESIS = "an answer that is not Kinesis's"
 _BLOCK_BYTES = 64 * 1024  # an answer for 500 records has some 60 kB
 _SERVER_FAULT = 500
 _OK = 200
-
-
-class TransientError(Exception):
-    """A call failed for a transient reason: all its entries may be sent again."""
-
-
-class PutRecords(Protocol):
-    """The interface between the writer and a stream service."""
-
-    def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
-        """Put entries in one call.
-
-        Returns:
-            The error code of each entry that was not accepted, by its index.
-
-        Raises:
-            TransientError: The call as a whole failed for a transient reason.
-            MillraceError: It failed for a permanent reason.
-        """
-
-    def record_limit_bytes(self, stream: str) -> int:
-        """Return the size of the largest record, data and partition key, that a stream accepts, in bytes."""
 
 
 class _Entry(msgspec.Struct, rename="pascal", gc=False):
@@ -68,16 +47,6 @@ class _Entry(msgspec.Struct, rename="pascal", gc=False):
 class _Request(msgspec.Struct, rename="pascal", gc=False):
     stream_name: str
     records: list[_Entry]
-
-
-class _Result(msgspec.Struct, rename="pascal", gc=False):
-    sequence_number: str | None = None
-    error_code: str | None = None
-
-
-class _Answer(msgspec.Struct, rename="pascal", gc=False):
-    failed_record_count: int
-    records: list[_Result]
 
 
 class _Fault(msgspec.Struct):
@@ -93,7 +62,7 @@ class _Description(msgspec.Struct, rename={"summary": "StreamDescriptionSummary"
     summary: _Summary
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_answer = msgspec.json.Decoder(PutAnswer)
 _encode_into = msgspec.json.Encoder().encode_into
 
 
@@ -176,7 +145,7 @@ class GeneratedPutRecords:
         entries = [{"Data": data, "PartitionKey": key} for data, key in zip(datas, keys, strict=True)]
         answer = self._call("put_records", stream, Records=entries)
         with _reading():
-            return refused_entries(msgspec.convert(answer, _Answer), len(entries))
+            return refused_entries(msgspec.convert(answer, PutAnswer), len(entries))
 
     def record_limit_bytes(self, stream: str) -> int:
         """Ask the stream."""
@@ -200,26 +169,6 @@ class GeneratedPutRecords:
         except BotoCoreError as error:
             raise aws.explained(error, f"stream {stream}") from error
         return answer
-
-
-def refused_entries(answer: _Answer, entries: int) -> dict[int, str]:
-    """Return the error code of each entry that an answer of PutRecords refuses, by its index.
-
-    An entry counts as accepted only if the answer gives it a sequence number and no error code, and if the answer has a
-    result for each entry and as many refused ones as it says: any other answer is not one to rely on.
-
-    Raises:
-        TransientError: The answer contradicts itself.
-    """
-    codes = [result.error_code for result in answer.records]
-    numbers = [result.sequence_number for result in answer.records]
-    if len(codes) == entries and not answer.failed_record_count and not any(codes) and all(numbers):
-        return {}  # as is usual
-    refused = {row: code for row, code in enumerate(codes) if code}
-    accepted = sum(bool(number) and not code for number, code in zip(numbers, codes, strict=True))
-    if len(codes) != entries or len(refused) != answer.failed_record_count or accepted + len(refused) != entries:
-        raise TransientError("an answer that contradicts itself")
-    return refused
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import MillraceError, NoOutputStreamError
 from app.stream.outcomes import OutputColumns, Quarantine, Skip
-from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES
+from app.stream.puts import DEFAULT_RECORD_LIMIT_BYTES
 from app.stream.quarantine import QuarantineBuffer, QuarantineDestination, QuarantinedRecord, quarantined
 from app.stream.tracker import Tracker
 from app.telemetry import logger

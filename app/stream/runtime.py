@@ -21,7 +21,7 @@ from app.stream.origin import StreamOrigins
 from app.stream.outcomes import readable
 from app.stream.pipeline import BasePipeline
 from app.stream.processor import Processor, Result
-from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, check_stream
+from app.stream.putrecords import GeneratedPutRecords, SignedPutRecords, check_stream
 from app.stream.quarantine import QuarantineDestination
 from app.text import one_line, quoted
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.storage.state import StateStore
     from app.stream.batch import Batch
     from app.stream.pipeline import AnyPipeline
+    from app.stream.puts import PutRecords
     from app.stream.workers import Workers
 
 Measure: TypeAlias = "Callable[[str, Mapping[str, str], Mapping[str, float], Mapping[str, float]], None]"

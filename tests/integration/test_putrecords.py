@@ -16,7 +16,8 @@ from app import aws
 from app.errors import CloudError, CredentialsError, MissingStreamError, SettingsError
 from app.stream.deadline import Deadline
 from app.stream.emit import Writer
-from app.stream.putrecords import GeneratedPutRecords, PutRecords, SignedPutRecords, TransientError
+from app.stream.putrecords import GeneratedPutRecords, SignedPutRecords
+from app.stream.puts import PutRecords, TransientError
 from app.stream.shards import StartingPosition, read_stream
 from app.stream.tracker import Tracker
 

@@ -18,7 +18,7 @@ from app.stream.emit import Writer
 from app.stream.execution import Stateless, run_bisected
 from app.stream.outcomes import Outcomes, Quarantine
 from app.stream.pipeline_faults import RaisedInARow
-from app.stream.putrecords import TransientError
+from app.stream.puts import TransientError
 from app.stream.testing import FIRST_SEQUENCE_NUMBER, FakeStreams, MemorySpine
 from app.stream.tracker import Tracker
 from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, orders

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.stream.batch import Batch
     from app.stream.payload import Decoder
-    from app.stream.putrecords import PutRecords
+    from app.stream.puts import PutRecords
     from app.stream.runtime import BatchResponse
 
 WAITS = (CloudError, DeadlineError, ModelError, SettingsError, UnacknowledgedError, UnreadableStateError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.errors import CloudError, StateConflictError, UnreadableStateError
-from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES, TransientError
+from app.stream.puts import DEFAULT_RECORD_LIMIT_BYTES, TransientError
 from app.stream.testing import faults as kinds
 from app.stream.testing.simulation import SimulatedCrash
 

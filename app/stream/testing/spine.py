@@ -27,7 +27,7 @@ from app.stream.mapping.event import build_event
 from app.stream.origin import StreamOrigins
 from app.stream.pipeline import StatefulPipeline
 from app.stream.processor import Processor
-from app.stream.putrecords import DEFAULT_RECORD_LIMIT_BYTES
+from app.stream.puts import DEFAULT_RECORD_LIMIT_BYTES
 from app.stream.quarantine import QuarantineDestination
 from app.stream.testing.simulation import SimulatedCrash
 

@@ -16,7 +16,7 @@ from app.stream.emit import Writer
 from app.stream.outcomes import Outcomes
 from app.stream.pipeline import Pipeline, StateWrites
 from app.stream.processor import Processor
-from app.stream.putrecords import TransientError
+from app.stream.puts import TransientError
 from app.stream.quarantine import QuarantineDestination
 from app.stream.testing import FakeStreams, MemorySpine, sequence_number
 from tests.pipelines_for_tests import CountingPipeline, EchoPipeline, Order, orders

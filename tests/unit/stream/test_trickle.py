@@ -15,7 +15,8 @@ from app import aws
 from app.errors import CloudError
 from app.stream import shards
 from app.stream.mapping.emulator import Emulator
-from app.stream.putrecords import SignedPutRecords, TransientError
+from app.stream.putrecords import SignedPutRecords
+from app.stream.puts import TransientError
 from app.stream.shards import StartingPosition, StreamReader
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from app.errors import CloudError
 from app.stream import emit
 from app.stream.deadline import Deadline
 from app.stream.emit import BatchEmitter, Writer
-from app.stream.putrecords import TransientError
+from app.stream.puts import TransientError
 from app.stream.testing import FakeStreams
 from app.stream.tracker import Tracker
 
