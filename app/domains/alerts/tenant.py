@@ -100,16 +100,13 @@ class Tenant:
 
     def observe(self, alert: EnrichedAlert) -> Observed:
         """Add one alert; flows are updated only by notable changes, since most alerts repeat known activity."""
-        clock = self.clusters.clock
         [change] = self.clusters.add((alert,))
-        if self.clusters.clock < clock:
-            self.flows.turn_back(self.clusters.clock)
         if not change.notable:
             return Observed(change)
         summary = self.clusters.summary(change.cluster_id)
         if summary is None:  # the cluster was removed at once by a limit
             return Observed(change)
-        return Observed(change, summary, tuple(self.flows.update(summary)))
+        return Observed(change, summary, tuple(self.flows.update(summary, self.clusters.clock)))
 
     def dump(self) -> bytes:
         """Return the state as bytes: equal for the same alerts, however they were cut into batches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,8 +92,17 @@ class Clock:
         self.ahead: tuple[int, float] | None = None
         self.horizon = float("-inf")
 
-    def move(self, cluster: int, end: float) -> bool:
-        """Note the end of a cluster; return whether the horizon moved."""
+    def move(self, cluster: int, end: float, latest: float) -> bool:
+        """Note the end of a cluster; return whether the horizon moved.
+
+        Args:
+            cluster: Its id.
+            end: Its end.
+            latest: The latest time that the clock can have.
+        """
+        if latest < self.now:
+            self.now, self.horizon, self.ahead = latest, min(self.horizon, self._horizon(latest)), None
+        end = min(end, latest)
         limit = self.now + self._window_s
         if self.now != float("-inf") and end > limit:
             if self.ahead is None or self.ahead[0] == cluster or self.ahead[1] <= limit:
@@ -105,11 +115,6 @@ class Clock:
         horizon = self._horizon(end)
         moved, self.horizon = horizon > self.horizon, max(horizon, self.horizon)
         return moved
-
-    def turn_back(self, now: float) -> None:
-        """Set the clock back to a time, if it is ahead of it."""
-        if now < self.now:
-            self.now, self.horizon, self.ahead = now, min(self.horizon, self._horizon(now)), None
 
     def _horizon(self, now: float) -> float:
         tick = self._window_s / _TICKS_PER_WINDOW
@@ -131,8 +136,12 @@ class Flows:
         """Return the number of remembered clusters."""
         return len(self._graph.entries)
 
-    def update(self, cluster: ClusterSummary) -> list[FlowChange]:
+    def update(self, cluster: ClusterSummary, now: float = math.inf) -> list[FlowChange]:
         """Update the flows with a cluster as it stands: a new one, one that grew, or one that absorbed others.
+
+        Args:
+            cluster: The cluster.
+            now: The clock of the clusters, beyond which that of the flows does not go.
 
         Returns:
             Changed flows in order of id: those that opened, took in another flow, or have more clusters, steps or
@@ -147,7 +156,7 @@ class Flows:
         gone = [each for each in cluster.merged if each in graph.entries and each != entry.id]
         if not gone and old is not None and old.is_same(entry):
             return []
-        stale = self._clock.move(entry.id, entry.end)
+        stale = self._clock.move(entry.id, entry.end, now)
         if not entry.steps or entry.end < self._clock.horizon:
             return []
         entry.prepare(self._table, self._order, self._config)
@@ -168,10 +177,6 @@ class Flows:
         """Return one flow, or None if there is none of this id."""
         group = self._groups.get(flow_id)
         return self._draw(group) if group is not None and group.is_flow else None
-
-    def turn_back(self, now: float) -> None:
-        """Set the clock back to a time: the clusters' own turned out to have moved by wrong dates."""
-        self._clock.turn_back(now)
 
     def dump(self) -> bytes:
         """Return the state as bytes; equal for the same clusters."""

@@ -15,11 +15,13 @@ from app.domains.alerts.attack import attack_table
 from app.domains.alerts.clusters.affinity import Affinity
 from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.clusters.packing import _State
+from app.domains.alerts.formats.reading import read_alert
 from app.domains.alerts.formats.times import seconds
+from app.domains.alerts.incidents import ClusterSummary, Step
 from app.domains.alerts.membership import summary_of
 from app.domains.alerts.state_bytes import pack_state, unpack_state
 from tests.alerts_for_tests import alert as story_alert
-from tests.alerts_for_tests import alerts_spine, emitted, payload, tenant_factory
+from tests.alerts_for_tests import alerts_spine, emitted, payload, resolver, tenant_factory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,6 +184,20 @@ def test_flows_of_a_tenant_go_on_after_wrong_dates_came_first() -> None:
         flows = [each["flow"] for each in emitted(spine, "incidents") if each["type"] == "flow"]
         latest.append(flows[-1]["end_time"])
     assert latest[0] == latest[1]
+
+
+def test_flows_whose_clock_an_earlier_release_moved_ahead_go_on() -> None:
+    read = [read_alert(story_alert(number)) for number in range(8)]
+    alerts = [EnrichedAlert(each, found) for each, found in zip(read, resolver().resolve(read), strict=True)]
+    fresh, moved = tenant_factory().tenant(), tenant_factory().tenant()
+    for number in range(2):
+        host = f"s{number}"
+        step = Step("", "x", host, host, WRONG_S, WRONG_S, 2, 1)
+        summary = ClusterSummary(90 + number, 2, WRONG_S, WRONG_S, (host,), (host,), (host,), (), (), (step,))
+        moved.flows.update(summary)
+    expected = [fresh.observe(each).flows for each in alerts]
+    assert any(expected)
+    assert [moved.observe(each).flows for each in alerts] == expected
 
 
 def test_a_summary_made_for_a_job_elsewhere_has_no_impossible_time() -> None:
