@@ -6,6 +6,8 @@ import shutil
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+import pytest
+
 from app.doctor.finding import Finding, report_of
 from app.doctor.here import examine_models, examine_python
 from app.inference.bundle import OWN_BUNDLES
@@ -13,8 +15,6 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_packages_are_held_against_the_locked_versions(tmp_path: Path) -> None:
@@ -43,6 +43,15 @@ def test_a_sound_model_predicts_the_example() -> None:
     [line] = examine_models(Settings())
     assert isinstance(line, str)
     assert '"pred_id":123' in line
+
+
+@pytest.mark.parametrize("table", ["", "alerts-state"])
+def test_a_pipeline_with_state_is_opened_whether_or_not_there_is_a_table(table: str) -> None:
+    """Whether STATE_TABLE is set is another check's affair, and nothing is read from it."""
+    settings = Settings(pipeline="alerts", pipelines={"first": "alerts-technique"}, state_table=table)
+    lines = list(examine_models(settings))
+    assert [str(line).partition(":")[0] for line in lines] == ["pipeline alerts", "pipeline alerts-technique"]
+    assert not any(isinstance(line, Finding) for line in lines)
 
 
 def test_an_example_that_a_pipeline_does_not_take_is_no_fault_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
