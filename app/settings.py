@@ -76,6 +76,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, str],
         about("for a pipeline with several kinds of output, the stream of each kind: `role:stream,…`"),
     ] = {}
+    output_aggregation: Annotated[
+        list[str],
+        about(
+            "the kinds of output of which many of one partition key travel as one aggregated record, in the format of "
+            "the Kinesis Producer Library: `role,role`; `default` is that of `OUTPUT_STREAM`; unset, none"
+        ),
+    ] = []
     quarantine_stream: Annotated[
         str, about("the stream for records that can never be processed, each with the reason")
     ] = ""

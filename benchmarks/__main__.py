@@ -18,6 +18,7 @@ from rich.console import Console
 
 from app.errors import MillraceError, SettingsError
 from benchmarks import report
+from benchmarks.aggregation import measure_aggregation
 from benchmarks.alerts import measure_alerts
 from benchmarks.alerts_contract import QUICK_SIZES, AlertOptions, Sizes
 from benchmarks.alerts_texts import RULES
@@ -44,6 +45,7 @@ class Part(StrEnum):
     ACKNOWLEDGED = ACKNOWLEDGED
     START = "start"
     PUT_RECORDS = "put-records"
+    AGGREGATION = "aggregation"
     API = "api"
     ALERTS = "alerts"
 
@@ -106,6 +108,9 @@ def measure(parts: list[Part], effort: Effort, image: str, alerts: AlertOptions,
         if Part.PUT_RECORDS in parts:
             log("one PutRecords call")
             results.calls = measure_calls(environment(folder, url), effort)
+        if Part.AGGREGATION in parts:
+            log("aggregated outputs")
+            results.aggregation = measure_aggregation()
         if Part.API in parts:
             results.api = measure_api(folder, effort, quick=effort is QUICK, log=log)
         if Part.ALERTS in parts:

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from benchmarks.aggregation import OUTPUT_BYTES, OUTPUTS
 from benchmarks.aims import aims
 from benchmarks.alerts_report import show_alerts
 from benchmarks.api_report import show_api
-from benchmarks.contract import FLOOR, MILLRACE
+from benchmarks.contract import FLOOR, LATENCY_MS, MILLRACE
 from benchmarks.throughput import ACKNOWLEDGED, CPU
 from benchmarks.words import megabytes, milliseconds, times
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from benchmarks.aggregation import Sent
     from benchmarks.put_records import Call
     from benchmarks.results import Results
     from benchmarks.throughput import Figure
@@ -71,15 +73,21 @@ def show(results: Results, console: Console) -> None:
         console.print(f"image: {size}", highlight=False)
     if results.calls:
         console.print(_calls(results.calls))
+    if results.aggregation:
+        console.print(_aggregation(results.aggregation))
     show_api(results.api, console)
     show_alerts(results.alerts, console)
+    if (table := _aims(results)).row_count:
+        console.print(table)
+
+
+def _aims(results: Results) -> Table:
     table = Table(title="aims", title_justify="left")
     for name in ("aim", "found", ""):
         table.add_column(name)
     for aim in aims(results):
         table.add_row(aim.text, aim.found, {True: "met", False: "[bold]not met[/]", None: "unknown"}[aim.met])
-    if table.row_count:
-        console.print(table)
+    return table
 
 
 def _throughput(figures: list[Figure]) -> Table:
@@ -141,6 +149,16 @@ def _calls(calls: list[Call]) -> Table:
         table.add_row(
             f"{call.record_bytes:,}", milliseconds(call.generated_ms), milliseconds(call.signed_ms), f"{ratio:.1f}"
         )
+    return table
+
+
+def _aggregation(rows: list[Sent]) -> Table:
+    table = Table(title=f"{OUTPUTS:,} outputs of {OUTPUT_BYTES} bytes, {LATENCY_MS} ms a call", title_justify="left")
+    for name in ("keys", "aggregated", "calls", "records", "units of 25 KB", "s"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        counts = [f"{each:,}" for each in (row.calls, row.records, row.units)]
+        table.add_row(f"{row.keys:,}", "yes" if row.aggregated else "no", *counts, f"{row.wall_s:.2f}")
     return table
 
 

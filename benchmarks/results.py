@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmarks.aggregation import Sent
     from benchmarks.alerts_contract import AlertResults
     from benchmarks.api import ApiResults
     from benchmarks.put_records import Call
@@ -21,6 +22,7 @@ class Results:
         figures: The tables of events.
         starts: The table of starts.
         calls: The table of PutRecords calls.
+        aggregation: The table of outputs that were aggregated, or not.
         api: The tables of the API; None if it was not measured.
         alerts: The tables of the alerts; None if they were not measured.
         floor: The reason why the floor is missing; empty if it was measured.
@@ -32,6 +34,7 @@ class Results:
     figures: list[Figure] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    aggregation: list[Sent] = field(default_factory=list)
     api: ApiResults | None = None
     alerts: AlertResults | None = None
     floor: str = ""

@@ -23,7 +23,7 @@ from app.domain import INPUT_STREAM
 from app.registry import PIPELINES
 from app.settings import Settings
 from app.storage.state import create_state_table
-from app.stream.aggregation import MAGIC, SubRecords, split
+from app.stream.aggregation import user_records
 from app.stream.aggregation_writer import AGGREGATE_BYTES
 from app.stream.putrecords import SignedPutRecords, check_stream
 from app.stream.shards import StartingPosition, create_stream, read_stream
@@ -141,7 +141,7 @@ def drain(
     """
     read = read_stream(stream, StartingPosition(start.value), follow=follow)
     try:
-        for data in itertools.chain.from_iterable(map(_user_records, read)):
+        for data in itertools.chain.from_iterable(map(user_records, read)):
             text = _as_json_line(data)
             sys.stdout.write((msgspec.json.format(text, indent=2) if pretty else text) + "\n")
             if follow:
@@ -161,12 +161,6 @@ def create(streams: Names = None, shards: Shards = 1, state_table: StateTable = 
     if state_table:
         made = create_state_table(state_table)
         sys.stdout.write(f"table {state_table}: {'created' if made else 'exists already'}\n")
-
-
-def _user_records(data: bytes) -> list[bytes]:
-    """Return the records in an aggregated record; any other data as the only one."""
-    found = split(data) if data.startswith(MAGIC) else None
-    return found.datas if isinstance(found, SubRecords) else [data]
 
 
 def _as_json_line(data: bytes) -> str:

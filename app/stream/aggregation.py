@@ -86,6 +86,12 @@ def split(payload: bytes) -> SubRecords | Quarantine:
         return Quarantine("bad_aggregate", str(error))
 
 
+def user_records(data: bytes) -> list[bytes]:
+    """Return the records in an aggregated record; any other data as the only one."""
+    found = split(data) if data.startswith(MAGIC) else None
+    return found.datas if isinstance(found, SubRecords) else [data]
+
+
 def _read_message(raw: bytes, end: int) -> _Message:
     """Read the fields of the message between the magic number and `end`; stop soon after too many records."""
     found = _Message()

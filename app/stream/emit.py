@@ -150,6 +150,14 @@ class BatchEmitter:
             elif self._tracker.is_done:
                 self._writer.slow.pop(lane.stream, None)
 
+    def waiting_for_keys(self) -> Counter[str]:
+        """Return the number of outputs on each stream that wait for an earlier one of their key, one in a call."""
+        waiting: Counter[str] = Counter()
+        for lane in self._lanes.values():
+            if not lane.aggregates and lane.held:
+                waiting[lane.stream] += sum(map(len, lane.held.values()))
+        return waiting
+
     def _narrow(self, rows: int) -> None:
         """From now on send only so many rows, or twice as many as are safe."""
         self._first_rows = rows if self._first_rows is None else min(rows, self._first_rows)

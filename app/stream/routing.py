@@ -62,7 +62,9 @@ class OutcomeRouter:
         deadline: Deadline,
     ) -> None:
         """Take the batch, the pipeline for its name and roles, and where outcomes go until when."""
-        self._batch, self._stage, self._unordered = batch, pipeline.name, pipeline.unordered_roles
+        self._batch, self._stage = batch, pipeline.name
+        self._roles, self._unordered = pipeline.roles, pipeline.unordered_roles
+        self._aggregated = {settings.stream_for(role) for role in settings.output_aggregation}
         self._settings, self._writer, self._deadline = settings, writer, deadline
         self._publishes = not settings.test_run
         self._tracker = Tracker(len(batch))
@@ -91,6 +93,7 @@ class OutcomeRouter:
         )
         self._counts["put_again"] = self._emitter.retried
         self._counts["will_repeat"] = self._tracker.ahead
+        self._explain_standstill()
         return Routed(
             self._tracker.prefix,
             self._published,
@@ -178,17 +181,32 @@ class OutcomeRouter:
         return not self._publishes or self._shown_bytes <= RESPONSE_BYTES
 
     def _send(self, outputs: OutputColumns, stamped: Sequence[bytes]) -> None:
-        """Hand outputs to the writer, one stream role at a time."""
+        """Hand outputs to the writer, those for one stream together, so that they stay in the order of their rows."""
         self._tracker.expect(outputs.rows)
-        roles = sorted(set(outputs.roles))
-        for role in roles:
-            if len(roles) == 1:
-                of_role, datas = outputs, stamped
-            else:
-                mine = [index for index, each in enumerate(outputs.roles) if each == role]
-                of_role, datas = outputs.take(mine), [stamped[index] for index in mine]
-            stream = self._stream_for(role)
-            self._emitter.add(stream, of_role.rows, of_role.keys, datas, ordered=role not in self._unordered)
+        ways = {role: (self._stream_for(role), role not in self._unordered) for role in sorted(set(outputs.roles))}
+        different = dict.fromkeys(ways.values())
+        for stream, ordered in different:
+            of_stream, datas = outputs, stamped
+            if len(different) > 1:
+                mine = [index for index, role in enumerate(outputs.roles) if ways[role] == (stream, ordered)]
+                of_stream, datas = outputs.take(mine), [stamped[index] for index in mine]
+            aggregates = stream in self._aggregated
+            self._emitter.add(stream, of_stream.rows, of_stream.keys, datas, ordered=ordered, aggregates=aggregates)
+
+    def _explain_standstill(self) -> None:
+        """Say what mends it if the first record was not finished in time, since outputs of one key took turns."""
+        if self._emitter.failure or not len(self._batch) or self._batch.first_row_of(self._tracker.prefix):
+            return
+        for stream, waiting in self._emitter.waiting_for_keys().items():
+            if not self._emitter.accepted[stream]:
+                continue  # there was another reason
+            roles = [role for role in self._roles if self._settings.stream_for(role) == stream]
+            names = ",".join(dict.fromkeys([*self._settings.output_aggregation, *roles]))
+            logger.error(
+                "no record was finished in time: outputs of one key travel one in a call; "
+                f"set OUTPUT_AGGREGATION={names}, or give the function more time",
+                extra={"stream": stream, "outputs_waiting": waiting},
+            )
 
     def _stream_for(self, role: str) -> str:
         stream = self._settings.stream_for(role)

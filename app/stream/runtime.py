@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 import msgspec
 
 from app import telemetry
-from app.errors import MillraceError, NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
+from app.errors import (
+    MillraceError,
+    NoOutputStreamError,
+    SettingsError,
+    UnacknowledgedError,
+    UnknownPipelineError,
+)
 from app.settings import DEFAULT_ROLE
 from app.storage.objects import open_objects
 from app.storage.spilling import SpillingState
@@ -26,7 +32,7 @@ from app.stream.quarantine import QuarantineDestination
 from app.text import one_line, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from app.settings import Settings
     from app.storage.objects import Objects
@@ -85,7 +91,8 @@ class Runtime:
             UnknownPipelineError: The settings name an unknown pipeline, or one that cannot be opened.
             NoOutputStreamError: `OUTPUT_STREAM` is not set, and this is not a `TEST_RUN`.
             ModelError: A model bundle cannot be used.
-            SettingsError: Results would come back as records, over the streams that `PIPELINES` names.
+            SettingsError: Results would come back as records, over the streams that `PIPELINES` names; or
+                `OUTPUT_AGGREGATION` names a role that no pipeline has.
         """
         telemetry.configure(settings.log_level)
         self.settings, self._measure_with = settings, measure
@@ -105,6 +112,7 @@ class Runtime:
         for name, pipeline in opened.items():
             check_roles(name, pipeline.roles, settings)
         self._roles = {name: pipeline.roles for name, pipeline in opened.items()}
+        check_aggregation(settings, {role for roles in self._roles.values() for role in roles})
         self._without_loops: set[str] = set()
         check_loops(settings, self._roles)
         origins = origins or StreamOrigins()
@@ -239,6 +247,18 @@ def _open_state(settings: Settings) -> StateStore | None:
         return None
     objects = open_objects(settings.state_location) if settings.state_location else None
     return SpillingState(DynamoDbState(settings.state_table), objects)
+
+
+def check_aggregation(settings: Settings, roles: Collection[str]) -> None:
+    """Refuse to start with an aggregated role that neither a pipeline nor `OUTPUT_STREAMS` has.
+
+    Raises:
+        SettingsError: There is one.
+    """
+    if unknown := sorted(set(settings.output_aggregation) - {DEFAULT_ROLE, *roles, *settings.output_streams}):
+        raise SettingsError(
+            f"OUTPUT_AGGREGATION has {', '.join(map(quoted, unknown))}: set it to some of {', '.join(sorted(roles))}"
+        )
 
 
 def check_roles(pipeline: str, roles: Sequence[str], settings: Settings) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from app.settings import DEFAULT_ROLE, Settings
 from app.storage.state import MemoryState
+from app.stream.aggregation import user_records
 from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Deadline
 from app.stream.emit import Writer
@@ -181,7 +182,8 @@ class MemorySpine:
 
     def outputs(self, role: str = DEFAULT_ROLE) -> list[dict[str, Any]]:
         """Return the outputs of a role, decoded, in the order in which its stream accepted them."""
-        return [msgspec.json.decode(data) for _, data in self.streams.records[self.settings.stream_for(role)]]
+        records = self.streams.records[self.settings.stream_for(role)]
+        return [msgspec.json.decode(each) for _, data in records for each in user_records(data)]
 
     def quarantined(self) -> list[dict[str, Any]]:
         """Return the records on the quarantine's stream, decoded."""
