@@ -19,7 +19,7 @@ from benchmarks.contract import LATENCY_MS, OUTPUT_STREAM
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from app.stream.putrecords import PutRecords
+    from app.stream.puts import PutRecords
 
 OUTPUTS = 4000
 OUTPUT_BYTES = 250  # a result with its id and source

@@ -20,7 +20,7 @@ from app.stream.aggregation_writer import AGGREGATE_BYTES, Packer
 from app.stream.event import read_event
 from app.stream.outcomes import Outcomes
 from app.stream.pipeline import Pipeline
-from app.stream.putrecords import TransientError
+from app.stream.puts import TransientError
 from app.stream.runtime import Runtime, check_aggregation
 from app.stream.testing import FakeStreams, MemorySpine, event_of
 from tests.pipelines_for_tests import EchoPipeline, Order, orders
