@@ -21,13 +21,14 @@ ERROR, LATE_ERROR, SLOW, HANG = "error", "time-out after the write", "slow", "no
 ARRIVES_LATER = "time-out, the write comes later"
 THROTTLED, SOME_THROTTLED, CONTRADICTION = "throttled", "some entries throttled", "answer that contradicts itself"
 STOLEN, UNREADABLE, CONFLICT = "lease stolen", "unreadable", "conflict"
+REFUSED = "credentials refused"
 EXPIRED, EMPTY, FEW = "expired iterator", "empty answer", "few records"
 LOST_ANSWER = "lost answer"
 
 KINDS: dict[str, tuple[str, ...]] = {
     "put": (
         SOME_THROTTLED, THROTTLED, ERROR, LATE_ERROR, ARRIVES_LATER, CONTRADICTION, SLOW, HANG, CRASH_BEFORE,
-        CRASH_AFTER,
+        CRASH_AFTER, REFUSED,
     ),
     "put to quarantine": (SOME_THROTTLED, ERROR, LATE_ERROR, HANG, CRASH_BEFORE, CRASH_AFTER),
     "load state": (ERROR, SLOW, UNREADABLE, STOLEN, CRASH_BEFORE, CRASH_AFTER),
@@ -35,7 +36,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "put object": (ERROR, LATE_ERROR, SLOW, CRASH_BEFORE, CRASH_AFTER),
     "get object": (ERROR, SLOW, CRASH_BEFORE),
     "delete object": (ERROR, LATE_ERROR, CRASH_BEFORE, CRASH_AFTER),
-    "get records": (THROTTLED, ERROR, EXPIRED, EMPTY, FEW, SLOW),
+    "get records": (THROTTLED, ERROR, EXPIRED, EMPTY, FEW, SLOW, REFUSED),
     "get iterator": (THROTTLED, ERROR),
     "list shards": (THROTTLED, ERROR),
     "invoke": (THROTTLED, CRASH_BEFORE, LOST_ANSWER, STOLEN),
@@ -60,6 +61,11 @@ class Fault:
     call: int = 0
     times: int = 1
 
+    @property
+    def is_ambiguous(self) -> bool:
+        """Return whether a write may take place although its caller sees a fault."""
+        return self.kind in {LATE_ERROR, ARRIVES_LATER, HANG, SLOW, CONTRADICTION}
+
     def __str__(self) -> str:
         """Return the fault in words."""
         more = f" to {self.call + self.times - 1}" if self.times > 1 else ""
@@ -75,12 +81,14 @@ class FaultPlan:
         calls: How many calls of each step were made.
         fired: How often each fault was met, by step and kind.
         on_fault: Called with each fault that is met.
+        enabled: Whether calls are counted and meet faults.
     """
 
     faults: Sequence[Fault] = ()
     calls: Counter[str] = field(default_factory=Counter)
     fired: Counter[tuple[str, str]] = field(default_factory=Counter)
     on_fault: Callable[[Fault], object] = lambda _fault: None
+    enabled: bool = True
     _by_step: dict[str, list[Fault]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,12 +96,18 @@ class FaultPlan:
         for fault in self.faults:
             self._by_step.setdefault(fault.step, []).append(fault)
 
+    def enable(self) -> None:
+        """Count calls from now on."""
+        self.enabled = True
+
     def at(self, step: str) -> str:
         """Count a call and return the kind of the fault that it meets, or an empty string.
 
         Raises:
             SimulatedCrash: The process ends before the call.
         """
+        if not self.enabled:
+            return ""
         call = self.calls[step]
         self.calls[step] += 1
         for fault in self._by_step.get(step, ()):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.stream.testing.faults import KINDS, Fault, random_faults
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 STREAMS = ("input", "second")
 BAD_KINDS = ("quarantine", "raise", "bad_json", "bad_type", "bad_output")
 OTHER_KINDS = ("skip", "done")
+FIRST_AFTER_S = 2.0  # with LATEST: the mapping has found the tip of each shard by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Sent:
         fan: Number of its outputs.
         hash_key: An explicit hash key, so that records of one key are in several shards.
         aggregate: Records of one number are one aggregated record.
+        life: In which life of the stream: before a later one it is deleted and made anew.
     """
 
     rid: int
@@ -39,6 +41,14 @@ class Sent:
     fan: int = 1
     hash_key: str | None = None
     aggregate: int | None = None
+    life: int = 0
+
+
+class Damage(NamedTuple):
+    """An item of the table that cannot be read: the state of a key, until a moment after the beginning."""
+
+    key: str
+    until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,9 @@ class History:
         skew_s: By how much the clocks of processes are ahead of the services'.
         shared: Whether several partition keys have one state.
         systemic_s: From when to when the pipeline raises on everything, if it does.
+        latest: Whether the mapping starts at LATEST, before there are records.
+        versions_s: When the pipeline's model changes.
+        damaged: An item that cannot be read for a time.
     """
 
     seed: int
@@ -99,6 +112,14 @@ class History:
     skew_s: float = 0.0
     shared: bool = False
     systemic_s: tuple[float, float] | None = None
+    latest: bool = False
+    versions_s: tuple[float, ...] = ()
+    damaged: Damage | None = None
+
+    @property
+    def lives(self) -> int:
+        """Return how often the input streams are made."""
+        return 1 + max((each.life for each in self.records), default=0)
 
 
 def make_history(seed: int) -> History:
@@ -112,12 +133,22 @@ def make_history(seed: int) -> History:
     steps = [step for step in KINDS if _has(step, stateful, worker, spills, quarantine)]
     records = _records(rng, streams)
     last_s = max((each.at_s for each in records), default=0.0)
+    reshards = _reshards(rng, streams, last_s)
+    latest = len(streams) == 1 and rng.random() < 0.15  # noqa: PLR2004
+    if latest:
+        records = [replace(each, at_s=each.at_s + FIRST_AFTER_S) for each in records]
+        reshards = [replace(each, at_s=each.at_s + FIRST_AFTER_S) for each in reshards]
+    elif rng.random() < 0.08:  # noqa: PLR2004
+        records = _in_two_lives(records)
+    damaged = None
+    if stateful and not shared and rng.random() < 0.05:  # noqa: PLR2004
+        damaged = Damage(rng.choice(records).key, 60.0)
     return History(
         seed=seed,
         stateful=stateful,
         worker=worker,
         records=records,
-        reshards=_reshards(rng, streams, last_s),
+        reshards=reshards,
         faults=random_faults(rng, steps),
         shards=rng.choice((1, 1, 2, 3)),
         batch_size=rng.choice((1, 3, 10, 10, 25, 100)),
@@ -134,7 +165,22 @@ def make_history(seed: int) -> History:
         skew_s=rng.choice((0.0, 0.0, -6.0, 6.0, 3600.0)),
         shared=shared,
         systemic_s=(begin := rng.uniform(0, 2), begin + rng.uniform(0.5, 6)) if rng.random() < 0.08 else None,  # noqa: PLR2004
+        latest=latest,
+        versions_s=tuple(sorted(rng.uniform(0, last_s + 2) for _ in range(rng.choice((0, 0, 0, 1, 3))))),
+        damaged=damaged,
     )
+
+
+def _in_two_lives(records: Sequence[Sent]) -> list[Sent]:
+    """Let the second half of the records be put after their streams were deleted and made anew."""
+    middle = len(records) // 2
+    since_s, group = records[middle].at_s, records[middle].aggregate
+    return [
+        replace(each, life=1, at_s=each.at_s - since_s)
+        if each.rid >= middle and (group is None or each.aggregate != group)
+        else each
+        for each in records
+    ]
 
 
 def _has(step: str, stateful: bool, worker: bool, spills: bool, quarantine: str) -> bool:

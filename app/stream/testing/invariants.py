@@ -43,13 +43,13 @@ def first_deliveries_are_in_order(evidence: Evidence) -> Iterator[str]:
         if stream == LOOSE:
             continue
         last: dict[str, tuple[int, int]] = {}
-        known: set[str] = set()
+        known: set[tuple[int, int]] = set()
         for key, output in outputs:
             sent = evidence.sent[output.rid]
-            if output.id in known or sent.hash_key is not None:
-                continue
-            known.add(output.id)
             at, place = (output.rid, output.part), f"{sent.stream}/{key}"
+            if at in known or sent.hash_key is not None:
+                continue
+            known.add(at)
             if last.get(place, at) > at:
                 yield f"{stream}: record {output.rid}'s output {output.part} comes after one of {last[place]}"
             last[place] = max(last.get(place, at), at)

@@ -225,6 +225,8 @@ class SimulatedKinesis:
             raise fault_of("ProvisionedThroughputExceededException", operation)
         if kind == kinds.ERROR:
             raise fault_of("InternalFailure", operation, 500)
+        if kind == kinds.REFUSED:
+            raise fault_of("ExpiredTokenException", operation)
         if kind == kinds.SLOW:
             self._timeline.spend(1.0, 4.0)
         return kind

@@ -40,12 +40,14 @@ class Product(msgspec.Struct, gc=False, omit_defaults=True):
     Attributes:
         rid: The record that it is of.
         part: Its number among the outputs of the record.
+        version: Of the model that it was computed with.
         count: With state: how many records of the key there were.
         chain: With state: a digest over all of them.
     """
 
     rid: int
     part: int
+    version: str = ""
     count: int = 0
     chain: str = ""
 
@@ -80,20 +82,20 @@ class Echo(Pipeline[Item]):
     roles = ROLES
     unordered_roles = frozenset({LOOSE})
 
-    def __init__(self, roles: int, before: Callable[[int], object]) -> None:
-        """Take the number of roles in use, and what is called before each batch: it may let time pass or raise."""
+    def __init__(self, roles: int, before: Callable[[int], str]) -> None:
+        """Take the number of roles in use, and what is called before each batch: it returns the model's version."""
         self._roles, self._before = roles, before
 
     def process(self, batch: Batch[Item]) -> Outcomes:
         """Give each record its outputs."""
-        self._before(len(batch))
+        version = self._before(len(batch))
         outcomes = Outcomes(len(batch))
         for row, item in enumerate(batch.records):
             if _set_aside(outcomes, row, item):
                 continue
             for part in range(item.fan):
-                data = _encode(Product(item.rid, part))
-                outcomes.emit(row, batch.partition_keys[row], data, role=role_of(part, self._roles))
+                data = _encode(Product(item.rid, part, version))
+                outcomes.emit(row, batch.partition_keys[row], data, role=role_of(part, self._roles), version=version)
         return outcomes
 
 
@@ -107,7 +109,7 @@ class Chained(StatefulPipeline[Item]):
     shared: ClassVar[str] = "shared"
 
     def __init__(
-        self, roles: int, before: Callable[[int], object], *, weight: int = 0, key_of: Callable[[str], str] = str
+        self, roles: int, before: Callable[[int], str], *, weight: int = 0, key_of: Callable[[str], str] = str
     ) -> None:
         """As `Echo`; a state's weight in bytes, and the state key of a partition key."""
         self._roles, self._before, self._weight, self._key_of = roles, before, weight, key_of
@@ -118,7 +120,7 @@ class Chained(StatefulPipeline[Item]):
 
     def process_with(self, batch: Batch[Item], state: Mapping[str, bytes]) -> Staged:
         """Give each record its outputs, and its key the state after it."""
-        self._before(len(batch))
+        version = self._before(len(batch))
         chains = {key: _chain.decode(value) for key, value in state.items()}
         outcomes = Outcomes(len(batch))
         writes = StateWrites(outcomes)
@@ -128,8 +130,8 @@ class Chained(StatefulPipeline[Item]):
             chain = chains[key] = chains.get(key, Chain()).after(item.rid, self._weight)
             writes.write(row, key, _encode(chain))
             for part in range(item.fan):
-                data = _encode(Product(item.rid, part, chain.count, chain.digest))
-                outcomes.emit(row, batch.partition_keys[row], data, role=role_of(part, self._roles))
+                data = _encode(Product(item.rid, part, version, chain.count, chain.digest))
+                outcomes.emit(row, batch.partition_keys[row], data, role=role_of(part, self._roles), version=version)
         return writes
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.errors import CloudError, StateConflictError, UnreadableStateError
-from app.stream.puts import DEFAULT_RECORD_LIMIT_BYTES, TransientError
+import msgspec
+
+from app.errors import CloudError, CredentialsError, StateConflictError, UnreadableStateError
+from app.stream.puts import DEFAULT_RECORD_LIMIT_BYTES, PutAnswer, TransientError, refused_entries
 from app.stream.testing import faults as kinds
 from app.stream.testing.simulation import SimulatedCrash
 
@@ -51,6 +53,8 @@ class SimulatedPutRecords:
         self.entries += len(keys)
         if kind in {kinds.THROTTLED, kinds.ERROR}:
             raise TransientError("ProvisionedThroughputExceededException" if kind == kinds.THROTTLED else "HTTP 500")
+        if kind == kinds.REFUSED:
+            raise CredentialsError(f"stream {stream}: simulated: the credentials have expired")
         if kind == kinds.HANG:
             self._timeline.delay_s = 1e6
         elif kind == kinds.SLOW:
@@ -63,9 +67,25 @@ class SimulatedPutRecords:
         self._take(stream, [keys[row] for row in taken], [datas[row] for row in taken])
         if kind == kinds.CRASH_AFTER:
             raise SimulatedCrash("after PutRecords")
-        if kind in {kinds.LATE_ERROR, kinds.CONTRADICTION}:
-            raise TransientError("ReadTimeoutError" if kind == kinds.LATE_ERROR else "an answer that does not add up")
-        return refused
+        if kind == kinds.LATE_ERROR:
+            raise TransientError("ReadTimeoutError")
+        if not refused:
+            return refused
+        rows: list[dict[str, str]] = [
+            {"ErrorCode": refused[row]} if row in refused else {"SequenceNumber": "1"} for row in range(len(keys))
+        ]
+        answer = {"FailedRecordCount": len(refused), "Records": rows}
+        if kind == kinds.CONTRADICTION:
+            answer = rng.choice(
+                (
+                    {"FailedRecordCount": 0, "Records": rows},
+                    {"FailedRecordCount": 0, "Records": rows[1:]},
+                    {"FailedRecordCount": 0, "Records": []},
+                    {"FailedRecordCount": len(refused) + 1, "Records": rows},
+                    {"FailedRecordCount": 0, "Records": [{} for _ in rows]},
+                )
+            )
+        return refused_entries(msgspec.convert(answer, PutAnswer), len(keys))
 
     def record_limit_bytes(self, _stream: str) -> int:
         """Return the limit of all streams."""
@@ -93,13 +113,15 @@ class SimulatedState:
 
     Attributes:
         table: What it holds.
-        before: Called before each call, with its step and the kind of its fault: other processes may go on here.
+        before: Called before each call, with the kind of its fault: other processes may go on here.
+        check: Called with the keys that are read; it may raise.
     """
 
     def __init__(self, table: MemoryState, timeline: Timeline, plan: FaultPlan) -> None:
         """Take the table; several processes may share it."""
         self.table = table
         self.before: Callable[[str], object] = lambda _kind: None
+        self.check: Callable[[Sequence[str]], object] = lambda _keys: None
         self._timeline, self._plan = timeline, plan
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
@@ -108,6 +130,7 @@ class SimulatedState:
         self.before(kind)
         self._pass(kind)
         wanted = list(keys)
+        self.check(wanted)
         if kind == kinds.ERROR:
             raise CloudError("state table: simulated fault")
         if kind == kinds.UNREADABLE:

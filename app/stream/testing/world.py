@@ -4,47 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import MillraceError
+from app.errors import MillraceError, UnreadableStateError
 from app.settings import DEFAULT_ROLE, Settings
 from app.storage.spilling import SpillingState, object_of
 from app.storage.state import MemoryState
 from app.stream.aggregation_writer import Packer
 from app.stream.mapping.driver import Mapping
-from app.stream.mapping.invoke import Answer
 from app.stream.mapping.settings import REPORT_FAILURES, MappingSettings
 from app.stream.origin import StreamOrigins
-from app.stream.runtime import Runtime
-from app.stream.testing import faults as kinds
+from app.stream.runtime import Opener, Runtime
 from app.stream.testing.evidence import Evidence, payload_of, state_key
 from app.stream.testing.faults import FaultPlan
+from app.stream.testing.function import Function, InvocationPool
 from app.stream.testing.kinesis import SimulatedKinesis
 from app.stream.testing.pipelines import ROLES, Chain, Chained, Echo
 from app.stream.testing.services import SimulatedCheckpoint, SimulatedObjects, SimulatedPutRecords, SimulatedState
-from app.stream.testing.simulation import (
-    BEGIN_S,
-    Process,
-    SimulatedClock,
-    SimulatedCrash,
-    SimulatedWorkers,
-    Timeline,
-)
+from app.stream.testing.simulation import BEGIN_S, Process, SimulatedClock, SimulatedCrash, SimulatedWorkers, Timeline
+from app.stream.testing.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from collections.abc import Mapping as Map
+    from collections.abc import Sequence
 
-    from app.stream.mapping.settling import Invocation
-    from app.stream.shards import StartingPosition
     from app.stream.testing.faults import Fault
     from app.stream.testing.history import History, Reshard, Sent
 
 QUARANTINE = "quarantine"
 SETTLES_WITHIN_S = 900.0  # after the last record was put; back-off is seconds, and each fault is met a few times
-LONGEST_NESTING = 3
+CALM_S = 1.5  # without faults at the beginning, where LATEST has to be found before there are records
 _chain = msgspec.json.Decoder(Chain)
 
 
@@ -56,18 +46,21 @@ class World:
     """One run of a history.
 
     Attributes:
+        history: What is run.
         evidence: Facts for the invariants.
+        timeline: Simulated time.
         plan: The faults, and how often each was met.
+        kinesis: The streams.
+        watch: Notes what happens.
+        owner: The process that has the lease.
         trace: Each step of the run, as a line for people.
-        pools: The pools whose invocations are under way, the innermost last.
     """
 
-    def __init__(self, history: History, faults: Sequence[Fault] | None = None, *, tells: bool = False) -> None:
+    def __init__(self, history: History, *, tells: bool = False) -> None:
         """Build the services; nothing runs yet.
 
         Args:
             history: The history.
-            faults: In place of the history's own.
             tells: Whether to keep a trace.
         """
         self.history = history
@@ -75,54 +68,39 @@ class World:
         self.trace: list[str] = []
         self._tells = tells
         self.timeline = Timeline(random.Random(history.seed))  # noqa: S311 - a simulation
-        self.plan = FaultPlan(history.faults if faults is None else faults, on_fault=self._note_fault)
+        self.plan = FaultPlan(history.faults, on_fault=self._note_fault)
         self.kinesis = SimulatedKinesis(self.timeline, self.plan)
-        self.table = MemoryState()
-        self.objects = SimulatedObjects(self.timeline, self.plan, self._stored)
-        self.checkpoint = SimulatedCheckpoint(self.plan if history.worker else FaultPlan())
-        self.checkpoint.check_owner, self.checkpoint.saved = self._check_owner, self._checkpointed
-        self._service = SimulatedPutRecords(self.kinesis, self.timeline, self.plan, self._took, QUARANTINE)
-        streams = sorted({each.stream for each in history.records} | {each.stream for each in history.reshards})
-        self._streams = streams
-        outputs = {role: role for role in ROLES[1 : history.roles]}
-        for stream in streams:
-            self.kinesis.create_stream(StreamName=stream, ShardCount=history.shards)
-        for stream in ("output", QUARANTINE, *outputs.values()):
-            self.kinesis.create_stream(StreamName=stream, ShardCount=1)
-        self._settings = Settings(
-            pipeline="chained" if history.stateful else "echo",
-            output_stream="output",
-            output_streams={role: role for role in ROLES if role != DEFAULT_ROLE},
-            quarantine_stream="" if history.quarantine == "location" else QUARANTINE,
-            partial_responses=history.partial,
-            response_results=0,
-            log_level="ERROR",
-        )
-        self._mapping_settings = [
-            MappingSettings(
-                stream_name=stream,
-                batch_size=history.batch_size,
-                parallelization_factor=history.factor,
-                function_response_types=(REPORT_FAILURES,) if history.partial else (),
-                bisect_batch_on_function_error=history.bisect,
-                timeout=history.timeout_s,
-            )
-            for stream in streams
-        ]
-        self._done: dict[tuple[str, str], int] = {}  # records behind the checkpoint, by stream and shard
-        self._begun: set[tuple[str, str]] = set()  # shards of which records were delivered
-        self._owner: Process | None = None
-        self._idle: list[tuple[Runtime, Process]] = []
-        self._processes = self._depth = self._disturbances = 0
-        self.pools: list[_Pool] = []
+        self.watch = watch = Watch(self.evidence, self.kinesis, self.note)
+        self.owner: Process | None = None
+        self._table = MemoryState()
+        self._objects = SimulatedObjects(self.timeline, self.plan, watch.stored)
+        self._checkpoint = SimulatedCheckpoint(self.plan if history.worker else FaultPlan())
+        self._checkpoint.check_owner, self._checkpoint.saved = self._check_owner, watch.checkpointed
+        self._service = SimulatedPutRecords(self.kinesis, self.timeline, self.plan, watch.took, QUARANTINE)
+        self._function = Function(self)
+        self._processes = 0
         self._last_s = BEGIN_S
-        self._schedule()
+        self._settings = _settings(history)
+        self._streams = sorted(
+            {each.stream for each in [*history.records]} | {each.stream for each in history.reshards}
+        )
+        for stream in self._streams:
+            self.kinesis.create_stream(StreamName=stream, ShardCount=history.shards)
+        for stream in ("output", QUARANTINE, *ROLES[1 : history.roles]):
+            self.kinesis.create_stream(StreamName=stream, ShardCount=1)
 
     def run(self) -> Evidence:
         """Run until everything is done, or for much longer than it should take."""
+        if self.history.latest:
+            self.plan.enabled = False
+            self.timeline.at(BEGIN_S + CALM_S, self.plan.enable)
+        if self.history.damaged:
+            self.timeline.at(BEGIN_S + self.history.damaged.until_s, self._check_others)
         try:
-            while not self._all_done():
-                self._live()
+            for life in range(self.history.lives):
+                self._begin_life(life)
+                while not self._all_done():
+                    self._live()
             self.evidence.settled = True
         except Unsettled:
             pass
@@ -136,28 +114,37 @@ class World:
     def note(self, line: str) -> None:
         """Add a line to the trace."""
         if self._tells:
-            seconds = self.timeline.now_s - BEGIN_S
-            self.trace.append(f"{seconds:9.3f} {self.timeline.process.name:<12} {line}")
+            self.trace.append(f"{self.timeline.now_s - BEGIN_S:9.3f} {self.timeline.process.name:<12} {line}")
 
     # The input
 
-    def _schedule(self) -> None:
+    def _begin_life(self, life: int) -> None:
+        """Schedule the records of one life of the streams; before a later one they are deleted and made anew."""
+        timeline, began_s = self.timeline, self.timeline.now_s
+        if life:
+            for stream in self._streams:
+                self.kinesis.delete_stream(StreamName=stream)
+                self.kinesis.create_stream(StreamName=stream, ShardCount=self.history.shards)
+                self.note(f"{stream} was deleted and made anew")
+            self._function.forget_processes()  # one that outlives its stream takes the new one for the old
         moments: dict[float, list[Sent]] = {}
         for record in self.history.records:
-            moments.setdefault(record.at_s, []).append(record)
+            if record.life == life:
+                moments.setdefault(record.at_s, []).append(record)
         for at_s, records in moments.items():
-            self.timeline.at(BEGIN_S + at_s, lambda records=records: self._produce(records))  # type: ignore[misc]
-            self._last_s = max(self._last_s, BEGIN_S + at_s)
-        for reshard in self.history.reshards:
-            self.timeline.at(BEGIN_S + reshard.at_s, lambda reshard=reshard: self._reshard(reshard))  # type: ignore[misc]
-            self._last_s = max(self._last_s, BEGIN_S + reshard.at_s)
+            timeline.at(began_s + at_s, lambda records=records: self._produce(records))  # type: ignore[misc]
+            self._last_s = max(self._last_s, began_s + at_s)
+        for reshard in self.history.reshards if not life else ():
+            timeline.at(began_s + reshard.at_s, lambda reshard=reshard: self._reshard(reshard))  # type: ignore[misc]
+            self._last_s = max(self._last_s, began_s + reshard.at_s)
+        self._expected = sum(each.life <= life for each in self.history.records)
 
     def _produce(self, records: list[Sent]) -> None:
         """Put records, those of one aggregate as one."""
         groups: dict[tuple[str, object], list[Sent]] = {}
         for record in records:
-            alone = record.aggregate is None
-            groups.setdefault((record.stream, f"r{record.rid}" if alone else record.aggregate), []).append(record)
+            name = f"record {record.rid}" if record.aggregate is None else record.aggregate
+            groups.setdefault((record.stream, name), []).append(record)
         for (stream, _), group in groups.items():
             first, data = group[0], payload_of(group[0])
             if first.aggregate is not None:
@@ -174,36 +161,36 @@ class World:
             self.note(f"put {[each.rid for each in group]} of {first.key} on {stream} {answer['ShardId'][-2:]}")
 
     def _reshard(self, reshard: Reshard) -> None:
-        shards = [each for each in self.kinesis.streams[reshard.stream].shards if not each.closed]
+        """Split an open shard, or merge two neighbours."""
+        name = reshard.stream
+        shards = [each for each in self.kinesis.streams[name].shards if not each.closed]
         shards.sort(key=lambda each: each.first)
         at = reshard.index % len(shards)
+        shard, shard_id = shards[at], shards[at].shard_id
         if reshard.splits or len(shards) == 1:
-            shard = shards[at]
             middle = str((shard.first + shard.last) // 2)
-            self.kinesis.split_shard(StreamName=reshard.stream, ShardToSplit=shard.shard_id, NewStartingHashKey=middle)
-            self.note(f"split {shard.shard_id[-2:]} of {reshard.stream}")
+            self.kinesis.split_shard(StreamName=name, ShardToSplit=shard_id, NewStartingHashKey=middle)
+            self.note(f"split {shard_id[-2:]} of {name}")
         else:
-            one, other = shards[at - 1 : at + 1] if at else shards[:2]
-            self.kinesis.merge_shards(
-                StreamName=reshard.stream, ShardToMerge=one.shard_id, AdjacentShardToMerge=other.shard_id
-            )
-            self.note(f"merge {one.shard_id[-2:]} and {other.shard_id[-2:]} of {reshard.stream}")
+            other_id = shards[at - 1 if at else 1].shard_id
+            self.kinesis.merge_shards(StreamName=name, ShardToMerge=shard_id, AdjacentShardToMerge=other_id)
+            self.note(f"merge {shard_id[-2:]} and {other_id[-2:]} of {name}")
 
     # Processes
 
     def _live(self) -> None:
         """Run one process for each stream until it has nothing to do or ends."""
-        for settings in self._mapping_settings:
-            process = self._owner = self._new_process("worker" if self.history.worker else "mapping")
+        for stream in self._streams:
+            process = self.owner = self.new_process("worker" if self.history.worker else "mapping")
             self.timeline.process = process
             try:
-                mapping, _ = self._new_mapping(settings, process)
+                mapping, _ = self.new_mapping(stream, process)
                 self._drain(mapping)
             except (SimulatedCrash, MillraceError) as end:
                 self.note(f"ended: {end}")
             process.dead = True
             if self.history.worker:
-                self._idle = []
+                self._function.forget_processes()
             self.timeline.process = Process("none")
             self._pass(0.5)
 
@@ -213,328 +200,135 @@ class World:
             mapping.run(drain=True)
             next_s = self.timeline.next_s() or 0.0
             self._pass(max(0.25, min(next_s, self._last_s) - self.timeline.now_s))
-            if len(self._mapping_settings) > 1:
+            if len(self._streams) > 1:
                 return
 
     def _pass(self, seconds: float) -> None:
         """Let time pass, unless the run should have come to an end by now."""
-        self._check_end()
+        self.check_end()
         self.timeline.advance(seconds)
 
-    def _check_end(self) -> None:
+    def check_end(self) -> None:
+        """End a run that should have come to its end.
+
+        Raises:
+            Unsettled: It should.
+        """
         most = 60 + 40 * len(self.history.records)
         if self.timeline.now_s > self._last_s + SETTLES_WITHIN_S or self.evidence.invocations > most:
             raise Unsettled
 
-    def _new_process(self, kind: str) -> Process:
+    def new_process(self, kind: str) -> Process:
+        """Return a process that nothing runs in yet."""
         self._processes += 1
         return Process(f"{kind} {self._processes}")
 
-    def _clock(self, process: Process) -> SimulatedClock:
-        return SimulatedClock(self.timeline, process, self.history.skew_s)
-
-    def _new_mapping(self, settings: MappingSettings, process: Process) -> tuple[Mapping, _Pool]:
-        pool = _Pool(self, process, self.history.factor)
+    def new_mapping(self, stream: str, process: Process) -> tuple[Mapping, InvocationPool]:
+        """Start a mapping in a process."""
+        history = self.history
+        pool = InvocationPool(self._function, process, stream, history.factor)
+        settings = MappingSettings(
+            stream_name=stream,
+            starting_position="LATEST" if history.latest else "TRIM_HORIZON",
+            batch_size=history.batch_size,
+            parallelization_factor=history.factor,
+            function_response_types=(REPORT_FAILURES,) if history.partial else (),
+            bisect_batch_on_function_error=history.bisect,
+            timeout=history.timeout_s,
+        )
         mapping = Mapping(
             settings,
             (),
-            checkpoint=self.checkpoint,  # type: ignore[arg-type]  # only its two methods are used
+            checkpoint=self._checkpoint,  # type: ignore[arg-type]  # only its two methods are used
             kinesis=self.kinesis,
             pool=pool,
             clock=self._clock(process),
             chance=self.timeline.rng.uniform,
         )
-        self.note(f"start on {settings.stream}")
+        self.note(f"start on {stream}")
         return mapping, pool
 
-    def _new_runtime(self, process: Process) -> Runtime:
+    def new_runtime(self, process: Process) -> Runtime:
+        """Start the function's runtime in a process."""
         history, workers = self.history, SimulatedWorkers(self.timeline, process, self._clock(process))
-        state = SimulatedState(self.table, self.timeline, self.plan)
-        state.before = self.interleave
-        store = SpillingState(state, self.objects, history.inline_bytes, workers.unique)
+        state = SimulatedState(self._table, self.timeline, self.plan)
+        state.before, state.check = self._function.interleave, self._check_damage
+        store = SpillingState(state, self._objects, history.inline_bytes, workers.unique)
+        pipelines: dict[str, Opener] = {
+            "echo": lambda _: Echo(history.roles, self._compute),
+            "chained": lambda _: Chained(
+                history.roles, self._compute, weight=history.weight, key_of=lambda key: state_key(key, history)
+            ),
+        }
         return Runtime(
             self._settings,
-            {"echo": lambda _: Echo(history.roles, self._compute), "chained": lambda _: self._chained()},
+            pipelines,
             self._service,
             measure=lambda *_: None,
             workers=workers,
             origins=StreamOrigins(self.kinesis.created_ms),
             store=store,
-            objects=None if history.quarantine == "stream" else self.objects,
+            objects=None if history.quarantine == "stream" else self._objects,
         )
 
-    def _chained(self) -> Chained:
-        history = self.history
-        return Chained(history.roles, self._compute, weight=history.weight, key_of=lambda key: state_key(key, history))
+    def _clock(self, process: Process) -> SimulatedClock:
+        return SimulatedClock(self.timeline, process, self.history.skew_s)
 
-    def _compute(self, rows: int) -> None:
-        """Take the pipeline's time, and raise while the fault of everything lasts."""
+    def _compute(self, rows: int) -> str:
+        """Take the pipeline's time, and raise while the fault of everything lasts; return the model's version."""
         self.timeline.advance(rows * self.history.compute_s)
+        since_s = self.timeline.now_s - BEGIN_S
         window = self.history.systemic_s
-        if window and window[0] <= self.timeline.now_s - BEGIN_S < window[1]:
-            self._disturbances += 1
+        if window and window[0] <= since_s < window[1]:
+            self._function.disturbances += 1
             raise OSError(28, "No space left on device")
+        return f"v{sum(at_s <= since_s for at_s in self.history.versions_s)}" if self.history.versions_s else ""
 
-    # Invocations
-
-    def invoke(self, invocation: Invocation, event: bytes, pool: _Pool) -> Answer:
-        """Invoke the function with a batch."""
-        self._check_end()
-        self.evidence.invocations += 1
-        rids = self._delivered(invocation)
-        self.note(f"invoke with {rids}")
-        before = self._disturbances
-        answer = self._answer(event, pool)
-        done = len(rids) if answer.fault is None and not answer.value.get("batchItemFailures") else 0
-        self.note(f"answer: {answer.fault or answer.value.get('batchItemFailures')}")
-        if answer.fault is None and not done:
-            first = invocation.batch.records[0].sequence_number
-            done = int(answer.value["batchItemFailures"][0]["itemIdentifier"] != first)
-        if not done and self.history.partial and self._disturbances == before:
-            self.evidence.wrong.append(("an invocation without faults makes progress", f"records {rids[:10]}"))
-        return answer
-
-    def _answer(self, event: bytes, pool: _Pool) -> Answer:
-        timeline, history = self.timeline, self.history
-        if history.worker:
-            kind = self.plan.at("invoke")
-            if kind == kinds.STOLEN:
-                self._steal(pool)
-            if kind == kinds.THROTTLED:
-                return Answer(fault="throttled", invoked=False, request_id="")
-            runtime, process = self._idle.pop() if self._idle else (None, pool.process)
-            runtime = runtime or self._new_runtime(pool.process)
-            answer = self._handle(runtime, event, timeline.now_s + history.timeout_s)
-            self._idle.append((runtime, pool.process))
-            return answer if kind != kinds.LOST_ANSWER else Answer(fault="lost answer", request_id="")
-        runtime, process = self._idle.pop() if self._idle else (None, self._new_process("function"))
-        try:
-            with timeline.switch(process):
-                process.dies_at_s = timeline.now_s + history.timeout_s
-                kind = self.plan.at("invoke")
-                if kind == kinds.THROTTLED:
-                    return Answer(fault="throttled", invoked=False, request_id="")
-                runtime = runtime or self._new_runtime(process)
-                if kind == kinds.STOLEN:
-                    self._duplicate(event)
-                answer = self._handle(runtime, event, process.dies_at_s)
-        except SimulatedCrash as crash:
-            process.dead = True
-            return Answer(fault=f"Runtime exited: {crash}", request_id="")
-        process.dies_at_s = float("inf")
-        self._idle.append((runtime, process))
-        return answer if kind != kinds.LOST_ANSWER else Answer(fault="lost answer", request_id="")
-
-    def _handle(self, runtime: Runtime, event: bytes, ends_s: float) -> Answer:
-        process = self.timeline.process
-        try:
-            return Answer(runtime.handle(event, _Context(self.timeline, process, ends_s)), request_id="")
-        except MillraceError as error:
-            return Answer(fault=str(error), request_id="")
-        except Exception as error:  # noqa: BLE001 - this is what must not happen
-            self.evidence.wrong.append(("only errors of Millrace's own leave the spine", repr(error)))
-            return Answer(fault=type(error).__name__, request_id="")
-
-    def _duplicate(self, event: bytes) -> None:
-        """Deliver the same batch to another process, which works on it at the same time."""
-        process = self._new_process("function")
-        process.dies_at_s = self.timeline.now_s + self.history.timeout_s
-        self.note(f"also delivered to {process.name}")
-        for rid in self._rids_of_event:
-            self.evidence.deliveries[rid] += 1
-        try:
-            with self.timeline.switch(process, clock_stops=True):
-                self._handle(self._new_runtime(process), event, process.dies_at_s)
-        except SimulatedCrash:
-            process.dead = True
-
-    def _steal(self, pool: _Pool) -> None:
-        """Let another process take the lease and go on, while the present one stands still in the middle of a call."""
-        if self._depth >= LONGEST_NESTING or pool.process is not self._owner:
-            return
-        self._depth += 1
-        process = self._owner = self._new_process("worker")
-        settings = next(each for each in self._mapping_settings if each.stream == pool.stream)
-        idle, self._idle = self._idle, []
-        try:
-            with self.timeline.switch(process, clock_stops=self.timeline.rng.random() < 0.5):  # noqa: PLR2004
-                mapping, other = self._new_mapping(settings, process)
-                other.stops_after, other.stop = self.timeline.rng.randint(1, 4), mapping.stop
-                mapping.run(drain=True)
-                self.note("pauses")
-        except (SimulatedCrash, MillraceError) as end:
-            self.note(f"the thief ended: {end}")
-        process.dead = True
-        self._idle, self._depth = idle, self._depth - 1
-
-    def interleave(self, kind: str) -> None:
-        """Let other processes go on in the middle of a call of the table."""
-        if not self.pools:
-            return
-        pool = self.pools[-1]
-        if kind == kinds.STOLEN:
-            if self.history.worker:
-                self._steal(pool)
-            else:
-                self._duplicate(pool.event)
-        elif pool.waiting and self._depth < LONGEST_NESTING and self.timeline.rng.random() < 0.3:  # noqa: PLR2004
-            self._depth += 1
-            self._disturbances += 1
-            pool.serve_next()
-            self._depth -= 1
-
-    # What is noted
-
-    def _delivered(self, invocation: Invocation) -> list[int]:
-        """Note a delivery; return its records."""
-        found: list[int] = []
-        shard_id, stream = invocation.run.shard.shard_id, invocation.run.shard.stream
-        shards = {each.shard_id: each for each in self.kinesis.streams[stream].shards}
-        if (stream, shard_id) not in self._begun:
-            self._begun.add((stream, shard_id))
-            for parent in shards[shard_id].parents:
-                left = [
-                    rid
-                    for record in shards[parent].records
-                    for rid in self.evidence.records_at(stream, record["SequenceNumber"])
-                    if not self.evidence.is_safe(rid)
-                ]
-                if left:
-                    self.evidence.wrong.append(("parents before children", f"{shard_id} before {left} of {parent}"))
-        behind = self._done.get((stream, shard_id), 0)
-        passed = shards[shard_id].numbers[behind - 1] if behind else -1
-        for record in invocation.batch.records:
-            rids = self.evidence.records_at(stream, record.sequence_number)
-            found += rids
-            if int(record.sequence_number) <= passed and self.timeline.process is self._owner:
-                self.evidence.wrong.append(("nothing behind the checkpoint comes again", f"records {rids}"))
-        self.evidence.deliveries.update(found)
-        self._rids_of_event = found
-        return found
-
-    def _checkpointed(self, arn: str, positions: Map[str, StartingPosition]) -> None:
-        """Check that every record that a checkpoint passes is safe."""
-        stream = arn.rpartition("/")[2]
-        for shard in self.kinesis.streams[stream].shards:
-            position = positions.get(shard.shard_id)
-            if position is None:
-                continue
-            before = self._done.get((stream, shard.shard_id), 0)
-            if position.type == "SHARD_END":
-                passed = len(shard.records)
-            elif position.sequence_number:
-                passed = next(
-                    (i for i in range(before, len(shard.numbers)) if shard.numbers[i] > int(position.sequence_number)),
-                    len(shard.numbers),
-                )
-            else:
-                continue
-            for record in shard.records[before:passed]:
-                for rid in self.evidence.records_at(stream, record["SequenceNumber"]):
-                    if not self.evidence.is_safe(rid):
-                        self.evidence.wrong.append(("the checkpoint never passes an unsafe record", f"record {rid}"))
-            if passed > before:
-                self._done[stream, shard.shard_id] = passed
-                self.note(f"checkpoint of {stream} {shard.shard_id[-2:]}: {passed} records")
+    # Checks and notes
 
     def _check_owner(self) -> None:
-        if self.history.worker and self.timeline.process is not self._owner:
+        if self.history.worker and self.timeline.process is not self.owner:
             raise SimulatedCrash("the lease is another's")
 
-    def _took(self, stream: str, key: str, data: bytes) -> None:
-        self.evidence.took(stream, key, data)
-        if self._tells:
-            self.note(f"{stream} took {data.decode()[:60]}")
+    def _check_damage(self, keys: Sequence[str]) -> None:
+        """Raise if one of these keys' items is damaged now."""
+        damaged, since_s = self.history.damaged, self.timeline.now_s - BEGIN_S
+        if damaged and since_s < damaged.until_s and f"chained/{damaged.key}" in keys:
+            self._function.disturbances += 1
+            raise UnreadableStateError(f"state of {damaged.key!r}: simulated damage")
 
-    def _stored(self, name: str, data: bytes) -> None:
-        self.note(f"object {name}, {len(data)} bytes")
-        if name.endswith(".jsonl"):
-            for line in data.splitlines():
-                self.evidence.set_aside(line)
+    def _check_others(self) -> None:
+        """Check that what comes before the first record of a damaged key in its shard is done."""
+        self.watch.check_before(self.history.damaged.key if self.history.damaged else "", BEGIN_S + 30)
 
     def _note_fault(self, fault: Fault) -> None:
-        self._disturbances += 1
-        if fault.kind in {kinds.LATE_ERROR, kinds.ARRIVES_LATER, kinds.HANG, kinds.SLOW, kinds.CONTRADICTION}:
-            self.evidence.ambiguous += 1
+        self._function.disturbances += 1
+        self.evidence.ambiguous += fault.is_ambiguous
         self.note(f"FAULT {fault}")
 
     def _all_done(self) -> bool:
-        """Return whether every record was put and is behind a checkpoint."""
-        if len(self.evidence.sent) < len(self.history.records):
-            return False
-        return all(
-            self._done.get((stream, shard.shard_id), 0) == len(shard.records)
-            for stream in self._streams
-            for shard in self.kinesis.streams[stream].shards
-        )
+        """Return whether every record of this life was put and is behind a checkpoint."""
+        return len(self.evidence.sent) == self._expected and all(map(self.watch.all_passed, self._streams))
 
     def _take_stock(self) -> None:
         """Note the state and the objects at the end."""
-        for key, stored in self.table.stored.items():
+        evidence, kept = self.evidence, self._objects.kept
+        for key, stored in self._table.stored.items():
             value, name = stored.value, object_of(key, stored.value)
             if name is not None:
-                self.evidence.named.add(name)
-                value = self.objects.kept.get(name, b"{}")
-            self.evidence.states[key.partition("/")[2]] = _chain.decode(value)
-        self.evidence.objects = {name: data for name, data in self.objects.kept.items() if not name.endswith(".jsonl")}
+                evidence.named.add(name)
+                value = kept.get(name, b"{}")
+            evidence.states[key.partition("/")[2]] = _chain.decode(value)
+        evidence.objects = {name: data for name, data in kept.items() if not name.endswith(".jsonl")}
 
 
-class _Pool:
-    """Invocations of one mapping, run one after the other or one within another."""
-
-    def __init__(self, world: World, process: Process, targets: int) -> None:
-        self.process, self.stream, self.event = process, "", b""
-        self.waiting: list[tuple[Invocation, bytes]] = []
-        self.stops_after: int | None = None
-        self.stop: Callable[[], Any] = lambda: None
-        self._world, self._targets = world, targets
-        self._answered: list[tuple[Invocation, Answer]] = []
-
-    @property
-    def free(self) -> bool:
-        return len(self.waiting) + len(self._answered) < self._targets
-
-    @property
-    def busy(self) -> bool:
-        return bool(self.waiting or self._answered)
-
-    def start(self, invocation: Invocation, event: bytes) -> None:
-        self.waiting.append((invocation, event))
-
-    def answers(self, wait_s: float) -> list[tuple[Invocation, Answer]]:
-        if not self._answered and self.waiting and wait_s:
-            self.serve_next()
-        found, self._answered = self._answered, []
-        return found
-
-    def serve_next(self) -> None:
-        """Run one of the invocations that wait."""
-        world = self._world
-        at = world.timeline.rng.randrange(len(self.waiting))
-        invocation, event = self.waiting.pop(at)
-        self.stream, before = invocation.run.shard.stream, self.event
-        self.event = event
-        world.pools.append(self)
-        try:
-            answer = world.invoke(invocation, event, self)
-        finally:
-            world.pools.pop()
-            self.event = before
-        self._answered.append((invocation, answer))
-        if self.stops_after is not None:
-            self.stops_after -= 1
-            if self.stops_after <= 0:
-                self.stop()
-
-
-class _Context:
-    """Lambda's context object on simulated time."""
-
-    aws_request_id = "simulated"
-
-    def __init__(self, timeline: Timeline, process: Process, ends_s: float) -> None:
-        self._timeline, self._process = timeline, process
-        self._ends_s = ends_s - process.stood_still_s
-
-    def get_remaining_time_in_millis(self) -> int:
-        return max(0, int((self._ends_s - self._timeline.now_s + self._process.stood_still_s) * 1000))
+def _settings(history: History) -> Settings:
+    return Settings(
+        pipeline="chained" if history.stateful else "echo",
+        output_stream="output",
+        output_streams={role: role for role in ROLES if role != DEFAULT_ROLE},
+        quarantine_stream="" if history.quarantine == "location" else QUARANTINE,
+        partial_responses=history.partial,
+        response_results=0,
+        log_level="CRITICAL",
+    )

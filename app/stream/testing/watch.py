@@ -1,0 +1,133 @@
+"""Watch a run from outside of the code that is tested: what was delivered, taken and passed by a checkpoint."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from app.stream.aggregation import MAGIC, SubRecords, split
+from app.stream.shards import SHARD_END
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.stream.mapping.settling import Invocation
+    from app.stream.shards import StartingPosition
+    from app.stream.testing.evidence import Evidence
+    from app.stream.testing.kinesis import Shard, SimulatedKinesis
+
+
+class Watch:
+    """Turns what the services see into facts, and checks at once what is only visible then."""
+
+    def __init__(self, evidence: Evidence, kinesis: SimulatedKinesis, note: Callable[[str], object]) -> None:
+        """Take where facts go, the streams, and what adds a line to the trace."""
+        self._evidence, self._kinesis, self._note = evidence, kinesis, note
+        self._passed: dict[tuple[str, float, str], int] = {}  # behind the checkpoint, by stream, life, shard
+        self._begun: set[tuple[str, float, str]] = set()  # shards of which records were delivered
+
+    def delivered(self, invocation: Invocation, *, by_owner: bool) -> list[int]:
+        """Note a batch that the function is invoked with; return its records.
+
+        Args:
+            invocation: The batch and its shard.
+            by_owner: Whether the process that invokes has the lease.
+        """
+        evidence, stream = self._evidence, invocation.run.shard.stream
+        shards = {each.shard_id: each for each in self._kinesis.streams[stream].shards}
+        shard = shards[invocation.run.shard.shard_id]
+        life = stream, self._kinesis.streams[stream].created_s, shard.shard_id
+        if life not in self._begun:
+            self._begun.add(life)
+            for parent in shard.parents:
+                if left := self._unsafe(stream, shards[parent], 0, None):
+                    evidence.wrong.append(
+                        ("parents before children", f"{shard.shard_id} before {left[:10]} of {parent}")
+                    )
+        behind = self._passed.get(life, 0)
+        passed = shard.numbers[behind - 1] if behind else -1
+        found: list[int] = []
+        for record in invocation.batch.records:
+            rids = evidence.records_at(stream, record.sequence_number)
+            found += rids
+            if by_owner and int(record.sequence_number) <= passed:
+                evidence.wrong.append(("nothing behind the checkpoint comes again", f"records {rids}"))
+        evidence.deliveries.update(found)
+        return found
+
+    def checkpointed(self, arn: str, positions: Mapping[str, StartingPosition]) -> None:
+        """Check that every record that a checkpoint passes is safe."""
+        name = arn.rpartition("/")[2]
+        stream = self._kinesis.streams[name]
+        for shard in stream.shards:
+            position, life = positions.get(shard.shard_id), (name, stream.created_s, shard.shard_id)
+            before = self._passed.get(life, 0)
+            passed = _passed_by(position, shard, before)
+            if passed <= before:
+                continue
+            if left := self._unsafe(name, shard, before, passed):
+                self._evidence.wrong.append(("the checkpoint never passes an unsafe record", f"records {left[:10]}"))
+            self._passed[life] = passed
+            self._note(f"checkpoint of {name} {shard.shard_id[-2:]}: {passed} records")
+
+    def took(self, stream: str, key: str, data: bytes) -> None:
+        """Note a record that an output stream or the quarantine took: an output, or an aggregate of several."""
+        found = split(data) if data.startswith(MAGIC) else None
+        if isinstance(found, SubRecords):
+            self._note(f"{stream} took {len(found.datas)} of {key} together")
+            for sub_key, sub_data in zip(found.partition_keys, found.datas, strict=True):
+                self._evidence.took(stream, sub_key, sub_data)
+        else:
+            self._note(f"{stream} took {data.decode()[:60]}")
+            self._evidence.took(stream, key, data)
+
+    def stored(self, name: str, data: bytes) -> None:
+        """Note an object: of quarantined records, or of state."""
+        self._note(f"object {name}, {len(data)} bytes")
+        if name.endswith(".jsonl"):
+            for line in data.splitlines():
+                self._evidence.set_aside(line)
+
+    def check_before(self, key: str, put_before_s: float) -> None:
+        """Check that the records before the first one of a key, in each shard, are safe.
+
+        Args:
+            key: A partition key whose state cannot be read.
+            put_before_s: Later records need not be: seconds since 1970.
+        """
+        for name, stream in self._kinesis.streams.items():
+            for shard in stream.shards:
+                if shard.parents:  # they may have the key's records too, and are read first
+                    continue
+                first = next((at for at, record in enumerate(shard.records) if record["PartitionKey"] == key), None)
+                stop = bisect_left(shard.times_s, put_before_s)
+                if left := self._unsafe(name, shard, 0, stop if first is None else min(first, stop)):
+                    self._evidence.wrong.append(("a key's fault leaves other keys' progress", f"records {left[:10]}"))
+
+    def all_passed(self, stream: str) -> bool:
+        """Return whether a checkpoint is behind every record of a stream."""
+        found = self._kinesis.streams[stream]
+        return all(
+            self._passed.get((stream, found.created_s, each.shard_id), 0) == len(each.records) for each in found.shards
+        )
+
+    def _unsafe(self, stream: str, shard: Shard, first: int, stop: int | None) -> list[int]:
+        evidence = self._evidence
+        return [
+            rid
+            for record in shard.records[first:stop]
+            for rid in evidence.records_at(stream, record["SequenceNumber"])
+            if not evidence.is_safe(rid)
+        ]
+
+
+def _passed_by(position: StartingPosition | None, shard: Shard, before: int) -> int:
+    """Return how many of a shard's records are behind a position, if that is more than `before`."""
+    if position is None:
+        return before
+    if position.type == SHARD_END:
+        return len(shard.records)
+    if not position.sequence_number:
+        return before
+    last = int(position.sequence_number)
+    return next((at for at in range(before, len(shard.numbers)) if shard.numbers[at] > last), len(shard.numbers))
