@@ -128,7 +128,10 @@ def plain(payload: bytes) -> bytes | Quarantine:
 def inflated(payload: bytes) -> bytes | Quarantine:
     """Return a payload inflated, if it is compressed, and without a byte order mark, or its fault."""
     text = _inflate(payload) if payload and payload[0] in _COMPRESSED and _is_compressed(payload) else payload
-    return text if isinstance(text, Quarantine) else without_bom(text)
+    if not isinstance(text, Quarantine):
+        return without_bom(text)
+    # `x^` is a zlib header and the begin of a formula; a broken stream is no UTF-8.
+    return payload if text.reason == "bad_compression" and _is_utf8(payload) else text
 
 
 def _is_utf8(text: bytes) -> bool:

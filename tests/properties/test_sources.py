@@ -16,6 +16,7 @@ from app.handlers.base import LambdaHandler
 from app.handlers.invocation import process_settings
 from app.handlers.sources.dynamodb import dynamodb_stream_handler, item_of
 from app.handlers.sources.eventbridge import eventbridge_handler
+from app.handlers.sources.firehose import firehose_handler
 from app.handlers.sources.kinesis import kinesis_handler
 from app.handlers.sources.s3 import s3_handler
 from app.handlers.sources.sns import sns_handler
@@ -29,6 +30,7 @@ from tests.unit.handlers.sources.sources_for_tests import (
     dynamodb_event,
     dynamodb_number,
     eventbridge_event,
+    firehose_event,
     handed_back,
     s3_event,
     sns_event,
@@ -330,3 +332,106 @@ plain = st.recursive(
 @given(st.dictionaries(st.text(min_size=1, max_size=8), plain, max_size=4))
 def test_an_item_comes_back_from_dynamodbs_format_as_it_was(item: dict[str, Any]) -> None:
     assert item_of({name: attribute_of(value) for name, value in item.items()}) == item
+
+
+odd_values: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just([])
+)
+ODD = 1  # the record with an odd field
+
+
+def paths_of(record: Any, *path: str) -> list[tuple[str, ...]]:
+    """The paths of all fields in a record."""
+    if not isinstance(record, dict):
+        return [path]
+    return [*([path] if path else []), *(each for name in record for each in paths_of(record[name], *path, name))]
+
+
+def with_odd_field(data: st.DataObject, event: dict[str, Any], records: str = "Records") -> tuple[str, ...]:
+    """Put any value in place of any field of one record; return the field's path."""
+    path: tuple[str, ...] = data.draw(st.sampled_from(paths_of(event[records][ODD])))
+    owner = event[records][ODD]
+    for name in path[:-1]:
+        owner = owner[name]
+    owner[path[-1]] = data.draw(odd_values)
+    return path
+
+
+@given(st.data())
+def test_an_odd_field_of_a_message_costs_no_other_message(data: st.DataObject) -> None:
+    handler = ParcelHandler.fresh()
+    event = sqs_event([body(n, "take") for n in range(3)])
+    path = with_odd_field(data, event)
+    try:
+        assert set(handed_back(sqs_handler(handler)(event))) <= {f"m-{ODD}"}
+    except EventError:
+        assert path in {("messageId",), ("eventSource",)}
+    else:
+        assert {0, 2} <= set(handler.taken)
+
+
+@given(st.data())
+def test_an_odd_field_of_a_change_costs_no_change_before_it(data: st.DataObject) -> None:
+    handler = ParcelHandler.fresh()
+    event = dynamodb_event([{"n": {"N": str(n)}} for n in range(3)])
+    path = with_odd_field(data, event)
+    try:
+        resumes = handed_back(dynamodb_stream_handler(handler)(event))
+        assert resumes in ([], [event["Records"][ODD]["dynamodb"]["SequenceNumber"]])
+    except EventError:
+        assert path in {("dynamodb",), ("dynamodb", "SequenceNumber"), ("eventSource",)}
+    else:
+        assert handler.taken[:1] == [0]
+
+
+@given(st.data(), st.sampled_from(["sns", "s3"]))
+def test_an_odd_field_of_an_event_that_comes_whole_costs_no_other_record(data: st.DataObject, source: str) -> None:
+    seen: list[str] = []
+
+    class Keep(LambdaHandler[dict[str, Any], None]):
+        """Remembers requests."""
+
+        def handle(self, request: dict[str, Any], _invocation: Invocation) -> None:
+            seen.append(json.dumps(request))
+
+    sns = sns_event([{"n": n} for n in range(3)])
+    event = sns if source == "sns" else s3_event(*[{"key": str(n)} for n in range(3)])
+    path = with_odd_field(data, event)
+    try:
+        (sns_handler(Keep) if source == "sns" else s3_handler(Keep))(event)
+    except EventError:
+        assert path in {("eventSource",), ("EventSource",)}
+        return
+    except UnacknowledgedError as error:
+        assert str(error).startswith("1 of 3")
+    expected = ['"n": 0', '"n": 2'] if source == "sns" else ['"key": "0"', '"key": "2"']
+    assert all(any(each in request for request in seen) for each in expected)
+
+
+@given(st.data(), st.booleans())
+def test_an_odd_field_of_a_record_to_transform_costs_no_other_record(data: st.DataObject, stream: bool) -> None:
+    event = firehose_event([msgspec.json.encode({"n": n}) for n in range(3)], stream=stream)
+    path = with_odd_field(data, event, "records")
+    try:
+        answer = firehose_handler(ParcelHandler.fresh())(event)
+    except EventError:
+        assert path == ("recordId",)
+    else:
+        results = [each["result"] for each in answer["records"] if each["recordId"] in {"r-0", "r-2"}]
+        assert results in (["Ok", "Ok"], ["Ok", "Ok", "Ok"])
+
+
+@given(st.data(), st.booleans())
+def test_an_odd_field_of_a_streams_record_costs_no_other_record(data: st.DataObject, raw: bool) -> None:
+    event = json.loads(event_of([msgspec.json.encode({"n": n}) for n in range(3)]))
+    path = with_odd_field(data, event)
+    handler, streams = ParcelHandler.fresh(), FakeStreams()
+    try:
+        answer = kinesis_handler(handler, service=streams)(json.dumps(event).encode() if raw else event)
+    except EventError:
+        needed = {"kinesis", "sequenceNumber", "eventSource", "eventID", "eventSourceARN"}
+        assert path[-1] in needed
+    else:
+        assert answer["batchItemFailures"] == []
+        assert {0, 2} <= set(handler.taken)
+        assert len(streams.records["labels"]) + len(streams.records["aside"]) == 3

@@ -57,6 +57,7 @@ def test_plain_and_compressed_records_decode_alike(payload: bytes) -> None:
         (b"[" * 100_000, "too_deep"),
         (b'{"features": {"t1": 2}, "x": ' + b"[" * 65 + b"]" * 65 + b"}", "too_deep"),
         (b"hello", "not_json"),
+        (b"x^2 + 1 = 0", "not_json"),
         (b'{"features": {"t1": 2}} tail', "not_json"),
         (b'{"features": {"t1": 2', "not_json"),
         (b"\xef\xbb\xbfhello", "not_json"),
