@@ -60,6 +60,7 @@ class Case:
         record_bytes: The size of a usual record's data.
         file: The file that it is from; empty for one that AWS was asked for.
         name: Its logical id in that file, or its UUID.
+        keeps_state: Whether the pipeline of its stream does, in `STATE_TABLE`.
     """
 
     mapping: Mapping[str, Any]
@@ -68,6 +69,7 @@ class Case:
     record_bytes: int = 1000
     file: str = ""
     name: str = ""
+    keeps_state: bool = False
 
     @property
     def source(self) -> str:

@@ -112,7 +112,7 @@ def _examine_mapping(
     case = replace(case, mapping=KnownValues(values, unknown))
     if known:
         function, setup = known
-        case = replace(case, settings=setup.settings)
+        case = replace(case, settings=setup.settings, keeps_state=setup.keeps_state(case.source))
         yield from where_known(examine_pair(function, case, setup.settings, {}))
     yield from examine_mapping(case)
 

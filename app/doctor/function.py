@@ -133,7 +133,9 @@ def examine_function(name: str, record_bytes: int) -> Iterator[str | Finding]:
             yield from _sharing(setup, function)
     settings = setup.settings if setup else None
     for mapping in mappings:
-        case = Case(mapping, settings, streams.describe(stream_of(mapping)), record_bytes)
+        source = stream_of(mapping)
+        keeps_state = setup.keeps_state(source) if setup else False
+        case = Case(mapping, settings, streams.describe(source), record_bytes, keeps_state=keeps_state)
         if settings:
             output = streams.describe(settings.output_stream) if settings.output_stream else {}
             yield from examine_pair(function, case, settings, output)

@@ -166,10 +166,10 @@ def _fits(case: Case) -> Iterator[Finding]:
 
 def _parallel(case: Case) -> Iterator[Finding]:
     factor = int(case.mapping.get("ParallelizationFactor", 1))
-    if factor > 1 and case.settings and case.settings.state_table:
+    if factor > 1 and case.keeps_state:
         yield case.finding(
             Severity.WARNING,
-            f"ParallelizationFactor is {factor}, and the pipeline keeps state ({case.settings.state_table})",
+            f"ParallelizationFactor is {factor}, and the pipeline keeps state",
             "batches of one shard run side by side, in order per partition key only: a state key that does not follow "
             "from the partition key is written by two, and one comes again (StateConflictError)",
             ParallelizationFactor=1,

@@ -57,3 +57,8 @@ class Setup:
     def stateful(self) -> list[str]:
         """Return the pipelines that keep state, sorted."""
         return sorted(name for name, each in self.classes.items() if issubclass(each, StatefulPipeline))
+
+    def keeps_state(self, source: str) -> bool:
+        """Return whether the pipeline of a stream keeps state; one that is not installed here may."""
+        name = self.settings.pipeline_for(source)
+        return bool(self.settings.state_table) and (name in self.stateful or name not in self.classes)

@@ -35,7 +35,7 @@ class Items:
         whole: Whether these were all.
         largest: The bytes of the largest value in an item, and its key.
         near: The keys of values that hardly fit an item.
-        parked: The keys whose records are set aside.
+        parked: By key whose records are set aside, why.
         unreadable: By key, why its state cannot be read.
         forms: The number of items in each form.
     """
@@ -44,7 +44,7 @@ class Items:
     whole: bool = True
     largest: tuple[int, str] = (0, "")
     near: list[str] = field(default_factory=list)
-    parked: list[str] = field(default_factory=list)
+    parked: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     forms: dict[str, int] = field(default_factory=dict)
 
@@ -53,7 +53,8 @@ class Items:
         key = str(item[STATE_KEY])
         self.count += 1
         if "parked" in item:
-            self.parked.append(key)
+            mark = item["parked"]
+            self.parked[key] = str(mark.get("fault", "")) if isinstance(mark, dict) else ""
             return
         try:
             stored = stored_of(item)
@@ -129,10 +130,11 @@ def examine_items(items: Items, where: str, *, has_location: bool) -> Iterator[F
             + aws_command("dynamodb", "DeleteItem", TableName=table, Key={STATE_KEY: {"S": key}}),
         )
     if items.parked:
+        reason = "".join(f": {each}" for each in list(items.parked.values())[:1] if each)
         yield Finding(
             Severity.WARNING,
             where,
-            f"{len(items.parked)} key(s) are parked: {_named(items.parked)}",
+            f"{len(items.parked)} key(s) are parked: {_named(items.parked)}{reason}",
             "their records are set aside in order, and wait until the key is mended",
             "mend the state (the log says what is wrong with it), then replay what was set aside: "
             "millrace quarantine list",

@@ -133,7 +133,7 @@ def findings() -> Iterator[Finding]:
     stateful = Settings(state_table="t", partial_responses=True)
     for more in ({}, {**values, **filters}, aged):
         for where in ("", "file.json"):
-            yield from mapping.examine_mapping(Case({**bad, **more}, stateful, large, file=where))
+            yield from mapping.examine_mapping(Case({**bad, **more}, stateful, large, file=where, keeps_state=True))
     yield from function.examine_configuration(deployed, [])
     slow = Case({"BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 300})
     for options in ({"deadline_margin_ms": 5000}, {"deadline_margin_ms": 500, "output_stream": "o"}):
@@ -145,7 +145,9 @@ def findings() -> Iterator[Finding]:
     yield from streams.examine_flow("in", {"OpenShardCount": 9}, Settings(output_stream="o"), {"OpenShardCount": 1})
     yield from settings.examine_settings(setup)
     yield from state.examine_growth(setup)
-    odd = state.Items(unreadable={"a key": "is damaged"}, parked=["p"], near=["n"], forms={"one": 1, "other": 2})
+    odd = state.Items(
+        unreadable={"a key": "is damaged"}, parked={"p": "is damaged"}, near=["n"], forms={"one": 1, "other": 2}
+    )
     yield from state.examine_items(odd, "state table t", has_location=False)
 
 

@@ -205,6 +205,12 @@ def test_state_without_a_location_is_warned_of_before_it_grows(examine: Callable
     assert (finding.severity, finding.what) == ("warning", "STATE_LOCATION is not set, and alerts keeps state")
 
 
+def test_only_a_pipeline_with_state_wants_one_batch_of_a_shard_at_a_time(examine: Callable[..., Report]) -> None:
+    for variables, warned in ((ALERTS, True), (TECHNIQUE, False)):
+        report = examine(Function=function_of(variables), Mapping=mapping_of("alerts", ParallelizationFactor=4))
+        assert any("ParallelizationFactor is 4" in what for what in said(report, "warning")) == warned
+
+
 def test_every_mapping_is_checked_unless_one_is_named(examine: Callable[..., Report]) -> None:
     resources = {
         "Function": function_of(ALERTS),

@@ -40,7 +40,8 @@ SETTINGS = Settings(output_stream="counts", partial_responses=True, state_table=
 def examined(*without: str, settings: Settings | None = SETTINGS, **changed: Any) -> list[Finding]:
     """What is found in a sound mapping once some settings are other, or not there."""
     mapping = {name: value for name, value in {**SOUND, **changed}.items() if name not in without}
-    return list(examine_mapping(Case(mapping, settings, STREAM)))
+    keeps_state = bool(settings and settings.state_table)
+    return list(examine_mapping(Case(mapping, settings, STREAM, keeps_state=keeps_state)))
 
 
 def test_a_sound_mapping_has_no_findings() -> None:
@@ -172,4 +173,4 @@ def test_every_rule_says_something_of_some_mapping() -> None:
         "FilterCriteria": {"Filters": [{}]},
         "StartingPosition": "LATEST",
     }
-    assert all(list(rule(Case(bad, SETTINGS, STREAM))) for rule in RULES)
+    assert all(list(rule(Case(bad, SETTINGS, STREAM, keeps_state=True))) for rule in RULES)
