@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from app import telemetry
+from app.stream.testing.faults import KINDS
 from app.stream.testing.history import History, make_history
 from app.stream.testing.invariants import Violation, violations
 from app.stream.testing.world import World
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+HISTORIES_A_FAULT = 1000  # each fault at each step is met at least once in so many; the rarest some five times
 SHRINKING_RUNS = 400  # a history has some tens of parts, and each is tried once or twice
 
 
@@ -62,6 +64,15 @@ class Report:
     records: int = 0
     fired: Counter[tuple[str, str]] = field(default_factory=Counter)
     failures: dict[int, Sequence[Violation]] = field(default_factory=dict)
+
+    @property
+    def quota(self) -> int:
+        """Return how often each fault is to be met."""
+        return self.histories // HISTORIES_A_FAULT
+
+    def too_rare(self) -> list[tuple[str, str]]:
+        """Return the faults, by step and kind, that were met less often than the quota."""
+        return [(step, kind) for step, kinds in KINDS.items() for kind in kinds if self.fired[step, kind] < self.quota]
 
     def add(self, checked: Checked) -> None:
         """Add one history."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from app.errors import MillraceError
 from app.stream.mapping.invoke import Answer
@@ -13,12 +13,42 @@ from app.stream.testing.simulation import Process, SimulatedCrash
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.stream.mapping.driver import Mapping
     from app.stream.mapping.settling import Invocation
     from app.stream.runtime import Runtime
+    from app.stream.testing.evidence import Evidence
+    from app.stream.testing.faults import FaultPlan
+    from app.stream.testing.history import History
     from app.stream.testing.simulation import Timeline
-    from app.stream.testing.world import World
+    from app.stream.testing.watch import Watch
 
 DEEPEST = 3  # invocations within one another; a fourth shows nothing that three do not
+
+
+class Run(Protocol):
+    """The run that a function is part of: `world.World`."""
+
+    history: History
+    evidence: Evidence
+    timeline: Timeline
+    plan: FaultPlan
+    watch: Watch
+    owner: Process | None
+
+    def note(self, line: str) -> None:
+        """Add a line to the trace."""
+
+    def check_end(self) -> None:
+        """End a run that should have come to its end."""
+
+    def new_process(self, kind: str) -> Process:
+        """Return a process that nothing runs in yet."""
+
+    def new_mapping(self, stream: str, process: Process) -> tuple[Mapping, InvocationPool]:
+        """Start a mapping in a process."""
+
+    def new_runtime(self, process: Process) -> Runtime:
+        """Start the function's runtime in a process."""
 
 
 class Function:
@@ -30,7 +60,7 @@ class Function:
         disturbances: How many faults, and invocations within others, there have been.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Run) -> None:
         """Take the run."""
         self.pools: list[InvocationPool] = []
         self.disturbances = 0

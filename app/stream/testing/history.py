@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.stream.testing.faults import KINDS, Fault, random_faults
@@ -43,6 +43,14 @@ class Sent:
     aggregate: int | None = None
     life: int = 0
 
+    def said(self) -> str:
+        """Return the record in words."""
+        more = [f"{self.fan} outputs"] * (self.fan != 1)
+        more += [f"hash key {self.hash_key}"] * (self.hash_key is not None)
+        more += [f"in aggregate {self.aggregate}"] * (self.aggregate is not None)
+        more += [f"in life {self.life}"] * bool(self.life)
+        return " ".join([f"{self.rid} at {self.at_s:.3f} s on {self.stream}, key {self.key}: {self.kind}", *more])
+
 
 class Damage(NamedTuple):
     """An item of the table that cannot be read: the state of a key, until a moment after the beginning."""
@@ -59,6 +67,10 @@ class Reshard:
     stream: str
     splits: bool
     index: int
+
+    def said(self) -> str:
+        """Return the change in words."""
+        return f"{'split' if self.splits else 'merge'} {self.index} at {self.at_s:.3f} s on {self.stream}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,15 @@ class History:
     versions_s: tuple[float, ...] = ()
     damaged: Damage | None = None
 
+    def settings(self) -> str:
+        """Return the settings that differ from the usual ones, in words."""
+        shown = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in {"records", "reshards", "faults"} and value != field.default:
+                shown.append(f"{field.name}={value}")
+        return " ".join(shown)
+
     @property
     def lives(self) -> int:
         """Return how often the input streams are made."""
@@ -141,7 +162,7 @@ def make_history(seed: int) -> History:
     elif rng.random() < 0.08:  # noqa: PLR2004
         records = _in_two_lives(records)
     damaged = None
-    if stateful and not shared and rng.random() < 0.05:  # noqa: PLR2004
+    if stateful and not shared and len(streams) == 1 and rng.random() < 0.05:  # noqa: PLR2004
         damaged = Damage(rng.choice(records).key, 60.0)
     return History(
         seed=seed,
