@@ -92,6 +92,7 @@ class History:
         bisect: `BisectBatchOnFunctionError`.
         timeout_s: Of the function.
         roles: Number of roles in use.
+        aggregates: Whether outputs of a key travel in aggregated records.
         compute_s: Time that the pipeline takes for a record.
         weight: Bytes of each state.
         inline_bytes: The largest state that is kept in the table itself.
@@ -117,6 +118,7 @@ class History:
     bisect: bool = False
     timeout_s: float = 5.0
     roles: int = 1
+    aggregates: bool = False
     compute_s: float = 0.0
     weight: int = 0
     inline_bytes: int = 390_000
@@ -179,6 +181,7 @@ def make_history(seed: int) -> History:
         bisect=rng.random() < 0.2,  # noqa: PLR2004
         timeout_s=rng.choice((3.0, 5.0, 15.0)),
         roles=rng.choice((1, 1, 2, 3)),
+        aggregates=seed % 3 == 0,
         compute_s=rng.choice((0.0, 0.0, 0.0, 0.0, 0.005, 0.03)),
         weight=rng.choice((0, 50)) if not spills else 50,
         inline_bytes=rng.choice((20, 60)) if spills else 390_000,

@@ -327,6 +327,7 @@ def _settings(history: History) -> Settings:
         pipeline="chained" if history.stateful else "echo",
         output_stream="output",
         output_streams={role: role for role in ROLES if role != DEFAULT_ROLE},
+        output_aggregation=list(ROLES) if history.aggregates else [],
         quarantine_stream="" if history.quarantine == "location" else QUARANTINE,
         partial_responses=history.partial,
         response_results=0,
