@@ -9,7 +9,6 @@ The API: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.
 from __future__ import annotations
 
 import socket
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,22 +18,21 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
 
 from app import aws
 from app.errors import CloudError
 from app.stream.puts import PutAnswer, TransientError, refused_entries
+from app.stream.workers import Threads, call_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from urllib3 import HTTPResponse
-
     from app.stream.puts import PutRecords
+
+ANSWER_WITHIN_S = 10.0  # sending and answering; a socket's own timeout begins again with each byte
 
 _NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the end of a small body waits 40 ms for the server's ACK
 _NOT_KINESIS = "an answer that is not Kinesis's"
-_BLOCK_BYTES = 64 * 1024  # an answer for 500 records has some 60 kB
 _SERVER_FAULT = 500
 _OK = 200
 
@@ -91,6 +89,7 @@ class SignedPutRecords:
             proxies=get_environ_proxies(self._url),
             socket_options=[_NO_DELAY],  # type: ignore[list-item]  # the stubs say text; urllib3 takes these
         )
+        self._calls = Threads(connections)
         self._limits: dict[str, int] = {}
 
     def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
@@ -121,10 +120,10 @@ class SignedPutRecords:
         try:
             # Read again at each call, since a role's keys are rotated; frozen, so that none is mixed with another.
             SigV4Auth(self._credentials.get_frozen_credentials(), "kinesis", self._region).add_auth(request)
-            prepared = request.prepare()
-            prepared.stream_output = True  # it is read below
-            response = self._http.send(prepared)
-            answer = _read(response.raw)
+            response = call_within(self._calls, ANSWER_WITHIN_S, self._http.send, request.prepare())
+            answer: bytes = response.content
+        except TimeoutError:
+            raise TransientError("an answer that does not end") from None
         except aws.UNREACHABLE as error:
             raise TransientError(type(error).__name__) from error
         except BotoCoreError as error:
@@ -197,24 +196,6 @@ def check_stream(service: PutRecords, stream: str) -> None:
         raise CloudError(
             f"stream {stream}: {where} does not answer as Kinesis would ({error}): is it up?{aws.LOCAL_HINT}"
         ) from None
-
-
-def _read(response: HTTPResponse) -> bytes:
-    """Read an answer to its end.
-
-    Raises:
-        TransientError: It breaks off, or trickles: a socket's own timeout begins again with each byte.
-    """
-    body, ends_s = bytearray(), time.monotonic() + aws.READ_TIMEOUT_S
-    try:
-        while part := response.read1(_BLOCK_BYTES):
-            body += part
-            if time.monotonic() > ends_s:
-                response.close()
-                raise TransientError("an answer that does not end")
-    except HTTPError as error:
-        raise TransientError(type(error).__name__) from error
-    return bytes(body)
 
 
 def _fault_of(answer: bytes) -> tuple[str, str]:

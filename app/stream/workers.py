@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
@@ -99,8 +99,8 @@ class Threads:
 
     def renew(self) -> None:
         """Leave threads that wait for calls without an end, and continue with new ones."""
-        self.close()
-        self._pool = _Pool(self._count)
+        former, self._pool = self._pool, _Pool(self._count)
+        former.close()
 
     def close(self) -> None:
         """End the threads as soon as their calls have ended."""
@@ -116,16 +116,17 @@ class _Pool:
     def __init__(self, count: int) -> None:
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
-        self._unstarted = count
-        self._started = 0
+        self._starting = threading.Lock()
+        self._count, self._started = count, 0
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
         self._work.put((future, partial(function, *args, **kwargs)))
-        if not self._idle.acquire(blocking=False) and self._unstarted:
-            self._unstarted -= 1
-            self._started += 1
-            threading.Thread(target=self._serve, daemon=True, name=f"millrace-{self._started}").start()
+        if not self._idle.acquire(blocking=False):
+            with self._starting:
+                if self._started < self._count:
+                    self._started += 1
+                    threading.Thread(target=self._serve, daemon=True, name=f"millrace-{self._started}").start()
         return future
 
     def close(self) -> None:
@@ -161,4 +162,7 @@ def call_within(workers: Workers, seconds: float, function: Callable[P, T], /, *
     if not workers.wait([call], seconds):
         workers.renew()
         raise TimeoutError
-    return call.result()
+    try:
+        return call.result()
+    except CancelledError:  # another caller has renewed the workers before this call was begun
+        raise TimeoutError from None

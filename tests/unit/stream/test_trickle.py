@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import aws
 from app.errors import CloudError
-from app.stream import shards
+from app.stream import putrecords, shards
 from app.stream.mapping.emulator import Emulator
 from app.stream.putrecords import SignedPutRecords
 from app.stream.puts import TransientError
@@ -26,19 +25,19 @@ BODY = b"{" + b" " * 600 + b"}"
 PAUSE_S = 0.05  # so an answer takes half a minute
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
-    """A server that answers everything with 200, a byte at a time."""
+@pytest.fixture(params=["head", "body"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server that answers everything with 200, its head or its body a byte at a time."""
     stopped = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(BODY)))
-            self.end_headers()
+            head = f"HTTP/1.1 200 OK\r\nX-Long: {'x' * 600}\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+            if request.param == "body":
+                self.wfile.write(head)
             try:
-                for byte in BODY:
+                for byte in BODY if request.param == "body" else head:
                     if stopped.wait(PAUSE_S):
                         return
                     self.wfile.write(bytes([byte]))
@@ -74,7 +73,7 @@ def test_of_a_function(url: str) -> None:
 @pytest.mark.usefixtures("began_s")
 def test_of_put_records(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    monkeypatch.setattr(aws, "READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(putrecords, "ANSWER_WITHIN_S", 0.3)
     with pytest.raises(TransientError, match="does not end"):
         SignedPutRecords(1).put("stream", ["k"], [b"{}"])
 
