@@ -210,7 +210,11 @@ class Bench:
         return self.answer(event)
 
     def mapping(self, *, on_failure: bool = False, function: Any = None, **settings: Any) -> Mapping:
-        more = {name: settings.pop(name) for name in ("checkpoint", "pool", "progress", "chance") if name in settings}
+        more = {
+            name: settings.pop(name)
+            for name in ("checkpoint", "pool", "progress", "chance", "unique")
+            if name in settings
+        }
         more.setdefault("chance", lambda low, _high: low)
         return Mapping(
             MappingSettings(stream_name=STREAM, **settings),

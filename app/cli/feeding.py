@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import time
 from typing import TYPE_CHECKING
 
 from app.errors import CloudError
 from app.stream.aggregation_ranges import list_ranges
 from app.stream.aggregation_writer import AGGREGATE_BYTES, Aggregate, Aggregator
-from app.stream.deadline import Deadline
+from app.stream.deadline import SYSTEM_CLOCK, Deadline
 from app.stream.emit import CALL_RECORDS, CONCURRENT_CALLS, Writer
 from app.stream.putrecords import SignedPutRecords
 from app.stream.tracker import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from app.stream.deadline import Clock
 
 FEED_WITHIN_S = 60  # for one step's worth of records; a stream that takes longer needs more shards
 STEP_RECORDS = 4 * CALL_RECORDS  # put side by side before the next are made
@@ -124,14 +125,15 @@ class _Put:
 class _Pace:
     """Waits so that records keep to a rate, counted from its start; without a rate it never waits."""
 
-    def __init__(self, rate: float | None) -> None:
-        self._rate, self._began, self._fed = rate, time.monotonic(), 0
+    def __init__(self, rate: float | None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._rate, self._began, self._fed = rate, clock.monotonic(), 0
 
     def keep(self, fed: int) -> None:
         """Wait until that many more records are due."""
         self._fed += fed
         if self._rate:
-            time.sleep(max(0.0, self._began + self._fed / self._rate - time.monotonic()))
+            self._clock.sleep(max(0.0, self._began + self._fed / self._rate - self._clock.monotonic()))
 
 
 def _chunks(records: Iterable[tuple[str, bytes]], size: int) -> Iterator[list[tuple[str, bytes]]]:

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +17,7 @@ from app.errors import SettingsError
 from app.stream.mapping.invoke import UNHANDLED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app.stream.mapping.event import EventSource, Record
     from app.stream.mapping.retries import Batch
@@ -52,8 +51,13 @@ class Destination(Protocol):
         """
 
 
-def open_destination(arn: str, mapping_id: str) -> Destination | None:
+def open_destination(arn: str, mapping_id: str, unique: Callable[[], str]) -> Destination | None:
     """Open the destination of an ARN; None for an empty one.
+
+    Args:
+        arn: The ARN.
+        mapping_id: The mapping's UUID, for the names of objects.
+        unique: Gives a UUID, likewise.
 
     Raises:
         SettingsError: It is the ARN of something else.
@@ -66,7 +70,7 @@ def open_destination(arn: str, mapping_id: str) -> Destination | None:
         raise SettingsError(f"DestinationConfig: {arn!r} is not the ARN of an SQS queue, an SNS topic or an S3 bucket")
     if service == "sqs":
         return Queue(arn)
-    return Topic(arn) if service == "sns" else Bucket(arn, mapping_id)
+    return Topic(arn) if service == "sns" else Bucket(arn, mapping_id, unique)
 
 
 @dataclass
@@ -113,6 +117,7 @@ class Bucket:
 
     arn: str
     mapping_id: str
+    unique: Callable[[], str]
 
     @property
     def name(self) -> str:
@@ -127,13 +132,15 @@ class Bucket:
     def send(self, record: Mapping[str, Any], event: bytes, moment: datetime) -> None:
         """Put an object under AWS's naming convention."""
         shard_id = record["KinesisBatchInfo"]["shardId"]
-        key = f"aws/lambda/{self.mapping_id}/{shard_id}/{moment:%Y/%m/%d}/{moment:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
+        key = f"aws/lambda/{self.mapping_id}/{shard_id}/{moment:%Y/%m/%d}/{moment:%Y-%m-%dT%H.%M.%S}-{self.unique()}"
         body = msgspec.json.encode({**record, "payload": event.decode()})
         with aws.explaining(f"on-failure destination {self.arn}"):
             aws.client("s3").put_object(Bucket=self.name, Key=key, Body=body)
 
 
-def failure_record(batch: Batch, source: EventSource, shard_id: str, function: str, moment: datetime) -> dict[str, Any]:
+def failure_record(
+    batch: Batch, source: EventSource, shard_id: str, function: str, moment: datetime, *, request_id: str
+) -> dict[str, Any]:
     """Return the invocation record of a batch that is discarded.
 
     Args:
@@ -142,6 +149,7 @@ def failure_record(batch: Batch, source: EventSource, shard_id: str, function: s
         shard_id: The shard.
         function: The function's name, or its ARN.
         moment: When it is discarded.
+        request_id: A UUID, for a batch that was never invoked.
     """
     window, answer = batch.closes, batch.answer
     first = window.first if window else batch.records[0]
@@ -151,7 +159,7 @@ def failure_record(batch: Batch, source: EventSource, shard_id: str, function: s
         arn = f"arn:aws:lambda:{source.region}:{source.account}:function:{function}"
     record: dict[str, Any] = {
         "requestContext": {
-            "requestId": answer.request_id if answer else str(uuid.uuid4()),
+            "requestId": answer.request_id if answer else request_id,
             "functionArn": arn,
             "condition": batch.discard,
             "approximateInvokeCount": batch.invocations,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -60,6 +61,7 @@ class Mapping:
         pool: InvocationPool | None = None,
         clock: Clock = SYSTEM_CLOCK,
         chance: Callable[[float, float], float] = random.uniform,
+        unique: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         """List the stream's shards and check the on-failure destination.
 
@@ -73,16 +75,17 @@ class Mapping:
             pool: In place of the threads that invoke.
             clock: The clock for all waiting.
             chance: Gives a number between two, to spread retries.
+            unique: Gives a UUID, for failure records.
 
         Raises:
             MissingStreamError: There is no such stream.
             CloudError: The stream or the on-failure destination cannot be used.
             SettingsError: The filter criteria, the destination or the checkpoint is wrong.
         """
-        self._settings, self._clock = settings, clock
+        self._settings, self._clock, self._unique = settings, clock, unique
         self._passes = compile_criteria(settings.filter_criteria)
         destination = destination or open_destination(
-            settings.destination_config.on_failure.destination, settings.mapping_id
+            settings.destination_config.on_failure.destination, settings.mapping_id, unique
         )
         targets = [InProcess(function, settings.timeout)] if callable(function) else function
         self._pool = pool or (Inline(targets[0]) if len(targets) == 1 else Threads(targets))
@@ -99,7 +102,14 @@ class Mapping:
         self._turn = 0
         self._unkept, self._kept_at_s = False, 0.0
         self._settler = Settler(
-            settings, self.source, destination, progress=progress, advance=self._advance, clock=clock, chance=chance
+            settings,
+            self.source,
+            destination,
+            progress=progress,
+            advance=self._advance,
+            clock=clock,
+            chance=chance,
+            unique=unique,
         )
         self.filtered = 0
 
@@ -232,7 +242,7 @@ class Mapping:
         invocation = Invocation(run, lane, batch, event, self._clock.monotonic())
         if len(event) > EVENT_BYTES:
             fault = f"RequestEntityTooLarge: an event of {len(event)} bytes, {EVENT_BYTES} allowed"
-            self._settler.settle([(invocation, Answer(fault=fault, status=TOO_LARGE))])
+            self._settler.settle([(invocation, Answer(fault=fault, status=TOO_LARGE, request_id=self._unique()))])
         else:
             self._pool.start(invocation, event)
 

@@ -85,6 +85,7 @@ class Settler:
         advance: Callable[[ShardRun], None],
         clock: Clock,
         chance: Callable[[float, float], float],
+        unique: Callable[[], str],
     ) -> None:
         """Take the parts it works with.
 
@@ -96,9 +97,11 @@ class Settler:
             advance: Moves a shard's checkpoint on.
             clock: The clock for pauses.
             chance: Gives a number between two, to spread retries.
+            unique: Gives a UUID.
         """
         self._settings, self._source, self._destination = settings, source, destination
-        self._progress, self._advance, self._clock, self._chance = progress, advance, clock, chance
+        self._progress, self._advance, self._clock = progress, advance, clock
+        self._chance, self._unique = chance, unique
         self.acknowledged = self.discarded = 0
 
     def settle(self, answers: Sequence[tuple[Invocation, Answer]]) -> None:
@@ -132,7 +135,9 @@ class Settler:
                 extra={"shard": shard_id, "batch": [record.sequence_number for record in batch.records[:1]]},
             )  # fmt: skip
         else:
-            record = failure_record(batch, self._source, shard_id, self._settings.function_name, moment)
+            record = failure_record(
+                batch, self._source, shard_id, self._settings.function_name, moment, request_id=self._unique()
+            )
             try:
                 self._destination.send(record, event, moment)
             except CloudError as error:

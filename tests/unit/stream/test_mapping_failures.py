@@ -5,6 +5,7 @@ Quoted from https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-dest
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from itertools import pairwise
@@ -269,6 +270,21 @@ def test_the_on_failure_record_has_the_documented_form() -> None:
     assert payloads(bench.kept.events[0]) == [0, 1]  # for S3: the whole event
 
 
+def test_a_run_with_given_time_and_chance_can_be_repeated() -> None:
+    def run() -> list[dict[str, Any]]:
+        bench, numbers = Bench(), itertools.count()
+        bench.kinesis.put([b"0", b"1" * EVENT_BYTES, b"2"])
+        bench.clock.sleep(61)
+        bench.kinesis.put([b"3" * EVENT_BYTES])
+        options: dict[str, Any] = {"maximum_record_age_in_seconds": 60, "maximum_retry_attempts": 0}
+        bench.drain(on_failure=True, unique=lambda: f"id-{next(numbers)}", **options)
+        return bench.kept.records
+
+    records = run()
+    assert len(records) > 1
+    assert run() == records
+
+
 def test_a_destination_that_refuses_holds_the_shard_and_loses_nothing() -> None:
     """AWS counts DestinationDeliveryFailures and goes on; this mapping waits, since a person can still mend it."""
     bench = Bench()
@@ -292,7 +308,7 @@ def test_a_destination_that_refuses_holds_the_shard_and_loses_nothing() -> None:
 def test_other_destinations_are_refused(arn: str) -> None:
     """ "You can configure any Amazon SNS topic, Amazon SQS queue, Amazon S3 bucket, or Kafka": Kafka is not here."""
     with pytest.raises(SettingsError, match="SQS queue, an SNS topic or an S3 bucket"):
-        open_destination(arn, "local")
+        open_destination(arn, "local", str)
 
 
 @pytest.mark.parametrize("ahead_s", [-3600, 61, 3600])
