@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+from unittest import mock
 
 import msgspec
 
+from app import aws
 from app.stream import aggregation
 from app.stream.aggregation_ranges import HashRange
 from app.stream.aggregation_writer import Aggregator
@@ -33,6 +38,8 @@ from benchmarks.controls.plan import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app.stream.batch import Batch
 
 SLOW_S = 40.0  # for a record, as the peer has it
@@ -69,27 +76,58 @@ def play(scenario: str, seed: int) -> Trace:
 def _put(scenario: str, seed: int) -> Trace:
     """Deliver events from where the shard resumes, until all records are acknowledged."""
     service, trace = Service(scenario, seed), Trace(records_of(seed))
-    puts = SignedPutRecords(1)
-    puts._http = cast("Any", SimpleNamespace(send=lambda request: _answer(service, request.body)))  # noqa: SLF001 - in place of the network
-    spine = MemorySpine(_Forward(), cast("FakeStreams", puts))
-    start = 0
-    for _round in range(MOST_ROUNDS):
-        left = trace.sent[start:]
-        start += spine.run([data_of(record) for _, record in left], [key for key, _ in left], start=start).acknowledged
-        if start == len(trace.sent):
-            break
-    else:
-        trace.stuck = True
+    with _serving(service):
+        spine = MemorySpine(_Forward(), cast("FakeStreams", SignedPutRecords(1)))
+        start = 0
+        for _round in range(MOST_ROUNDS):
+            left = trace.sent[start:]
+            payloads, keys = [data_of(record) for _, record in left], [key for key, _ in left]
+            start += spine.run(payloads, keys, start=start).acknowledged
+            if start == len(trace.sent):
+                break
+        else:
+            trace.stuck = True
     trace.delivered = service.delivered
     return trace
 
 
-def _answer(service: Service, body: bytes) -> SimpleNamespace:
+@contextmanager
+def _serving(service: Service) -> Iterator[None]:
+    """Answer PutRecords calls over HTTP, and let this process's clients call here."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, answer = _answer(service, body)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
+            """Log nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with mock.patch.dict("os.environ", AWS_ENDPOINT_URL=f"http://127.0.0.1:{server.server_port}"):
+                aws.forget()
+                yield
+        finally:
+            server.shutdown()
+            thread.join()
+            aws.forget()
+
+
+def _answer(service: Service, body: bytes) -> tuple[int, bytes]:
     datas = [msgspec.json.decode(f'"{each["Data"]}"', type=bytes) for each in json.loads(body)["Records"]]
     try:
-        return SimpleNamespace(status_code=200, content=json.dumps(service.call(datas)).encode())
+        return 200, json.dumps(service.call(datas)).encode()
     except NoAnswerError:
-        return SimpleNamespace(status_code=500, content=b"")  # it may have been written, for all its caller knows
+        return 500, b""  # it may have been written, for all its caller knows
 
 
 def _split(seed: int) -> Trace:

@@ -149,7 +149,7 @@ class Service:
             raise NoAnswerError
         if faulty and self._scenario in {THROTTLED, CONTRADICTION}:
             refused = {row for row in range(len(datas)) if self._chance.random() < 0.3}  # noqa: PLR2004 - a chance
-        self._accept(datas, refused, told=True)
+        self._accept(datas, refused, told=self._scenario != CONTRADICTION or not refused)
         code = {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded"}
         ok = {"SequenceNumber": "1", "ShardId": "shardId-000000000000"}
         return {

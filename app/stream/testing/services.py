@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import CloudError, CredentialsError, StateConflictError, UnreadableStateError
+from app.errors import CloudError, CredentialsError, LocationError, StateConflictError, UnreadableStateError
 from app.stream.puts import DEFAULT_RECORD_LIMIT_BYTES, PutAnswer, TransientError, refused_entries
 from app.stream.testing import faults as kinds
 from app.stream.testing.simulation import SimulatedCrash
@@ -198,8 +198,14 @@ class SimulatedObjects:
         return self._put_s.get(name)
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        """Yield an object's bytes at once."""
+        """Yield an object's bytes at once.
+
+        Raises:
+            LocationError: There is no object of that name.
+        """
         data = self.get(name)
+        if data is None:
+            raise LocationError(f"{self.root}/{name}: there is no such object")
         if data:
             yield data
 
