@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
 from app.doctor.case import Case, in_file, stream_of
@@ -171,7 +171,7 @@ def _sharing(setup: Setup, function: Function) -> Iterator[Finding]:
         for page in client.get_paginator("list_functions").paginate():
             for each in page["Functions"]:
                 variables = (each.get("Environment") or {}).get("Variables") or {}
-                own = function.configuration.get("FunctionArn") == each["FunctionArn"]
+                own = function.configuration.get("FunctionName") == each["FunctionName"]  # the ARN may have a version
                 if own or variables.get("STATE_TABLE") != setup.settings.state_table:
                     continue
                 other, mappings = _read(each["FunctionName"])
@@ -181,7 +181,7 @@ def _sharing(setup: Setup, function: Function) -> Iterator[Finding]:
                 except SettingsError:  # a function that does not start writes nothing
                     continue
                 others.append(Setup(settings, sources, other.where, other.set_variables, in_lambda=True))
-    except ClientError as error:
+    except (BotoCoreError, ClientError) as error:
         yield Finding(
             Severity.INFO,
             setup.where,

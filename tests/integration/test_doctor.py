@@ -360,6 +360,11 @@ def test_functions_of_one_state_and_the_state_itself() -> None:
     assert "state table states: ACTIVE, 0 item(s)" in checked
     assert "STATE_LOCATION s3://states/alerts: the bucket is there" in checked
     assert said(doctor("--function", second, expect=0), "error") == []
+    client = aws.client("lambda")
+    client.delete_function(FunctionName=first)
+    version = client.publish_version(FunctionName=second)["FunctionArn"]
+    alone = doctor("--function", version, expect=60)  # nothing invokes that version
+    assert not any("one state" in what for what in said(alone, "warning"))
 
 
 def run_update(command: str, uuid: str) -> None:

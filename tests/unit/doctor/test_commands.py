@@ -223,3 +223,13 @@ def test_options_in_all_our_texts_exist() -> None:
                 if missing:
                     wrong.append(f"{path}, line {node.lineno}: {text}: {', '.join(missing)}")
     assert wrong == []
+
+
+def test_commands_of_ours_in_the_doctors_texts_exist() -> None:
+    by_command, _ = own_options()
+    for path, tree in trees(APP / "doctor"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for words in re.findall(r"\bmillrace(?: [a-z]+)+", node.value):
+                    first = " ".join(words.split()[:2])
+                    assert first in by_command, f"{path}, line {node.lineno}: {words}"
