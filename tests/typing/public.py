@@ -6,6 +6,7 @@ mypy accepts it, the comment is unused, which is an error.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self, assert_type
 
 import msgspec
@@ -91,6 +92,15 @@ class Coldest(LambdaHandler[list[Reading], Reading]):
     def handle(self, request: list[Reading], invocation: Invocation) -> float:  # type: ignore[override]
         del invocation
         return min(reading.celsius for reading in request)
+
+
+class EachAbove(LambdaHandler[list[Reading], Iterator[Reading]]):
+    """Yields the readings that are warm."""
+
+    def handle(self, request: list[Reading], invocation: Invocation) -> Iterator[Reading]:
+        del invocation
+        yield from request
+        yield 7.0  # type: ignore[misc]
 
 
 def use() -> None:

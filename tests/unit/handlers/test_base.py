@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -53,6 +54,24 @@ class PageParcels(Paged[Parcel]):
 
     def handle(self, request: list[Parcel], invocation: Invocation) -> Page[Parcel]:  # noqa: ARG002
         return Page(request)
+
+
+class Sorted(Each[Parcel, Iterator[T]], Generic[T]):
+    """Between the base and a handler that yields."""
+
+
+class SortParcels(Sorted[Parcel]):
+    """Sorts."""
+
+    def handle(self, request: list[Parcel], invocation: Invocation) -> Iterator[Parcel]:  # noqa: ARG002
+        yield from sorted(request, key=lambda parcel: parcel.grams)
+
+
+def test_what_is_yielded_is_a_list_through_generic_classes_too() -> None:
+    assert (SortParcels.yields, SortParcels.response_type) == (True, list[Parcel])
+    assert not CountParcels.yields
+    answer = SortParcels.get_handler()([{"grams": 2}, {"grams": 1}])
+    assert [each["grams"] for each in answer] == [1, 2]
 
 
 class WeighTwice(WeighParcelHandler):
