@@ -116,10 +116,11 @@ class FolderObjects:
 
     def modified_s(self, name: str) -> float | None:
         """Return when a file was last changed."""
+        path = self.folder / name
         try:
-            return (self.folder / name).stat().st_mtime
-        except OSError:
-            return None
+            return path.stat().st_mtime if path.is_file() else None
+        except OSError as error:
+            raise DiskError(f"{path}: cannot be read: {error.strerror}") from error
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """Read a file block by block."""

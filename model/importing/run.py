@@ -147,9 +147,11 @@ def _take_graph(logged: Logged, sample: Sample) -> Converted:
     model = open_columns(GRAPH, data)
     rows = np.vstack([sample.given, sample.drawn]).astype(model.dtype)
     try:
-        shape = model.predict(rows).shape
+        found = model.predict(rows)
     except Exception:  # noqa: BLE001 - ONNX Runtime's exceptions share no base but this
         raise ModelError(f"its graph does not take one matrix of {rows.shape[1]} features") from None
-    if shape != (len(rows),):
-        raise ModelError(f"its graph gives {shape[1:]} a row, not one number; log the scikit-learn model instead")
+    kind = found.dtype.kind
+    if found.shape != (len(rows),) or kind not in "fiu":
+        given = f"{found.shape[1:]} a row" if kind in "fiu" else "labels"
+        raise ModelError(f"its graph gives {given}, not one number a row; log the scikit-learn model instead")
     return Converted(GRAPH, data, 0.0, rows_alone=not rows_are_independent(model, rows))

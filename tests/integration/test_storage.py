@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,8 @@ def test_an_object_is_asked_for_without_reading_it(objects: Objects) -> None:
     assert not objects.exists("a/b.jsonl")
     objects.put("a/b.jsonl", b"")
     assert objects.exists("a/b.jsonl")
+    assert objects.modified_s("a/b.jsonl") == pytest.approx(time.time(), abs=600)
+    assert objects.modified_s("a") is None
     assert not objects.exists("a")
     objects.delete("a/b.jsonl")
     objects.delete("a/b.jsonl")

@@ -24,6 +24,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import mlflow
 import onnx
 import pandas as pd
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import FloatTensorType
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
@@ -423,6 +425,16 @@ def test_labels_that_differ_are_counted_and_the_first_is_shown(tmp_path: Path, m
     with pytest.raises(ModelError, match=shown) as refused:
         bring(source, tmp_path / "bundles")
     assert "1e-05" not in str(refused.value)  # which is for numbers
+
+
+def test_a_graph_of_a_classifier_is_refused(tmp_path: Path) -> None:
+    rows = table()
+    model = LogisticRegression().fit(rows, grade(rows))
+    signature = mlflow.models.infer_signature(rows, amount(rows))
+    graph = convert_sklearn(model, initial_types=[("x", FloatTensorType([None, 3]))])
+    mlflow.onnx.save_model(graph, str(tmp_path / "graph"), signature=signature)
+    with pytest.raises(ModelError, match="its graph gives labels, not one number a row; log the scikit-learn model"):
+        bring(str(tmp_path / "graph"), tmp_path / "bundles", allow_pickle=False)
 
 
 class Halved(RegressorMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
