@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "get records": (THROTTLED, ERROR, EXPIRED, EMPTY, FEW, SLOW, REFUSED),
     "get iterator": (THROTTLED, ERROR),
     "list shards": (THROTTLED, ERROR),
-    "invoke": (THROTTLED, CRASH_BEFORE, LOST_ANSWER, STOLEN),
+    "invoke": (THROTTLED, CRASH_BEFORE, CRASH_AFTER, LOST_ANSWER, STOLEN),
     "save checkpoint": (CRASH_BEFORE, CRASH_AFTER),
 }  # fmt: skip
 """The faults of each step."""
@@ -95,6 +95,31 @@ class FaultPlan:
         """Index the plan by step."""
         for fault in self.faults:
             self._by_step.setdefault(fault.step, []).append(fault)
+
+    def add(self, step: str, kind: str, *, call: int = 0, times: int = 1) -> None:
+        """Add a fault to the plan.
+
+        Args:
+            step: The kind of call, one of `KINDS`.
+            kind: One of the step's faults.
+            call: The first call of the step that it meets, counted from 0.
+            times: How many calls in a row.
+
+        Raises:
+            ValueError: There is no such step, or no such fault of it.
+        """
+        if kind not in KINDS.get(step, ()):
+            known = ", ".join(map(repr, KINDS.get(step, KINDS)))
+            raise ValueError(
+                f"no {'fault ' + repr(kind) + ' of ' if step in KINDS else 'step '}{step!r}: one of {known}"
+            )
+        fault = Fault(step, kind, call, times)
+        self.faults = [*self.faults, fault]
+        self._by_step.setdefault(step, []).append(fault)
+
+    def unmet(self) -> list[Fault]:
+        """Return the faults that no call has met."""
+        return [fault for fault in self.faults if self.calls[fault.step] <= fault.call]
 
     def enable(self) -> None:
         """Count calls from now on."""

@@ -113,6 +113,8 @@ class Function:
             return _fault("throttled", invoked=False)
         runtime, _ = self._idle.pop() if self._idle else (world.new_runtime(pool.process), None)
         answer = self._handle(runtime, event, world.timeline.now_s + world.history.timeout_s)
+        if kind == kinds.CRASH_AFTER:
+            raise SimulatedCrash("before the answer")
         self._idle.append((runtime, pool.process))
         return answer if kind != kinds.LOST_ANSWER else _fault("the answer was lost")
 
@@ -133,6 +135,9 @@ class Function:
         except SimulatedCrash as crash:
             process.dead = True
             return _fault(f"Runtime exited: {crash}")
+        if kind == kinds.CRASH_AFTER:
+            process.dead = True
+            return _fault("Runtime exited: before the answer")
         process.dies_at_s = math.inf
         self._idle.append((runtime, process))
         return answer if kind != kinds.LOST_ANSWER else _fault("the answer was lost")

@@ -58,6 +58,7 @@ class Timeline:
     Attributes:
         rng: Decides whatever is left to chance.
         now_s: Seconds since 1970.
+        began_s: When it began.
         process: The process whose code is running.
         delay_s: Set by a service during a call of a worker: by how much later it answers.
         names: How many unique names were given.
@@ -65,6 +66,7 @@ class Timeline:
 
     rng: random.Random
     now_s: float = BEGIN_S
+    began_s: float = BEGIN_S
     process: Process = field(default_factory=lambda: Process("none"))
     delay_s: float = 0.0
     names: int = 0
