@@ -146,11 +146,21 @@ class Watched(CheckpointFile):
     rate=st.sampled_from([0.0, 0.2, 0.5, 1.0]),
     shards=st.integers(1, 2),
     stops=st.integers(0, 4),
+    ahead_s=st.sampled_from([-3600.0, -6.0, 0.0, 6.0, 3600.0]),
 )
 def test_whatever_happens_every_record_is_acknowledged_or_sent_on_in_order_per_key(
-    tmp_path_factory: Any, *, chosen: dict[str, Any], records: int, seed: int, rate: float, shards: int, stops: int
+    tmp_path_factory: Any,
+    *,
+    chosen: dict[str, Any],
+    records: int,
+    seed: int,
+    rate: float,
+    shards: int,
+    stops: int,
+    ahead_s: float,
 ) -> None:
     bench = Bench(shards)
+    bench.clock.ahead_s = ahead_s
     chaos = Chaos(bench, seed, rate, records, reports=bool(chosen["function_response_types"]))
     kept = Watched(tmp_path_factory.mktemp("kept") / "place.json", chaos)
     chaos.feed()
@@ -172,12 +182,18 @@ def test_whatever_happens_every_record_is_acknowledged_or_sent_on_in_order_per_k
         assert order == sorted(order)
 
 
-@given(st.lists(st.integers(0, 150), min_size=1, max_size=30), st.integers(1, 5), st.integers(0, 2**32))
+@given(
+    st.lists(st.integers(0, 150), min_size=1, max_size=30),
+    st.integers(1, 5),
+    st.integers(0, 2**32),
+    st.sampled_from([-3600.0, -6.0, 0.0, 6.0, 3600.0]),
+)
 def test_each_window_sums_each_of_its_records_however_batches_fail(
-    arrivals_s: list[int], batch_size: int, seed: int
+    arrivals_s: list[int], batch_size: int, seed: int, ahead_s: float
 ) -> None:
     chance = random.Random(seed)
     bench = Bench()
+    bench.clock.ahead_s = ahead_s
     for after_s in arrivals_s:
         bench.clock.at(after_s, lambda: bench.kinesis.put([b"1"]))
     sums: dict[str, int] = {}
@@ -197,3 +213,30 @@ def test_each_window_sums_each_of_its_records_however_batches_fail(
     for after_s in arrivals_s:
         expected[after_s // 30] += 1
     assert list(sums.values()) == [expected[place] for place in sorted(expected)]
+
+
+@given(
+    before=st.integers(0, 5),
+    runs=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.3, 7.0, 400.0]), st.integers(0, 3), st.booleans()), min_size=1, max_size=4
+    ),
+    ahead_s=st.lists(st.sampled_from([-3600.0, -6.0, 0.0, 6.0, 3600.0]), min_size=12),
+)
+def test_latest_begins_once_however_often_a_run_is_killed(
+    tmp_path_factory: Any, before: int, runs: list[tuple[float, int, bool]], ahead_s: list[float]
+) -> None:
+    """Each run reads for some time, is killed before a record is done, and some records come until the next one."""
+    bench = Bench(shards=2)
+    bench.clock.sleep(100.7)
+    bench.kinesis.put([b'"before"'] * before)
+    kept = CheckpointFile(tmp_path_factory.mktemp("kept") / "place.json")
+    expected = 0
+    for index, (seconds, records, splits) in enumerate(runs):
+        bench.clock.ahead_s = ahead_s[index % len(ahead_s)]
+        bench.run_for(seconds, checkpoint=kept, starting_position="LATEST", maximum_batching_window_in_seconds=300)
+        bench.kinesis.put([str(expected + n).encode() for n in range(records)])
+        expected += records
+        if splits and len(bench.kinesis.open) < 6:
+            bench.kinesis.split()
+    bench.drain(checkpoint=kept, starting_position="LATEST")
+    assert sorted({n for batch in bench.batches for n in batch}) == list(range(expected))

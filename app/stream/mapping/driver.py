@@ -230,7 +230,7 @@ class Mapping:
 
     def _start(self, run: ShardRun, lane: Lane, batch: Batch) -> None:
         """Invoke with a batch, or send it to the on-failure destination if its time is over."""
-        batch, *rest = split_too_old(batch, self._settings, self._reader.service.time())
+        batch, *rest = split_too_old(batch, self._settings, self._reader.service.time)
         lane.batches.extendleft(reversed(rest))
         window = batch.closes or (lane.window if batch.discard else lane.open_window(batch, self._settings))
         more = window.fields(run.shard.shard_id, self.source.arn, final=window is batch.closes) if window else None

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from app.stream.mapping.settings import INFINITE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.stream.mapping.event import Record
     from app.stream.mapping.invoke import Answer
     from app.stream.mapping.settings import MappingSettings
@@ -88,11 +90,18 @@ def settle(batch: Batch, done: int, settings: MappingSettings) -> Settlement:
     return Settlement(done, [rest], counted=True)
 
 
-def split_too_old(batch: Batch, settings: MappingSettings, now_s: float) -> list[Batch]:
-    """Split off the records of a batch that have become too old, to be discarded."""
+def split_too_old(batch: Batch, settings: MappingSettings, service_time: Callable[[], float]) -> list[Batch]:
+    """Split off the records of a batch that have become too old, to be discarded.
+
+    Args:
+        batch: The batch.
+        settings: The mapping's.
+        service_time: Gives the time by the clock that dated the records, seconds since 1970.
+    """
     age = settings.maximum_record_age_in_seconds
     if age == INFINITE or batch.discard:
         return [batch]
+    now_s = service_time()
     if batch.closes:
         last = batch.closes.last
         if last is not None and now_s - last.arrived_s > age:
