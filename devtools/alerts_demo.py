@@ -19,7 +19,7 @@ from app.domains.alerts.records import ALERT_ROLES, ENRICHED, INCIDENTS
 from app.errors import CloudError, LocationError
 from app.registry import open_runtime
 from app.settings import Settings
-from app.storage.state import create_state_table
+from app.storage.state_table import create_state_table
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.shards import StartingPosition, create_stream, read_stream
 from devtools.incident_view import IncidentView

@@ -72,17 +72,19 @@ def replay(reason: Reason = None, only: Only = None, to: To = None, dry_run: Dry
     """Put quarantined records back on the streams they came from, raw bytes and partition key as they were.
 
     Those of a partition key go back in the order in which they came. They stay in quarantine too: nothing is deleted.
+    Records that wait for a parked state key are left out, unless --reason or --id asks for them: put back, they would
+    lose their place, and `millrace state resume` processes them in it.
     Each gets a new sequence number, so replaying a record twice gives two results; choose with --reason and --id, and
     look first with --dry-run.
     """
     with QuarantinedRecords(read_settings(os.environ)) as records:
         waiting: Counter[str] = Counter()
-        for record in _chosen(records, reason, only):  # before any is put: each must be there
+        for record in _to_replay(records, reason, only):  # before any is put: each must be there
             _raw(record)
             waiting[to or record.source.stream] += 1
         put = 0
         if not dry_run:
-            for stream, chosen in groupby(_chosen(records, reason, only), lambda each: to or each.source.stream):
+            for stream, chosen in groupby(_to_replay(records, reason, only), lambda each: to or each.source.stream):
                 put += sum(feed_stream(stream, ((each.source.partition_key, _raw(each)) for each in chosen)))
     for stream, count in waiting.items():
         sys.stdout.write(f"{stream}: {count} records {'would be ' if dry_run else ''}put back\n")
@@ -93,6 +95,12 @@ def _chosen(records: QuarantinedRecords, reason: str | None, only: str | None) -
     """Yield the records with a reason code, or the one with an id; None stands for any."""
     found = [records.find(only)] if only else records
     return (record for record in found if reason in {None, record.reason})
+
+
+def _to_replay(records: QuarantinedRecords, reason: str | None, only: str | None) -> Iterator[QuarantinedRecord]:
+    """Yield the chosen records, without those that wait for a parked key: put back, they would be applied twice."""
+    chosen = _chosen(records, reason, only)
+    return (record for record in chosen if not record.parked_key or reason is not None or only is not None)
 
 
 def _raw(record: QuarantinedRecord) -> bytes:

@@ -22,7 +22,7 @@ from app.cli.terminal import counted, is_watched, note
 from app.domain import INPUT_STREAM
 from app.registry import PIPELINES
 from app.settings import Settings
-from app.storage.state import create_state_table
+from app.storage.state_table import create_state_table
 from app.stream.aggregation import user_records
 from app.stream.aggregation_writer import AGGREGATE_BYTES
 from app.stream.putrecords import SignedPutRecords, check_stream

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import doctor, handlers, mapping, model, quarantine, records, run, test
+from app.cli import doctor, handlers, mapping, model, quarantine, records, run, state, test
 from app.registry import DOMAINS
 
 
@@ -39,7 +39,7 @@ def command_tree() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     cli.callback()(_options)
-    for module in (run, handlers, mapping, records, quarantine, model, doctor, test):
+    for module in (run, handlers, mapping, records, quarantine, state, model, doctor, test):
         module.register(cli)
     for domain in DOMAINS:
         if domain.commands:

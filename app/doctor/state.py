@@ -13,7 +13,8 @@ from app.doctor.locations import bucket_for, examine_location
 from app.errors import UnreadableStateError
 from app.storage.items import from_attributes
 from app.storage.spilling import object_of
-from app.storage.state import LARGEST_VALUE_BYTES, STATE_KEY, stored_of
+from app.storage.state import LARGEST_VALUE_BYTES
+from app.storage.state_table import STATE_KEY, stored_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

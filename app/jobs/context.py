@@ -9,7 +9,8 @@ from app.errors import SettingsError, UnacknowledgedError
 from app.jobs.events import located
 from app.jobs.head import FolderState
 from app.storage.objects import FolderObjects, open_objects
-from app.storage.state import DynamoDbState, MemoryState
+from app.storage.state import MemoryState
+from app.storage.state_table import DynamoDbState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

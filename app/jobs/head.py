@@ -68,8 +68,10 @@ def load_head(store: StateStore, key: str) -> Head:
 def _head_in(key: str, stored: Stored | None) -> Head:
     if stored is None:
         return Head()
+    if stored.fault is not None:
+        raise stored.fault
     try:
-        return msgspec.json.decode(stored.value, type=Head)
+        return msgspec.json.decode(stored.value or b"", type=Head)
     except msgspec.MsgspecError:
         raise UnreadableStateError(
             f"state of {key!r}: not a head of a job: was the table given to something else?"
@@ -105,6 +107,9 @@ class FolderState:
                 loaded[key] = stored
         return loaded
 
+    def check_size(self, key: str, value: bytes) -> None:
+        """Take a value of any size."""
+
     def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         """Write a key's state under the condition; who reads meanwhile gets the one before, or this one."""
         path = self._path(key)
@@ -115,7 +120,7 @@ class FolderState:
                 now = _read(path)
                 if (now and now.revision) != (before and before.revision):
                     raise StateConflictError(f"state of {key!r}: another writer was first")
-                FolderObjects(path.parent).put(path.name, f"{staged.revision} 0\n".encode() + staged.value)
+                FolderObjects(path.parent).put(path.name, f"{staged.revision} 0\n".encode() + (staged.value or b""))
         except OSError as error:
             raise DiskError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -41,13 +41,13 @@ class _Pointer(msgspec.Struct, frozen=True):
     sha256: bytes
 
 
-def object_of(key: str, value: bytes) -> str | None:
+def object_of(key: str, value: bytes | None) -> str | None:
     """Return the name of the object that holds a key's state; None where the item's value is the state itself.
 
     Raises:
         UnreadableStateError: The item's value should name an object, and does not.
     """
-    return _pointer_of(key, value).name if value.startswith(_MARK) else None
+    return _pointer_of(key, value).name if value is not None and value.startswith(_MARK) else None
 
 
 def _pointer_of(key: str, value: bytes) -> _Pointer:
@@ -55,6 +55,22 @@ def _pointer_of(key: str, value: bytes) -> _Pointer:
         return msgspec.msgpack.decode(value[len(_MARK) :], type=_Pointer)
     except (msgspec.MsgspecError, ValueError):
         raise UnreadableStateError(f"state of {key!r}: its item is damaged; restore the item or delete it") from None
+
+
+def open_state(table: str, location: str) -> SpillingState:
+    """Return the state in a table, with large values in a location; nothing is called yet.
+
+    Args:
+        table: The table of `STATE_TABLE`.
+        location: A folder or `s3://bucket/prefix`; empty: there are small values only.
+
+    Raises:
+        SettingsError: The location is none.
+    """
+    from app.storage.objects import open_objects  # noqa: PLC0415 - a test kit has a table and objects of its own
+    from app.storage.state_table import DynamoDbState  # noqa: PLC0415 - the same
+
+    return SpillingState(DynamoDbState(table), open_objects(location) if location else None)
 
 
 class SpillingState:
@@ -81,20 +97,30 @@ class SpillingState:
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
         """Return the stored state of those keys that have one, read from objects where they hold it.
 
+        An object that is lost, or is not the one that was written, is its key's fault; so is an item that names one
+        where no location is set.
+
         Raises:
             StateConflictError: An object was replaced while its item was read.
-            UnreadableStateError: An object is lost, is not the one that was written, or no location is set.
         """
         found = dict(self._table.load(keys))
         for key, stored in found.items():
             self._named.pop(key, None)
-            if stored.value.startswith(_MARK):
-                found[key] = stored._replace(value=self._read(key, stored))
+            if stored.value is not None and stored.value.startswith(_MARK):
+                try:
+                    found[key] = stored._replace(value=self._read(key, stored, stored.value))
+                except UnreadableStateError as fault:
+                    found[key] = stored._replace(value=None, fault=fault)
         return found
 
-    def _read(self, key: str, stored: Stored) -> bytes:
+    def check_size(self, key: str, value: bytes) -> None:
+        """Check that the table takes a value, if there is no location for large ones."""
+        if self._objects is None:
+            self._table.check_size(key, value)
+
+    def _read(self, key: str, stored: Stored, marked: bytes) -> bytes:
         """Read the object that an item names, and check its digest."""
-        pointer = _pointer_of(key, stored.value)
+        pointer = _pointer_of(key, marked)
         if self._objects is None:
             raise UnreadableStateError(
                 f"state of {key!r} is an object: set STATE_LOCATION to the location it was written to"
@@ -120,6 +146,9 @@ class SpillingState:
         Raises:
             StateConflictError: Another writer was first; nothing of ours remains.
         """
+        if staged.value is None:
+            self._table.commit(key, staged, before)
+            return
         objects, former = self._objects, self._named.pop(key, None)
         if objects is None or (len(staged.value) <= self._largest and not staged.value.startswith(_MARK)):
             self._table.commit(key, staged, before)

@@ -3,22 +3,24 @@
 A state key (a tenant, say) carries its value and, for each shard that it had records of, the position of the last one
 applied. A record is compared only with a record of its own shard, in one life of one stream: anything else says nothing
 about whether it was applied. Each commit counts the key's revision up and names the revision that it started from; when
-another writer was there first it fails and writes nothing.
+another writer was there first it fails and writes nothing. A key whose value cannot be read, or became too large, is
+marked as parked, and its value is left as it is.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from app.errors import CloudError, StateConflictError, StateTooLargeError, UnreadableStateError
-from app.storage.items import get_items, to_attributes
+from app.errors import StateConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-STATE_KEY = "state_key"  # the table's partition key, a string
-WAIT_S = 60  # a new table is active after some ten seconds
-LARGEST_VALUE_BYTES = 375_000  # an item takes 400 KB with its names, its key and its positions
+    from app.errors import UnreadableStateError
+
+LARGEST_VALUE_BYTES = 375_000  # an item takes 400 KB with its names, its key, its positions and its mark
+LONGEST_KEY_BYTES = 2048  # DynamoDB's own limit for a partition key, in UTF-8
+FAULT_CHARACTERS = 500  # it names a key of up to 2 KB, and stands in the item beside the value
 MOST_SHARDS = 100  # positions of a key, 12 KB; a key has more only if producers spread it by explicit hash keys
 
 
@@ -72,27 +74,83 @@ class ShardOrigin(NamedTuple):
         return cls(stream_arn, int(created_ms), shard)
 
 
+class Waiting(NamedTuple):
+    """The records of a key in one shard that wait: those behind one position, up to and with another."""
+
+    behind: Position
+    last: Position
+
+
+class Parked(NamedTuple):
+    """A parked key's records that wait in the quarantine.
+
+    Only records in these bounds were confirmed: each stood in the quarantine before the mark said so, and all of the
+    key before it as well. A record that is in the quarantine and not in the bounds comes again, or was replayed.
+
+    Attributes:
+        fault: Why the key is parked; the line says how to mend it.
+        since: When it was parked, ISO 8601, UTC.
+        shards: The records that wait, by shard.
+        records: How many they are.
+    """
+
+    fault: str
+    since: str
+    shards: Mapping[ShardOrigin, Waiting] = {}
+    records: int = 0
+
+    def has(self, origin: ShardOrigin, position: Position) -> bool:
+        """Return whether a record waits."""
+        waiting = self.shards.get(origin)
+        return waiting is not None and waiting.behind < position <= waiting.last
+
+    def with_records(self, places: Iterable[tuple[ShardOrigin, Position]]) -> Parked:
+        """Return the mark after these records, in order, were set aside; some may have been before."""
+        shards, records = dict(self.shards), self.records
+        for origin, position in places:
+            before = position._replace(sub_sequence_number=position.sub_sequence_number - 1)
+            waiting = shards.get(origin, Waiting(before, before))
+            if position > waiting.last:
+                shards[origin] = waiting._replace(last=position)
+                records += 1
+        return self._replace(shards=shards, records=records)
+
+    def without_records(self, places: Iterable[tuple[ShardOrigin, Position]]) -> Parked | None:
+        """Return the mark after these records were replayed; None when no other one waits."""
+        shards, records = dict(self.shards), self.records
+        for origin, position in places:
+            waiting = shards.get(origin)
+            if waiting is not None and waiting.behind < position <= waiting.last:
+                shards[origin] = waiting._replace(behind=position)
+                records -= 1
+        return self._replace(shards=shards, records=records) if records > 0 else None
+
+
 class Stored(NamedTuple):
     """A state key's value, and what was applied to it.
 
     Attributes:
-        value: The value.
+        value: The value. Read as None: there is none, or it cannot be read. Committed as None: it stays as it is.
         applied: The position of the last record applied, by shard.
         revision: The number of commits; 0 for an item of an earlier release, whose position named no shard.
         former: The position in such an item, which stands for its revision.
+        parked: The mark of a parked key; None: its records are processed.
+        fault: Why the value cannot be read.
     """
 
-    value: bytes
+    value: bytes | None
     applied: Mapping[ShardOrigin, Position] = {}
     revision: int = 1
     former: tuple[str, int] | None = None
+    parked: Parked | None = None
+    fault: UnreadableStateError | None = None
 
     def has_applied(self, origin: ShardOrigin | None, position: Position) -> bool:
         """Return whether a record was applied; False where it cannot be compared with any that was."""
         last = self.applied.get(origin) if origin else None
         return last is not None and position <= last
 
-    def after(self, value: bytes, applied: Mapping[ShardOrigin, Position]) -> Stored:
+    def after(self, value: bytes | None, applied: Mapping[ShardOrigin, Position]) -> Stored:
         """Return the state after further records: their value, and the last position of each of their shards."""
         latest = {**self.applied, **applied}
         created = {origin.stream_arn: 0 for origin in latest}
@@ -101,17 +159,29 @@ class Stored(NamedTuple):
         latest = {each: last for each, last in latest.items() if each.created_ms == created[each.stream_arn]}
         while len(latest) > MOST_SHARDS:
             del latest[min(latest.keys() - applied.keys(), key=latest.__getitem__, default=next(iter(latest)))]
-        return Stored(value, latest, self.revision + 1)
+        return Stored(value, latest, self.revision + 1, parked=self.parked)
 
 
 class StateStore(Protocol):
     """Keeps state between batches."""
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
-        """Return the stored state of those keys that have one, read consistently."""
+        """Return the stored state of those keys that have one, read consistently.
+
+        A key whose value cannot be read has a `fault`; it never keeps others from being read.
+        """
+
+    def check_size(self, key: str, value: bytes) -> None:
+        """Check that a value can be committed.
+
+        Raises:
+            StateTooLargeError: It is larger than the store takes.
+        """
 
     def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         """Write a key's state if it still has the revision of `before` (None: the key has no state yet).
+
+        With `staged.value` None only its mark and its revision are written.
 
         Raises:
             StateConflictError: The revision is another one now; nothing was written.
@@ -130,124 +200,14 @@ class MemoryState:
         """Return the stored state of those keys that have one."""
         return {key: self.stored[key] for key in keys if key in self.stored}
 
+    def check_size(self, key: str, value: bytes) -> None:
+        """Take a value of any size."""
+
     def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         """Write a key's state under the condition."""
         now = self.stored.get(key)
         if (now and now.revision) != (before and before.revision):
             raise StateConflictError(f"state of {key!r}: another writer was first")
+        if staged.value is None and now is not None:
+            staged = now._replace(revision=staged.revision, former=None, parked=staged.parked)
         self.stored[key] = staged
-
-
-class DynamoDbState:
-    """State in a DynamoDB table with the partition key `STATE_KEY`."""
-
-    def __init__(self, table: str) -> None:
-        """Open a table; nothing is called yet."""
-        self._table = table
-
-    def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
-        """Read keys in calls of 100; see `get_items`.
-
-        Raises:
-            CloudError: DynamoDB does not answer.
-            UnreadableStateError: `commit` has not written an item.
-        """
-        loaded: dict[str, Stored] = {}
-        wanted = [{STATE_KEY: key} for key in dict.fromkeys(keys)]
-        for item in get_items(self._table, wanted, f"state table {self._table}"):
-            key = item[STATE_KEY]
-            try:
-                loaded[key] = stored_of(item)
-            except ValueError:
-                raise UnreadableStateError(
-                    f"state of {key!r} in {self._table}: no item of a state: is the table also used for something else?"
-                ) from None
-        return loaded
-
-    def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
-        """Put the item under a condition on the revision that it had when it was read.
-
-        Raises:
-            StateConflictError: The item has another revision now.
-            StateTooLargeError: The value is larger than an item may be.
-            CloudError: DynamoDB does not answer.
-        """
-        if len(staged.value) > LARGEST_VALUE_BYTES:
-            raise StateTooLargeError(
-                f"state of {key!r} has {len(staged.value)} bytes, more than an item of {self._table} takes: "
-                "set STATE_LOCATION to a folder or s3://… for it"
-            )
-        item = {
-            STATE_KEY: key,
-            "value": staged.value,
-            "applied": {str(origin): str(position) for origin, position in staged.applied.items()},
-            "revision": staged.revision,
-        }
-        from app import aws  # noqa: PLC0415 - a test kit has services of its own, and needs nothing of AWS
-
-        dynamodb = aws.client("dynamodb")
-        with aws.explaining(f"state table {self._table}"):
-            try:
-                dynamodb.put_item(TableName=self._table, Item=to_attributes(item), **_condition(before))
-            except dynamodb.exceptions.ConditionalCheckFailedException as error:
-                raise StateConflictError(f"state of {key!r} in {self._table}: another writer was first") from error
-
-
-def stored_of(item: Mapping[str, Any]) -> Stored:
-    """Return the state in an item, of this release or an earlier one.
-
-    Raises:
-        ValueError: It is no item of a state.
-    """
-    try:
-        if "revision" not in item:
-            former = str(item["sequence_number"]), int(item["sub_sequence_number"])
-            return Stored(bytes(item["value"]), {}, 0, former)
-        applied = {ShardOrigin.parse(origin): Position.parse(last) for origin, last in item["applied"].items()}
-        return Stored(bytes(item["value"]), applied, int(item["revision"]))
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError("no item of a state") from error
-
-
-def _condition(before: Stored | None) -> dict[str, Any]:
-    """Return the arguments of PutItem that make it fail if another writer was first."""
-    if before is None:
-        return {"ConditionExpression": f"attribute_not_exists({STATE_KEY})"}
-    if before.former is not None:
-        sequence_number, sub_sequence_number = before.former
-        values = {":sequence": sequence_number, ":sub": sub_sequence_number}
-        condition = "attribute_not_exists(revision) AND sequence_number = :sequence AND sub_sequence_number = :sub"
-    else:
-        values, condition = {":revision": before.revision}, "revision = :revision"
-    return {"ConditionExpression": condition, "ExpressionAttributeValues": to_attributes(values)}
-
-
-def create_state_table(table: str, wait_s: int = WAIT_S) -> bool:
-    """Create a table for `STATE_TABLE`, paid by the request, and wait until it is active.
-
-    Returns:
-        False when the table existed.
-
-    Raises:
-        CloudError: It does not become active in time, or cannot be created, or exists with another key.
-    """
-    from app import aws  # noqa: PLC0415 - as above
-
-    dynamodb = aws.client("dynamodb")
-    made = True
-    with aws.explaining(f"state table {table}"):
-        try:
-            dynamodb.create_table(
-                TableName=table,
-                AttributeDefinitions=[{"AttributeName": STATE_KEY, "AttributeType": "S"}],
-                KeySchema=[{"AttributeName": STATE_KEY, "KeyType": "HASH"}],
-                BillingMode="PAY_PER_REQUEST",
-            )
-        except dynamodb.exceptions.ResourceInUseException:
-            made = False
-        waiter = dynamodb.get_waiter("table_exists")
-        waiter.wait(TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": wait_s})
-        keys = dynamodb.describe_table(TableName=table)["Table"]["KeySchema"]
-    if [key["AttributeName"] for key in keys] != [STATE_KEY]:
-        raise CloudError(f"state table {table}: its key is not {STATE_KEY} alone; give another name")
-    return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from app.storage.state import Position
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 
+Place: TypeAlias = tuple[str, Position]
+"""A record's shard and its position there."""
 
 _SECOND = operator.itemgetter(1)
 _QUOTE = set(b'"')  # begins the first name in an object; without one it may be empty, or begin with white space
@@ -99,6 +101,10 @@ class Batch(Generic[T]):
     def position(self, row: int) -> Position:
         """Return a record's position in its shard, comparable along a partition key."""
         return Position(int(self.sequence_numbers[row]), self.sub_sequence_numbers[row])
+
+    def place(self, row: int) -> Place:
+        """Return a record's shard and its position there."""
+        return self.shards[row], self.position(row)
 
     def output_id(self, row: int, stage: str, ordinal: int) -> str:
         """Return the id of a record's output without a version, which is equal at every replay.

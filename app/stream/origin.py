@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.errors import MissingStreamError
 from app.storage.state import ShardOrigin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
+
+    from app.storage.state import Position
+    from app.stream.batch import Batch, Place
 
 
 def ask_created_ms(stream_arn: str) -> int | None:
@@ -54,3 +57,34 @@ class StreamOrigins:
             self._created_ms[stream_arn] = self._ask(stream_arn)
         created_ms = self._created_ms[stream_arn]
         return None if created_ms is None else ShardOrigin(stream_arn, created_ms, shard)
+
+
+class BatchOrigins:
+    """The origins of one batch's records, asked anew at most once: a stream may have been made anew since."""
+
+    def __init__(self, origins: StreamOrigins, batch: Batch[Any]) -> None:
+        """Take the process's cache, and the batch."""
+        self._origins, self._batch = origins, batch
+        self._are_fresh = False
+
+    def of(self, shard: str) -> ShardOrigin | None:
+        """Return the origin of a shard's records; None if the stream does not exist."""
+        return self._origins.of(self._batch.stream_arn, shard)
+
+    def ask_anew(self) -> bool:
+        """Ask when the stream was created; return whether that was not done for this batch before."""
+        if self._are_fresh:
+            return False
+        self._are_fresh = True
+        self._origins.of(self._batch.stream_arn, self._batch.shards[0], again=True)
+        return True
+
+    def exist(self) -> bool:
+        """Return whether positions of these records mean something, now."""
+        self.ask_anew()
+        return self.of(self._batch.shards[0]) is not None
+
+    def located(self, places: Iterable[Place]) -> list[tuple[ShardOrigin, Position]]:
+        """Return positions with their shards' origins, in order; those without an origin are left out."""
+        found = ((self.of(shard), position) for shard, position in places)
+        return sorted((origin, position) for origin, position in found if origin is not None)

@@ -46,16 +46,18 @@ class Skip(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class Quarantine(msgspec.Struct, frozen=True, gc=False):
+class Quarantine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The record can never succeed: it is put aside with its raw bytes, and the shard goes on.
 
     Attributes:
         reason: A code in snake case, one for each kind of fault; it is counted and logged.
         message: What is wrong and where. It may quote the payload, so it is stored but never logged.
+        parked_key: The state key that is parked, for a record that can succeed once the key is mended.
     """
 
     reason: str
     message: str
+    parked_key: str = ""
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):

@@ -32,11 +32,24 @@ class RaisedInARow:
         """Take the pipeline's name, and how many records in a row may be quarantined for one exception."""
         self.count = 0
         self._pipeline, self._most = pipeline, most
+        self._parked: set[str] = set()
         self._last: tuple[str, str] | None = None
 
     def passed(self) -> None:
         """Note that the pipeline did not raise."""
         self.count, self._last = 0, None
+
+    def passed_with_state(self) -> None:
+        """Note that the pipeline read an earlier state."""
+        self._parked.clear()
+
+    def may_park(self, key: str) -> bool:
+        """Note the fault of a state key; return whether the key alone is at fault, so that it can be parked.
+
+        A wrong release or location makes every key unreadable: then the records are held, as where it raises.
+        """
+        self._parked.add(key)
+        return len(self._parked) <= self._most
 
     def raised(self, error: Exception) -> PipelineFailedError | None:
         """Note an exception on a record alone.

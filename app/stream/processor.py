@@ -9,7 +9,8 @@ What happens when a step fails:
    outputs were accepted before the commit.
 5. Another writer commits a state key first: nothing of ours is written, the shard resumes at the key's first record.
    So too where the time for commits is up: keys are committed in the order of their first records.
-6. The state of a key cannot be read: the shard resumes at the key's first record; the records before it are done.
+6. The state of a key cannot be read, or became too large: the key is parked (`parking.py`) and other keys go on.
+   Without a quarantine the shard resumes at the key's first record; the records before it are done.
 7. The pipeline raises on the state after a part of a chunk: the shard resumes at the chunk's first record.
 8. The pipeline raises for a reason that is no record's (`pipeline_faults.py`): the shard resumes there.
 
@@ -26,7 +27,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from app.errors import MillraceError, SettingsError
-from app.stream.execution import BatchState, NoState
+from app.stream.batch_state import BatchState
+from app.stream.execution import NoState
 from app.stream.origin import StreamOrigins
 from app.stream.outcomes import Outcomes, Quarantine, Retry
 from app.stream.payload import decode_column, json_decoder
@@ -121,25 +123,30 @@ class Processor:
         self.row_s: float | None = None  # the pipeline's pace, from earlier chunks
         self.key_s = 0.0  # the state's pace: seconds for the commit of a key, from earlier batches
 
-    def begin_state(self) -> NoState | BatchState:
+    def begin_state(self, batch: Batch[None], replayed_key: str) -> NoState | BatchState:
         """Return the runner of the pipeline over one batch."""
         if isinstance(self.pipeline, StatefulPipeline):
             store = cast("StateStore", self.store)
-            return BatchState(self.pipeline, store, self.origins, self.writer.workers, self.faults)
+            parts = self.origins, self.writer.workers, self.faults
+            can_park = bool(self.quarantine.stream) or self.quarantine.objects is not None
+            return BatchState(self.pipeline, store, *parts, batch=batch, can_park=can_park, replayed_key=replayed_key)
         return NoState(self.pipeline, self.faults)
 
-    def process(self, batch: Batch[None], faults: Mapping[int, Quarantine | Retry], deadline: Deadline) -> Result:
+    def process(
+        self, batch: Batch[None], faults: Mapping[int, Quarantine | Retry], deadline: Deadline, replayed_key: str = ""
+    ) -> Result:
         """Process a batch as far as time allows.
 
         Args:
             batch: The records of one event.
             faults: Rows that could not be read at all.
             deadline: When nothing new may be started.
+            replayed_key: The parked state key whose records these are: they are processed, although it is parked.
 
         Raises:
             MillraceError: The first record already could not be made safe, for a reason that a person must mend.
         """
-        run = _Run(self, batch, faults, deadline)
+        run = _Run(self, batch, faults, deadline, replayed_key)
         run.compute()
         return run.finish()
 
@@ -148,13 +155,18 @@ class _Run:
     """One batch on its way through the spine."""
 
     def __init__(
-        self, processor: Processor, batch: Batch[None], faults: Mapping[int, Quarantine | Retry], deadline: Deadline
+        self,
+        processor: Processor,
+        batch: Batch[None],
+        faults: Mapping[int, Quarantine | Retry],
+        deadline: Deadline,
+        replayed_key: str,
     ) -> None:
         self._processor, self._batch, self._faults, self._deadline = processor, batch, faults, deadline
         self._failure: MillraceError | None = None
         self._reserve_s = deadline.remaining_s() * (1 - COMPUTE_SHARE)
         self._milliseconds: dict[str, float] = defaultdict(float)
-        self._state = processor.begin_state()
+        self._state = processor.begin_state(batch, replayed_key)
         keeps_state = isinstance(processor.pipeline, StatefulPipeline)
         self._commit_s = deadline.remaining_s() * COMMIT_SHARE if keeps_state else 0.0
         self._router = OutcomeRouter(
@@ -219,6 +231,7 @@ class _Run:
             raise failure
         counts = Counter(routed.counts)
         counts.update(will_repeat=safe - acknowledged, retried=len(batch) - acknowledged)
+        counts.update(self._state.counts)
         return Result(
             len(batch),
             acknowledged,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from app.errors import DeadlineError, MillraceError
+from app.stream.outcomes import digest_of
 from app.telemetry import logger
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ _Storing: TypeAlias = "tuple[Future[None], str]"
 
 
 class RecordSource(msgspec.Struct, frozen=True):
-    """The origin of a quarantined record."""
+    """The origin of a quarantined record; `arrived_s` is its arrival time, seconds since 1970."""
 
     stream: str
     shard: str
     sequence_number: str
     sub_sequence_number: int
     partition_key: str
+    arrived_s: float = 0.0
 
 
 class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,6 +53,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         stage: The pipeline that read it.
         time: Time of the quarantine, ISO 8601, UTC.
         location: In a pointer, the object with the whole record.
+        parked_key: The parked state key that the record waits for, without its pipeline's namespace.
     """
 
     id: str
@@ -61,6 +64,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     time: str
     data: bytes | None = None
     location: str | None = None
+    parked_key: str = ""
 
 
 def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str, now_s: float) -> QuarantinedRecord:
@@ -71,11 +75,13 @@ def quarantined(batch: Batch[Any], row: int, fault: Quarantine, stage: str, now_
         batch.sequence_numbers[row],
         batch.sub_sequence_numbers[row],
         _sendable(batch.partition_keys[row]),
+        batch.arrivals_s[row],
     )
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s))
-    record_id = batch.output_id(row, f"{stage}.quarantine", 0)
+    record_id = batch.output_id(row, f"{stage}.{'parked' if fault.parked_key else 'quarantine'}", 0)
+    message = _sendable(fault.message)[:MESSAGE_CHARACTERS]
     return QuarantinedRecord(
-        record_id, fault.reason, _sendable(fault.message)[:MESSAGE_CHARACTERS], source, stage, now, batch.payloads[row]
+        record_id, fault.reason, message, source, stage, now, batch.payloads[row], parked_key=fault.parked_key
     )
 
 
@@ -142,15 +148,17 @@ class QuarantineBuffer:
     def begin_store(self) -> _Storing | None:
         """Begin to write the records for the location as one object of JSON lines; return None if there are none.
 
-        The object is named after its first and last record and their number, so that a replay of the batch writes the
-        same object again, and a replay of a part of it, even within an aggregate, another one.
+        The object is named after its first and last record and a digest of all ids, so that a replay of the batch
+        writes the same object again, and one with other records, even within an aggregate, another object: this one may
+        hold the only copy of a record that is not set aside again.
         """
         objects = self.destination.objects
         if not self._kept or objects is None:
             return None
         first, last = self._kept[0][1], self._kept[-1][1]
         where = f"{first.stage}/{first.source.stream}/{first.source.shard}"
-        name = f"{where}/{_position_of(first)}-{_position_of(last)}-{len(self._kept)}.jsonl"
+        digest = digest_of("\n".join(record.id for _, record in self._kept).encode())
+        name = f"{where}/{_position_of(first)}-{_position_of(last)}-{digest}.jsonl"
         lines = msgspec.json.Encoder().encode_lines([record for _, record in self._kept])
         return self.writer.workers.submit(objects.put, name, lines), f"{objects.root}/{name}"
 

@@ -16,8 +16,7 @@ from app.errors import (
 )
 from app.settings import DEFAULT_ROLE
 from app.storage.objects import open_objects
-from app.storage.spilling import SpillingState
-from app.storage.state import DynamoDbState
+from app.storage.spilling import open_state
 from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Context, Deadline
 from app.stream.emit import CONCURRENT_CALLS, Writer
@@ -107,7 +106,8 @@ class Runtime:
         if objects is None and settings.quarantine_location:
             self.objects = open_objects(settings.quarantine_location)
         quarantine = QuarantineDestination(settings.quarantine_stream, self.objects, warns=not settings.test_run)
-        store = store or _open_state(settings)
+        if store is None and settings.state_table:
+            store = open_state(settings.state_table, settings.state_location)
         opened = {name: _open_pipeline(name, pipelines[name], settings) for name in names}
         for name, pipeline in opened.items():
             check_roles(name, pipeline.roles, settings)
@@ -239,14 +239,6 @@ def _open_pipeline(name: str, opener: Opener, settings: Settings) -> AnyPipeline
             f"pipeline {quoted(name)} cannot be opened: its open returns {type(pipeline).__name__}, not a pipeline"
         )
     return pipeline
-
-
-def _open_state(settings: Settings) -> StateStore | None:
-    """Return the store of state that the settings name."""
-    if not settings.state_table:
-        return None
-    objects = open_objects(settings.state_location) if settings.state_location else None
-    return SpillingState(DynamoDbState(settings.state_table), objects)
 
 
 def check_aggregation(settings: Settings, roles: Collection[str]) -> None:

@@ -102,7 +102,7 @@ class _Streaming:
 
     def _value(self) -> bytes:
         stored = self._state.stored.get(TENANT)
-        return stored.value if stored else b""
+        return (stored.value if stored else None) or b""
 
 
 def _stream(body: bytes) -> str:

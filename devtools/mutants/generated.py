@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = (
     "app.stream.batch",
     "app.stream.emit",
+    "app.stream.batch_state",
     "app.stream.execution",
     "app.stream.lane",
     "app.stream.mapping.driver",

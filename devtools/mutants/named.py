@@ -73,7 +73,7 @@ FOUND = (
     Mutant(
         "D: a key's fault holds the records before it too",
         _EXECUTION,
-        (('found.outcomes.retry_from(start, "unreadable_state")', 'found.outcomes.retry_from(0, "unreadable_state")'),),
+        (('found.outcomes.retry_from(start, "key_at_fault")', 'found.outcomes.retry_from(0, "key_at_fault")'),),
     ),
     Mutant(
         "F: LATEST is a time of the reader's clock",
@@ -165,7 +165,7 @@ PRONE = (
         _EXECUTION,
         (
             (
-                "            if isinstance(error, MillraceError) and not isinstance(error, UnreadableStateError):\n                raise\n",
+                "            if isinstance(error, MillraceError) and not isinstance(error, KEY_FAULTS):\n                raise\n",
                 "",
             ),
         ),

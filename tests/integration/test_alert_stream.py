@@ -11,7 +11,7 @@ from app.domains.alerts.pipeline import AlertPipeline, TechniquePipeline
 from app.settings import Environment, Settings
 from app.storage.objects import FolderObjects
 from app.storage.spilling import SpillingState
-from app.storage.state import DynamoDbState
+from app.storage.state_table import DynamoDbState
 from app.stream.runtime import Runtime
 from tests.alerts_for_tests import STORY, payload, resolver, tenant_factory
 from tests.integration.test_stream import double_shards, drained, put, read
@@ -99,7 +99,7 @@ class Slow:
 
     def __init__(self, store: StateStore, other: Callable[[], object]) -> None:
         self._store, self._other = store, other
-        self.load = store.load
+        self.load, self.check_size = store.load, store.check_size
 
     def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         self._other()

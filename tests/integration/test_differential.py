@@ -10,7 +10,8 @@ import boto3
 import pytest
 
 from app.storage.objects import FolderObjects, S3Objects
-from app.storage.state import DynamoDbState, MemoryState, create_state_table
+from app.storage.state import MemoryState
+from app.storage.state_table import DynamoDbState, create_state_table
 from app.stream.testing.faults import FaultPlan
 from app.stream.testing.kinesis import SimulatedKinesis
 from app.stream.testing.services import SimulatedObjects

@@ -22,7 +22,8 @@ from app import aws
 from app.storage.items import to_attributes
 from app.storage.objects import FolderObjects
 from app.storage.spilling import SpillingState
-from app.storage.state import DynamoDbState, Stored, create_state_table
+from app.storage.state import Stored
+from app.storage.state_table import DynamoDbState, create_state_table
 from tests.commands_for_tests import run_command
 
 if TYPE_CHECKING:

@@ -6,25 +6,26 @@ import itertools
 import random
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from app import aws
-from app.errors import CloudError, LocationError, RequestError, SettingsError, StateConflictError
+from app.errors import CloudError, LocationError, RequestError, SettingsError, StateConflictError, UnreadableStateError
 from app.handlers.request import read_source
 from app.storage.items import to_attributes
 from app.storage.location import read_location, write_location
 from app.storage.objects import BLOCK_BYTES, Objects, open_objects
 from app.storage.state import (
-    DynamoDbState,
     MemoryState,
+    Parked,
     Position,
     ShardOrigin,
     StateStore,
     Stored,
-    create_state_table,
+    Waiting,
 )
+from app.storage.state_table import DynamoDbState, create_state_table
 from tests.handlers_for_tests import Parcel, WeighParcelHandler
 
 if TYPE_CHECKING:
@@ -190,6 +191,70 @@ def test_an_item_of_an_earlier_release_is_replaced_under_its_position(table: str
     with pytest.raises(StateConflictError):
         store.commit("a", before.after(b"lost", {}), before)
     assert store.load(["a"])["a"] == Stored(b"2", {SHARD: FAR}, 1)
+
+
+MARK = Parked("state of 'a': damaged", "2026-01-01T00:00:00Z", {SHARD: Waiting(Position(6, -1), FAR)}, 2)
+
+
+def test_a_mark_leaves_the_value_alone(store: StateStore) -> None:
+    first = Stored(b"1", {SHARD: Position(5)})
+    store.commit("a", first, None)
+    store.commit("a", Stored(None, revision=2, parked=MARK), first)
+    marked = store.load(["a"])["a"]
+    assert marked == first._replace(revision=2, parked=MARK)
+    with pytest.raises(StateConflictError):
+        store.commit("a", Stored(None, revision=2, parked=None), first)
+    store.commit("a", Stored(None, revision=3), marked)
+    assert store.load(["a"])["a"] == first._replace(revision=3)
+
+
+def test_a_key_without_a_value_may_be_marked_and_is_written_whole_afterwards(store: StateStore) -> None:
+    fresh = Stored(None, revision=1, parked=MARK)
+    store.commit("a", fresh, None)
+    with pytest.raises(StateConflictError):
+        store.commit("a", fresh, None)
+    assert store.load(["a"])["a"] == fresh
+    store.commit("a", Stored(b"", {SHARD: FAR}, 2, parked=MARK), fresh)
+    assert store.load(["a"])["a"] == Stored(b"", {SHARD: FAR}, 2, parked=MARK)
+    store.commit("a", Stored(b"2", {SHARD: FAR}, 3), Stored(b"", {SHARD: FAR}, 2))
+    assert store.load(["a"])["a"] == Stored(b"2", {SHARD: FAR}, 3)
+
+
+@pytest.mark.usefixtures("cloud")
+@pytest.mark.parametrize(
+    "item", [{}, {"value": b"1"}, {"value": b"1", "revision": 7}, {"value": b"1", "revision": "x", "applied": {}}]
+)
+def test_a_damaged_item_is_its_keys_fault_and_may_be_marked(table: str, item: dict[str, Any]) -> None:
+    aws.client("dynamodb").put_item(TableName=table, Item=to_attributes({"state_key": "a", **item}))
+    store = DynamoDbState(table)
+    store.commit("b", Stored(b"1"), None)
+    found = store.load(["a", "b"])
+    damaged = found["a"]
+    assert isinstance(damaged.fault, UnreadableStateError)
+    assert (damaged.value, found["b"]) == (None, Stored(b"1"))
+    store.commit("a", Stored(None, revision=damaged.revision + 1, parked=MARK), damaged)
+    with pytest.raises(StateConflictError):
+        store.commit("a", Stored(None, revision=damaged.revision + 1, parked=MARK), damaged)
+    marked = store.load(["a"])["a"]
+    assert (marked.revision, marked.parked) == (damaged.revision + 1, MARK)
+    store.commit("a", Stored(None, revision=marked.revision + 1, parked=MARK), marked)
+    store.begin_anew("a", store.load(["a"])["a"])
+    anew = store.load(["a"])["a"]
+    begun = MARK._replace(fault=f"begun anew; it was: {MARK.fault}")
+    assert anew == Stored(None, revision=marked.revision + 2, parked=begun)
+    store.begin_anew("a", anew)  # a command that is repeated removes nothing that was made since
+    assert store.load(["a"])["a"] == anew
+    assert dict(store.all()) == {"a": anew, "b": Stored(b"1")}
+
+
+@pytest.mark.usefixtures("cloud")
+def test_an_item_of_an_earlier_release_may_be_marked(table: str) -> None:
+    item = {"state_key": "a", "value": b"1", "sequence_number": "4960", "sub_sequence_number": 2}
+    aws.client("dynamodb").put_item(TableName=table, Item=to_attributes(item))
+    store = DynamoDbState(table)
+    before = store.load(["a"])["a"]
+    store.commit("a", before.after(None, {})._replace(parked=MARK), before)
+    assert store.load(["a"])["a"] == Stored(b"1", revision=1, parked=MARK)
 
 
 def test_many_keys_load_at_once(store: StateStore) -> None:

@@ -12,7 +12,7 @@ from app import aws
 from app.errors import CloudError
 from app.storage.items import get_items
 from app.storage.objects import S3Objects
-from app.storage.state import DynamoDbState
+from app.storage.state_table import DynamoDbState
 from app.stream.aggregation_ranges import list_ranges
 from app.stream.deadline import SYSTEM_CLOCK, ServiceClock
 from app.stream.shards import ShardReader, StartingPosition

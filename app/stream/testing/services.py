@@ -140,6 +140,9 @@ class SimulatedState:
             raise SimulatedCrash("after reading state")
         return found
 
+    def check_size(self, key: str, value: bytes) -> None:
+        """Take a value of any size."""
+
     def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         """Write a key's state under the condition."""
         kind = self._plan.at("commit state")

@@ -221,6 +221,9 @@ class _CrashingState:
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
         return self._store.load(keys)
 
+    def check_size(self, key: str, value: bytes) -> None:
+        self._store.check_size(key, value)
+
     def commit(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - whatever the state store takes
         raise SimulatedCrash
 

@@ -318,7 +318,7 @@ class World:
             if name is not None:
                 evidence.named.add(name)
                 value = kept.get(name, b"{}")
-            evidence.states[key.partition("/")[2]] = _chain.decode(value)
+            evidence.states[key.partition("/")[2]] = _chain.decode(value or b"{}")
         evidence.objects = {name: data for name, data in kept.items() if not name.endswith(".jsonl")}
 
 

@@ -11,7 +11,7 @@ from app import aws
 from app.errors import MillraceError, UnreadableStateError
 from app.storage import items
 from app.storage.items import from_attributes, get_items, to_attributes
-from app.storage.state import DynamoDbState
+from app.storage.state_table import DynamoDbState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +77,7 @@ def test_a_table_that_gives_nothing_is_asked_a_few_times(monkeypatch: pytest.Mon
 
 
 def test_an_item_of_something_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    error, _ = asked(Table(answered=100), monkeypatch, lambda: DynamoDbState("states").load(["t1"]))
-    assert isinstance(error, UnreadableStateError)
-    assert "state of 't1' in states: no item of a state" in str(error)
+    found, _ = asked(Table(answered=100), monkeypatch, lambda: DynamoDbState("states").load(["t1"]))
+
+    assert isinstance(found["t1"].fault, UnreadableStateError)
+    assert "state of 't1' in states: no item of a state" in str(found["t1"].fault)

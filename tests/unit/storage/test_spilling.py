@@ -20,6 +20,14 @@ def objects(tmp_path: Path) -> FolderObjects:
     return FolderObjects(tmp_path)
 
 
+def fault_of(state: SpillingState) -> str:
+    """Return why the state of key `a` cannot be read; that of another key can be, all the same."""
+    found = state.load(["a", "b"])
+    assert found["a"].value is None
+    assert isinstance(found["a"].fault, UnreadableStateError)
+    return str(found["a"].fault)
+
+
 def test_a_small_value_stays_in_the_table(objects: FolderObjects) -> None:
     table = MemoryState()
     SpillingState(table, objects, 50).commit("a", Stored(b"small"), None)
@@ -32,7 +40,7 @@ def test_a_large_value_is_an_object_and_comes_back(objects: FolderObjects) -> No
     table = MemoryState()
     SpillingState(table, objects, 50).commit("a", Stored(LARGE), None)
 
-    assert len(table.stored["a"].value) < 150
+    assert len(table.stored["a"].value or b"") < 150
     assert SpillingState(table, objects, 50).load(["a", "b"]) == {"a": Stored(LARGE)}
 
 
@@ -89,8 +97,7 @@ def test_a_damaged_object_is_told(objects: FolderObjects) -> None:
     [name] = objects.names()
     objects.put(name, LARGER)
 
-    with pytest.raises(UnreadableStateError, match=r"is not the state of .* that was written"):
-        state.load(["a"])
+    assert "is not the state of 'a' that was written" in fault_of(state)
 
 
 def test_an_object_that_is_lost_is_told(objects: FolderObjects) -> None:
@@ -99,9 +106,7 @@ def test_an_object_that_is_lost_is_told(objects: FolderObjects) -> None:
     [name] = objects.names()
     objects.delete(name)
 
-    with pytest.raises(UnreadableStateError, match="the state of 'a' is not there: restore it") as raised:
-        state.load(["a"])
-    assert not isinstance(raised.value, StateConflictError)  # to come again would not help
+    assert "the state of 'a' is not there: restore it" in fault_of(state)
 
 
 def test_an_object_that_was_replaced_while_its_item_was_read_is_a_conflict(tmp_path: Path) -> None:
@@ -128,17 +133,15 @@ def test_without_a_location_a_large_state_is_not_taken_for_a_bad_one(objects: Fo
     without.commit("b", Stored(b"small"), None)
 
     assert without.load(["b"]) == {"b": Stored(b"small")}
-    with pytest.raises(UnreadableStateError, match="set STATE_LOCATION"):
-        without.load(["a"])
+    assert "set STATE_LOCATION" in fault_of(without)
 
 
 def test_a_damaged_pointer_is_told(objects: FolderObjects) -> None:
     table = MemoryState()
     SpillingState(table, objects, 50).commit("a", Stored(LARGE), None)
-    table.stored["a"] = Stored(table.stored["a"].value[:40])
+    table.stored["a"] = Stored((table.stored["a"].value or b"")[:40])
 
-    with pytest.raises(UnreadableStateError, match="its item is damaged"):
-        SpillingState(table, objects, 50).load(["a"])
+    assert "its item is damaged" in fault_of(SpillingState(table, objects, 50))
 
 
 def test_a_value_that_looks_like_a_pointer_is_kept_apart(objects: FolderObjects) -> None:

@@ -212,7 +212,7 @@ def test_a_state_that_cannot_be_read_holds_its_key_and_not_the_records_before_it
             return super().process_with(batch, state)
 
     store = Damaged()
-    spine = MemorySpine(Reading(), store=store)
+    spine = MemorySpine(Reading(), store=store, quarantine_stream="")  # else its records are set aside
     result = spine.run(orders(12), ["a", "b", "a", "b", "a", "bad", "a", "b", "bad", "a", "b", "a"])
     assert result.resume_at == sequence_number(5)
     assert isinstance(result.failure, UnreadableStateError)
@@ -220,7 +220,6 @@ def test_a_state_that_cannot_be_read_holds_its_key_and_not_the_records_before_it
     assert {key: stored.value for key, stored in store.stored.items()} == {"count/a": b"3", "count/b": b"2"}
     with pytest.raises(UnreadableStateError, match="state of 'bad'"):  # it comes first now: a person has to know
         spine.run(orders(7), ["bad", "a", "b", "bad", "a", "b", "a"], start=5)
-    assert spine.quarantined() == []
 
 
 def test_a_fault_of_the_cloud_is_not_a_records_fault() -> None:

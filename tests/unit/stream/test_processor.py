@@ -13,7 +13,7 @@ from app.settings import Settings
 from app.storage.objects import FolderObjects
 from app.storage.state import MemoryState
 from app.stream.emit import Writer
-from app.stream.outcomes import Outcomes
+from app.stream.outcomes import Outcomes, digest_of
 from app.stream.pipeline import Pipeline, StateWrites
 from app.stream.processor import Processor
 from app.stream.puts import TransientError
@@ -248,7 +248,9 @@ class TestQuarantine:
         result = spine.run([b"no JSON", *orders(2), b"", b"\xff"])
         assert result.resume_at is None
         files = list(tmp_path.rglob("*.jsonl"))
-        assert [file.name for file in files] == [f"{sequence_number(0)}-{sequence_number(4)}-3.jsonl"]
+        ids = [msgspec.json.decode(line)["id"] for line in files[0].read_bytes().splitlines()]
+        digest = digest_of("\n".join(ids).encode())  # a batch with others between the first and the last has another
+        assert [file.name for file in files] == [f"{sequence_number(0)}-{sequence_number(4)}-{digest}.jsonl"]
         reasons = [msgspec.json.decode(line)["reason"] for line in files[0].read_bytes().splitlines()]
         assert reasons == ["not_json", "empty", "not_utf8"]
 
@@ -261,7 +263,9 @@ class TestQuarantine:
         small, pointer = sorted(spine.quarantined(), key=lambda each: "location" in each)
         assert base64.b64decode(small["data"]) == b"small"
         assert "data" not in pointer
-        assert pointer["location"].endswith(f"{sequence_number(0)}-{sequence_number(0)}-1.jsonl")
+        assert pointer["location"].endswith(
+            f"{sequence_number(0)}-{sequence_number(0)}-{digest_of(pointer['id'].encode())}.jsonl"
+        )
         assert pointer["id"] == kept["id"]
 
     def test_too_large_and_no_location_hands_the_record_back(self) -> None:

@@ -55,7 +55,7 @@ class Two:
         return self._processor.process(batch, faults, Deadline(5))
 
     @property
-    def count(self) -> bytes:
+    def count(self) -> bytes | None:
         return self.store.stored["count/a"].value
 
 

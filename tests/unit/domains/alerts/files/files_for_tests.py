@@ -201,6 +201,9 @@ class FaultyStore:
     def load(self, keys: Any) -> Any:
         return self.faults.call("load", lambda: self.store.load(keys))
 
+    def check_size(self, key: str, value: bytes) -> None:
+        self.store.check_size(key, value)
+
     def commit(self, key: str, staged: Any, expected: Any) -> None:
         self.faults.call("commit", lambda: self.store.commit(key, staged, expected))
 

@@ -1,0 +1,124 @@
+"""`state list` and `state resume`: the keys of a table of state, and parked keys whose fault is mended."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from app.cli.terminal import configure_logs, counted, note, print_json_lines, print_table
+from app.errors import MillraceError, SettingsError
+from app.registry import open_runtime
+from app.settings import read_settings
+from app.storage.spilling import object_of, open_state
+from app.storage.state_table import DynamoDbState
+from app.stream.replay import QuarantinedRecords
+from app.stream.resuming import Resumption
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from app.storage.state import Stored
+
+Key = Annotated[str, typer.Argument(help="A key as `state list` shows it: alerts/acme, say.", show_default=False)]
+Every = Annotated[bool, typer.Option("--all", help="All parked keys, one after the other.")]
+Anew = Annotated[bool, typer.Option("--anew", help="Forget the key's state, and process what waits without it.")]
+WithoutMissing = Annotated[
+    bool, typer.Option("--without-missing", help="Go on although records that wait are not in the quarantine any more.")
+]
+OnlyParked = Annotated[bool, typer.Option("--parked", help="Only keys that are parked.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, as where another program reads.")]
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="State in STATE_TABLE: list its keys, resume those that are parked.")
+    group.command("list")(show_all)
+    group.command("resume")(resume)
+    cli.add_typer(group, name="state")
+
+
+def show_all(parked: OnlyParked = False, as_json: AsJson = False) -> None:
+    """List the keys of STATE_TABLE: parked ones first, then the largest.
+
+    Every item of the table is read, and DynamoDB charges for its size.
+    """
+    rows = [_row(key, stored) for key, stored in DynamoDbState(_table(read_settings(os.environ))).all()]
+    rows = [row for row in rows if row["parked"] or not parked]
+    rows.sort(key=lambda row: (row["parked"] is None, -row["bytes"], row["key"]))
+    if as_json or not sys.stdout.isatty():
+        print_json_lines(rows)
+        return
+    table = Table("key", "bytes", "waiting", "since", title=counted(len(rows), "state key"))
+    table.add_column("fault", overflow="fold")
+    for row in rows:
+        mark = row["parked"] or {"records": "", "since": "", "fault": ""}
+        where = " in STATE_LOCATION" if row["object"] else ""
+        fault = mark["fault"] or row["fault"] or ""
+        table.add_row(row["key"], f"{row['bytes']}{where}", str(mark["records"]), mark["since"], fault)
+    print_table(table)
+
+
+def resume(key: Key = "", every: Every = False, anew: Anew = False, without_missing: WithoutMissing = False) -> None:
+    """Process the records that wait for a parked key, in their order, and park it no more.
+
+    Mend its fault first; it is in the log and in `millrace state list`. Set the variables as the function has them
+    (STATE_TABLE, STATE_LOCATION, PIPELINE or PIPELINES, OUTPUT_STREAM, OUTPUT_STREAMS, QUARANTINE_STREAM,
+    QUARANTINE_LOCATION). The function may go on meanwhile; a command that was stopped can be given again.
+    """
+    configure_logs()
+    settings = read_settings(os.environ)
+    table = DynamoDbState(_table(settings))
+    if settings.test_run:
+        raise SettingsError("TEST_RUN publishes nothing, so nothing can be resumed: unset it")
+    if bool(key) == every:
+        raise SettingsError("give a key, or --all")
+    found = table.all() if every else table.load([key]).items()
+    parked = {name: stored for name, stored in found if stored.parked is not None}
+    if not parked:
+        note("no key is parked" if every else f"{key}: is not parked")
+        return
+    runtime = open_runtime(settings)
+    resumption = Resumption(
+        open_state(settings.state_table, settings.state_location),
+        runtime.processor_for,
+        lambda: QuarantinedRecords(settings),
+    )
+    failure: MillraceError | None = None
+    for name, stored in parked.items():
+        try:
+            if anew:
+                table.begin_anew(name, stored)
+            count = resumption.resume(name, without_missing=without_missing)
+            note(f"{name}: {counted(count, 'record')} processed; parked no more")
+        except MillraceError as error:
+            if not every:
+                raise
+            failure = error
+            note(f"{name}: still parked: {error.line}")
+    if failure is not None:
+        raise failure
+
+
+def _table(settings: Settings) -> str:
+    if not settings.state_table:
+        raise SettingsError("STATE_TABLE is not set: name the table of state")
+    return settings.state_table
+
+
+def _row(key: str, stored: Stored) -> dict[str, Any]:
+    """Return what is shown of a key."""
+    mark, name, fault = stored.parked, None, stored.fault
+    try:
+        name = object_of(key, stored.value)
+    except MillraceError as error:
+        fault = fault or error  # type: ignore[assignment]  # only its text is shown
+    return {
+        "key": key,
+        "bytes": len(stored.value or b""),
+        "object": name,
+        "fault": None if fault is None else str(fault),
+        "parked": None if mark is None else {"fault": mark.fault, "since": mark.since, "records": mark.records},
+    }

@@ -1,0 +1,166 @@
+"""Records of a parked state key, processed in their order once its fault is mended; `parking.py` has the steps."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.errors import QuarantineError, SettingsError, UnacknowledgedError
+from app.storage.state import Position
+from app.stream.batch import Batch
+from app.stream.deadline import WITHOUT_CONTEXT_S, Deadline
+from app.stream.origin import StreamOrigins
+from app.stream.pipeline import StatefulPipeline
+from app.stream.processor import Processor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from app.storage.state import Parked, ShardOrigin, StateStore
+    from app.stream.quarantine import QuarantinedRecord
+
+RECORDS_AT_ONCE = 500  # as many as one call of PutRecords takes
+TRIES = 10  # without progress: another writer of the key passes, a stream that takes nothing does not
+
+
+class _Waiting(NamedTuple):
+    """A record that waits, and the shard that it came from."""
+
+    record: QuarantinedRecord
+    origin: ShardOrigin
+    position: Position
+
+    @property
+    def stream(self) -> tuple[str, int]:
+        """Return the stream's ARN and creation."""
+        return self.origin.stream_arn, self.origin.created_ms
+
+
+class Resumption:
+    """Processes the records that wait for parked keys; it may be stopped anywhere, and run beside other processes."""
+
+    def __init__(
+        self,
+        store: StateStore,
+        processor_for: Callable[[str], Processor],
+        read: Callable[[], Iterable[QuarantinedRecord]],
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            store: The state.
+            processor_for: Returns the processor of a stream's records.
+            read: Reads the quarantine anew. What it returns is sorted by stream, sequence number and sub-sequence
+                number, and can be iterated again.
+        """
+        self._store, self._processor_for, self._read = store, processor_for, read
+
+    def resume(self, key: str, *, without_missing: bool = False) -> int:
+        """Process the records that wait for a key, until it is parked no more.
+
+        Args:
+            key: The key, as it is in the table.
+            without_missing: Go on although records that wait are not in the quarantine any more.
+
+        Returns:
+            The number of records that were processed; 0 if the key is not parked.
+
+        Raises:
+            QuarantineError: Records that wait are not in the quarantine.
+            SettingsError: A record's pipeline is not the one that reads its stream.
+            UnacknowledgedError: Nothing could be made safe, several times in a row.
+            MillraceError: The fault is not mended, or another one keeps the records from being processed.
+        """
+        replayed = 0
+        while (parked := self._mark(key)) is not None:
+            records = self._read()  # after the mark, so that every record that it names is there
+            found = sum(1 for _ in self._waiting(records, key, parked))
+            if found < parked.records:
+                if not without_missing:
+                    raise QuarantineError(
+                        f"{parked.records - found} of {parked.records} records that wait for {key!r} are not in the "
+                        "quarantine: set QUARANTINE_STREAM and QUARANTINE_LOCATION as the function has them; if the "
+                        "records are lost, go on with --without-missing"
+                    )
+                self._forget(key, parked.records - found)
+                continue
+            for _, of_stream in itertools.groupby(self._waiting(records, key, parked), lambda each: each.stream):
+                while some := list(itertools.islice(of_stream, RECORDS_AT_ONCE)):
+                    replayed += self._replay(key, some)
+        return replayed
+
+    def _mark(self, key: str) -> Parked | None:
+        stored = self._store.load([key]).get(key)
+        return stored.parked if stored else None
+
+    def _waiting(self, records: Iterable[QuarantinedRecord], key: str, parked: Parked) -> Iterator[_Waiting]:
+        """Yield the records that a mark names, in order."""
+        for record in records:
+            source = record.source
+            if not record.parked_key or record.data is None or not source.sequence_number.isdecimal():
+                continue
+            position = Position(int(source.sequence_number), source.sub_sequence_number)
+            for origin in parked.shards:
+                is_there = origin.shard == source.shard and origin.stream_arn.endswith(f"/{source.stream}")
+                if is_there and parked.has(origin, position) and self._stored_key(record) == key:
+                    yield _Waiting(record, origin, position)
+                    break
+
+    def _stored_key(self, record: QuarantinedRecord) -> str:
+        """Return the key of a record, as it is in the table."""
+        pipeline = self._processor_for(record.source.stream).pipeline
+        if pipeline.name != record.stage or not isinstance(pipeline, StatefulPipeline):
+            raise SettingsError(
+                f"records of {record.source.stream} wait for pipeline {record.stage}, and {pipeline.name} would read "
+                f"them: set PIPELINES={record.source.stream}:{record.stage}, or PIPELINE"
+            )
+        return pipeline.stored_key(record.parked_key)
+
+    def _replay(self, key: str, waiting: Sequence[_Waiting]) -> int:
+        """Process records of one stream; return their number once none of them waits."""
+        usual, created_ms = self._processor_for(waiting[0].record.source.stream), waiting[0].origin.created_ms
+        processor = Processor(
+            usual.pipeline,
+            usual.writer,
+            usual.quarantine,
+            usual.settings,
+            store=self._store,
+            origins=StreamOrigins(lambda _: created_ms),  # of the life that the records are of
+        )
+        left, tries = list(waiting), 0
+        while left:
+            some = left[: max(1, len(left) >> tries)]  # fewer need less time, in which another writer may come first
+            deadline = Deadline(WITHOUT_CONTEXT_S, processor.writer.workers.clock.monotonic)
+            result = processor.process(_batch_of(some), {}, deadline, replayed_key=some[0].record.parked_key)
+            parked, before = self._mark(key), len(left)
+            left = [each for each in left if parked is not None and parked.has(each.origin, each.position)]
+            tries = tries + 1 if len(left) == before else 0
+            if tries > TRIES:
+                reason = result.failure or result.transient_code or "another writer of the key is always first"
+                raise UnacknowledgedError(f"{before} records that wait for {key!r} are not safe: {reason}")
+        return len(waiting)
+
+    def _forget(self, key: str, missing: int) -> None:
+        """Take records that are nowhere out of the count of a mark."""
+        stored = self._store.load([key])[key]
+        if stored.parked is not None:
+            records = stored.parked.records - missing
+            mark = stored.parked._replace(records=records) if records > 0 else None
+            self._store.commit(key, stored._replace(value=None, revision=stored.revision + 1, parked=mark), stored)
+
+
+def _batch_of(waiting: Sequence[_Waiting]) -> Batch[None]:
+    """Return records as the batch of an event, at their original positions."""
+    records = [each.record for each in waiting]
+    sources = [record.source for record in records]
+    return Batch(
+        sources[0].stream,
+        [source.shard for source in sources],
+        [source.sequence_number for source in sources],
+        [source.sub_sequence_number for source in sources],
+        [source.partition_key for source in sources],
+        [source.arrived_s for source in sources],
+        [record.data or b"" for record in records],
+        [],
+        waiting[0].origin.stream_arn,
+    )
