@@ -19,7 +19,7 @@ LAMBDA_FOLDERS = ("/mnt/",)  # where a function may mount a file system that out
 
 
 def examine_location(setup: Setup, variable: str, why: str) -> Generator[str | Finding, None, Objects | None]:
-    """Check that a location can be written, without writing to it.
+    """Check that a location can be written, without writing to it; `examine_names` says if it cannot be one.
 
     Args:
         setup: The process that has the variable.
@@ -33,8 +33,7 @@ def examine_location(setup: Setup, variable: str, why: str) -> Generator[str | F
     where, instead = f"{variable} {location}", setup.change(**{variable: bucket_for(variable)})
     try:
         objects = open_objects(location)
-    except SettingsError as error:
-        yield Finding(Severity.ERROR, where, str(error), "nothing starts", instead)
+    except SettingsError:
         return None
     try:
         if isinstance(objects, FolderObjects):
@@ -52,18 +51,26 @@ def examine_location(setup: Setup, variable: str, why: str) -> Generator[str | F
     return objects
 
 
-def examine_folders(setup: Setup) -> Iterator[Finding]:
-    """Find folders that a function in Lambda cannot write, or that are lost with it."""
+def examine_names(setup: Setup) -> Iterator[Finding]:
+    """Find locations that cannot be any, and folders that a function in Lambda cannot write or would lose."""
     for variable in ("QUARANTINE_LOCATION", "STATE_LOCATION"):
         location = str(getattr(setup.settings, variable.lower()))
-        if location and "://" not in location and not location.startswith(LAMBDA_FOLDERS):
+        if not location or (variable == "STATE_LOCATION" and not setup.settings.state_table):
+            continue
+        mend = setup.change(**{variable: bucket_for(variable)})
+        try:
+            objects = open_objects(location)
+        except SettingsError as error:
+            yield Finding(Severity.ERROR, setup.where, f"{variable}: {error}", "nothing starts", mend)
+            continue
+        if setup.in_lambda and isinstance(objects, FolderObjects) and not location.startswith(LAMBDA_FOLDERS):
             yield Finding(
                 Severity.ERROR,
                 setup.where,
                 f"{variable} is the folder {location}",
                 "a function's disk can be written in /tmp alone, which is lost with the function; only a file system "
                 "mounted below /mnt stays",
-                setup.change(**{variable: bucket_for(variable)}),
+                mend,
             )
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.doctor.finding import Finding, Severity
-from app.doctor.locations import examine_folders
+from app.doctor.locations import examine_names
 from app.errors import SettingsError, UnknownPipelineError
 from app.registry import PIPELINES, pipeline_class, settings_of_domains
 from app.settings import DEFAULT_ROLE, Settings
 from app.stream.loops import QUARANTINED, describe, find_loop, mend_of
+from app.stream.runtime import check_aggregation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,8 +60,8 @@ def examine_settings(setup: Setup) -> Iterator[Finding]:
             change(QUARANTINE_STREAM=f"{_usual_stream(setup)}-quarantine"),
         )
     yield from _loops(setup)
-    if setup.in_lambda:
-        yield from examine_folders(setup)
+    yield from _aggregation(setup)
+    yield from examine_names(setup)
 
 
 def examine_shared_state(setups: Iterable[Setup]) -> Iterator[Finding]:
@@ -162,6 +163,19 @@ def _destinations(setup: Setup) -> Iterator[Finding]:
 
 def _pairs(pairs: Mapping[str, str]) -> str:
     return ",".join(f"{name}:{value}" for name, value in pairs.items())
+
+
+def _aggregation(setup: Setup) -> Iterator[Finding]:
+    """Find aggregated roles that there are not."""
+    settings = setup.settings
+    roles = {role for each in setup.classes.values() for role in each.roles}
+    try:
+        check_aggregation(settings, roles)
+    except SettingsError as error:
+        if setup.classes.keys() == settings.pipeline_names():  # another one may have that role
+            left = ",".join(each for each in settings.output_aggregation if each in roles)
+            mend = setup.change(OUTPUT_AGGREGATION=left)
+            yield Finding(Severity.ERROR, setup.where, str(error), "nothing starts", mend)
 
 
 def _loops(setup: Setup) -> Iterator[Finding]:
