@@ -12,7 +12,7 @@ from app.cli.feeding import feed_aggregates
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.aggregation_ranges import HashRange, hash_key_of, list_ranges
 from app.stream.aggregation_writer import Packer
-from app.stream.shards import StartingPosition, StreamReader
+from app.stream.shards import StartingPosition, StreamReader, read_stream
 from tests.integration.test_cli import run
 from tests.integration.test_stream import double_shards, drained, put, read, runtime
 from tests.pipelines_for_tests import orders
@@ -82,6 +82,30 @@ def test_the_order_of_a_key_is_kept_through_aggregates(new_stream: Callable[...,
     numbers = [each["n"] for each in read(output)]
     for key in range(7):
         assert [number for number in numbers if number % 7 == key] == list(range(key, 210, 7))
+
+
+def test_aggregated_outputs_reach_the_next_stage_in_order_through_a_reshard(
+    kinesis: Any, new_stream: Callable[..., str]
+) -> None:
+    between, output, aside = new_stream("between"), new_stream("out"), new_stream("aside")
+    first = runtime(between, pipeline="echo", output_aggregation=["default"]).handle
+    keys = [f"key-{row % 7}" for row in range(420)]
+    for half in (slice(0, 210), slice(210, 420)):
+        source = new_stream("in")
+        put(kinesis, source, orders(420)[half], keys[half])
+        drained(source, first)
+        if not half.start:
+            double_shards(kinesis, between)
+    packed = list(read_stream(between, StartingPosition()))
+    assert len(packed) < 60
+    assert {len({*found.partition_keys}) for found in map(split, packed) if isinstance(found, SubRecords)} == {1}
+    assert len(run("drain", "--stream", between).stdout.splitlines()) == 420
+    last = runtime(output, pipeline="echo", quarantine_stream=aside, foreign_records="quarantine").handle
+    drained(between, last)
+    assert read(aside) == []
+    numbers = [each["n"] for each in read(output)]
+    for key in range(7):
+        assert [number for number in numbers if number % 7 == key] == list(range(key, 420, 7))
 
 
 def test_a_rate_is_kept_in_aggregates_of_a_tick(new_stream: Callable[..., str]) -> None:
