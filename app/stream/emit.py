@@ -7,11 +7,11 @@ a jittered pause, until the time is up. Outputs that were never accepted stay un
 resumes there.
 
 What is accepted behind the row at which the shard resumes is written again. So once an entry has been refused, rows are
-sent only up to twice the number that is safe from the batch's first row on, and older rows go first; the next batch for
-such a stream begins with half the rows that this one made safe. Over all its attempts a batch therefore writes at most
-2.5 times its outputs, and besides: in one attempt what the calls in flight at the first refusal hold, at most
-`CONCURRENT_CALLS`; and the outputs of one row in each attempt that makes no row safe. An aggregated record that came in
-counts as one row.
+sent only up to twice the number that is safe from the batch's first row on, and older rows go first. A batch for a
+stream that did not take all of the last one begins so, with half the rows that were made safe then. Over all its
+attempts a batch therefore writes at most 2.5 times its outputs, and besides: in the first attempt, and in the first of
+a new process, what is taken while nothing has been refused or cut off; and the outputs of one row in each attempt that
+makes no row safe. An aggregated record that came in counts as one row.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Writer:
         """Start no thread until there is something to put; `workers` may replace the threads."""
         self.service = service
         self.concurrent_calls = concurrent_calls
-        self.slow: dict[str, int] = {}  # of each stream that refused entries, how many rows a batch begins with
+        self.slow: dict[str, int] = {}  # rows that a batch begins with, by stream or location that took not all of one
         self.workers: Workers = workers or Threads(concurrent_calls)
 
     def fits(self, stream: str, key: str, data: bytes) -> bool:
@@ -119,8 +119,7 @@ class BatchEmitter:
         lane = self._lanes.get((stream, ordered, aggregates))
         if lane is None:
             lane = self._lanes[stream, ordered, aggregates] = Lane(stream, ordered, aggregates)
-            if stream in self._writer.slow:
-                self._narrow(self._writer.slow[stream])
+            self.begin_slowly(stream)
         lane.add(rows, keys, datas)
 
     def push(self) -> None:
@@ -145,10 +144,15 @@ class BatchEmitter:
             self._calls.clear()
             self._writer.workers.renew()
         for lane in self._lanes.values():
-            if lane.refused:
+            if lane.refused or not lane.is_done:
                 self._writer.slow[lane.stream] = max(1, self._tracker.prefix // 2)
-            elif self._tracker.is_done:
+            else:
                 self._writer.slow.pop(lane.stream, None)
+
+    def begin_slowly(self, destination: str) -> None:
+        """Send older rows first if a stream or location has not taken all of the last batch for it."""
+        if destination in self._writer.slow:
+            self._narrow(self._writer.slow[destination])
 
     def waiting_for_keys(self) -> Counter[str]:
         """Return the number of outputs on each stream that wait for an earlier one of their key, one in a call."""

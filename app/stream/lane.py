@@ -26,12 +26,14 @@ class Lane:
         ordered: Whether an output waits until the earlier ones of its key have been accepted.
         aggregates: Whether outputs of a key travel together.
         refused: Whether an entry was ever refused.
+        accepted: Number of outputs that were accepted.
     """
 
     stream: str
     ordered: bool = True
     aggregates: bool = False
     refused: bool = False
+    accepted: int = 0
     rows: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     datas: list[bytes] = field(default_factory=list)
@@ -102,7 +104,13 @@ class Lane:
             self.datas[entry] = b""  # it is safe; free its memory
         if self.ordered:
             self._free([self.keys[entry] for entry in entries])
+        self.accepted += len(rows)
         return rows
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether all outputs were accepted."""
+        return self.accepted == len(self.rows)
 
     def _free(self, keys: Sequence[str]) -> None:
         """Make the next entry of each key ready."""

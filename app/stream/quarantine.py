@@ -132,6 +132,7 @@ class QuarantineBuffer:
         elif self.destination.objects is not None:
             self.tracker.expect([row])
             self._kept.append((row, record))
+            self.emitter.begin_slowly(self._root)
         else:
             return False
         logger.warning(
@@ -139,6 +140,10 @@ class QuarantineBuffer:
             extra={"id": record.id, "reason": record.reason, "bytes": len(record.data or b"")},
         )
         return True
+
+    @property
+    def _root(self) -> str:
+        return self.destination.objects.root if self.destination.objects else ""
 
     @property
     def refusal(self) -> str:
@@ -170,12 +175,14 @@ class QuarantineBuffer:
         """
         stored, location = storing
         ended = self.writer.workers.wait([stored], deadline.remaining_s())
+        self.writer.slow[self._root] = 1  # until it is written
         if not ended or stored.cancelled():  # cancelled: all threads waited for calls that did not end
             return DeadlineError(f"{location}: not written in the time that was left")
         try:
             stored.result()
         except MillraceError as error:
             return error
+        self.writer.slow.pop(self._root, None)
         self.tracker.accepted([row for row, _ in self._kept])
         if self.destination.stream:
             for row, record in self._kept:

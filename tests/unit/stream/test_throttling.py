@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.errors import DiskError, MillraceError, MissingStreamError
+from app.storage.objects import MemoryObjects
 from app.stream.deadline import Deadline
 from app.stream.emit import CALL_RECORDS, CONCURRENT_CALLS, Writer
-from app.stream.testing import FakeStreams
+from app.stream.testing import FakeStreams, MemorySpine
 from app.stream.tracker import Tracker
+from tests.pipelines_for_tests import EchoPipeline, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -55,7 +58,10 @@ class OneThread:
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         call = Future[Any]()
-        call.set_result(function(*args, **kwargs))
+        try:
+            call.set_result(function(*args, **kwargs))
+        except MillraceError as error:
+            call.set_exception(error)
         self._due_s[call] = self.now_s + LATENCY_S
         return call
 
@@ -144,6 +150,7 @@ CASES = {
     "many keys": ({"output": 100}, ["output"], lambda row: f"key-{row}"),
     "some keys": ({"output": 100}, ["output"], lambda row: f"key-{row % 40}"),
     "one key": ({"output": 20}, ["output"], lambda _: "tenant"),
+    "a hot key, and no throttling": ({}, ["output"], lambda row: "hot" if row % 2 else f"key-{row}"),
     "one of three roles": ({"output": 100}, ["output", "second", "third"], lambda row: f"key-{row}"),
     "each role at its own rate": ({"output": 150, "second": 60}, ["output", "second"], lambda row: f"key-{row}"),
 }
@@ -194,3 +201,48 @@ def test_writes_beyond_the_records_are_bounded(case: str, seed: int) -> None:
     writes = sum(len(streams.records[stream]) for stream in roles)
     burst = min(records * len(roles), BURST)
     assert writes <= 2.5 * records * len(roles) + burst + len(roles) * attempts
+
+
+def test_a_role_whose_stream_is_gone_does_not_multiply_the_outputs_of_the_others() -> None:
+    class Gone(FakeStreams):
+        def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
+            if stream == "gone":
+                raise MissingStreamError("stream gone: not found")
+            return super().put(stream, keys, datas)
+
+    workers, streams = OneThread(0), Gone()
+    writer = Writer(streams, workers=workers)
+    written = []
+    for _ in range(5):
+        tracker = Tracker(1000)
+        emitter = writer.begin(tracker, Deadline(1, workers.clock.monotonic))
+        for stream in ("output", "gone"):
+            tracker.expect(range(1000))
+            emitter.add(stream, range(1000), [str(row) for row in range(1000)], [b"{}"] * 1000)
+        tracker.settle(range(1000))
+        emitter.finish()
+        assert isinstance(emitter.failure, MissingStreamError)
+        written.append(len(streams.records["output"]))
+    assert [after - before for before, after in itertools.pairwise(written)] == [1] * 4
+
+
+def test_a_location_that_cannot_be_written_does_not_multiply_the_outputs_behind() -> None:
+    class Full(MemoryObjects):
+        full = True
+
+        def put(self, name: str, data: bytes) -> None:
+            if self.full:
+                raise DiskError("the disk is full")
+            super().put(name, data)
+
+    objects = Full()
+    spine = MemorySpine(EchoPipeline(), quarantine_stream="", objects=objects)
+    payloads = [*orders(5), b"not JSON", *orders(1200)]
+    written = []
+    for _ in range(5):
+        assert spine.run(payloads, start=0).acknowledged == 5
+        written.append(len(spine.outputs()))
+    assert max(after - before for before, after in itertools.pairwise(written)) <= 2 * 5
+    objects.full = False
+    assert spine.run(payloads, start=0).acknowledged == len(payloads)
+    assert len({each["id"] for each in spine.outputs()}) == len(payloads) - 1
