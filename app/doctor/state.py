@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
-from app.doctor.finding import Finding, Severity, aws_command
+from app.doctor.finding import Finding, Severity
 from app.doctor.locations import bucket_for, examine_location
-from app.errors import UnreadableStateError
-from app.storage.items import from_attributes
+from app.errors import MillraceError, UnreadableStateError
 from app.storage.spilling import object_of
 from app.storage.state import LARGEST_VALUE_BYTES
-from app.storage.state_table import STATE_KEY, stored_of
+from app.storage.state_table import STATE_KEY, DynamoDbState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from app.doctor.setup import Setup
     from app.storage.objects import Objects
+    from app.storage.state import Parked, Stored
 
 NEAR = 0.75  # of the largest value: what grew that far grows further
-SCANNED_PAGES = 10  # of 1 MB: a large table is looked at, not read, since DynamoDB charges for each byte
+LOOKED_AT_BYTES = 10_000_000  # a large table is looked at, not read, since DynamoDB charges for each byte
 _SHOWN = 3  # keys that a finding names
 
 
@@ -33,41 +34,43 @@ class Items:
 
     Attributes:
         count: The number of items looked at.
+        bytes: The size of their values.
         whole: Whether these were all.
         largest: The bytes of the largest value in an item, and its key.
         near: The keys of values that hardly fit an item.
-        parked: By key whose records are set aside, why.
+        parked: The keys whose records are set aside, with their marks.
         unreadable: By key, why its state cannot be read.
         forms: The number of items in each form.
     """
 
     count: int = 0
+    bytes: int = 0
     whole: bool = True
     largest: tuple[int, str] = (0, "")
     near: list[str] = field(default_factory=list)
-    parked: dict[str, str] = field(default_factory=dict)
+    parked: dict[str, Parked] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     forms: dict[str, int] = field(default_factory=dict)
 
-    def take(self, item: Mapping[str, Any], objects: Objects | None) -> None:
-        """Look at one item; `objects` is the location for what an item cannot hold."""
-        key = str(item[STATE_KEY])
+    def take(self, key: str, stored: Stored, objects: Objects | None) -> None:
+        """Look at one state; `objects` is the location for what an item cannot hold."""
         self.count += 1
-        if "parked" in item:
-            mark = item["parked"]
-            self.parked[key] = str(mark.get("fault", "")) if isinstance(mark, dict) else ""
+        self.bytes += len(stored.value or b"")
+        if stored.parked is not None:
+            self.parked[key] = stored.parked
             return
         try:
-            stored = stored_of(item)
-            value = stored.value or b""
-            name = object_of(key, value)
-        except (UnreadableStateError, ValueError) as error:
+            if stored.fault is not None:
+                raise stored.fault
+            name = object_of(key, stored.value or b"")
+        except UnreadableStateError as error:
             self.unreadable[key] = str(error)
             return
         form = "this release" if stored.former is None else "an earlier release"
         self.forms[form] = self.forms.get(form, 0) + 1
-        self.largest = max(self.largest, (len(value), key))
-        if len(value) >= NEAR * LARGEST_VALUE_BYTES:
+        size = len(stored.value or b"")
+        self.largest = max(self.largest, (size, key))
+        if size >= NEAR * LARGEST_VALUE_BYTES:
             self.near.append(key)
         if name is not None and objects is None:
             self.unreadable[key] = "is an object, and STATE_LOCATION is not set or cannot be used"
@@ -80,7 +83,7 @@ def examine_state(setup: Setup) -> Iterator[str | Finding]:
     settings = setup.settings
     objects = None
     if settings.state_location:
-        why = "a state that is too large for an item cannot be committed, and holds up its key"
+        why = "a state that is too large for an item cannot be committed, and its key is parked"
         objects = yield from examine_location(setup, "STATE_LOCATION", why)
     items = None
     if settings.state_table:
@@ -90,11 +93,11 @@ def examine_state(setup: Setup) -> Iterator[str | Finding]:
             yield problem
         else:
             try:
-                items = scan(settings.state_table, objects)
-            except (BotoCoreError, ClientError) as error:
-                why = "whether its states fit their items was not checked"
-                said = str(aws.explained(error, where))
-                yield Finding(Severity.INFO, where, said, why, "allow dynamodb:Scan on it, for whoever runs the doctor")
+                items = look_at(DynamoDbState(settings.state_table).all(), objects)
+            except MillraceError as error:
+                why = "whether its states can be read, and fit their items, was not checked"
+                mend = "allow dynamodb:Scan on it, and s3:GetObject on STATE_LOCATION, for whoever runs the doctor"
+                yield Finding(Severity.INFO, where, str(error), why, mend)
     if items is not None:
         some = "" if items.whole else " (a part of them)"
         yield f"{where}: ACTIVE, {items.count} item(s) looked at{some}, the largest has {items.largest[0]} bytes"
@@ -112,40 +115,39 @@ def examine_growth(setup: Setup, items: Items | None = None) -> Iterator[Finding
             Severity.WARNING,
             setup.where,
             f"STATE_LOCATION is not set, and {', '.join(setup.stateful)} keeps state",
-            f"a state that outgrows {LARGEST_VALUE_BYTES} bytes cannot be committed, and its key waits{largest}",
+            f"a key whose state outgrows {LARGEST_VALUE_BYTES} bytes is parked: its records wait{largest}",
             setup.change(STATE_LOCATION=bucket_for("STATE_LOCATION")),
         )
 
 
 def examine_items(items: Items, where: str, *, has_location: bool) -> Iterator[Finding]:
     """Find states that cannot be read or written, or soon will not be."""
-    table = where.rpartition(" ")[2]
     if items.unreadable:
-        key, reason = next(iter(items.unreadable.items()))
+        reason = next(iter(items.unreadable.values()))
         yield Finding(
             Severity.ERROR,
             where,
             f"{len(items.unreadable)} state(s) cannot be read: {_named(items.unreadable)}: {reason}",
-            "the records of such a key are held up",
-            "restore the item or its object; to begin the key anew: "
-            + aws_command("dynamodb", "DeleteItem", TableName=table, Key={STATE_KEY: {"S": key}}),
+            "such a key is parked with its next record, or holds up its shard where there is no quarantine",
+            "restore the item or its object; what a key has waiting by then: millrace state resume KEY, with --anew "
+            "to begin without its state",
         )
     if items.parked:
-        reason = "".join(f": {each}" for each in list(items.parked.values())[:1] if each)
+        key, mark = next(iter(items.parked.items()))
         yield Finding(
             Severity.WARNING,
             where,
-            f"{len(items.parked)} key(s) are parked: {_named(items.parked)}{reason}",
-            "their records are set aside in order, and wait until the key is mended",
-            "mend the state (the log says what is wrong with it), then replay what was set aside: "
-            "millrace quarantine list",
+            f"{len(items.parked)} key(s) are parked: {_named(items.parked)}: {mark.fault}",
+            f"{sum(each.records for each in items.parked.values())} record(s) wait in the quarantine, and do not last "
+            "longer than that",
+            f"mend the fault, then: millrace state resume {shlex.quote(key)}",
         )
     if items.near and not has_location:
         yield Finding(
             Severity.WARNING,
             where,
             f"{len(items.near)} state(s) are close to the limit of {LARGEST_VALUE_BYTES} bytes: {_named(items.near)}",
-            "what outgrows it cannot be committed, and holds up its key",
+            "a key whose state outgrows it is parked: its records wait",
             "set STATE_LOCATION to s3://BUCKET/PREFIX",
         )
     if len(items.forms) > 1:
@@ -160,21 +162,14 @@ def examine_items(items: Items, where: str, *, has_location: bool) -> Iterator[F
         )
 
 
-def scan(table: str, objects: Objects | None) -> Items:
-    """Look at the first items of a table.
-
-    Raises:
-        BotoCoreError: DynamoDB does not answer.
-        ClientError: It refuses.
-    """
+def look_at(states: Iterable[tuple[str, Stored]], objects: Objects | None) -> Items:
+    """Look at states with their keys until there are `LOOKED_AT_BYTES`."""
     items = Items()
-    pages = aws.client("dynamodb").get_paginator("scan").paginate(TableName=table)
-    for number, page in enumerate(pages, 1):
-        for item in page["Items"]:
-            items.take(from_attributes(item), objects)
-        if number == SCANNED_PAGES and "LastEvaluatedKey" in page:
+    for key, stored in states:
+        if items.bytes >= LOOKED_AT_BYTES:
             items.whole = False
             break
+        items.take(key, stored, objects)
     return items
 
 

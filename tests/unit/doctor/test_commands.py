@@ -22,6 +22,7 @@ from app.doctor.case import Case
 from app.doctor.finding import Finding, Severity, aws_command
 from app.doctor.setup import Setup
 from app.settings import Settings
+from app.storage.state import Parked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +147,10 @@ def findings() -> Iterator[Finding]:
     yield from settings.examine_settings(setup)
     yield from state.examine_growth(setup)
     odd = state.Items(
-        unreadable={"a key": "is damaged"}, parked={"p": "is damaged"}, near=["n"], forms={"one": 1, "other": 2}
+        unreadable={"a key": "is damaged"},
+        parked={"a tenant": Parked("is damaged", "now")},
+        near=["n"],
+        forms={"one": 1, "other": 2},
     )
     yield from state.examine_items(odd, "state table t", has_location=False)
 
