@@ -18,6 +18,7 @@ Without a stage, these, in this order:
 Run by name:
   examples     the examples alone, in seconds
   slow         the tests marked `slow`, of all these folders: what is exhaustive, and a quick run of the benchmarks
+  mutants      known faults of the delivery, put back one by one: the checker has to find each
   docs         the documentation as a site, in site/
   coverage     units and properties, and no less of app/ run by them than pyproject.toml says
 
@@ -37,11 +38,11 @@ stages=("$@")
 left_out=()
 if [ ${#stages[@]} -eq 0 ]; then
   stages=(style types unit properties integration training)
-  left_out=(slow docs coverage)
+  left_out=(slow mutants docs coverage)
 fi
 for stage in "${stages[@]}"; do
   case "$stage" in
-    style | types | unit | examples | properties | integration | --localstack | training | slow | docs | coverage) ;;
+    style | types | unit | examples | properties | integration | --localstack | training | slow | mutants | docs | coverage) ;;
     *) echo "test.sh: no stage '$stage'; see --help" >&2; exit 2 ;;
   esac
 done
@@ -77,6 +78,7 @@ run_stage() {
       python -m pytest -q -m slow tests/unit tests/properties tests/integration
       training slow
       ;;
+    mutants) python -m devtools.mutants --generated 0 ;;
     docs) python -m mkdocs build --quiet --strict ;;
     coverage) python -m pytest -q -m "not slow" --cov --cov-report=term:skip-covered tests/unit examples tests/properties ;;
   esac

@@ -19,6 +19,20 @@ SECONDS = 60.0  # a trial that catches nothing: its histories take some ten
 LEAST_CAUGHT = 0.9  # of those made by rule
 
 
+class Outcome(msgspec.Struct):
+    """What came of a run, for `devtools.reliability`.
+
+    Attributes:
+        seed: Of those made by rule.
+        lines: Of each module, how many statements the checker's histories run, and how many it has.
+        ran: The mutants.
+    """
+
+    seed: int
+    lines: dict[str, tuple[int, int]]
+    ran: list[Ran]
+
+
 def main() -> None:
     """Run; exit with 1 where a named mutant, or more than one of ten made by rule, was not caught."""
     parser = argparse.ArgumentParser(prog="python -m devtools.mutants", description=__doc__)
@@ -49,7 +63,8 @@ def main() -> None:
         if time.monotonic() > ends_s:
             break
     if options.out:
-        options.out.write_bytes(msgspec.json.format(msgspec.json.encode(ran)))
+        lines = {module: (len(run), start.statements[module]) for module, run in start.lines.items()}
+        options.out.write_bytes(msgspec.json.format(msgspec.json.encode(Outcome(options.seed, lines, ran))))
     sys.exit(not passes(ran))
 
 

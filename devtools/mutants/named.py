@@ -71,9 +71,24 @@ FOUND = (
         tests=("tests/unit/stream/test_quarantine.py",),
     ),
     Mutant(
-        "D: a key's fault holds the records before it too",
+        "D: a key's fault holds the whole batch, again and again",
         _EXECUTION,
-        (('found.outcomes.retry_from(start, "key_at_fault")', 'found.outcomes.retry_from(0, "key_at_fault")'),),
+        (
+            ("                if park(part, error):", "                if False:"),
+            ('found.outcomes.retry_from(start, "key_at_fault")', 'found.outcomes.retry_from(0, "key_at_fault")'),
+        ),
+        within=1000,
+        tests=("tests/unit/stream/test_parking.py",),
+    ),
+    Mutant(
+        "E: a replay gives other outputs under the same ids",
+        "app.stream.batch",
+        (
+            (
+                "rows, ordinals, datas, versions = outputs.rows, outputs.ordinals, outputs.datas, outputs.versions",
+                'rows, ordinals, datas, versions = outputs.rows, outputs.ordinals, outputs.datas, [""] * len(outputs.rows)',
+            ),
+        ),
     ),
     Mutant(
         "F: LATEST is a time of the reader's clock",
@@ -153,6 +168,7 @@ PRONE = (
         "commits without a condition",
         "app.storage.state",
         (("if (now and now.revision) != (before and before.revision):", "if False:"),),
+        within=1000,
     ),
     Mutant(
         "resumes after the first unsafe record",

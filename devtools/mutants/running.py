@@ -45,9 +45,16 @@ class Ran(msgspec.Struct):
 
 
 class Baseline(msgspec.Struct):
-    """What the checker does without a change: the lines that it runs, by module, and the seeds that fail."""
+    """What the checker does without a change.
+
+    Attributes:
+        lines: The first lines of the statements that it runs, by module.
+        statements: How many each module has.
+        failing: The seeds that fail.
+    """
 
     lines: dict[str, list[int]]
+    statements: dict[str, int]
     failing: list[int]
 
 

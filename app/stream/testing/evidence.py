@@ -37,6 +37,7 @@ class _Aside(msgspec.Struct, gc=False):
     location: str | None = None
 
 
+_ID_PARTS = 6  # `Batch.output_id`'s; the version of what computed the output may follow
 _seen = msgspec.json.Decoder(Seen)
 _aside = msgspec.json.Decoder(_Aside)
 
@@ -68,6 +69,7 @@ class Evidence:
     outputs: dict[str, list[tuple[str, Seen]]] = field(default_factory=lambda: defaultdict(list))
     copies: Counter[str] = field(default_factory=Counter)
     contents: dict[str, bytes] = field(default_factory=dict)
+    ids: dict[tuple[int, int], str] = field(default_factory=dict)
     missing: dict[int, set[int]] = field(default_factory=dict)
     aside: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     deliveries: Counter[int] = field(default_factory=Counter)
@@ -100,6 +102,9 @@ class Evidence:
         output = _seen.decode(data)
         self.outputs[stream].append((key, output))
         self.copies[output.id] += 1
+        base = "/".join(output.id.split("/")[:_ID_PARTS])
+        if self.ids.setdefault((output.rid, output.part), base) != base:
+            self.wrong.append(("one output, one id", f"{output.id} of record {output.rid} had another id before"))
         if self.contents.setdefault(output.id, data) != data and (
             not self.history.stateful or determined(self.history)
         ):

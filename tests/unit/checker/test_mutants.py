@@ -12,7 +12,7 @@ from devtools.mutants.named import NAMED, Mutant
 from devtools.mutants.running import Baseline, Ran, run_named
 from devtools.mutants.trial import Caught
 
-UNCHANGED = Baseline({}, [])
+UNCHANGED = Baseline({}, {}, [])
 
 
 @pytest.mark.parametrize("mutant", NAMED, ids=lambda mutant: mutant.name)
