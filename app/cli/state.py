@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +14,11 @@ from app.cli.terminal import configure_logs, counted, note, print_json_lines, pr
 from app.errors import MillraceError, SettingsError
 from app.registry import open_runtime
 from app.settings import read_settings
-from app.storage.spilling import object_of, open_state
+from app.storage.collecting import clean_objects
+from app.storage.objects import open_objects
+from app.storage.spilling import object_of, open_state, size_of
 from app.storage.state_table import DynamoDbState
+from app.stream.deadline import SYSTEM_CLOCK
 from app.stream.replay import QuarantinedRecords
 from app.stream.resuming import Resumption
 
@@ -29,14 +33,27 @@ WithoutMissing = Annotated[
     bool, typer.Option("--without-missing", help="Go on although records that wait are not in the quarantine any more.")
 ]
 OnlyParked = Annotated[bool, typer.Option("--parked", help="Only keys that are parked.")]
+Days = Annotated[
+    float, typer.Option(min=1, help="Days that an unused object stays; 36 are all that DynamoDB can restore.")
+]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(help="Another table whose items name objects of this one, as it was restored from it; repeatable."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed; change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, as where another program reads.")]
+
+KEPT_DAYS = 7.0  # a restore is decided on within days, and a busy key may leave a megabyte with each batch
 
 
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="State in STATE_TABLE: list its keys, resume those that are parked.")
+    group = typer.Typer(
+        no_args_is_help=True, help="State in STATE_TABLE: its keys, parked ones, and the objects of STATE_LOCATION."
+    )
     group.command("list")(show_all)
     group.command("resume")(resume)
+    group.command("clean")(clean)
     cli.add_typer(group, name="state")
 
 
@@ -102,6 +119,32 @@ def resume(key: Key = "", every: Every = False, anew: Anew = False, without_miss
         raise failure
 
 
+def clean(days: Days = KEPT_DAYS, also: Also = None, dry_run: DryRun = False) -> None:
+    """Remove objects of STATE_LOCATION that no item of STATE_TABLE names any more; run it every day.
+
+    A commit of a large state writes an object and leaves the former one, which a table restored to an earlier point in
+    time names again. One is removed when two runs, --days apart, found it without a name. The function may go on
+    meanwhile. Every item of the table is read, and DynamoDB charges for its size.
+    """
+    settings = read_settings(os.environ)
+    if not settings.state_location:
+        raise SettingsError("STATE_LOCATION is not set: name the location of large states")
+    table = _table(settings)
+    done = clean_objects(
+        open_objects(settings.state_location),
+        table,
+        itertools.chain.from_iterable(DynamoDbState(name).all() for name in (table, *(also or ()))),
+        now_s=SYSTEM_CLOCK.time(),
+        days=days,
+        dry_run=dry_run,
+    )
+    if dry_run:
+        for name in done.removed:
+            sys.stdout.write(f"{name}\n")
+    removed = f"{counted(len(done.removed), 'object')} {'would be ' if dry_run else ''}removed"
+    note(f"{removed}; {done.named} in use, {len(done.kept)} kept until {days:g} days after they were found unused")
+
+
 def _table(settings: Settings) -> str:
     if not settings.state_table:
         raise SettingsError("STATE_TABLE is not set: name the table of state")
@@ -110,14 +153,14 @@ def _table(settings: Settings) -> str:
 
 def _row(key: str, stored: Stored) -> dict[str, Any]:
     """Return what is shown of a key."""
-    mark, name, fault = stored.parked, None, stored.fault
+    mark, name, fault, size = stored.parked, None, stored.fault, 0
     try:
-        name = object_of(key, stored.value)
+        name, size = object_of(key, stored.value), size_of(key, stored.value or b"")
     except MillraceError as error:
         fault = fault or error  # type: ignore[assignment]  # only its text is shown
     return {
         "key": key,
-        "bytes": len(stored.value or b""),
+        "bytes": size,
         "object": name,
         "fault": None if fault is None else str(fault),
         "parked": None if mark is None else {"fault": mark.fault, "since": mark.since, "records": mark.records},

@@ -3,12 +3,13 @@
 The table still decides who writes. What happens when a step fails:
 
 1. The object is not written: nothing was committed.
-2. The process dies before the item is written: no item names the object, and it is never read.
-3. Another writer commits first: its item names its own object. Ours is deleted, but only after the item was read again,
-   since our commit may have succeeded although its answer was lost.
-4. The process dies before the former object is deleted: no item names it.
-5. A reader still holds the former item: it finds no object and raises a conflict, so its batch comes again. If the item
-   still names the object, the object was lost, and the error says so.
+2. The process dies before the item is written, or another writer commits first: no item names the object, and it is
+   never read. It is not deleted here, since a commit may have succeeded although its answer was lost.
+3. A reader still holds the former item: it finds the former object, and its commit fails.
+
+No object is deleted here: a table that is restored to a point in time names former ones. `collecting.py` removes them
+when they are old enough. Their names begin with the table's, then a digest of the key: the collector of one table
+leaves those of another alone, and those of a key that it cannot read.
 
 Without a location only small values can be written, and a large one that exists is an error, never a loss.
 """
@@ -21,9 +22,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import CloudError, StateConflictError, UnreadableStateError
+from app.errors import StateConflictError, UnreadableStateError
 from app.storage.state import LARGEST_VALUE_BYTES
-from app.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,10 +35,11 @@ _MARK = b"\x00millrace-state-object\x00"  # no JSON, msgpack map, zlib or gzip v
 
 
 class _Pointer(msgspec.Struct, frozen=True):
-    """The name and digest of the object that holds a value."""
+    """The name, digest and size in bytes of the object that holds a value; earlier releases wrote no size."""
 
     name: str
     sha256: bytes
+    size: int = 0
 
 
 def object_of(key: str, value: bytes | None) -> str | None:
@@ -50,11 +51,21 @@ def object_of(key: str, value: bytes | None) -> str | None:
     return _pointer_of(key, value).name if value is not None and value.startswith(_MARK) else None
 
 
+def size_of(key: str, value: bytes) -> int:
+    """Return the bytes of a key's state, in the item or in its object; 0 where an earlier release did not note them."""
+    return _pointer_of(key, value).size if value.startswith(_MARK) else len(value)
+
+
+def folder_of(key: str) -> str:
+    """Return the part of a name that tells the key of an object; keys may be longer than names."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
 def _pointer_of(key: str, value: bytes) -> _Pointer:
     try:
         return msgspec.msgpack.decode(value[len(_MARK) :], type=_Pointer)
     except (msgspec.MsgspecError, ValueError):
-        raise UnreadableStateError(f"state of {key!r}: its item is damaged; restore the item or delete it") from None
+        raise UnreadableStateError(f"state of {key!r}: its item is damaged; restore its value") from None
 
 
 def open_state(table: str, location: str) -> SpillingState:
@@ -70,7 +81,7 @@ def open_state(table: str, location: str) -> SpillingState:
     from app.storage.objects import open_objects  # noqa: PLC0415 - a test kit has a table and objects of its own
     from app.storage.state_table import DynamoDbState  # noqa: PLC0415 - the same
 
-    return SpillingState(DynamoDbState(table), open_objects(location) if location else None)
+    return SpillingState(DynamoDbState(table), open_objects(location) if location else None, owner=table)
 
 
 class SpillingState:
@@ -82,6 +93,8 @@ class SpillingState:
         objects: Objects | None,
         largest_inline_bytes: int = LARGEST_VALUE_BYTES,
         unique: Callable[[], str] = lambda: uuid.uuid4().hex,
+        *,
+        owner: str = "state",
     ) -> None:
         """Take the parts.
 
@@ -90,9 +103,10 @@ class SpillingState:
             objects: Where large values go; None: there are small ones only.
             largest_inline_bytes: The largest value that stays in the table.
             unique: Gives each object a name that no other has.
+            owner: The table's name, with which the names of its objects begin.
         """
         self._table, self._objects, self._largest, self._unique = table, objects, largest_inline_bytes, unique
-        self._named: dict[str, str] = {}  # the object of each key, as this process last saw it
+        self._owner = owner
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
         """Return the stored state of those keys that have one, read from objects where they hold it.
@@ -105,7 +119,6 @@ class SpillingState:
         """
         found = dict(self._table.load(keys))
         for key, stored in found.items():
-            self._named.pop(key, None)
             if stored.value is not None and stored.value.startswith(_MARK):
                 try:
                     found[key] = stored._replace(value=self._read(key, stored, stored.value))
@@ -131,47 +144,24 @@ class SpillingState:
                 raise StateConflictError(f"state of {key!r}: another writer was first")
             raise UnreadableStateError(
                 f"{self._objects.root}/{pointer.name}: the state of {key!r} is not there: restore it, or set "
-                "STATE_LOCATION to its location; to start again delete its item"
+                "STATE_LOCATION to its location"
             )
         if hashlib.sha256(value).digest() != pointer.sha256:
             raise UnreadableStateError(
                 f"{self._objects.root}/{pointer.name}: is not the state of {key!r} that was written: restore it"
             )
-        self._named[key] = pointer.name
         return value
 
     def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         """Write a key's state under the table's condition; of a large one first the object.
 
         Raises:
-            StateConflictError: Another writer was first; nothing of ours remains.
+            StateConflictError: Another writer was first; no item names our object.
         """
-        if staged.value is None:
-            self._table.commit(key, staged, before)
-            return
-        objects, former = self._objects, self._named.pop(key, None)
-        if objects is None or (len(staged.value) <= self._largest and not staged.value.startswith(_MARK)):
-            self._table.commit(key, staged, before)
-        else:
-            name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}/{self._unique()}"
-            objects.put(name, staged.value)
-            pointer = _Pointer(name, hashlib.sha256(staged.value).digest())
-            marked = _MARK + msgspec.msgpack.encode(pointer)
-            try:
-                self._table.commit(key, staged._replace(value=marked), before)
-            except StateConflictError:
-                stored = self._table.load([key]).get(key)
-                if stored is None or stored.value != marked:
-                    _discard(objects, name)
-                raise
-            self._named[key] = name
-        if objects is not None and former is not None:
-            _discard(objects, former)
-
-
-def _discard(objects: Objects, name: str) -> None:
-    """Delete an object that no item names; a failure leaves it there and is only logged."""
-    try:
-        objects.delete(name)
-    except CloudError as error:
-        logger.warning("former state not deleted", extra={"object": name, "exception": type(error).__name__})
+        value = staged.value
+        if self._objects is not None and value is not None and (len(value) > self._largest or value.startswith(_MARK)):
+            name = f"{self._owner}/{folder_of(key)}/{self._unique()}"
+            self._objects.put(name, value)
+            pointer = _Pointer(name, hashlib.sha256(value).digest(), len(value))
+            staged = staged._replace(value=_MARK + msgspec.msgpack.encode(pointer))
+        self._table.commit(key, staged, before)

@@ -92,6 +92,7 @@ class BatchParking:
 def tell_parked(stored_key: str, parked: Parked) -> None:
     """Log that a key was parked, with its fault and the way to mend it."""
     logger.error(
-        f"{parked.fault}; its records wait in the quarantine: mend it, then run `millrace state resume {stored_key}`",
+        f"{parked.fault}; its records wait in the quarantine: mend it, then run `millrace state resume {stored_key}` "
+        "(with --anew to begin without its state)",
         extra={"state_key": stored_key, "records": parked.records},
     )

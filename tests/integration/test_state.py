@@ -11,6 +11,8 @@ import pytest
 
 from app import aws
 from app.storage.items import to_attributes
+from app.storage.spilling import open_state
+from app.storage.state import Stored
 from app.storage.state_table import create_state_table
 from app.stream.shards import StartingPosition, read_stream
 from tests.commands_for_tests import run_command
@@ -127,3 +129,25 @@ def test_what_resume_lacks_is_one_line(room: Room) -> None:
     other = room.run("state", "resume", "count/a", expect=10, PIPELINE="bike").stderr
     assert f"set PIPELINES={room.source}:count, or PIPELINE" in other
     assert "TEST_RUN publishes nothing" in room.run("state", "resume", "count/a", expect=10, TEST_RUN="True").stderr
+
+
+def test_objects_that_no_item_names_are_removed_after_some_days(room: Room, tmp_path: Path) -> None:
+    location = tmp_path / "states"
+    state = open_state(room.table, str(location))
+    before = None
+    for revision in (1, 2, 3):
+        state.commit("count/a", staged := Stored(b"x" * 400_000, revision=revision), before)
+        before = staged
+    [line] = room.run("state", "list", STATE_LOCATION=str(location)).stdout.splitlines()
+    assert json.loads(line)["bytes"] == 400_000
+    assert "0 objects removed; 1 in use, 2 kept" in room.run("state", "clean", STATE_LOCATION=str(location)).stderr
+    assert "0 objects removed; 1 in use, 2 kept" in room.run("state", "clean", STATE_LOCATION=str(location)).stderr
+    ledger = location / room.table / "unnamed.json"
+    noted = {name: since_s - 7 * 86_400 for name, since_s in json.loads(ledger.read_bytes()).items()}
+    ledger.write_text(json.dumps(noted))
+    tried = room.run("state", "clean", "--dry-run", STATE_LOCATION=str(location))
+    assert sorted(tried.stdout.splitlines()) == sorted(noted)
+    assert "2 objects would be removed" in tried.stderr
+    assert "2 objects removed; 1 in use, 0 kept" in room.run("state", "clean", STATE_LOCATION=str(location)).stderr
+    assert state.load(["count/a"])["count/a"].value == b"x" * 400_000
+    assert "STATE_LOCATION is not set" in room.run("state", "clean", expect=10).stderr

@@ -35,7 +35,6 @@ KINDS: dict[str, tuple[str, ...]] = {
     "commit state": (ERROR, LATE_ERROR, SLOW, CONFLICT, STOLEN, CRASH_BEFORE, CRASH_AFTER),
     "put object": (ERROR, LATE_ERROR, SLOW, CRASH_BEFORE, CRASH_AFTER),
     "get object": (ERROR, SLOW, CRASH_BEFORE),
-    "delete object": (ERROR, LATE_ERROR, CRASH_BEFORE, CRASH_AFTER),
     "get records": (THROTTLED, ERROR, EXPIRED, EMPTY, FEW, SLOW, REFUSED),
     "get iterator": (THROTTLED, ERROR),
     "list shards": (THROTTLED, ERROR),

@@ -211,7 +211,7 @@ def _has(step: str, stateful: bool, worker: bool, spills: bool, quarantine: str)
     """Return whether a history of this kind makes calls of a step."""
     if step in {"load state", "commit state"}:
         return stateful
-    if step in {"get object", "delete object"}:
+    if step == "get object":
         return spills
     if step == "put object":
         return spills or quarantine != "stream"

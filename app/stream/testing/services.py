@@ -214,7 +214,7 @@ class SimulatedObjects:
 
     def delete(self, name: str) -> None:
         """Delete an object."""
-        kind = self._call("delete object")
+        kind = self._call("put object")
         self.kept.pop(name, None)
         self._after(kind)
 
