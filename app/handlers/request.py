@@ -21,6 +21,9 @@ T = TypeVar("T")
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """The errors that msgspec may raise for any text at all."""
 
+_TEXT = (bytes, bytearray, memoryview, str)
+_json = msgspec.json.Encoder(decimal_format="number")  # DynamoDB's numbers are no texts
+
 # msgspec's own words: the path comes last, and the value of an enumeration is quoted.
 _PATH = re.compile(r"^(?P<fault>.*) - at (?:`key` in )?`(?P<field>\$.*)`$", re.DOTALL)  # the last: values may look so
 _QUOTED = re.compile(r"^(Invalid (?:enum )?value) .*$", re.DOTALL)
@@ -34,7 +37,7 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
     """Decode a payload as a value of a type; nothing is guessed, so a number in quotes is no number.
 
     Where the type is `str`, `bytes`, or anything at all (`Any`, `object`), a text that is not JSON of it is the value
-    itself: `hello`, and for `str` and `bytes` also `{"n": 1}`.
+    itself: `hello`, and for `str` and `bytes` also `{"n": 1}`, whether it comes as text or parsed.
 
     Args:
         payload: A value of the type already; JSON, or text, in bytes or in a string; or parsed JSON.
@@ -47,14 +50,16 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
     if isinstance(payload, msgspec.Struct) and isinstance(kind, type) and isinstance(payload, kind):
         return payload
     try:
-        if isinstance(payload, (bytes, bytearray, memoryview, str)):
+        if not isinstance(payload, _TEXT) and _without_bounds(kind) in _TEXT:
+            payload = _json.encode(payload)
+        if isinstance(payload, _TEXT):
             text = json_text(payload)
             if takes_text(kind):
                 return TextDecoder(kind).decode(text)
             return msgspec.json.decode(text, type=kind, dec_hook=dec_hook)
         # In JSON every key is a string, also where the type has numbers for keys: parsed or not, it is one request.
         return msgspec.convert(payload, kind, str_keys=True, dec_hook=dec_hook)
-    except UNREADABLE as error:
+    except (*UNREADABLE, TypeError) as error:
         raise refused(error, payload) from None
 
 

@@ -27,7 +27,7 @@ AnyPort = Annotated[
 
 @app.callback()
 def main() -> None:
-    """Return the local cloud: AWS on this machine, with nothing but Python."""
+    """Start, show and end the local cloud: AWS on this machine, with nothing but Python."""
 
 
 @app.command()

@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import EventError
+from app.handlers.request import TextDecoder
 from app.stream.event import read_event
 from app.stream.outcomes import Quarantine
-from app.stream.payload import MAX_JSON_DEPTH, decode_payload, json_decoder, plain
+from app.stream.payload import MAX_JSON_DEPTH, decode_column, decode_payload, json_decoder, plain
 from app.stream.testing import MemorySpine
 from tests.pipelines_for_tests import EchoPipeline, Order, orders
 from tests.unit.stream.test_event import with_data
@@ -75,6 +76,27 @@ def test_compression_changes_nothing(value: object, compress: Any) -> None:
 def test_the_depth_cap_is_exact(depth: int) -> None:
     found: Any = decode_payload(b"[" * depth + b"]" * depth, anything)
     assert isinstance(found, Quarantine) == (depth > MAX_JSON_DEPTH)
+
+
+class Text:
+    """Decoder of a pipeline that takes any text."""
+
+    def decode(self, buf: bytes, /) -> bytes:
+        return buf
+
+
+brackets = st.sampled_from("[]{}").flatmap(lambda each: st.integers(1, 2 * MAX_JSON_DEPTH).map(lambda n: each * n))
+ALL_DECODERS: list[Any] = [decoder, anything, Text(), TextDecoder(str), TextDecoder(bytes), TextDecoder(Any)]
+
+
+@given(st.lists(st.one_of(payloads, st.lists(brackets, max_size=3).map(lambda parts: "".join(parts).encode()))))
+@example([b"[" * (MAX_JSON_DEPTH + 1)])
+@example([b"]" * 100, b"[" * 100 + b"]" * 100])
+@example([b"[" * (MAX_JSON_DEPTH + 1), gzip.compress(b"{}")])
+def test_a_record_is_read_like_one_that_is_alone(mixed: list[bytes]) -> None:
+    for each in ALL_DECODERS:
+        alone = [decode_column([payload, b"\xff"], each)[0] for payload in mixed]
+        assert list(map(repr, decode_column(mixed, each))) == list(map(repr, alone))
 
 
 @given(st.lists(st.one_of(st.text(), st.binary().map(lambda data: base64.b64encode(data).decode())), max_size=8))

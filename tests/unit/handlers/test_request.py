@@ -6,6 +6,7 @@ import datetime as dt
 import enum
 import io
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID  # noqa: TC003 - msgspec reads the annotations
 
@@ -135,6 +136,15 @@ def test_parsed_and_not_it_is_the_same_request() -> None:
     assert order.by_day == {dt.date(2026, 1, 31): "last"}
     assert order.data == b"hello"
     assert decode(json.loads(text), Order) == order
+
+
+@pytest.mark.parametrize("parsed", [{"n": 1}, [1, None], 12, 1.5, True, None, {"price": Decimal("1.50")}])
+def test_a_handler_of_texts_takes_parsed_json_as_the_text_that_it_came_from(parsed: Any) -> None:
+    text = json.dumps(parsed, separators=(",", ":"), default=float).replace("1.5}", "1.50}")
+    assert (decode(parsed, str), decode(parsed, bytes)) == (text, text.encode())
+    assert (decode(text, str), decode(text, bytes)) == (text, text.encode())
+    with pytest.raises(RequestError):
+        decode(object(), str)
 
 
 def test_no_part_of_a_request_breaks_the_line() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from app.errors import EventError, HandlerFailedError, RequestError, UnacknowledgedError
 from app.handlers.base import LambdaHandler
+from app.handlers.sources.dynamodb import dynamodb_stream_handler
 from app.handlers.sources.eventbridge import eventbridge_handler
 from app.handlers.sources.s3 import S3Object, s3_handler
 from app.handlers.sources.sns import sns_handler
@@ -79,6 +80,16 @@ def test_a_message_that_is_not_json_is_the_request_of_a_handler_of_texts() -> No
     Listen.heard.clear()
     sns_handler(Listen)(sns_event(["Hello from SNS!", "s3://bucket/key", {"n": 1}]))
     assert Listen.heard == ["Hello from SNS!", "s3://bucket/key", '{"n": 1}']  # nothing is fetched
+
+
+def test_a_handler_of_texts_takes_what_a_source_has_parsed() -> None:
+    Listen.heard.clear()
+    eventbridge_handler(Listen)(eventbridge_event({"n": 1}))
+    dynamodb_stream_handler(Listen)(dynamodb_event([{"n": {"N": "2.50"}}]))
+    s3_handler(Listen)(s3_event({"key": "in/a"}))
+    assert Listen.heard[0] == '{"n":1}'
+    assert Listen.heard[1] == '{"n":2.50}'
+    assert json.loads(Listen.heard[2])["key"] == "in/a"
 
 
 def test_a_notification_with_an_odd_field_fails_alone_and_one_with_null_fields_is_read() -> None:
