@@ -110,6 +110,7 @@ def endpoint(service: str) -> str:
 _ALWAYS = {
     "BatchGetItem": {"Responses"}, "Scan": {"Items"}, "DescribeTable": {"Table"},
     "GetShardIterator": {"ShardIterator"}, "ListShards": {"Shards"},
+    "GetRecords": {"MillisBehindLatest"},  # else an answer without an iterator would be the shard's end
     "GetObject": {"Body", "ContentLength"}, "HeadObject": {"ContentLength"}, "ListObjectsV2": {"IsTruncated"},
     "PutObject": {"ETag"}, "CreateMultipartUpload": {"UploadId"}, "UploadPart": {"ETag"},
     "CompleteMultipartUpload": {"ETag"},

@@ -68,8 +68,11 @@ def test_an_empty_success_is_not_an_absence_of_state_records_or_shards(
         kinesis.get_shard_iterator(StreamName="s", ShardId="0", ShardIteratorType="LATEST")
 
 
-def test_a_reader_reads_again_after_an_answer_without_records(answer_with: Callable[[str, bytes], Any]) -> None:
-    kinesis, service = answer_with("kinesis", b"{}"), ServiceClock("stream s", SYSTEM_CLOCK)
+@pytest.mark.parametrize("body", [b"{}", b'{"Records": []}', b'{"MillisBehindLatest": 0}'])
+def test_an_answer_without_its_fields_is_not_the_end_of_a_shard(
+    body: bytes, answer_with: Callable[[str, bytes], Any]
+) -> None:
+    kinesis, service = answer_with("kinesis", body), ServiceClock("stream s", SYSTEM_CLOCK)
     reader = ShardReader("s", "shardId-0", frozenset(), StartingPosition(), kinesis, SYSTEM_CLOCK, service)
     assert reader.read() == 0
     assert not reader.ended
