@@ -38,6 +38,7 @@ class _Aside(msgspec.Struct, gc=False):
 
 
 _ID_PARTS = 6  # `Batch.output_id`'s; the version of what computed the output may follow
+GOOD_KINDS = ("ok", "later")
 _seen = msgspec.json.Decoder(Seen)
 _aside = msgspec.json.Decoder(_Aside)
 
@@ -86,7 +87,7 @@ class Evidence:
         history = self.history
         self.sent[record.rid] = record
         self.at[record.stream, number, sub] = record.rid
-        if record.kind == "ok":
+        if record.kind in GOOD_KINDS:
             self.missing[record.rid] = set(range(record.fan))
             if history.stateful:
                 key = state_key(record.key, history)
@@ -129,7 +130,7 @@ class Evidence:
     def is_safe(self, rid: int) -> bool:
         """Return whether a record's outputs are all taken, or it was set aside, or it asks for neither."""
         kind = self.sent[rid].kind
-        if kind == "ok":
+        if kind in GOOD_KINDS:
             return not self.missing[rid] or rid in self.aside
         return kind in {"skip", "done"} or rid in self.aside
 

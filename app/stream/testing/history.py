@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 STREAMS = ("input", "second")
 BAD_KINDS = ("quarantine", "raise", "bad_json", "bad_type", "bad_output")
-OTHER_KINDS = ("skip", "done")
+USUAL_KINDS = ("ok",) * 12 + ("later", "skip", "skip", "done", "done")
 FIRST_AFTER_S = 2.0  # with LATEST: the mapping has found the tip of each shard by then
 
 
@@ -53,10 +53,11 @@ class Sent:
 
 
 class Damage(NamedTuple):
-    """An item of the table that cannot be read: the state of a key, until a moment after the beginning."""
+    """An item of the table that cannot be read, or is too large to be written, until a moment after the beginning."""
 
     key: str
     until_s: float
+    too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ class History:
         systemic_s: From when to when the pipeline raises on everything, if it does.
         latest: Whether the mapping starts at LATEST, before there are records.
         versions_s: When the pipeline's model changes.
-        damaged: An item that cannot be read for a time.
+        damaged: An item that cannot be read or written for a time.
+        put_s: By how much later a call of PutRecords answers at most.
+        early_s: Until when records of the kind `later` are handed back.
     """
 
     seed: int
@@ -129,6 +132,8 @@ class History:
     latest: bool = False
     versions_s: tuple[float, ...] = ()
     damaged: Damage | None = None
+    put_s: float = 0.0
+    early_s: float = 0.0
 
     def settings(self) -> str:
         """Return the settings that differ from the usual ones, in words."""
@@ -165,7 +170,7 @@ def make_history(seed: int) -> History:
         records = _in_two_lives(records)
     damaged = None
     if stateful and not shared and len(streams) == 1 and rng.random() < 0.05:  # noqa: PLR2004
-        damaged = Damage(rng.choice(records).key, 60.0)
+        damaged = Damage(rng.choice(records).key, 60.0, too_large=rng.random() < 0.5)  # noqa: PLR2004
     return History(
         seed=seed,
         stateful=stateful,
@@ -192,6 +197,9 @@ def make_history(seed: int) -> History:
         latest=latest,
         versions_s=tuple(sorted(rng.uniform(0, last_s + 2) for _ in range(rng.choice((0, 0, 0, 1, 3))))),
         damaged=damaged,
+        # An aggregate comes again as a whole: with slow calls its outputs of one key may never be done in time.
+        put_s=0.0 if any(each.aggregate for each in records) else rng.choice((0.0,) * 6 + (0.2, 0.8)),
+        early_s=rng.choice((0.0, 0.0, 3.0)),
     )
 
 
@@ -235,7 +243,7 @@ def _records(rng: random.Random, streams: Sequence[str]) -> list[Sent]:
         together = rng.randint(2, 6) if rng.random() < aggregated else 1
         key = rng.choice(keys)
         for _ in range(min(together, count - len(found))):
-            kind = rng.choice(BAD_KINDS) if rng.random() < bad else rng.choice(("ok",) * 8 + OTHER_KINDS)
+            kind = rng.choice(BAD_KINDS) if rng.random() < bad else rng.choice(USUAL_KINDS)
             found.append(
                 Sent(
                     rid=len(found),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import msgspec
 
@@ -20,12 +20,24 @@ ROLES = ("default", "copy", "loose")
 LOOSE = "loose"  # the unordered one
 
 
+class Moment(NamedTuple):
+    """What holds while a batch is processed.
+
+    Attributes:
+        version: The model's.
+        is_early: Whether records of the kind `later` have to wait.
+    """
+
+    version: str = ""
+    is_early: bool = False
+
+
 class Item(msgspec.Struct, gc=False, omit_defaults=True):
     """An input record.
 
     Attributes:
         rid: Its number, in the order in which all records were put.
-        kind: What becomes of it: `ok`, `skip`, `done`, `quarantine`, `raise`, `bad_output`.
+        kind: What becomes of it: `ok`, `skip`, `done`, `quarantine`, `raise`, `bad_output`, `later`.
         fan: Number of its outputs.
     """
 
@@ -82,16 +94,16 @@ class Echo(Pipeline[Item]):
     roles = ROLES
     unordered_roles = frozenset({LOOSE})
 
-    def __init__(self, roles: int, before: Callable[[int], str]) -> None:
-        """Take the number of roles in use, and what is called before each batch: it returns the model's version."""
+    def __init__(self, roles: int, before: Callable[[int], Moment]) -> None:
+        """Take the number of roles in use, and what is called before each batch: it returns what holds then."""
         self._roles, self._before = roles, before
 
     def process(self, batch: Batch[Item]) -> Outcomes:
         """Give each record its outputs."""
-        version = self._before(len(batch))
+        version, is_early = self._before(len(batch))
         outcomes = Outcomes(len(batch))
         for row, item in enumerate(batch.records):
-            if _set_aside(outcomes, row, item):
+            if _set_aside(outcomes, row, item, is_early=is_early):
                 continue
             for part in range(item.fan):
                 data = _encode(Product(item.rid, part, version))
@@ -109,7 +121,7 @@ class Chained(StatefulPipeline[Item]):
     shared: ClassVar[str] = "shared"
 
     def __init__(
-        self, roles: int, before: Callable[[int], str], *, weight: int = 0, key_of: Callable[[str], str] = str
+        self, roles: int, before: Callable[[int], Moment], *, weight: int = 0, key_of: Callable[[str], str] = str
     ) -> None:
         """As `Echo`; a state's weight in bytes, and the state key of a partition key."""
         self._roles, self._before, self._weight, self._key_of = roles, before, weight, key_of
@@ -120,12 +132,12 @@ class Chained(StatefulPipeline[Item]):
 
     def process_with(self, batch: Batch[Item], state: Mapping[str, bytes]) -> Staged:
         """Give each record its outputs, and its key the state after it."""
-        version = self._before(len(batch))
+        version, is_early = self._before(len(batch))
         chains = {key: _chain.decode(value) for key, value in state.items()}
         outcomes = Outcomes(len(batch))
         writes = StateWrites(outcomes)
         for row, (item, key) in enumerate(zip(batch.records, self.state_keys(batch), strict=True)):
-            if _set_aside(outcomes, row, item):
+            if _set_aside(outcomes, row, item, is_early=is_early):
                 continue
             chain = chains[key] = chains.get(key, Chain()).after(item.rid, self._weight)
             writes.write(row, key, _encode(chain))
@@ -135,16 +147,19 @@ class Chained(StatefulPipeline[Item]):
         return writes
 
 
-def _set_aside(outcomes: Outcomes, row: int, item: Item) -> bool:
+def _set_aside(outcomes: Outcomes, row: int, item: Item, *, is_early: bool) -> bool:
     """Apply what a record asks for other than outputs; return whether there is such a thing."""
     if item.kind == "raise":
         raise ValueError(f"record {item.rid}")
+    if item.kind == "later" and is_early:
+        outcomes.retry(row, "too_early")
+        return True
     if item.kind == "skip":
         outcomes.skip(row, "asked_for")
-    elif item.kind == "done" or (item.kind == "ok" and not item.fan):
+    elif item.kind == "done" or (item.kind in {"ok", "later"} and not item.fan):
         outcomes.done(row)
     elif item.kind == "bad_output":
         outcomes.emit(row, "x" * 300, b"{}")  # longer than a partition key may be
     elif item.kind == "quarantine":
         outcomes.quarantine(row, "asked_for", "the record asks for it")
-    return item.kind != "ok"
+    return item.kind not in {"ok", "later"}

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class SimulatedPutRecords:
-    """PutRecords on simulated streams, as the writer calls it."""
+    """PutRecords on simulated streams, as the writer calls it.
+
+    Attributes:
+        slowest_s: By how much later a call answers at most.
+    """
 
     def __init__(
         self,
@@ -43,14 +47,13 @@ class SimulatedPutRecords:
         """
         self._kinesis, self._timeline, self._plan = kinesis, timeline, plan
         self._accepted, self._quarantine = accepted, quarantine
-        self.calls = self.entries = 0
+        self.slowest_s = 0.0
 
     def put(self, stream: str, keys: Sequence[str], datas: Sequence[bytes]) -> Mapping[int, str]:
         """Take the entries that no fault meets."""
         kind = self._plan.at("put to quarantine" if stream == self._quarantine else "put")
         rng = self._timeline.rng
-        self.calls += 1
-        self.entries += len(keys)
+        self._timeline.delay_s = rng.uniform(0, self.slowest_s)
         if kind in {kinds.THROTTLED, kinds.ERROR}:
             raise TransientError("ProvisionedThroughputExceededException" if kind == kinds.THROTTLED else "HTTP 500")
         if kind == kinds.REFUSED:
@@ -114,14 +117,14 @@ class SimulatedState:
     Attributes:
         table: What it holds.
         before: Called before each call, with the kind of its fault: other processes may go on here.
-        check: Called with the keys that are read; it may raise.
+        check: Called with the keys of a call, and whether it writes; it may raise.
     """
 
     def __init__(self, table: MemoryState, timeline: Timeline, plan: FaultPlan) -> None:
         """Take the table; several processes may share it."""
         self.table = table
         self.before: Callable[[str], object] = lambda _kind: None
-        self.check: Callable[[Sequence[str]], object] = lambda _keys: None
+        self.check: Callable[[Sequence[str], bool], object] = lambda _keys, _writes: None
         self._timeline, self._plan = timeline, plan
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
@@ -130,7 +133,7 @@ class SimulatedState:
         self.before(kind)
         self._pass(kind)
         wanted = list(keys)
-        self.check(wanted)
+        self.check(wanted, False)
         if kind == kinds.ERROR:
             raise CloudError("state table: simulated fault")
         if kind == kinds.UNREADABLE:
@@ -150,6 +153,7 @@ class SimulatedState:
         self._pass(kind)
         if kind == kinds.ERROR:
             raise CloudError("state table: simulated fault")
+        self.check([key], True)
         if kind == kinds.CONFLICT:
             raise StateConflictError(f"state of {key!r}: simulated conflict")
         self.table.commit(key, staged, before)

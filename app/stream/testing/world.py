@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import MillraceError, UnreadableStateError
+from app.errors import MillraceError, StateTooLargeError, UnreadableStateError
 from app.settings import DEFAULT_ROLE, Settings
 from app.storage.spilling import SpillingState, object_of
 from app.storage.state import MemoryState
-from app.stream.aggregation_writer import Packer
 from app.stream.mapping.driver import Mapping
 from app.stream.mapping.settings import REPORT_FAILURES, MappingSettings
 from app.stream.origin import StreamOrigins
 from app.stream.runtime import Opener, Runtime
-from app.stream.testing.evidence import Evidence, payload_of, state_key
+from app.stream.testing.evidence import Evidence, state_key
 from app.stream.testing.faults import FaultPlan
 from app.stream.testing.function import Function, InvocationPool
 from app.stream.testing.kinesis import SimulatedKinesis
-from app.stream.testing.pipelines import ROLES, Chain, Chained, Echo
+from app.stream.testing.pipelines import ROLES, Chain, Chained, Echo, Moment
+from app.stream.testing.producer import Producer
 from app.stream.testing.services import SimulatedCheckpoint, SimulatedObjects, SimulatedPutRecords, SimulatedState
 from app.stream.testing.simulation import BEGIN_S, Process, SimulatedClock, SimulatedCrash, SimulatedWorkers, Timeline
 from app.stream.testing.watch import Watch
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.stream.testing.faults import Fault
-    from app.stream.testing.history import History, Reshard, Sent
+    from app.stream.testing.history import History
 
 QUARANTINE = "quarantine"
 SETTLES_WITHIN_S = 900.0  # after the last record was put; back-off is seconds, and each fault is met a few times
@@ -77,15 +77,11 @@ class World:
         self._checkpoint = SimulatedCheckpoint(self.plan if history.worker else FaultPlan())
         self._checkpoint.check_owner, self._checkpoint.saved = self._check_owner, watch.checkpointed
         self._service = SimulatedPutRecords(self.kinesis, self.timeline, self.plan, watch.took, QUARANTINE)
+        self._service.slowest_s = history.put_s
         self._function = Function(self)
         self._processes = 0
-        self._last_s = BEGIN_S
         self._settings = _settings(history)
-        self._streams = sorted(
-            {each.stream for each in [*history.records]} | {each.stream for each in history.reshards}
-        )
-        for stream in self._streams:
-            self.kinesis.create_stream(StreamName=stream, ShardCount=history.shards)
+        self._producer = Producer(history, self.timeline, self.kinesis, self.evidence, self.note)
         for stream in ("output", QUARANTINE, *ROLES[1 : history.roles]):
             self.kinesis.create_stream(StreamName=stream, ShardCount=1)
 
@@ -98,7 +94,8 @@ class World:
             self.timeline.at(BEGIN_S + self.history.damaged.until_s, self._check_others)
         try:
             for life in range(self.history.lives):
-                self._begin_life(life)
+                self._producer.begin_life(life)
+                self._function.forget_processes()  # one that outlives its stream takes the new one for the old
                 while not self._all_done():
                     self._live()
             self.evidence.settled = True
@@ -116,71 +113,11 @@ class World:
         if self._tells:
             self.trace.append(f"{self.timeline.now_s - BEGIN_S:9.3f} {self.timeline.process.name:<12} {line}")
 
-    # The input
-
-    def _begin_life(self, life: int) -> None:
-        """Schedule the records of one life of the streams; before a later one they are deleted and made anew."""
-        timeline, began_s = self.timeline, self.timeline.now_s
-        if life:
-            for stream in self._streams:
-                self.kinesis.delete_stream(StreamName=stream)
-                self.kinesis.create_stream(StreamName=stream, ShardCount=self.history.shards)
-                self.note(f"{stream} was deleted and made anew")
-            self._function.forget_processes()  # one that outlives its stream takes the new one for the old
-        moments: dict[float, list[Sent]] = {}
-        for record in self.history.records:
-            if record.life == life:
-                moments.setdefault(record.at_s, []).append(record)
-        for at_s, records in moments.items():
-            timeline.at(began_s + at_s, lambda records=records: self._produce(records))  # type: ignore[misc]
-            self._last_s = max(self._last_s, began_s + at_s)
-        for reshard in self.history.reshards if not life else ():
-            timeline.at(began_s + reshard.at_s, lambda reshard=reshard: self._reshard(reshard))  # type: ignore[misc]
-            self._last_s = max(self._last_s, began_s + reshard.at_s)
-        self._expected = sum(each.life <= life for each in self.history.records)
-
-    def _produce(self, records: list[Sent]) -> None:
-        """Put records, those of one aggregate as one."""
-        groups: dict[tuple[str, object], list[Sent]] = {}
-        for record in records:
-            name = f"record {record.rid}" if record.aggregate is None else record.aggregate
-            groups.setdefault((record.stream, name), []).append(record)
-        for (stream, _), group in groups.items():
-            first, data = group[0], payload_of(group[0])
-            if first.aggregate is not None:
-                packer = Packer()
-                for record in group:
-                    packer.add(record.key, payload_of(record))
-                data = packer.pack()
-            entry = {"PartitionKey": first.key, "Data": data}
-            if first.hash_key is not None:
-                entry["ExplicitHashKey"] = first.hash_key
-            answer = self.kinesis.put_record(StreamName=stream, **entry)
-            for sub, record in enumerate(group):
-                self.evidence.put(record, answer["SequenceNumber"], sub)
-            self.note(f"put {[each.rid for each in group]} of {first.key} on {stream} {answer['ShardId'][-2:]}")
-
-    def _reshard(self, reshard: Reshard) -> None:
-        """Split an open shard, or merge two neighbours."""
-        name = reshard.stream
-        shards = [each for each in self.kinesis.streams[name].shards if not each.closed]
-        shards.sort(key=lambda each: each.first)
-        at = reshard.index % len(shards)
-        shard, shard_id = shards[at], shards[at].shard_id
-        if reshard.splits or len(shards) == 1:
-            middle = str((shard.first + shard.last) // 2)
-            self.kinesis.split_shard(StreamName=name, ShardToSplit=shard_id, NewStartingHashKey=middle)
-            self.note(f"split {shard_id[-2:]} of {name}")
-        else:
-            other_id = shards[at - 1 if at else 1].shard_id
-            self.kinesis.merge_shards(StreamName=name, ShardToMerge=shard_id, AdjacentShardToMerge=other_id)
-            self.note(f"merge {shard_id[-2:]} and {other_id[-2:]} of {name}")
-
     # Processes
 
     def _live(self) -> None:
         """Run one process for each stream until it has nothing to do or ends."""
-        for stream in self._streams:
+        for stream in self._producer.streams:
             process = self.owner = self.new_process("worker" if self.history.worker else "mapping")
             self.timeline.process = process
             try:
@@ -199,8 +136,8 @@ class World:
         while not self._all_done():
             mapping.run(drain=True)
             next_s = self.timeline.next_s() or 0.0
-            self._pass(max(0.25, min(next_s, self._last_s) - self.timeline.now_s))
-            if len(self._streams) > 1:
+            self._pass(max(0.25, min(next_s, self._producer.last_s) - self.timeline.now_s))
+            if len(self._producer.streams) > 1:
                 return
 
     def _pass(self, seconds: float) -> None:
@@ -215,7 +152,7 @@ class World:
             Unsettled: It should.
         """
         most = 60 + 40 * len(self.history.records)
-        if self.timeline.now_s > self._last_s + SETTLES_WITHIN_S or self.evidence.invocations > most:
+        if self.timeline.now_s > self._producer.last_s + SETTLES_WITHIN_S or self.evidence.invocations > most:
             raise Unsettled
 
     def new_process(self, kind: str) -> Process:
@@ -274,15 +211,18 @@ class World:
     def _clock(self, process: Process) -> SimulatedClock:
         return SimulatedClock(self.timeline, process, self.history.skew_s)
 
-    def _compute(self, rows: int) -> str:
-        """Take the pipeline's time, and raise while the fault of everything lasts; return the model's version."""
+    def _compute(self, rows: int) -> Moment:
+        """Take the pipeline's time, and raise while the fault of everything lasts; return what holds then."""
         self.timeline.advance(rows * self.history.compute_s)
         since_s = self.timeline.now_s - BEGIN_S
         window = self.history.systemic_s
         if window and window[0] <= since_s < window[1]:
             self._function.disturbances += 1
             raise OSError(28, "No space left on device")
-        return f"v{sum(at_s <= since_s for at_s in self.history.versions_s)}" if self.history.versions_s else ""
+        version = sum(at_s <= since_s for at_s in self.history.versions_s)
+        is_early = since_s < self.history.early_s
+        self._function.disturbances += is_early
+        return Moment(f"v{version}" if self.history.versions_s else "", is_early=is_early)
 
     # Checks and notes
 
@@ -290,12 +230,14 @@ class World:
         if self.history.worker and self.timeline.process is not self.owner:
             raise SimulatedCrash("the lease is another's")
 
-    def _check_damage(self, keys: Sequence[str]) -> None:
-        """Raise if one of these keys' items is damaged now."""
+    def _check_damage(self, keys: Sequence[str], writes: bool) -> None:
+        """Raise if one of these keys' items is damaged now, or too large to be written."""
         damaged, since_s = self.history.damaged, self.timeline.now_s - BEGIN_S
-        if damaged and since_s < damaged.until_s and f"chained/{damaged.key}" in keys:
+        if damaged is None or damaged.too_large != writes or since_s >= damaged.until_s:
+            return
+        if f"chained/{damaged.key}" in keys:
             self._function.disturbances += 1
-            raise UnreadableStateError(f"state of {damaged.key!r}: simulated damage")
+            raise (StateTooLargeError if writes else UnreadableStateError)(f"state of {damaged.key!r}: simulated")
 
     def _check_others(self) -> None:
         """Check that what comes before the first record of a damaged key in its shard is done."""
@@ -308,7 +250,9 @@ class World:
 
     def _all_done(self) -> bool:
         """Return whether every record of this life was put and is behind a checkpoint."""
-        return len(self.evidence.sent) == self._expected and all(map(self.watch.all_passed, self._streams))
+        return len(self.evidence.sent) == self._producer.expected and all(
+            map(self.watch.all_passed, self._producer.streams)
+        )
 
     def _take_stock(self) -> None:
         """Note the state and the objects at the end."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from app.stream.testing.checker import check, check_all, shrink
 from app.stream.testing.history import make_history
 from app.stream.tracker import Tracker
@@ -11,7 +13,6 @@ from app.stream.tracker import Tracker
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import pytest
 
 SEEDS = range(150)
 
@@ -40,3 +41,10 @@ def test_a_spine_that_acknowledges_too_early_is_found_and_its_history_made_small
     small = shrink(history)
     assert check(small).violations
     assert len(small.records) <= len(history.records)
+
+
+@pytest.mark.slow
+def test_thousands_of_histories_break_no_invariant_and_meet_every_fault() -> None:
+    report = check_all(range(1_000_000, 1_000_000 + 12_000))  # two minutes of a processor
+    assert report.failures == {}
+    assert report.too_rare() == []
