@@ -223,6 +223,8 @@ class S3Objects:
                 answer = s3.get_object(Bucket=self._bucket, Key=key)
             except s3.exceptions.NoSuchKey:
                 return None
+            except s3.exceptions.InvalidObjectState as error:
+                raise LocationError(f"{self.root}/{name}: is archived: restore it from its storage class") from error
             if answer["ContentLength"] < _PARTS_FROM_BYTES:
                 return bytes(answer["Body"].read())
             answer["Body"].close()

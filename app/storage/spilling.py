@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import StateConflictError, UnreadableStateError
+from app.errors import LocationError, StateConflictError, UnreadableStateError
 from app.storage.state import LARGEST_VALUE_BYTES
 
 if TYPE_CHECKING:
@@ -138,7 +138,10 @@ class SpillingState:
             raise UnreadableStateError(
                 f"state of {key!r} is an object: set STATE_LOCATION to the location it was written to"
             )
-        value = self._objects.get(pointer.name)
+        try:
+            value = self._objects.get(pointer.name)
+        except LocationError as archived:
+            raise UnreadableStateError(f"state of {key!r}: {archived}") from None
         if value is None:
             if self._table.load([key]).get(key) != stored:
                 raise StateConflictError(f"state of {key!r}: another writer was first")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import DeadlineError, MillraceError, StateConflictError
 from app.storage.state import LONGEST_KEY_BYTES, Stored
-from app.stream.execution import BisectedOutcomes, Stateless, check_outcomes, run_bisected
+from app.stream.execution import BisectedOutcomes, Untouched, check_outcomes, run_bisected
 from app.stream.origin import BatchOrigins
 from app.stream.outcomes import Outcomes, Quarantine, Retry
 from app.stream.parking import BatchParking, tell_parked
@@ -141,7 +141,7 @@ class BatchState:
                 done.add(row)
         fresh = [row for row in range(len(part)) if row not in done]
         if not fresh:
-            return Stateless(outcomes)
+            return Untouched(outcomes)
         state = self._state_before({keys[row]: None for row in fresh}, ahead)
         staged = self._pipeline.process_with(part.take(fresh, [part.records[row] for row in fresh]), state)
         check_outcomes(staged.outcomes, len(fresh))
@@ -246,7 +246,8 @@ class BatchState:
         """
         state, prefix, failure = self._state_after(prefix)
         touched: dict[str, list[Place]] = {}
-        for place, key in [*self._key_at.items(), *self._parking.places()]:
+        places = [*self._key_at.items(), *self._parking.places()]
+        for place, key in sorted(places, key=lambda each: self._row_at[each[0]]):  # keys in order of first records
             if self._row_at[place] < prefix:
                 touched.setdefault(key, []).append(place)
         try:

@@ -33,6 +33,10 @@ class Stateless:
         return {}
 
 
+class Untouched(Stateless):
+    """The outcomes of records of which none reached the pipeline: they were applied before, or are set aside."""
+
+
 @dataclass(slots=True)
 class BisectedOutcomes:
     """The outcomes of a batch that may have been run in parts, with the state of each part.
@@ -111,7 +115,7 @@ def run_bisected(
             found.add(
                 start, staged, check
             )  # may raise too: where the state cannot be written after a record, it is at fault
-            faults.passed()
+            faults.passed(processed=not isinstance(staged, Untouched))
         except Exception as error:  # a pipeline may raise anything; a record must not block its shard
             if isinstance(error, MillraceError) and not isinstance(error, KEY_FAULTS):
                 raise

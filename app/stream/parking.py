@@ -21,6 +21,7 @@ A key is not parked without a quarantine, and not for a record of a stream that 
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ class BatchParking:
 def tell_parked(stored_key: str, parked: Parked) -> None:
     """Log that a key was parked, with its fault and the way to mend it."""
     logger.error(
-        f"{parked.fault}; its records wait in the quarantine: mend it, then run `millrace state resume {stored_key}` "
-        "(with --anew to begin without its state)",
+        f"{parked.fault}; its records wait in the quarantine: mend it, then run `millrace state resume "
+        f"{shlex.quote(stored_key)}` (with --anew to begin without its state)",
         extra={"state_key": stored_key, "records": parked.records},
     )

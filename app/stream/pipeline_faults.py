@@ -35,9 +35,10 @@ class RaisedInARow:
         self._parked: set[str] = set()
         self._last: tuple[str, str] | None = None
 
-    def passed(self) -> None:
-        """Note that the pipeline did not raise."""
-        self.count, self._last = 0, None
+    def passed(self, *, processed: bool = True) -> None:
+        """Note that the pipeline did not raise; that means nothing if it processed no record."""
+        if processed:
+            self.count, self._last = 0, None
 
     def passed_with_state(self) -> None:
         """Note that the pipeline read an earlier state."""

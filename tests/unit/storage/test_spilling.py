@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.errors import StateConflictError, UnreadableStateError
+from app.errors import LocationError, StateConflictError, UnreadableStateError
 from app.storage.objects import FolderObjects
 from app.storage.spilling import SpillingState
 from app.storage.state import MemoryState, Stored
@@ -123,6 +123,18 @@ def test_an_object_that_is_gone_with_its_item_is_a_conflict(objects: FolderObjec
     table.quick = False
     with pytest.raises(StateConflictError):
         SpillingState(table, objects, 50).load(["a"])
+
+
+def test_an_archived_object_is_its_keys_fault(objects: FolderObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = SpillingState(MemoryState(), objects, 50)
+    state.commit("a", Stored(LARGE), None)
+    state.commit("b", Stored(b"small"), None)
+
+    def archived(name: str) -> bytes:
+        raise LocationError(f"{name}: is archived: restore it")
+
+    monkeypatch.setattr(objects, "get", archived)
+    assert "is archived: restore it" in fault_of(state)
 
 
 def test_without_a_location_a_large_state_is_not_taken_for_a_bad_one(objects: FolderObjects) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from app.errors import (
     CloudError,
+    PipelineFailedError,
     QuarantineError,
     StateConflictError,
     StateTooLargeError,
@@ -365,20 +366,26 @@ class Story:
         """Resume a key, while records arrive; perhaps the command ends on the way."""
         self.meanwhile_left = self.chance.randint(0, 3)
         self.store.before_commit = self.meanwhile
+        self.spine.streams.fault = self.perhaps_crash
         try:
             key = self.chance.choice(["count/a", "count/b"])
             Resumption(self.store, lambda _: self.spine.processor, self.read).resume(key)
         except (SimulatedCrash, UnreadableStateError, UnacknowledgedError):
             pass
         finally:
-            self.store.before_commit = lambda _: None
+            self.store.before_commit, self.spine.streams.fault = lambda _: None, None
+
+    def perhaps_crash(self, *_: object) -> Mapping[int, str]:
+        if self.chance.random() < 0.1:
+            raise SimulatedCrash
+        return {}
 
     def meanwhile(self, *_: object) -> None:
         if self.meanwhile_left and self.chance.random() < 0.5:
             self.meanwhile_left -= 1
-            self.store.before_commit = lambda _: None
+            self.store.before_commit, self.spine.streams.fault = lambda _: None, None
             self.deliver()
-            self.store.before_commit = self.meanwhile
+            self.store.before_commit, self.spine.streams.fault = self.meanwhile, self.perhaps_crash
         elif self.chance.random() < 0.1:
             raise SimulatedCrash
 
@@ -447,3 +454,14 @@ def test_a_pipeline_of_another_name_does_not_take_parked_records() -> None:
 
     with pytest.raises(Exception, match="set PIPELINES=input:count"):
         Resumption(store, lambda _: MemorySpine(Other()).processor, lambda: quarantine_of(spine)).resume("count/a")
+
+
+def test_a_record_that_waits_does_not_make_a_fault_of_the_code_look_like_one_of_records() -> None:
+    store = FaultyState()
+    store.stored["count/bad"] = Stored(b"0")
+    store.damaged.add("count/bad")
+    spine = MemorySpine(CountingPipeline(), store=store, most_raised_in_a_row=3)
+    broken = msgspec.json.encode({"n": 0, "do": "raise"})
+    result = spine.run([broken] * 20, ["a", "bad"] * 10)
+    assert isinstance(result.failure, PipelineFailedError)
+    assert result.counts["quarantined_pipeline_error"] <= 3
