@@ -133,7 +133,7 @@ def run_bisected(
                 found.outcomes.retry_from(start, "key_at_fault")
                 found.failure = error
                 break
-            found.failure = faults.raised(error)
+            found.failure = faults.raised(error, part)
             if found.failure:
                 found.outcomes.retry_from(max(0, start + 1 - faults.count), "pipeline_failed")
                 break

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import errno
 import sys
+from typing import TYPE_CHECKING, Any
 
 from app.errors import PipelineFailedError
+
+if TYPE_CHECKING:
+    from app.storage.state import Position
+    from app.stream.batch import Batch
 
 _MACHINE = frozenset(
     {
@@ -22,7 +27,8 @@ _MACHINE = frozenset(
 class RaisedInARow:
     """Counts the records in a row on which a pipeline raised one and the same exception.
 
-    One for each processor: it counts on from batch to batch, so that small batches make no difference.
+    One for each processor: it counts on from batch to batch, so that small batches make no difference. A record that
+    comes again, since the quarantine did not take it in time, say, is not another one.
 
     Attributes:
         count: How many there have been.
@@ -34,11 +40,13 @@ class RaisedInARow:
         self._pipeline, self._most = pipeline, most
         self._parked: set[str] = set()
         self._last: tuple[str, str] | None = None
+        self._counted: dict[tuple[str, str], Position] = {}  # up to where, by stream and shard
 
     def passed(self, *, processed: bool = True) -> None:
         """Note that the pipeline did not raise; that means nothing if it processed no record."""
         if processed:
             self.count, self._last = 0, None
+            self._counted.clear()
 
     def passed_with_state(self) -> None:
         """Note that the pipeline read an earlier state."""
@@ -52,7 +60,7 @@ class RaisedInARow:
         self._parked.add(key)
         return len(self._parked) <= self._most
 
-    def raised(self, error: Exception) -> PipelineFailedError | None:
+    def raised(self, error: Exception, record: Batch[Any]) -> PipelineFailedError | None:
         """Note an exception on a record alone.
 
         Returns:
@@ -60,8 +68,13 @@ class RaisedInARow:
             message of the exception, which may quote a record.
         """
         kind = type(error).__name__, text_of(error)
-        self.count = self.count + 1 if kind == self._last else 1
-        self._last = kind
+        if kind != self._last:
+            self.passed()
+            self._last = kind
+        shard, position = (record.stream, record.shards[0]), record.position(0)
+        if shard not in self._counted or position > self._counted[shard]:
+            self._counted[shard] = position
+            self.count += 1
         raised = f"pipeline {self._pipeline} raised {kind[0]}"
         if is_of_machine(error):
             why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""

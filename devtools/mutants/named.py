@@ -111,7 +111,7 @@ FOUND = (
     Mutant(
         "I: a fault of the machine quarantines record after record",
         _EXECUTION,
-        (("found.failure = faults.raised(error)", "found.failure = None"),),
+        (("found.failure = faults.raised(error, part)", "found.failure = None"),),
     ),
     Mutant(
         "J: PutRecords' count is believed, whatever its results say",

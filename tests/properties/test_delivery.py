@@ -118,9 +118,7 @@ def test_halving_isolates_exactly_the_poison(case: tuple[int, set[int]]) -> None
         outcomes.emit_columns(["k"] * len(part), [b"{}"] * len(part))
         return Stateless(outcomes)
 
-    columns: list[Any] = [""] * size
-    batch = Batch("s", columns, columns, columns, columns, columns, columns, list(range(size)))
-    outcomes = run_bisected(run, batch, {}, RaisedInARow("test")).outcomes.as_list()
+    outcomes = run_bisected(run, Batch.of(list(range(size))), {}, RaisedInARow("test")).outcomes.as_list()
     assert {row for row, outcome in enumerate(outcomes) if isinstance(outcome, Quarantine)} == poison
     assert len(outcomes) == size
     # A poisoned record costs at most two calls a level.

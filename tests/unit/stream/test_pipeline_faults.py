@@ -75,6 +75,19 @@ def test_records_before_the_fault_go_on_and_it_counts_on_over_small_batches() ->
     assert len(spine.quarantined()) == 15
 
 
+def test_a_record_that_comes_again_is_counted_once() -> None:
+    """Else an outage of the quarantine would hold it for good, once it had come sixteen times."""
+    spine = MemorySpine(Machine(KeyError("n"), range(2)))
+    spine.streams.fault = lambda _stream, keys: dict.fromkeys(
+        range(len(keys)), "ProvisionedThroughputExceededException"
+    )
+    for _ in range(20):
+        assert spine.run(orders(2), start=0, seconds=0.05).acknowledged == 0
+    spine.streams.fault = None
+    assert spine.run(orders(2), start=0).resume_at is None
+    assert len(spine.quarantined()) == 2
+
+
 def test_records_between_others_are_at_fault_themselves() -> None:
     spine = MemorySpine(Machine(FileNotFoundError(2, "No such file"), range(40, 50)))
     assert spine.run(orders(100)).resume_at is None
