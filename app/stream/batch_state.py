@@ -79,7 +79,7 @@ class BatchState:
         *,
         batch: Batch[Any],
         can_park: bool = False,
-        replayed_key: str = "",
+        replayed_key: str | None = None,
     ) -> None:
         """Take the parts; no state is loaded yet.
 
@@ -98,7 +98,7 @@ class BatchState:
         self._pipeline, self._store = pipeline, store
         self._origins, self._workers, self._faults, self._batch = BatchOrigins(origins, batch), workers, faults, batch
         self._replayed_key = replayed_key
-        self._parking = BatchParking(self._origins, faults, workers.clock, can_park=can_park and not replayed_key)
+        self._parking = BatchParking(self._origins, faults, workers.clock, can_park=can_park and replayed_key is None)
         self._stored: dict[str, Stored | None] = {}
         self._absent: set[str] = set()  # keys without an item
         self._impossible: dict[str, Quarantine] = {}  # keys that no table takes
@@ -135,7 +135,7 @@ class BatchState:
             outcome: Quarantine | Retry | None = self._impossible.get(key)
             if self._is_parked(key, ahead):
                 self._key_at.pop(part.place(row), None)  # of an attempt that failed
-                outcome = self._parking.set_aside(part, row, key)
+                outcome = self._parking.set_aside(part, row, key, self._pipeline.stored_key(key))
             if outcome is not None:
                 outcomes.set_aside[row] = outcome
                 done.add(row)
@@ -251,7 +251,7 @@ class BatchState:
             if self._row_at[place] < prefix:
                 touched.setdefault(key, []).append(place)
         try:
-            if self._replayed_key and prefix:  # it is written even if no record of it could be processed
+            if self._replayed_key is not None and prefix:  # it is written even if no record of it could be processed
                 self._load([self._replayed_key])
                 touched[self._replayed_key] = [self._batch.place(row) for row in range(prefix)]
             staged = {

@@ -52,7 +52,7 @@ class Quarantine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     Attributes:
         reason: A code in snake case, one for each kind of fault; it is counted and logged.
         message: What is wrong and where. It may quote the payload, so it is stored but never logged.
-        parked_key: The state key that is parked, for a record that can succeed once the key is mended.
+        parked_key: The parked state key, as it is in the table, of a record that can succeed once the key is mended.
     """
 
     reason: str

@@ -73,12 +73,12 @@ class BatchParking:
         self.keys[key] = Parked(fault.line[:FAULT_CHARACTERS], since)
         return True
 
-    def set_aside(self, part: Batch[Any], row: int, key: str) -> Quarantine | Retry:
-        """Return the outcome of a record whose key is parked."""
+    def set_aside(self, part: Batch[Any], row: int, key: str, stored_key: str) -> Quarantine | Retry:
+        """Return the outcome of a record whose key is parked; `stored_key` is the key as it is in the table."""
         if self._origins.of(part.shards[row]) is None:  # nothing could say that it waits
             return Retry(KEY_PARKED)
         self._key_at[part.place(row)] = key
-        return Quarantine(KEY_PARKED, self.keys[key].fault, key)
+        return Quarantine(KEY_PARKED, self.keys[key].fault, stored_key)
 
     def places(self) -> Iterable[tuple[Place, str]]:
         """Return where records were set aside, and their keys."""

@@ -113,6 +113,10 @@ class StatefulPipeline(BasePipeline[T]):
         """Return a state key as it is in the table: behind the pipeline's namespace."""
         return f"{self.state_namespace or self.name}/{key}"
 
+    def state_key(self, stored_key: str) -> str:
+        """Return the state key that is `stored_key` in the table."""
+        return stored_key.removeprefix(self.stored_key(""))
+
     def former_key(self, key: str) -> str | None:  # noqa: ARG002 - for those that had another
         """Return the key in the table under which an earlier release stored a state key; None if there is none."""
         return None

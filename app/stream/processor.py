@@ -123,7 +123,7 @@ class Processor:
         self.row_s: float | None = None  # the pipeline's pace, from earlier chunks
         self.key_s = 0.0  # the state's pace: seconds for the commit of a key, from earlier batches
 
-    def begin_state(self, batch: Batch[None], replayed_key: str) -> NoState | BatchState:
+    def begin_state(self, batch: Batch[None], replayed_key: str | None) -> NoState | BatchState:
         """Return the runner of the pipeline over one batch."""
         if isinstance(self.pipeline, StatefulPipeline):
             store = cast("StateStore", self.store)
@@ -133,7 +133,11 @@ class Processor:
         return NoState(self.pipeline, self.faults)
 
     def process(
-        self, batch: Batch[None], faults: Mapping[int, Quarantine | Retry], deadline: Deadline, replayed_key: str = ""
+        self,
+        batch: Batch[None],
+        faults: Mapping[int, Quarantine | Retry],
+        deadline: Deadline,
+        replayed_key: str | None = None,
     ) -> Result:
         """Process a batch as far as time allows.
 
@@ -160,7 +164,7 @@ class _Run:
         batch: Batch[None],
         faults: Mapping[int, Quarantine | Retry],
         deadline: Deadline,
-        replayed_key: str,
+        replayed_key: str | None,
     ) -> None:
         self._processor, self._batch, self._faults, self._deadline = processor, batch, faults, deadline
         self._failure: MillraceError | None = None

@@ -53,7 +53,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         stage: The pipeline that read it.
         time: Time of the quarantine, ISO 8601, UTC.
         location: In a pointer, the object with the whole record.
-        parked_key: The parked state key that the record waits for, without its pipeline's namespace.
+        parked_key: The parked state key that the record waits for, as it is in the table.
     """
 
     id: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.errors import QuarantineError, SettingsError, UnacknowledgedError
 from app.storage.state import Position
@@ -97,30 +97,31 @@ class Resumption:
         """Yield the records that a mark names, in order."""
         for record in records:
             source = record.source
-            if not record.parked_key or record.data is None or not source.sequence_number.isdecimal():
+            if record.parked_key != key or record.data is None or not source.sequence_number.isdecimal():
                 continue
             position = Position(int(source.sequence_number), source.sub_sequence_number)
             for origin in parked.shards:
                 is_there = origin.shard == source.shard and origin.stream_arn.endswith(f"/{source.stream}")
-                if is_there and parked.has(origin, position) and self._stored_key(record) == key:
+                if is_there and parked.has(origin, position):
                     yield _Waiting(record, origin, position)
                     break
 
-    def _stored_key(self, record: QuarantinedRecord) -> str:
-        """Return the key of a record, as it is in the table."""
+    def _pipeline_of(self, record: QuarantinedRecord) -> StatefulPipeline[Any]:
+        """Return the pipeline that a record waits for."""
         pipeline = self._processor_for(record.source.stream).pipeline
         if pipeline.name != record.stage or not isinstance(pipeline, StatefulPipeline):
             raise SettingsError(
                 f"records of {record.source.stream} wait for pipeline {record.stage}, and {pipeline.name} would read "
                 f"them: set PIPELINES={record.source.stream}:{record.stage}, or PIPELINE"
             )
-        return pipeline.stored_key(record.parked_key)
+        return pipeline
 
     def _replay(self, key: str, waiting: Sequence[_Waiting]) -> int:
         """Process records of one stream; return their number once none of them waits."""
         usual, created_ms = self._processor_for(waiting[0].record.source.stream), waiting[0].origin.created_ms
+        pipeline = self._pipeline_of(waiting[0].record)
         processor = Processor(
-            usual.pipeline,
+            pipeline,
             usual.writer,
             usual.quarantine,
             usual.settings,
@@ -131,7 +132,7 @@ class Resumption:
         while left:
             some = left[: max(1, len(left) >> tries)]  # fewer need less time, in which another writer may come first
             deadline = Deadline(WITHOUT_CONTEXT_S, processor.writer.workers.clock.monotonic)
-            result = processor.process(_batch_of(some), {}, deadline, replayed_key=some[0].record.parked_key)
+            result = processor.process(_batch_of(some), {}, deadline, replayed_key=pipeline.state_key(key))
             parked, before = self._mark(key), len(left)
             left = [each for each in left if parked is not None and parked.has(each.origin, each.position)]
             tries = tries + 1 if len(left) == before else 0

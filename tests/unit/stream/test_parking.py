@@ -23,16 +23,17 @@ from app.errors import (
 )
 from app.storage.objects import MemoryObjects
 from app.storage.state import MemoryState, Stored
+from app.stream.outcomes import Outcomes
+from app.stream.pipeline import StateWrites
 from app.stream.quarantine import QuarantinedRecord
 from app.stream.resuming import Resumption
-from app.stream.testing import MemorySpine, SimulatedCrash, sequence_number
+from app.stream.testing import FakeStreams, MemorySpine, SimulatedCrash, sequence_number
 from tests.pipelines_for_tests import CountingPipeline, Order, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from app.stream.batch import Batch
-    from app.stream.pipeline import StateWrites
     from app.stream.testing.spine import Step
 
 
@@ -408,6 +409,44 @@ def test_nothing_is_lost_doubled_or_overtaken_whatever_happens_meanwhile(seed: i
     assert {key: (stored.value, stored.parked) for key, stored in story.store.stored.items()} == {
         f"count/{key}": (str(story.sent.count(key)).encode(), None) for key in set(story.sent)
     }
+
+
+def test_pipelines_that_share_a_stream_a_table_and_a_quarantine_are_resumed_apart() -> None:
+    class Other(CountingPipeline):
+        name = "other"
+
+    store, streams = FaultyState(), FakeStreams()
+    spines = [MemorySpine(each, streams, store=store) for each in (CountingPipeline(), Other())]
+    for key in ("count/a", "other/a"):
+        store.stored[key] = Stored(b"0")
+        store.damaged.add(key)
+    for spine in spines:
+        spine.run(orders(3), ["a"] * 3)
+    store.damaged.clear()
+    assert [resumption(spine).resume(f"{spine.processor.pipeline.name}/a") for spine in spines] == [3, 3]
+    assert {key: stored.value for key, stored in store.stored.items()} == {"count/a": b"3", "other/a": b"3"}
+
+
+def test_an_empty_state_key_is_parked_and_resumed_like_any_other() -> None:
+    class OneState(CountingPipeline):
+        def state_keys(self, batch: Batch[Order]) -> list[str]:
+            return [""] * len(batch)
+
+        def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> StateWrites:
+            staged = StateWrites(Outcomes(len(batch)))
+            for row in range(len(batch)):
+                staged.write(row, "", str(int(state.get("", 0)) + row + 1).encode())
+                staged.outcomes.done(row)
+            return staged
+
+    store = FaultyState()
+    store.stored["count/"] = Stored(b"0")
+    store.damaged.add("count/")
+    spine = MemorySpine(OneState(), store=store)
+    spine.run(orders(3), ["a", "b", "a"])
+    store.damaged.clear()
+    assert resumption(spine).resume("count/") == 3
+    assert spine.state("") == b"3"
 
 
 def test_a_location_takes_parked_records_as_well() -> None:
