@@ -73,8 +73,7 @@ class _StandardError(logging.StreamHandler[Any]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         """Name the code of a line that cannot be written; logging would show its arguments, maybe a payload."""
         line = {"level": "ERROR", "message": "cannot write a log line", "place": f"{record.module}:{record.lineno}"}
-        with contextlib.suppress(OSError, ValueError):  # standard error itself is gone
-            self.stream.write(msgspec.json.encode(line).decode() + self.terminator)
+        write_line(msgspec.json.encode(line).decode())
 
 
 def configure(level: str = "INFO") -> None:
@@ -140,4 +139,10 @@ def emit_metrics(
         "CloudWatchMetrics": [{"Namespace": namespace, "Dimensions": [list(dimensions)], "Metrics": definitions}],
     }
     line = {"_aws": metadata, **dimensions, **counts, **milliseconds}
-    sys.stderr.write(msgspec.json.encode(line, enc_hook=float).decode() + "\n")  # NumPy's numbers are numbers too
+    write_line(msgspec.json.encode(line, enc_hook=float).decode())  # NumPy's numbers are numbers too
+
+
+def write_line(line: str) -> None:
+    """Write a line to standard error, unless that is gone: a full disk or a closed pipe must not fail a batch."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(line + "\n")

@@ -58,7 +58,7 @@ def print_json_lines(values: Any) -> None:  # noqa: ANN401 - any JSON
 
 def note(line: str) -> None:
     """Show the person something besides the results."""
-    sys.stderr.write(line + "\n")
+    telemetry.write_line(line)
 
 
 def counted(number: float, noun: str) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import subprocess
@@ -46,6 +48,18 @@ def test_a_safe_batch_returns_its_first_results() -> None:
     assert [each["reason"] for each in answer["quarantined"]] == ["not_json", "not_json"]
     assert "batchItemFailures" not in answer
     json.dumps(answer)
+
+
+def test_a_batch_is_acknowledged_when_its_metrics_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    streams = FakeStreams()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", Full())
+        answer = runtime(streams).handle(event_of([*orders(2), b"?"]))
+    assert [each["n"] for each in answer["predictions"]] == [0, 1]
 
 
 def test_a_test_run_returns_everything_and_needs_no_stream() -> None:
