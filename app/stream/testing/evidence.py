@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from app.stream.quarantine import QuarantinedRecord
 from app.stream.testing.pipelines import Chain, role_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class _Aside(msgspec.Struct, gc=False):
 
 _ID_PARTS = 6  # `Batch.output_id`'s; the version of what computed the output may follow
 GOOD_KINDS = ("ok", "later")
+PARKED = "key_parked"  # the reason of a record that waits for its state key
+_record = msgspec.json.Decoder(QuarantinedRecord)
 _seen = msgspec.json.Decoder(Seen)
 _aside = msgspec.json.Decoder(_Aside)
 
@@ -75,6 +78,7 @@ class Evidence:
     aside: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     deliveries: Counter[int] = field(default_factory=Counter)
     wrong: list[tuple[str, str]] = field(default_factory=list)
+    _parked: dict[int, bytes] = field(default_factory=dict)
     invocations: int = 0
     settled: bool = False
     ambiguous: int = 0
@@ -126,6 +130,15 @@ class Evidence:
                 self.wrong.append(("quarantined exactly what can never succeed", f"{found.id} is no record's"))
             else:
                 self.aside[rid].add(found.reason)
+                self._parked[rid] = data if found.reason == PARKED else self._parked.get(rid, b"")
+
+    def quarantined(self) -> list[QuarantinedRecord]:
+        """Return the records of parked keys in the order of their positions, as the quarantine has them."""
+        records = [_record.decode(data) for _, data in sorted(self._parked.items()) if data]
+        return sorted(
+            records,
+            key=lambda each: (each.source.stream, int(each.source.sequence_number), each.source.sub_sequence_number),
+        )
 
     def is_safe(self, rid: int) -> bool:
         """Return whether a record's outputs are all taken, or it was set aside, or it asks for neither."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from app.stream.testing.evidence import determined
+from app.stream.testing.evidence import PARKED, determined
 from app.stream.testing.history import BAD_KINDS
 from app.stream.testing.pipelines import LOOSE
 
@@ -32,8 +32,9 @@ def everything_settles(evidence: Evidence) -> Iterator[str]:
 
 def no_record_is_lost(evidence: Evidence) -> Iterator[str]:
     """Each record has all its outputs on their streams, or is in quarantine, or asks for neither."""
-    for rid in evidence.sent:
-        if not evidence.is_safe(rid):
+    for rid, sent in evidence.sent.items():
+        waits = evidence.aside.get(rid) == {PARKED}
+        if not evidence.is_safe(rid) or (waits and (sent.kind in BAD_KINDS or evidence.missing.get(rid))):
             yield f"record {rid} ({evidence.sent[rid].kind}) has no outcome"
 
 
@@ -58,8 +59,9 @@ def first_deliveries_are_in_order(evidence: Evidence) -> Iterator[str]:
 def quarantined_exactly_what_can_never_succeed(evidence: Evidence) -> Iterator[str]:
     """A record is in quarantine if and only if it can never succeed; a passing fault puts none there."""
     for rid, sent in evidence.sent.items():
-        if sent.kind not in BAD_KINDS and rid in evidence.aside:
-            yield f"record {rid} ({sent.kind}) is in quarantine: {', '.join(sorted(evidence.aside[rid]))}"
+        reasons = evidence.aside.get(rid, set()) - {PARKED}
+        if sent.kind not in BAD_KINDS and reasons:
+            yield f"record {rid} ({sent.kind}) is in quarantine: {', '.join(sorted(reasons))}"
         if sent.kind in BAD_KINDS and evidence.missing.get(rid) == set() and rid not in evidence.aside:
             yield f"record {rid} ({sent.kind}) has outputs"
 

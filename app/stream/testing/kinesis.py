@@ -61,19 +61,21 @@ class SimulatedKinesis:
 
     Attributes:
         streams: The streams by name.
-        taken: What was put, for checks: called with stream, shard, and record as GetRecords gives it.
+        numbers_grow: Whether a stream made later has higher sequence numbers, as Kinesis gives in practice.
     """
 
     def __init__(self, timeline: Timeline, plan: FaultPlan) -> None:
         """Begin without streams."""
         self.streams: dict[str, Stream] = {}
+        self.numbers_grow = False
         self._timeline, self._plan, self._made = timeline, plan, 0
 
     def create_stream(self, *, StreamName: str, ShardCount: int = 1) -> dict[str, Any]:  # noqa: N803 - boto3's names
         """Make a stream, which is active at once."""
         if StreamName in self.streams:
             raise fault_of("ResourceInUseException", "CreateStream")
-        first = FIRST_SEQUENCE_NUMBER - self._made * _ONE_STREAM_LATER
+        step_to_next = _ONE_STREAM_LATER if self.numbers_grow else -_ONE_STREAM_LATER
+        first = FIRST_SEQUENCE_NUMBER + self._made * step_to_next
         self._made += 1
         stream = self.streams[StreamName] = Stream(StreamName, self._timeline.now_s, first)
         step = HASH_KEYS // ShardCount

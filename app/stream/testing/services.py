@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import CloudError, CredentialsError, LocationError, StateConflictError, UnreadableStateError
+from app.errors import (
+    CloudError,
+    CredentialsError,
+    LocationError,
+    StateConflictError,
+    StateTooLargeError,
+    UnreadableStateError,
+)
 from app.stream.puts import DEFAULT_RECORD_LIMIT_BYTES, PutAnswer, TransientError, refused_entries
 from app.stream.testing import faults as kinds
 from app.stream.testing.simulation import SimulatedCrash
@@ -117,14 +125,16 @@ class SimulatedState:
     Attributes:
         table: What it holds.
         before: Called before each call, with the kind of its fault: other processes may go on here.
-        check: Called with the keys of a call, and whether it writes; it may raise.
+        is_damaged: Returns whether a key's item cannot be read now.
+        is_too_large: Returns whether a key's value is too large to be written now.
     """
 
     def __init__(self, table: MemoryState, timeline: Timeline, plan: FaultPlan) -> None:
         """Take the table; several processes may share it."""
         self.table = table
         self.before: Callable[[str], object] = lambda _kind: None
-        self.check: Callable[[Sequence[str], bool], object] = lambda _keys, _writes: None
+        self.is_damaged: Callable[[str], bool] = lambda _key: False
+        self.is_too_large: Callable[[str], bool] = lambda _key: False
         self._timeline, self._plan = timeline, plan
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
@@ -132,19 +142,22 @@ class SimulatedState:
         kind = self._plan.at("load state")
         self.before(kind)
         self._pass(kind)
-        wanted = list(keys)
-        self.check(wanted, False)
         if kind == kinds.ERROR:
             raise CloudError("state table: simulated fault")
-        if kind == kinds.UNREADABLE:
-            raise UnreadableStateError(f"state of {wanted[0]!r}: simulated damage")
-        found = self.table.load(wanted)
+        found = dict(self.table.load(keys))
+        damaged = {*itertools.islice(found, kind == kinds.UNREADABLE), *filter(self.is_damaged, found)}
+        for key in sorted(damaged):
+            fault = UnreadableStateError(f"state of {key!r}: simulated damage")
+            found[key] = found[key]._replace(value=None, fault=fault)
         if kind == kinds.CRASH_AFTER:
             raise SimulatedCrash("after reading state")
         return found
 
     def check_size(self, key: str, value: bytes) -> None:
-        """Take a value of any size."""
+        """Check that a value can be committed."""
+        del value
+        if self.is_too_large(key):
+            raise StateTooLargeError(f"state of {key!r}: simulated size")
 
     def commit(self, key: str, staged: Stored, before: Stored | None) -> None:
         """Write a key's state under the condition."""
@@ -153,7 +166,6 @@ class SimulatedState:
         self._pass(kind)
         if kind == kinds.ERROR:
             raise CloudError("state table: simulated fault")
-        self.check([key], True)
         if kind == kinds.CONFLICT:
             raise StateConflictError(f"state of {key!r}: simulated conflict")
         self.table.commit(key, staged, before)

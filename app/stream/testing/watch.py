@@ -88,21 +88,19 @@ class Watch:
             for line in data.splitlines():
                 self._evidence.set_aside(line)
 
-    def check_before(self, key: str, put_before_s: float) -> None:
-        """Check that the records before the first one of a key, in each shard, are safe.
+    def check_others(self, key: str, put_before_s: float) -> None:
+        """Check that the records of other keys are safe.
 
         Args:
-            key: A partition key whose state cannot be read.
+            key: A partition key whose state cannot be read or written.
             put_before_s: Later records need not be: seconds since 1970.
         """
+        evidence = self._evidence
         for name, stream in self._kinesis.streams.items():
             for shard in stream.shards:
-                if shard.parents:  # they may have the key's records too, and are read first
-                    continue
-                first = next((at for at, record in enumerate(shard.records) if record["PartitionKey"] == key), None)
-                stop = bisect_left(shard.times_s, put_before_s)
-                if left := self._unsafe(name, shard, 0, stop if first is None else min(first, stop)):
-                    self._evidence.wrong.append(("a key's fault leaves other keys' progress", f"records {left[:10]}"))
+                unsafe = self._unsafe(name, shard, 0, bisect_left(shard.times_s, put_before_s))
+                if left := [rid for rid in unsafe if evidence.sent[rid].key != key]:
+                    evidence.wrong.append(("a key's fault leaves other keys' progress", f"records {left[:10]}"))
 
     def all_passed(self, stream: str) -> bool:
         """Return whether a checkpoint is behind every record of a stream."""
