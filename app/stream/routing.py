@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ class OutcomeRouter:
         self._quarantine_stream = quarantine.stream
         self._buffer = QuarantineBuffer(quarantine, writer, self._emitter, self._tracker)
         self._counts: Counter[str] = Counter()
-        self._shown = len(batch) if settings.test_run else settings.response_results
+        self._shown = sys.maxsize if settings.test_run else settings.response_results
         self._shown_bytes = 0
         self._published: list[bytes] = []
         self._quarantined: list[QuarantinedRecord] = []

@@ -8,16 +8,20 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from app.errors import NoOutputStreamError, UnacknowledgedError, UnknownPipelineError
 from app.settings import Settings
+from app.stream.outcomes import Outcomes
 from app.stream.runtime import Runtime
 from app.stream.testing import FakeStreams, event_of, sequence_number
-from tests.pipelines_for_tests import EchoPipeline, orders
+from tests.pipelines_for_tests import EchoPipeline, Order, orders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from app.stream.batch import Batch
 
 PIPELINES: Any = {"echo": lambda _settings: EchoPipeline()}
 
@@ -70,6 +74,20 @@ def test_a_test_run_returns_everything_and_needs_no_stream() -> None:
     assert len(answer["predictions"]) == 150
     assert len(answer["quarantined"]) == 1
     assert streams.calls == []
+
+
+def test_a_test_run_returns_each_output_of_a_record() -> None:
+    class TwicePipeline(EchoPipeline):
+        def process(self, batch: Batch[Order]) -> Outcomes:
+            outcomes = Outcomes(len(batch))
+            for row, order in enumerate(batch.records):
+                outcomes.emit(row, "key", msgspec.json.encode({"n": order.n}))
+                outcomes.emit(row, "key", msgspec.json.encode({"n": -order.n}))
+            return outcomes
+
+    settings = Settings(pipeline="twice", test_run=True)
+    answer = Runtime(settings, {"twice": lambda _settings: TwicePipeline()}).handle(event_of(orders(3)))
+    assert [each["n"] for each in answer["predictions"]] == [0, 0, 1, -1, 2, -2]
 
 
 def test_each_stream_has_its_pipeline() -> None:
