@@ -157,6 +157,7 @@ def make_history(seed: int) -> History:
     streams = STREAMS if rng.random() < 0.15 else STREAMS[:1]  # noqa: PLR2004
     quarantine = rng.choice(("stream", "stream", "location", "both"))
     spills = stateful and rng.random() < 0.3  # noqa: PLR2004
+    partial = rng.random() < 0.85  # noqa: PLR2004
     shared = stateful and rng.random() < 0.2  # noqa: PLR2004
     steps = [step for step in KINDS if _has(step, stateful, worker, spills, quarantine)]
     records = _records(rng, streams)
@@ -182,12 +183,13 @@ def make_history(seed: int) -> History:
         batch_size=rng.choice((1, 3, 10, 10, 25, 100)),
         # Batches of one shard run side by side, and only the records of a partition key are sure to come in order.
         factor=1 if shared else rng.choice((1, 1, 1, 2, 3)),
-        partial=rng.random() < 0.85,  # noqa: PLR2004
+        partial=partial,
         bisect=rng.random() < 0.2,  # noqa: PLR2004
         timeout_s=rng.choice((3.0, 5.0, 15.0)),
         roles=rng.choice((1, 1, 2, 3)),
         aggregates=seed % 3 == 0,
-        compute_s=rng.choice((0.0, 0.0, 0.0, 0.0, 0.005, 0.03)),
+        # A batch that comes again as a whole has to fit into the time as a whole.
+        compute_s=rng.choice((0.0, 0.0, 0.0, 0.0, 0.005, 0.03)) if partial else 0.0,
         weight=rng.choice((0, 50)) if not spills else 50,
         inline_bytes=rng.choice((20, 60)) if spills else 390_000,
         quarantine=quarantine,
@@ -198,7 +200,7 @@ def make_history(seed: int) -> History:
         versions_s=tuple(sorted(rng.uniform(0, last_s + 2) for _ in range(rng.choice((0, 0, 0, 1, 3))))),
         damaged=damaged,
         # An aggregate comes again as a whole: with slow calls its outputs of one key may never be done in time.
-        put_s=0.0 if any(each.aggregate for each in records) else rng.choice((0.0,) * 6 + (0.2, 0.8)),
+        put_s=0.0 if not partial or any(each.aggregate for each in records) else rng.choice((0.0,) * 6 + (0.2, 0.8)),
         early_s=rng.choice((0.0, 0.0, 3.0)),
     )
 
