@@ -50,22 +50,26 @@ def main() -> None:
     start = baseline(options.histories)
     if start.failing:
         print(f"seeds that fail without a change, which are left out: {start.failing}")  # noqa: T201
-    ran: list[Ran] = []
+    lines = {module: (len(run), start.statements[module]) for module, run in start.lines.items()}
+    outcome = Outcome(options.seed, lines, [])
+
+    def keep(each: Ran) -> None:
+        """Show a mutant, and write what has come of all so far: a run may be ended before its time."""
+        _show(each)
+        outcome.ran.append(each)
+        if options.out:
+            options.out.write_bytes(msgspec.json.format(msgspec.json.encode(outcome)))
+
     for kind, mutants in (("found", FOUND), ("prone", PRONE)):
         chosen = [each for each in mutants if each.name.startswith(options.named)]
         for each in run_named(chosen, kind, start, options.seconds):
-            _show(each)
-            ran.append(each)
+            keep(each)
     mutations = choose(0 if options.named else options.generated, options.seed, start.lines)
     for each in run_generated(mutations, start, options.histories, options.seconds, reason):
-        _show(each)
-        ran.append(each)
+        keep(each)
         if time.monotonic() > ends_s:
             break
-    if options.out:
-        lines = {module: (len(run), start.statements[module]) for module, run in start.lines.items()}
-        options.out.write_bytes(msgspec.json.format(msgspec.json.encode(Outcome(options.seed, lines, ran))))
-    sys.exit(not passes(ran))
+    sys.exit(not passes(outcome.ran))
 
 
 def passes(ran: list[Ran]) -> bool:
