@@ -37,6 +37,7 @@ WHILE_IT_RUNS = (
     "one id, one content",
     "each output to its role",
     "an invocation without faults makes progress",
+    "an invocation without faults uses its time",
     "only errors of Millrace's own leave the spine",
     "parents before children",
     "nothing behind the checkpoint comes again",

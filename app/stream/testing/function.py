@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.stream.testing.simulation import Timeline
     from app.stream.testing.watch import Watch
 
+EARLY_SHARE = 0.25  # of the time: with more than the rest left, nothing is handed back but for a fault
 DEEPEST = 3  # invocations within one another; a fourth shows nothing that three do not
 
 
@@ -79,7 +80,7 @@ class Function:
         world.evidence.invocations += 1
         pool.rids = world.watch.delivered(invocation, by_owner=world.timeline.process is world.owner)
         world.note(f"invoke with {pool.rids}")
-        before = self.disturbances
+        before, early_s = self.disturbances, world.timeline.now_s + EARLY_SHARE * history.timeout_s
         answer = self._answer_here(event, pool) if history.worker else self._answer_elsewhere(event, pool)
         failures = [] if answer.fault else answer.value.get("batchItemFailures") or []
         world.note(f"answer: {answer.fault or [each['itemIdentifier'][-6:] for each in failures]}")
@@ -87,8 +88,13 @@ class Function:
         stuck = answer.fault or (failures and failures[0]["itemIdentifier"] == first)
         # An aggregate comes again as a whole, and its outputs of one key may take longer than there is time.
         alone = len(world.evidence.records_at(pool.stream, first)) == 1
-        if stuck and alone and history.partial and self.disturbances == before and not self._depth:
-            world.evidence.wrong.append(("an invocation without faults makes progress", f"records {pool.rids[:10]}"))
+        if history.partial and self.disturbances == before and not self._depth:
+            if stuck and alone:
+                world.evidence.wrong.append(
+                    ("an invocation without faults makes progress", f"records {pool.rids[:10]}")
+                )
+            if failures and world.timeline.now_s < early_s:
+                world.evidence.wrong.append(("an invocation without faults uses its time", str(failures[0])))
         return answer
 
     def interleave(self, kind: str) -> None:

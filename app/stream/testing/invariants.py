@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
     from app.stream.testing.evidence import Evidence
 
+REASONS = {
+    "bad_json": "not_json",
+    "bad_type": "mistyped_field",
+    "bad_output": "bad_partition_key",
+    "quarantine": "asked_for",
+    "raise": "pipeline_error",
+}
+"""The reason for which each kind of record that can never succeed is quarantined."""
+
 Invariant: TypeAlias = "Callable[[Evidence], Iterator[str]]"
 
 
@@ -57,10 +66,10 @@ def first_deliveries_are_in_order(evidence: Evidence) -> Iterator[str]:
 
 
 def quarantined_exactly_what_can_never_succeed(evidence: Evidence) -> Iterator[str]:
-    """A record is in quarantine if and only if it can never succeed; a passing fault puts none there."""
+    """A record is in quarantine if and only if it can never succeed, and for its reason; no passing fault does it."""
     for rid, sent in evidence.sent.items():
         reasons = evidence.aside.get(rid, set()) - {PARKED}
-        if sent.kind not in BAD_KINDS and reasons:
+        if reasons and REASONS.get(sent.kind) not in reasons:
             yield f"record {rid} ({sent.kind}) is in quarantine: {', '.join(sorted(reasons))}"
         if sent.kind in BAD_KINDS and evidence.missing.get(rid) == set() and rid not in evidence.aside:
             yield f"record {rid} ({sent.kind}) has outputs"
