@@ -117,7 +117,7 @@ def explain(record: RecordText = None) -> None:
     else:
         steps.update(_explained(processor, decoded))
     if "quarantined" not in steps:
-        steps["id"] = f"{INPUT_STREAM}/<shard>/<sequence number>/0/{processor.pipeline.name}/0"
+        steps["id"] = f"{INPUT_STREAM}/<shard>/<sequence number>/0/{processor.pipeline.name}/0[/<version>]"
     if sys.stdout.isatty():
         console = Console()
         for name, value in steps.items():

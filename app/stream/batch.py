@@ -98,13 +98,10 @@ class Batch(Generic[T]):
             row -= 1
         return row
 
-    def position(self, row: int) -> Position:
-        """Return a record's position in its shard, comparable along a partition key."""
-        return Position(int(self.sequence_numbers[row]), self.sub_sequence_numbers[row])
-
-    def place(self, row: int) -> Place:
-        """Return a record's shard and its position there."""
-        return self.shards[row], self.position(row)
+    def places(self) -> list[Place]:
+        """Return each record's shard and its position there."""
+        positions = map(Position, map(int, self.sequence_numbers), self.sub_sequence_numbers)
+        return list(zip(self.shards, positions, strict=True))
 
     def output_id(self, row: int, stage: str, ordinal: int) -> str:
         """Return the id of a record's output without a version, which is equal at every replay.

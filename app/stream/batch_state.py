@@ -114,7 +114,7 @@ class BatchState:
 
     def run(self, rows: Sequence[int], records: Batch[Any], is_late: Callable[[], bool]) -> Outcomes:
         """Return an outcome for each record of a chunk; `rows` are their indexes in the whole batch."""
-        self._row_at.update((records.place(index), row) for index, row in enumerate(rows))
+        self._row_at.update(zip(records.places(), rows, strict=True))
         parts = self._run_part, records, self._ahead, self._faults, is_late
         found = run_bisected(*parts, check=self._check_sizes, park=self._park_alone)
         self._ahead.update(found.state)
@@ -123,10 +123,10 @@ class BatchState:
         return found.outcomes
 
     def _run_part(self, part: Batch[Any], ahead: Mapping[str, bytes]) -> Staged:
-        keys = self._pipeline.state_keys(part)
+        keys, places = self._pipeline.state_keys(part), part.places()
         self._load(keys)
         outcomes = Outcomes(len(part))
-        done = self._applied_before(part, keys)
+        done = self._applied_before(places, keys)
         for row in done:
             outcomes.skip(row, "already_applied")
         for row, key in enumerate(keys):
@@ -134,8 +134,8 @@ class BatchState:
                 continue
             outcome: Quarantine | Retry | None = self._impossible.get(key)
             if self._is_parked(key, ahead):
-                self._key_at.pop(part.place(row), None)  # of an attempt that failed
-                outcome = self._parking.set_aside(part, row, key, self._pipeline.stored_key(key))
+                self._key_at.pop(places[row], None)  # of an attempt that failed
+                outcome = self._parking.set_aside(places[row], key, self._pipeline.stored_key(key))
             if outcome is not None:
                 outcomes.set_aside[row] = outcome
                 done.add(row)
@@ -146,7 +146,7 @@ class BatchState:
         staged = self._pipeline.process_with(part.take(fresh, [part.records[row] for row in fresh]), state)
         check_outcomes(staged.outcomes, len(fresh))
         outcomes.extend(fresh, staged.outcomes)
-        self._key_at.update((part.place(row), keys[row]) for row in fresh)
+        self._key_at.update((places[row], keys[row]) for row in fresh)
         if state.keys() - ahead.keys():
             self._faults.passed_with_state()
         return _Part(outcomes, fresh, {keys[row] for row in fresh}, staged)
@@ -210,20 +210,21 @@ class BatchState:
                 earlier[key] = start._replace(value=stored.value, fault=stored.fault)
         return earlier
 
-    def _applied_before(self, part: Batch[Any], keys: Sequence[str]) -> set[int]:
+    def _applied_before(self, places: Sequence[Place], keys: Sequence[str]) -> set[int]:
         """Return the rows that were applied before.
 
         Skipping is the one step that could lose a record, so when the stream was created is asked anew before it.
         """
         rows = [row for row, key in enumerate(keys) if (stored := self._stored.get(key)) and stored.applied]
-        applied = {row for row in rows if self._is_applied(part, row, keys[row])}
+        applied = {row for row in rows if self._is_applied(places[row], keys[row])}
         if applied and self._origins.ask_anew():
-            applied = {row for row in rows if self._is_applied(part, row, keys[row])}
+            applied = {row for row in rows if self._is_applied(places[row], keys[row])}
         return applied
 
-    def _is_applied(self, part: Batch[Any], row: int, key: str) -> bool:
+    def _is_applied(self, place: Place, key: str) -> bool:
+        shard, position = place
         stored = self._stored[key]
-        return stored is not None and stored.has_applied(self._origins.of(part.shards[row]), part.position(row))
+        return stored is not None and stored.has_applied(self._origins.of(shard), position)
 
     def _check_sizes(self, state: Mapping[str, bytes]) -> None:
         for key, value in state.items():
@@ -253,7 +254,7 @@ class BatchState:
         try:
             if self._replayed_key is not None and prefix:  # it is written even if no record of it could be processed
                 self._load([self._replayed_key])
-                touched[self._replayed_key] = [self._batch.place(row) for row in range(prefix)]
+                touched[self._replayed_key] = self._batch.places()[:prefix]
             staged = {
                 key: after
                 for key, places in touched.items()

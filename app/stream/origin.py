@@ -66,16 +66,20 @@ class BatchOrigins:
         """Take the process's cache, and the batch."""
         self._origins, self._batch = origins, batch
         self._are_fresh = False
+        self._known: dict[str, ShardOrigin | None] = {}
 
     def of(self, shard: str) -> ShardOrigin | None:
         """Return the origin of a shard's records; None if the stream does not exist."""
-        return self._origins.of(self._batch.stream_arn, shard)
+        if shard not in self._known:
+            self._known[shard] = self._origins.of(self._batch.stream_arn, shard)
+        return self._known[shard]
 
     def ask_anew(self) -> bool:
         """Ask when the stream was created; return whether that was not done for this batch before."""
         if self._are_fresh:
             return False
         self._are_fresh = True
+        self._known.clear()
         self._origins.of(self._batch.stream_arn, self._batch.shards[0], again=True)
         return True
 

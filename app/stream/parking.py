@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.storage.state import FAULT_CHARACTERS, Parked
 from app.stream.outcomes import Quarantine, Retry
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from app.errors import MillraceError
     from app.storage.state import Stored
-    from app.stream.batch import Batch, Place
+    from app.stream.batch import Place
     from app.stream.deadline import Clock
     from app.stream.origin import BatchOrigins
     from app.stream.pipeline_faults import RaisedInARow
@@ -73,11 +73,12 @@ class BatchParking:
         self.keys[key] = Parked(fault.line[:FAULT_CHARACTERS], since)
         return True
 
-    def set_aside(self, part: Batch[Any], row: int, key: str, stored_key: str) -> Quarantine | Retry:
+    def set_aside(self, place: Place, key: str, stored_key: str) -> Quarantine | Retry:
         """Return the outcome of a record whose key is parked; `stored_key` is the key as it is in the table."""
-        if self._origins.of(part.shards[row]) is None:  # nothing could say that it waits
+        shard, _ = place
+        if self._origins.of(shard) is None:  # nothing could say that it waits
             return Retry(KEY_PARKED)
-        self._key_at[part.place(row)] = key
+        self._key_at[place] = key
         return Quarantine(KEY_PARKED, self.keys[key].fault, stored_key)
 
     def places(self) -> Iterable[tuple[Place, str]]:

@@ -71,7 +71,8 @@ class RaisedInARow:
         if kind != self._last:
             self.passed()
             self._last = kind
-        shard, position = (record.stream, record.shards[0]), record.position(0)
+        [(shard_id, position)] = record.places()
+        shard = record.stream, shard_id
         if shard not in self._counted or position > self._counted[shard]:
             self._counted[shard] = position
             self.count += 1

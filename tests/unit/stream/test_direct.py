@@ -71,4 +71,4 @@ def test_a_pipeline_finds_a_place_and_a_key_for_each_record() -> None:
     run_directly(Looks(), [Order(0), Order(1)])
     [batch] = seen
     assert batch.sequence_numbers == batch.partition_keys == ["0", "1"]
-    assert batch.position(0) < batch.position(1)
+    assert batch.places()[0] < batch.places()[1]
