@@ -189,6 +189,8 @@ class BatchState:
             return
         loaded = self._store.load(missing.values())
         found = {key: loaded.get(stored_key) for key, stored_key in missing.items()}
+        for stored in filter(None, loaded.values()):
+            self._origins.heed(stored)
         self._absent.update(key for key, stored in found.items() if stored is None)
         self._stored.update({**found, **self._earlier(found)})
         self._parking.load({key: stored for key, stored in found.items() if key != self._replayed_key})

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from app.storage.state import Position
+    from app.storage.state import Position, Stored
     from app.stream.batch import Batch, Place
 
 
@@ -82,6 +82,13 @@ class BatchOrigins:
         self._known.clear()
         self._origins.of(self._batch.stream_arn, self._batch.shards[0], again=True)
         return True
+
+    def heed(self, stored: Stored) -> None:
+        """Ask anew if a state knows a later life of the stream than this process does."""
+        for origin in stored.applied:
+            known = self.of(origin.shard) if origin.stream_arn == self._batch.stream_arn else None
+            if known is not None and known.created_ms < origin.created_ms:
+                self.ask_anew()
 
     def exist(self) -> bool:
         """Return whether positions of these records mean something, now."""

@@ -99,8 +99,9 @@ class Staged(Protocol):
 class StatefulPipeline(BasePipeline[T]):
     """A pipeline whose outcomes depend on earlier records; it needs `STATE_TABLE`.
 
-    A record's state key must follow from its partition key (a stream keyed by tenant, say): batches of one shard
-    may run side by side, and only the records of one partition key are sure to come in order.
+    A record's state key is best its partition key (a stream keyed by tenant, say): only the records of one partition
+    key are sure to come in order. Where several partition keys share a state key, the mapping's `ParallelizationFactor`
+    must be 1: batches of one shard that run side by side would take each other's records for applied ones.
 
     Attributes:
         state_namespace: Stands before the state keys in the table, so that pipelines can share one and no record's key

@@ -89,6 +89,20 @@ def test_a_stream_made_anew_is_another_stream_also_for_a_process_that_goes_on() 
     assert one.count == b"10"
 
 
+def test_a_process_that_outlives_its_stream_learns_of_the_new_one_from_the_state() -> None:
+    created = {"now": 100}
+    old = Two(lambda _: created["now"])
+    old.run("input", 5)
+    created["now"] = 200
+    new = Two(lambda _: created["now"])
+    new.store = old.store
+    new.start()
+    new.run("input", 5)
+    old.run("input", 5, start=5)  # it asked before the stream was made anew
+    assert new.run("input", 5, start=5).counts["skipped"] == 5
+    assert new.count == b"15"
+
+
 def test_kinesis_is_asked_once_and_again_only_before_a_record_is_skipped() -> None:
     one = Two(lambda _: 1)
     for start in (0, 5, 10):
