@@ -9,8 +9,27 @@ if TYPE_CHECKING:
 
 _PACE = "only how many rows a stream that was slow once is sent at first: the pace, not what is sent or its order"
 
+_MOMENT = "two moments of a clock are not equal, or the next round finds them otherwise"
+
+_SHOWN = "how many quarantined records the answer shows to a person"
+
 EQUIVALENT: dict[str, str] = {
     "stream.emit.finish: self._writer.slow.pop(lane.stream, None) → pass": _PACE,
+    "stream.shards.read: if self.ended or self.clock.monotonic() < self._next_read_at_s: → "
+    "if self.ended or self.clock.monotonic() <= self._next_read_at_s:": _MOMENT,
+    "stream.shards.read: self._next_read_at_s = now_s + 1 / READS_PER_S → "
+    "self._next_read_at_s = now_s + 2 / READS_PER_S": "a shard is read half as often: the pace alone",
+    "stream.mapping.lanes.next_batch: if self.under_way is not None or now_s < self.due_s: → "
+    "if self.under_way is not None or now_s <= self.due_s:": _MOMENT,
+    "stream.routing._quarantine: if len(self._quarantined) < self._shown and "
+    "self._fits_response(2 * len(record.data or b'')): → "
+    "if len(self._quarantined) < self._shown or self._fits_response(2 * len(record.data or b'')):": _SHOWN,
+    "stream.routing._quarantine: if len(self._quarantined) < self._shown and "
+    "self._fits_response(2 * len(record.data or b'')): → "
+    "if not (len(self._quarantined) < self._shown and self._fits_response(2 * len(record.data or b''))):": _SHOWN,
+    "stream.processor._next_stop: if spare_s <= 0 or (start and self._state.keys * self._processor.key_s > "
+    "self._commit_s): → if spare_s < 0 or (start and self._state.keys * self._processor.key_s > "
+    "self._commit_s):": _MOMENT,
     "stream.emit.finish: if lane.refused: → if not lane.refused:": _PACE,
 }
 """The reason, by the change's name."""

@@ -9,7 +9,7 @@ from benchmarks.controls.plan import MERGE
 from devtools.mutants.cli import Outcome
 from devtools.mutants.running import Ran
 from devtools.mutants.trial import Caught
-from devtools.reliability import NOT_TESTED, page
+from devtools.reliability import NOT_TESTED, PAGE, page
 
 
 def test_the_page_says_what_ran_what_was_caught_and_what_was_not_tested() -> None:
@@ -23,7 +23,13 @@ def test_the_page_says_what_ran_what_was_caught_and_what_was_not_tested() -> Non
     assert all(f"| {step} | {kind} |" in written for step, kinds in KINDS.items() for kind in kinds)
     assert "| B: a position \\| of another shard | no record is lost | 5 |" in written
     assert "| acknowledges early | **not caught** | |" in written
-    assert "0 of 0 caught, 1 equivalent" in written
+    assert "0 of 0 caught, and 1 equivalent" in written
     assert "| merged shards | millrace | 60 | 0 | 0 | 0 | 0 | 0 |" in written
     assert "| `app.stream.emit` | 10 | 90% |" in written
     assert NOT_TESTED in written
+
+
+def test_the_committed_page_is_one_that_this_wrote() -> None:
+    committed = PAGE.read_text(encoding="utf-8")
+    assert "**not caught**" not in committed.split("### Made by rule")[0]
+    assert all(f"| {step} |" in committed for step in KINDS)
