@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LARGEST_VALUE_BYTES = 375_000  # an item takes 400 KB with its names, its key, its positions and its mark
 LONGEST_KEY_BYTES = 2048  # DynamoDB's own limit for a partition key, in UTF-8
 FAULT_CHARACTERS = 500  # it names a key of up to 2 KB, and stands in the item beside the value
+LONGEST_HOLD_S = 600  # a mark that says more is of a clock that is wrong
 MOST_SHARDS = 100  # positions of a key, 12 KB; a key has more only if producers spread it by explicit hash keys
 
 
@@ -92,12 +93,19 @@ class Parked(NamedTuple):
         since: When it was parked, ISO 8601, UTC.
         shards: The records that wait, by shard.
         records: How many they are.
+        held_until_s: Until when further records are handed back in place of being set aside, seconds since 1970, so
+            that a resumption comes to an end although records keep coming.
     """
 
     fault: str
     since: str
     shards: Mapping[ShardOrigin, Waiting] = {}
     records: int = 0
+    held_until_s: int = 0
+
+    def is_held(self, now_s: float) -> bool:
+        """Return whether further records are handed back; a command that was killed holds them for minutes at most."""
+        return now_s < self.held_until_s <= now_s + LONGEST_HOLD_S
 
     def has(self, origin: ShardOrigin, position: Position) -> bool:
         """Return whether a record waits."""

@@ -173,7 +173,8 @@ def _damaged(item: Mapping[str, Any], table: str) -> Stored:
 
 def _mark_item(parked: Parked) -> dict[str, Any]:
     shards = {str(origin): f"{waiting.behind} {waiting.last}" for origin, waiting in parked.shards.items()}
-    return {"fault": parked.fault, "since": parked.since, "records": parked.records, "shards": shards}
+    held = {"held_until": parked.held_until_s} if parked.held_until_s else {}
+    return {"fault": parked.fault, "since": parked.since, "records": parked.records, "shards": shards, **held}
 
 
 def _mark_of(item: Mapping[str, Any]) -> Parked | None:
@@ -185,7 +186,7 @@ def _mark_of(item: Mapping[str, Any]) -> Parked | None:
     for origin, bounds in mark["shards"].items():
         behind, _, last = bounds.partition(" ")
         shards[ShardOrigin.parse(origin)] = Waiting(Position.parse(behind), Position.parse(last))
-    return Parked(str(mark["fault"]), str(mark["since"]), shards, int(mark["records"]))
+    return Parked(str(mark["fault"]), str(mark["since"]), shards, int(mark["records"]), int(mark.get("held_until", 0)))
 
 
 def _condition(before: Stored | None) -> tuple[str, dict[str, Any]]:

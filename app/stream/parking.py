@@ -15,6 +15,8 @@ records wait. What happens, step by step, and when the process dies after it:
 4. `millrace state resume` reads the item, and then the quarantine, which has all records that wait (step 1 before 2).
    It runs them through the processor: outputs, then in one write the state and the mark without them. If it ends
    between the two, the next run gives the same outputs with the same ids. The last of these writes removes the mark.
+   Where records were set aside meanwhile it begins again, and first notes in the mark that further ones are to be
+   handed back, for a minute or as long as it took: else it would never catch up with a key that always has some.
 
 A key is not parked without a quarantine, and not for a record of a stream that does not exist: then it holds its shard.
 """
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from app.stream.pipeline_faults import RaisedInARow
 
 KEY_PARKED = "key_parked"  # the reason of a record that waits for its state key
+KEY_RESUMES = "key_resumes"  # the reason of one that is handed back until those before it are processed
 
 
 class BatchParking:
@@ -58,10 +61,13 @@ class BatchParking:
         """The parked keys, each with the mark that it had before this batch."""
         self._origins, self._faults, self._clock, self._can_park = origins, faults, clock, can_park
         self._key_at: dict[Place, str] = {}
+        self._held: set[str] = set()  # keys that are being resumed
 
     def load(self, found: Mapping[str, Stored | None]) -> None:
         """Take the keys that were parked before."""
-        self.keys.update((key, stored.parked) for key, stored in found.items() if stored and stored.parked)
+        parked = {key: stored.parked for key, stored in found.items() if stored and stored.parked}
+        self.keys.update(parked)
+        self._held.update(key for key, mark in parked.items() if mark.is_held(self._clock.time()))
 
     def park(self, key: str, fault: MillraceError) -> bool:
         """Set the records of a key aside from now on; return False if that is impossible."""
@@ -78,6 +84,8 @@ class BatchParking:
         shard, _ = place
         if self._origins.of(shard) is None:  # nothing could say that it waits
             return Retry(KEY_PARKED)
+        if key in self._held:
+            return Retry(KEY_RESUMES)
         self._key_at[place] = key
         return Quarantine(KEY_PARKED, self.keys[key].fault, stored_key)
 

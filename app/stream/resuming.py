@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app.errors import QuarantineError, SettingsError, UnacknowledgedError
-from app.storage.state import Position
+from app.errors import QuarantineError, SettingsError, StateConflictError, UnacknowledgedError
+from app.storage.state import LONGEST_HOLD_S, Position
 from app.stream.batch import Batch
-from app.stream.deadline import WITHOUT_CONTEXT_S, Deadline
+from app.stream.deadline import SYSTEM_CLOCK, WITHOUT_CONTEXT_S, Deadline
 from app.stream.origin import StreamOrigins
 from app.stream.pipeline import StatefulPipeline
 from app.stream.processor import Processor
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from app.storage.state import Parked, ShardOrigin, StateStore
+    from app.stream.deadline import Clock
     from app.stream.quarantine import QuarantinedRecord
 
 RECORDS_AT_ONCE = 500  # as many as one call of PutRecords takes
+SHORTEST_HOLD_S = 60.0  # a shard waits no longer than the resumption takes, or until this has passed if it is killed
 TRIES = 10  # without progress: another writer of the key passes, a stream that takes nothing does not
 
 
@@ -44,6 +46,7 @@ class Resumption:
         store: StateStore,
         processor_for: Callable[[str], Processor],
         read: Callable[[], Iterable[QuarantinedRecord]],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Take the parts.
 
@@ -52,8 +55,9 @@ class Resumption:
             processor_for: Returns the processor of a stream's records.
             read: Reads the quarantine anew. What it returns is sorted by stream, sequence number and sub-sequence
                 number, and can be iterated again.
+            clock: Says until when further records are handed back.
         """
-        self._store, self._processor_for, self._read = store, processor_for, read
+        self._store, self._processor_for, self._read, self._clock = store, processor_for, read, clock
 
     def resume(self, key: str, *, without_missing: bool = False) -> int:
         """Process the records that wait for a key, until it is parked no more.
@@ -71,8 +75,12 @@ class Resumption:
             UnacknowledgedError: Nothing could be made safe, several times in a row.
             MillraceError: The fault is not mended, or another one keeps the records from being processed.
         """
-        replayed = 0
+        replayed, began_s = 0, self._clock.monotonic()
         while (parked := self._mark(key)) is not None:
+            if replayed and not parked.is_held(self._clock.time()):  # further records were set aside meanwhile
+                self._hold(key, self._clock.monotonic() - began_s)
+                continue
+            began_s = self._clock.monotonic()
             records = self._read()  # after the mark, so that every record that it names is there
             found = sum(1 for _ in self._waiting(records, key, parked))
             if found < parked.records:
@@ -143,10 +151,34 @@ class Resumption:
 
     def _forget(self, key: str, missing: int) -> None:
         """Take records that are nowhere out of the count of a mark."""
+
+        def without_missing(parked: Parked) -> Parked | None:
+            records = parked.records - missing
+            return parked._replace(records=records) if records > 0 else None
+
+        self._change(key, without_missing)
+
+    def _hold(self, key: str, took_s: float) -> None:
+        """Let further records be handed back for longer than the last pass took."""
+        until_s = int(self._clock.time() + min(LONGEST_HOLD_S, max(SHORTEST_HOLD_S, 2 * took_s)))
+        for left in reversed(range(TRIES)):
+            try:
+                self._change(key, lambda parked: parked._replace(held_until_s=until_s))
+            except StateConflictError:  # another record was set aside in this moment
+                if not left:
+                    raise
+            else:
+                return
+
+    def _change(self, key: str, change: Callable[[Parked], Parked | None]) -> None:
+        """Change a key's mark, if it has one.
+
+        Raises:
+            StateConflictError: Another writer was first.
+        """
         stored = self._store.load([key])[key]
         if stored.parked is not None:
-            records = stored.parked.records - missing
-            mark = stored.parked._replace(records=records) if records > 0 else None
+            mark = change(stored.parked)
             self._store.commit(key, stored._replace(value=None, revision=stored.revision + 1, parked=mark), stored)
 
 

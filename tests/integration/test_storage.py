@@ -193,7 +193,7 @@ def test_an_item_of_an_earlier_release_is_replaced_under_its_position(table: str
     assert store.load(["a"])["a"] == Stored(b"2", {SHARD: FAR}, 1)
 
 
-MARK = Parked("state of 'a': damaged", "2026-01-01T00:00:00Z", {SHARD: Waiting(Position(6, -1), FAR)}, 2)
+MARK = Parked("state of 'a': damaged", "2026-01-01T00:00:00Z", {SHARD: Waiting(Position(6, -1), FAR)}, 2, 1_796_000_000)
 
 
 def test_a_mark_leaves_the_value_alone(store: StateStore) -> None:

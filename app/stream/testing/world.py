@@ -145,7 +145,8 @@ class World:
                 runtime = self.new_runtime(process)
                 store = runtime.processor_for(self._producer.streams[0]).store
                 if store is not None:
-                    Resumption(store, runtime.processor_for, self.evidence.quarantined).resume(parked[0])
+                    clock = runtime.writer.workers.clock
+                    Resumption(store, runtime.processor_for, self.evidence.quarantined, clock).resume(parked[0])
             except (SimulatedCrash, MillraceError) as end:
                 self.note(f"ended: {end}")
             process.dead = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from app.errors import (
     UnreadableStateError,
 )
 from app.storage.objects import MemoryObjects
-from app.storage.state import MemoryState, Stored
+from app.storage.state import MemoryState, Parked, Stored
 from app.stream.outcomes import Outcomes
 from app.stream.pipeline import StateWrites
 from app.stream.quarantine import QuarantinedRecord
@@ -332,6 +333,36 @@ def test_a_key_that_no_table_takes_sets_its_record_aside(key: str) -> None:
     assert spine.run(orders(3), ["a"] * 3).resume_at is None
     assert [each["reason"] for each in spine.quarantined()] == ["bad_state_key"]
     assert spine.state("a") == b"2"
+
+
+def test_a_key_that_always_has_further_records_is_resumed_all_the_same() -> None:
+    store = FaultyState()
+    store.stored["count/a"] = Stored(b"0")
+    store.damaged.add("count/a")
+    spine = MemorySpine(CountingPipeline(), store=store)
+    spine.run(orders(3), ["a"] * 3)
+    store.damaged.clear()
+    done, results = 3, []
+
+    def read() -> list[QuarantinedRecord]:
+        nonlocal done
+        found = quarantine_of(spine)
+        results.append(spine.run([msgspec.json.encode({"n": done})], ["a"], start=done))
+        done += results[-1].acknowledged
+        return found
+
+    assert Resumption(store, lambda _: spine.processor, read).resume("count/a") == 4
+    assert [result.acknowledged for result in results] == [1, 0]  # the second one waits for those before it
+    assert spine.run([msgspec.json.encode({"n": done})], ["a"], start=done).resume_at is None
+    assert counts_by_key(spine) == expected(["a"] * 5)
+
+
+@pytest.mark.parametrize(("ahead_s", "held"), [(60, True), (-1, False), (3600, False)])
+def test_a_hold_ends_by_itself_and_one_of_a_wrong_clock_holds_nothing(ahead_s: int, held: bool) -> None:
+    store = FaultyState()
+    spine = MemorySpine(CountingPipeline(), store=store)
+    store.stored["count/a"] = Stored(b"0", parked=Parked("damaged", "now", held_until_s=int(time.time()) + ahead_s))
+    assert (spine.run(orders(1), ["a"]).resume_at is not None) == held
 
 
 class Story:
