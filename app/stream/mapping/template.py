@@ -272,8 +272,19 @@ def _function_of(name: object, document: Mapping[str, Any], resolver: Resolver) 
     resolved, unresolved = resolver.resolve_each(
         {key: properties[key] for key in FUNCTION_PROPERTIES if key in properties}
     )
-    known, unknown = resolver.resolve_each(variables)
+    known, unknown = _as_texts(*resolver.resolve_each(variables))
     return FunctionInFile(target, {**resolved, "Environment": {"Variables": known}}, {**unresolved, **unknown})
+
+
+def _as_texts(values: Mapping[str, Any], unresolved: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return variables as CloudFormation passes them on, `true` and `3` as texts, and why others are none."""
+    texts = {}
+    for name, value in values.items():
+        if isinstance(value, str | bool | int | float):
+            texts[name] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        else:
+            unresolved[name] = "a variable's value is a text, a number or a boolean"
+    return texts, unresolved
 
 
 def _target(value: Mapping[str, Any]) -> str:

@@ -127,6 +127,21 @@ def test_two_streams_and_two_functions_on_one_state(examine: Callable[..., Repor
     assert two.findings == []
 
 
+@pytest.mark.parametrize("value", [True, 1, "true"])
+def test_a_variable_may_be_a_number_or_a_boolean_as_in_cloudformation(
+    examine: Callable[..., Report], value: Any
+) -> None:
+    variables = {**ALERTS, "PARTIAL_RESPONSES": value, "ALERTS_CLOCK_SKEW": 300}
+    assert examine(Function=function_of(variables), Mapping=mapping_of("alerts")).findings == []
+
+
+@pytest.mark.parametrize("value", [None, [], {}, ["alerts"], {"a": 1, "b": 2}])
+def test_a_variable_of_another_kind_is_named(examine: Callable[..., Report], value: Any) -> None:
+    report = examine(Function=function_of({**ALERTS, "STATE_LOCATION": value}), Mapping=mapping_of("alerts"))
+    assert [what.partition(" ")[0] for what in said(report, "info")] == ["STATE_LOCATION"]
+    assert said(report, "error") == []
+
+
 def test_a_property_that_cannot_be_resolved_ends_nothing_and_accuses_nobody(examine: Callable[..., Report]) -> None:
     elsewhere = {"Fn::ImportValue": "elsewhere"}
     unknown = {
