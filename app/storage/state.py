@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LARGEST_VALUE_BYTES = 375_000  # an item takes 400 KB with its names, its key, its positions and its mark
 LONGEST_KEY_BYTES = 2048  # DynamoDB's own limit for a partition key, in UTF-8
 FAULT_CHARACTERS = 500  # it names a key of up to 2 KB, and stands in the item beside the value
+BEGUN_ANEW = "begun anew; it was: "  # before the fault of a key whose value was removed: it is not removed again
 LONGEST_HOLD_S = 600  # a mark that says more is of a clock that is wrong
 MOST_SHARDS = 100  # positions of a key, 12 KB; a key has more only if producers spread it by explicit hash keys
 
@@ -102,6 +103,11 @@ class Parked(NamedTuple):
     shards: Mapping[ShardOrigin, Waiting] = {}
     records: int = 0
     held_until_s: int = 0
+
+    @property
+    def begun_anew(self) -> bool:
+        """Return whether the key's value was removed, so that it begins without its state."""
+        return self.fault.startswith(BEGUN_ANEW)
 
     def is_held(self, now_s: float) -> bool:
         """Return whether further records are handed back; a command that was killed holds them for minutes at most."""

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 from app import aws
 from app.errors import CloudError, StateConflictError, StateTooLargeError, UnreadableStateError
 from app.storage.items import from_attributes, get_items, to_attributes
-from app.storage.state import FAULT_CHARACTERS, LARGEST_VALUE_BYTES, Parked, Position, ShardOrigin, Stored, Waiting
+from app.storage.state import (
+    BEGUN_ANEW,
+    FAULT_CHARACTERS,
+    LARGEST_VALUE_BYTES,
+    Parked,
+    Position,
+    ShardOrigin,
+    Stored,
+    Waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 STATE_KEY = "state_key"  # the table's partition key, a string
-BEGUN_ANEW = "begun anew; it was: "  # before the fault of a key whose value was removed: it is not removed again
 WAIT_S = 60  # a new table is active after some ten seconds
 
 
@@ -110,7 +118,7 @@ class DynamoDbState:
             StateConflictError: The item has another revision now.
             CloudError: DynamoDB does not answer.
         """
-        if before.parked is None or before.parked.fault.startswith(BEGUN_ANEW):
+        if before.parked is None or before.parked.begun_anew:
             return
         condition, values = _condition(before)
         parked = before.parked._replace(fault=f"{BEGUN_ANEW}{before.parked.fault}"[:FAULT_CHARACTERS])

@@ -200,8 +200,7 @@ class BatchState:
         former = {
             key: before
             for key, stored in found.items()
-            if (stored is None or (stored.value is None and stored.fault is None))
-            and (before := self._pipeline.former_key(key))
+            if (stored is None or _is_unused(stored)) and (before := self._pipeline.former_key(key))
         }
         loaded = self._store.load(former.values()) if former else {}
         earlier: dict[str, Stored] = {}
@@ -346,6 +345,12 @@ class BatchState:
         except MillraceError as error:
             return error
         return None
+
+
+def _is_unused(stored: Stored) -> bool:
+    """Return whether an item never had a value: it was made for the mark of a key whose state is elsewhere."""
+    had_one = stored.applied or (stored.parked is not None and stored.parked.begun_anew)
+    return stored.value is None and stored.fault is None and not had_one
 
 
 def _fault_of(stored_key: str) -> Quarantine | None:

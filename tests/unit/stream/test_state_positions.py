@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.errors import SettingsError, StateConflictError
 from app.settings import Settings
-from app.storage.state import MOST_SHARDS, MemoryState, Position, ShardOrigin, Stored
+from app.storage.state import BEGUN_ANEW, MOST_SHARDS, MemoryState, Parked, Position, ShardOrigin, Stored
 from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Deadline
 from app.stream.emit import Writer
@@ -134,11 +134,11 @@ class TestEarlierRelease:
         def former_key(self, key: str) -> str | None:
             return key
 
-    def run(self, store: MemoryState, start: int = 0) -> Result:
+    def run(self, store: MemoryState, start: int = 0, replayed_key: str | None = None) -> Result:
         origins = StreamOrigins(lambda _: 1)
         parts = self.Renamed(), Writer(FakeStreams()), QuarantineDestination("q", None), Settings(output_stream="o")
         processor = Processor(*parts, store=store, origins=origins)
-        return processor.process(*read_event(event_of(orders(2), ["a"] * 2, start=start)), Deadline(5))
+        return processor.process(*read_event(event_of(orders(2), ["a"] * 2, start=start)), Deadline(5), replayed_key)
 
     def test_its_state_is_read_once_under_its_key_and_kept(self) -> None:
         store = MemoryState()
@@ -148,6 +148,20 @@ class TestEarlierRelease:
         self.run(store, 2)
         assert store.stored["count/a"].value == b"11"
         assert store.stored["a"] == before
+
+    def test_it_does_not_come_back_where_a_key_begins_anew(self) -> None:
+        store = MemoryState()
+        store.stored["a"] = Stored(b"7", {}, 0, ("4960", 0))
+        store.stored["count/a"] = Stored(None, parked=Parked(f"{BEGUN_ANEW}it is damaged", "now"))
+        self.run(store, replayed_key="a")
+        assert store.stored["count/a"].value == b"2"
+
+    def test_it_is_read_where_the_item_was_made_for_a_mark(self) -> None:
+        store = MemoryState()
+        store.stored["a"] = Stored(b"7", {}, 0, ("4960", 0))
+        store.stored["count/a"] = Stored(None, parked=Parked("it was damaged", "now"))
+        self.run(store, replayed_key="a")
+        assert store.stored["count/a"].value == b"9"
 
     def test_what_this_release_wrote_under_such_a_key_is_another_pipelines(self) -> None:
         store = MemoryState()
