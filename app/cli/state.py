@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -98,16 +99,13 @@ def resume(key: Key = "", every: Every = False, anew: Anew = False, without_miss
         note("no key is parked" if every else f"{key}: is not parked")
         return
     runtime = open_runtime(settings)
-    resumption = Resumption(
-        open_state(settings.state_table, settings.state_location),
-        runtime.processor_for,
-        lambda: QuarantinedRecords(settings),
-    )
+    store = open_state(settings.state_table, settings.state_location)
     failure: MillraceError | None = None
     for name, stored in parked.items():
         try:
             if anew:
                 table.begin_anew(name, stored)
+            resumption = Resumption(store, runtime.processor_for, partial(QuarantinedRecords, settings, name))
             count = resumption.resume(name, without_missing=without_missing)
             note(f"{name}: {counted(count, 'record')} processed; parked no more")
         except MillraceError as error:

@@ -40,22 +40,27 @@ class QuarantinedRecords:
     object of the location.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, parked_key: str = "") -> None:
         """Read all of them; pointers are followed.
 
         A pointer to an object that is gone is kept as it is, with a warning.
+
+        Args:
+            settings: Where the quarantine is.
+            parked_key: Keep only the records that wait for this key: the others may be more than the disk holds.
 
         Raises:
             SettingsError: Neither `QUARANTINE_STREAM` nor `QUARANTINE_LOCATION` is set.
         """
         if not settings.quarantine_stream and not settings.quarantine_location:
             raise SettingsError("no quarantine to read: set QUARANTINE_STREAM or QUARANTINE_LOCATION")
+        self._parked_key = parked_key
         self._rows = sqlite3.connect("", isolation_level=None)
         self._rows.execute(_CREATE)
         for record in _from_location(settings.quarantine_location):
             self._add(record)
         for record in _from_stream(settings.quarantine_stream):
-            if record.location is not None and not self._has_whole(record.id):
+            if record.location is not None and self._keeps(record) and not self._has_whole(record.id):
                 self._follow(record.location)
             self._add(record)
         for record in self:
@@ -100,7 +105,12 @@ class QuarantinedRecords:
     def _has_whole(self, record_id: str) -> bool:
         return self._rows.execute("SELECT 1 FROM records WHERE id = ? AND whole", [record_id]).fetchone() is not None
 
+    def _keeps(self, record: QuarantinedRecord) -> bool:
+        return self._parked_key in {"", record.parked_key}
+
     def _add(self, record: QuarantinedRecord) -> None:
+        if not self._keeps(record):
+            return
         source = record.source
         number = source.sequence_number if source.sequence_number.isdecimal() else ""
         self._rows.execute(

@@ -72,6 +72,18 @@ def test_records_come_back_in_the_order_of_their_shards_however_the_quarantine_h
             assert records.find("in/200/1").data == b"200.1"
 
 
+def test_of_a_large_quarantine_only_the_records_of_a_parked_key_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = msgspec.structs.replace(record(1, 0), reason="key_parked", parked_key="count/a")
+    others = [record(2, 0), msgspec.structs.replace(record(3, 0), parked_key="count/b")]
+    gone = msgspec.structs.replace(record(4, 0), data=None, location=f"{tmp_path}/gone.jsonl")
+    lines = [msgspec.json.encode(each) for each in [*others, gone, mine]]
+    monkeypatch.setattr(replay, "read_stream", lambda *_: lines)
+    with QuarantinedRecords(Settings(quarantine_stream="aside"), "count/a") as records:
+        assert list(records) == [mine]
+
+
 def test_a_pointer_to_an_object_that_is_gone_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pointer = msgspec.structs.replace(record(1, 0), data=None, location=f"{tmp_path}/gone.jsonl")
     monkeypatch.setattr(replay, "read_stream", lambda *_: [msgspec.json.encode(pointer)])
