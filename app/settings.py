@@ -131,7 +131,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["none", "lines", "list", "log-events", "log-messages"],
         about(
             "what a record is split into before it is decoded: `none`, its `lines`, the elements of a JSON `list`, or "
-            "the `log-events` or `log-messages` of a CloudWatch Logs subscription"
+            "the `log-events` or `log-messages` of a CloudWatch Logs subscription; with state, change it only when no "
+            "record is half done"
         ),
     ] = "none"
     router_handlers: Annotated[

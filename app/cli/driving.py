@@ -67,7 +67,7 @@ def drive(mapping: Mapping, *, drain: bool) -> None:
         for count, outcome in ((mapping.filtered, "filtered out"), (mapping.discarded, "discarded"))
         if count
     ]
-    note(", ".join([f"{acknowledged} records acknowledged", *more]))
+    note(", ".join([f"{counted(acknowledged, 'record')} acknowledged", *more]))
 
 
 def show_batch(report: BatchReport, watched: Watched | None = None) -> None:

@@ -437,7 +437,7 @@ def test_ctrl_c_ends_a_run_cleanly(new_stream: Callable[..., str]) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "1 records acknowledged" in said
+    assert "1 record acknowledged" in said
     assert "Traceback" not in said
 
 
