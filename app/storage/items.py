@@ -45,9 +45,10 @@ def get_items(table: str, keys: Iterable[Mapping[str, Any]], what: str) -> Itera
         with aws.explaining(what):
             answer = aws.client("dynamodb").batch_get_item(RequestItems={table: {"Keys": now, "ConsistentRead": True}})
         left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
-        if table not in answer["Responses"] and len(left) < len(now):  # else existing items would look absent
+        found = answer.get("Responses", {})
+        if table not in found and len(left) < len(now):  # else existing items would look absent
             raise CloudError(f"{what}: DynamoDB answers without the table: is AWS_ENDPOINT_URL its address?")
-        for item in answer["Responses"].get(table, []):
+        for item in found.get(table, []):
             yield from_attributes(item)
         throttled = throttled + 1 if len(left) == len(now) else 0
         if throttled > _THROTTLED_CALLS:

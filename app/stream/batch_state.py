@@ -7,7 +7,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.errors import DeadlineError, MillraceError, StateConflictError
+from app.errors import CloudError, DeadlineError, MillraceError, StateConflictError
 from app.storage.state import LONGEST_KEY_BYTES, Stored
 from app.stream.execution import BisectedOutcomes, Untouched, check_outcomes, run_bisected
 from app.stream.origin import BatchOrigins
@@ -187,13 +187,26 @@ class BatchState:
                     self._impossible[key] = fault
         if not missing:
             return
-        loaded = self._store.load(missing.values())
+        loaded = self._read(missing.values())
         found = {key: loaded.get(stored_key) for key, stored_key in missing.items()}
         for stored in filter(None, loaded.values()):
             self._origins.heed(stored)
         self._absent.update(key for key, stored in found.items() if stored is None)
         self._stored.update({**found, **self._earlier(found)})
         self._parking.load({key: stored for key, stored in found.items() if key != self._replayed_key})
+
+    def _read(self, stored_keys: Iterable[str]) -> Mapping[str, Stored]:
+        """Read states; what goes wrong in it is no record's fault, whatever it is.
+
+        Raises:
+            MillraceError: They cannot be read.
+        """
+        try:
+            return self._store.load(stored_keys)
+        except MillraceError:
+            raise
+        except Exception as error:
+            raise CloudError(f"state: cannot be read, because of {type(error).__name__} in the store") from error
 
     def _earlier(self, found: Mapping[str, Stored | None]) -> dict[str, Stored]:
         """Return the state of keys without a value that an earlier release stored under another key."""
@@ -202,7 +215,7 @@ class BatchState:
             for key, stored in found.items()
             if (stored is None or _is_unused(stored)) and (before := self._pipeline.former_key(key))
         }
-        loaded = self._store.load(former.values()) if former else {}
+        loaded = self._read(former.values()) if former else {}
         earlier: dict[str, Stored] = {}
         for key, former_key in former.items():
             stored = loaded.get(former_key)
@@ -344,6 +357,8 @@ class BatchState:
             self._store.commit(self._pipeline.stored_key(key), staged, None if key in self._absent else before)
         except MillraceError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - the other keys are to be committed all the same
+            return CloudError(f"state: cannot be committed, because of {type(error).__name__} in the store")
         return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.errors import MissingStreamError
+from app.errors import CloudError, MissingStreamError
 from app.storage.state import ShardOrigin
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def ask_created_ms(stream_arn: str) -> int | None:
             answer = aws.client("kinesis").describe_stream_summary(StreamARN=stream_arn)
     except MissingStreamError:
         return None
-    created: datetime = answer["StreamDescriptionSummary"]["StreamCreationTimestamp"]
+    created: datetime | None = answer.get("StreamDescriptionSummary", {}).get("StreamCreationTimestamp")
+    if created is None:
+        raise CloudError(f"stream {stream_arn.rpartition('/')[2]}: Kinesis does not say when it was created")
     return round(created.timestamp() * 1000)
 
 

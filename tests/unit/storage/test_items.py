@@ -76,6 +76,14 @@ def test_a_table_that_gives_nothing_is_asked_a_few_times(monkeypatch: pytest.Mon
     assert (table.calls, pauses) == (7, [1, 2, 3, 4, 5, 6])
 
 
+def test_an_answer_without_its_fields_is_not_an_empty_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(100)
+    table.batch_get_item = lambda **_: {}  # type: ignore[method-assign]  # as another service's address gives
+    found, _ = asked(table, monkeypatch, lambda: list(get_items("t", KEYS, "table t")))
+    assert isinstance(found, MillraceError)
+    assert "AWS_ENDPOINT_URL" in str(found)
+
+
 def test_an_item_of_something_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     found, _ = asked(Table(answered=100), monkeypatch, lambda: DynamoDbState("states").load(["t1"]))
 

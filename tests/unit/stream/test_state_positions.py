@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import SettingsError, StateConflictError
+from app import aws
+from app.errors import CloudError, SettingsError, StateConflictError
 from app.settings import Settings
 from app.storage.state import BEGUN_ANEW, MOST_SHARDS, MemoryState, Parked, Position, ShardOrigin, Stored
 from app.stream.aggregation_rows import Splitter
 from app.stream.deadline import Deadline
 from app.stream.emit import Writer
 from app.stream.event import read_event
-from app.stream.origin import StreamOrigins
+from app.stream.origin import StreamOrigins, ask_created_ms
 from app.stream.pipeline import check_declared
 from app.stream.processor import Processor
 from app.stream.quarantine import QuarantineDestination
-from app.stream.testing import FakeStreams, event_of
+from app.stream.testing import FakeStreams, MemorySpine, event_of
 from tests.pipelines_for_tests import CountingPipeline, orders
 
 if TYPE_CHECKING:
@@ -168,6 +169,34 @@ class TestEarlierRelease:
         store.stored["a"] = Stored(b"7", {}, 3)
         self.run(store)
         assert store.stored["count/a"].value == b"2"
+
+
+def test_a_stream_that_is_not_said_to_be_created_is_a_fault_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kinesis:
+        def describe_stream_summary(self, **_: str) -> dict[str, Any]:
+            return {}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aws, "client", lambda _service: Kinesis())
+        with pytest.raises(CloudError, match="stream a: Kinesis does not say when it was created"):
+            ask_created_ms("arn:aws:kinesis:eu-west-1:1:stream/a")
+
+
+@pytest.mark.parametrize("call", ["load", "commit"])
+def test_what_a_store_raises_is_no_records_fault(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryState()
+    spine = MemorySpine(CountingPipeline(), store=store)
+
+    def fail(*_: object) -> None:
+        raise KeyError("Responses")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, call, fail)
+        with pytest.raises(CloudError, match="because of KeyError in the store"):
+            spine.run(orders(3), ["a"] * 3)
+    assert spine.quarantined() == []
+    assert spine.run(orders(3), ["a"] * 3, start=0).resume_at is None
+    assert spine.state("a") == b"3"
 
 
 @pytest.mark.parametrize("namespace", ["", "a/b", "a b"])
