@@ -1,4 +1,4 @@
-"""`state list` and `state resume`: the keys of a table of state, and parked keys whose fault is mended."""
+"""`state list`, `state resume` and `state clean`: a table's keys, parked keys, and unused objects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Key = Annotated[str, typer.Argument(help="A key as `state list` shows it: alerts
 Every = Annotated[bool, typer.Option("--all", help="All parked keys, one after the other.")]
 Anew = Annotated[bool, typer.Option("--anew", help="Forget the key's state, and process what waits without it.")]
 WithoutMissing = Annotated[
-    bool, typer.Option("--without-missing", help="Go on although records that wait are not in the quarantine any more.")
+    bool, typer.Option("--without-missing", help="Go on although some waiting records are no longer in the quarantine.")
 ]
 OnlyParked = Annotated[bool, typer.Option("--parked", help="Only keys that are parked.")]
 Days = Annotated[
@@ -42,7 +42,7 @@ Also = Annotated[
     typer.Option(help="Another table whose items name objects of this one, as it was restored from it; repeatable."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed; change nothing.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, as where another program reads.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, as when the output is not a terminal.")]
 
 KEPT_DAYS = 7.0  # a restore is decided on within days, and a busy key may leave a megabyte with each batch
 
@@ -80,7 +80,7 @@ def show_all(parked: OnlyParked = False, as_json: AsJson = False) -> None:
 
 
 def resume(key: Key = "", every: Every = False, anew: Anew = False, without_missing: WithoutMissing = False) -> None:
-    """Process the records that wait for a parked key, in their order, and park it no more.
+    """Process the records that wait for a parked key, in their order, and unpark it.
 
     Mend its fault first; it is in the log and in `millrace state list`. Set the variables as the function has them
     (STATE_TABLE, STATE_LOCATION, PIPELINE or PIPELINES, OUTPUT_STREAM, OUTPUT_STREAMS, QUARANTINE_STREAM,
@@ -96,7 +96,7 @@ def resume(key: Key = "", every: Every = False, anew: Anew = False, without_miss
     found = table.all() if every else table.load([key]).items()
     parked = {name: stored for name, stored in found if stored.parked is not None}
     if not parked:
-        note("no key is parked" if every else f"{key}: is not parked")
+        note("no key is parked" if every else f"{key} is not parked")
         return
     runtime = open_runtime(settings)
     store = open_state(settings.state_table, settings.state_location)
@@ -107,7 +107,7 @@ def resume(key: Key = "", every: Every = False, anew: Anew = False, without_miss
                 table.begin_anew(name, stored)
             resumption = Resumption(store, runtime.processor_for, partial(QuarantinedRecords, settings, name))
             count = resumption.resume(name, without_missing=without_missing)
-            note(f"{name}: {counted(count, 'record')} processed; parked no more")
+            note(f"{name}: {counted(count, 'record')} processed; no longer parked")
         except MillraceError as error:
             if not every:
                 raise

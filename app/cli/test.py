@@ -1,4 +1,4 @@
-"""`test run` and `test replay`: check the delivery by simulated histories, and show one that fails step by step."""
+"""`test run` and `test replay`: check the delivery by simulated histories, and show a history step by step."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from app.stream.testing.checker import Checked, Report
 
 SECONDS_AN_HOUR = 3600
-SHOWN_FAILURES = 20  # each is one line; `replay` tells the rest
+SHOWN_FAILURES = 20  # one line each; `replay` shows more
 
 Histories = Annotated[int, typer.Option(min=1, help="How many histories to run.")]
-Seed = Annotated[int, typer.Option(min=0, help="The seed of the first one; each further one has the next number.")]
-Hours = Annotated[float | None, typer.Option(min=0, help="Run for so many hours instead of a number of histories.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the first history; the others have the numbers after it.")]
+Hours = Annotated[float | None, typer.Option(min=0, help="Run for this many hours instead of a number of histories.")]
 OneSeed = Annotated[int, typer.Argument(min=0, help="The history's seed.")]
-Whole = Annotated[bool, typer.Option("--whole", help="Show the history as it is, without making it smaller first.")]
+Whole = Annotated[bool, typer.Option("--whole", help="Show a failing history without reducing it first.")]
 
 
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        no_args_is_help=True, help="Check the delivery by simulated streams, faults and crashes; no AWS is needed."
+        no_args_is_help=True, help="Check the delivery on simulated streams with faults and crashes; no AWS is needed."
     )
     group.command("run")(run)
     group.command("replay")(replay)
@@ -40,9 +40,9 @@ def register(cli: typer.Typer) -> None:
 
 
 def run(histories: Histories = 5000, seed: Seed = 0, hours: Hours = None) -> None:
-    """Run histories, each decided by its seed, and report broken invariants and how often each fault was met.
+    """Run histories, each derived from its seed; report broken invariants and how often each fault occurred.
 
-    It fails if an invariant is broken, or if a fault was met less than once in a thousand histories.
+    Exit code 1 if an invariant is broken, or if a fault occurred less than once in a thousand histories.
     """
     from app.stream.testing.checker import check_all  # noqa: PLC0415 - no other command needs the simulation
 
@@ -70,18 +70,18 @@ def run(histories: Histories = 5000, seed: Seed = 0, hours: Hours = None) -> Non
 
 
 def replay(seed: OneSeed, whole: Whole = False) -> None:
-    """Show a history step by step; one that fails is made as small as it can be and still fail."""
+    """Show a history step by step; a failing one is first reduced to the fewest records and faults that still fail."""
     from app.stream.testing.checker import check, shrink  # noqa: PLC0415 - as above
     from app.stream.testing.history import make_history  # noqa: PLC0415
 
     history = make_history(seed)
-    checked = check(history, tells=True)
+    checked = check(history, traced=True)
     if checked.violations and not whole:
         history = shrink(history)
-        checked = check(history, tells=True)
+        checked = check(history, traced=True)
     lines = [f"settings  {history.settings()}", *(f"fault     {fault}" for fault in history.faults)]
-    lines += [f"reshard   {each.said()}" for each in history.reshards]
-    lines += [f"record    {each.said()}" for each in history.records]
+    lines += [f"reshard   {each}" for each in history.reshards]
+    lines += [f"record    {each}" for each in history.records]
     lines += checked.trace
     lines += [f"BROKEN    {each.invariant}: {each.details}" for each in checked.violations]
     sys.stdout.write("\n".join(lines) + f"\ndigest    {checked.digest}\n")
@@ -103,7 +103,7 @@ def _seeds_until(first: int, end_s: float) -> Iterator[int]:
 
 def _print(report: Report, minutes: float) -> None:
     """Print what was run, the faults by step and kind, and the seeds that failed."""
-    table = Table("step", "fault", "met", title=f"faults, each at least {report.quota} times")
+    table = Table("step", "fault", "count", title=f"faults (each is to occur {report.quota} times at least)")
     for (step, kind), count in sorted(report.fired.items()):
         table.add_row(step, kind, str(count))
     for step, kind in report.too_rare():
@@ -111,7 +111,7 @@ def _print(report: Report, minutes: float) -> None:
     print_table(table)
     sys.stdout.write(
         f"{report.histories} histories, {report.records} records, {report.invocations} invocations; "
-        f"{report.histories / max(minutes, 1e-9):.0f} histories a minute of a processor\n"
+        f"{report.histories / max(minutes, 1e-9):.0f} histories per minute of CPU time\n"
     )
     for seed, broken in itertools.islice(report.failures.items(), SHOWN_FAILURES):
         sys.stdout.write(f"FAILED {seed}: {broken[0].invariant}: {broken[0].details} (millrace test replay {seed})\n")

@@ -60,7 +60,7 @@ class Resumption:
         self._store, self._processor_for, self._read, self._clock = store, processor_for, read, clock
 
     def resume(self, key: str, *, without_missing: bool = False) -> int:
-        """Process the records that wait for a key, until it is parked no more.
+        """Process the records that wait for a key, until it is no longer parked.
 
         Args:
             key: The key, as it is in the table.

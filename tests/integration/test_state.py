@@ -98,8 +98,8 @@ def test_a_parked_key_is_shown_mended_and_resumed(room: Room) -> None:
 
     room.change("count/a", "SET #a = :none", **{":none": {}})
     resumed = room.run("state", "resume", "count/a").stderr
-    assert "count/a: 4 records processed; parked no more" in resumed
-    assert "count/a: is not parked" in room.run("state", "resume", "count/a").stderr
+    assert "count/a: 4 records processed; no longer parked" in resumed
+    assert "count/a is not parked" in room.run("state", "resume", "count/a").stderr
     room.feed("a")
     assert room.counts("a") == [1, 2, 3, 4, 5, 6, 7, 8]
     assert room.run("state", "list", "--parked").stdout == ""
@@ -114,7 +114,7 @@ def test_a_key_that_cannot_be_mended_begins_anew(room: Room) -> None:
     said = room.run("state", "resume", "--all", expect=48).stderr
     assert "count/a: still parked: " in said
     assert "count/b: still parked: " in said
-    assert "count/b: 2 records processed; parked no more" in room.run("state", "resume", "--all", "--anew").stderr
+    assert "count/b: 2 records processed; no longer parked" in room.run("state", "resume", "--all", "--anew").stderr
     assert "no key is parked" in room.run("state", "resume", "--all").stderr
     assert room.counts("a") == [1, 2, 3, 1, 2]
 

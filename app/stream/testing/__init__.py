@@ -8,7 +8,7 @@ The checker runs the real mapping, spine and state over simulated services, on o
     from app.stream.testing.checker import check, check_all, shrink
     from app.stream.testing.history import make_history
 
-    checked = check(make_history(7), tells=True)  # .violations, .fired, .trace, .digest
+    checked = check(make_history(7), traced=True)  # .violations, .fired, .trace, .digest
     report = check_all(range(1000))               # .failures by seed, .fired by step and kind
     small = shrink(make_history(7))               # fewer records and faults that still break the same invariant
 

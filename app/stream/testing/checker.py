@@ -84,18 +84,18 @@ class Report:
             self.failures[checked.history.seed] = checked.violations
 
 
-def check(history: History, *, tells: bool = False) -> Checked:
+def check(history: History, *, traced: bool = False) -> Checked:
     """Run a history and check it.
 
     Args:
         history: The history; `make_history` makes one from a seed.
-        tells: Whether to keep a trace, and its digest.
+        traced: Whether to keep a trace, and its digest.
     """
     with _quiet():
-        world = World(history, tells=tells)
+        world = World(history, traced=traced)
         evidence = world.run()
     return Checked(
-        history, violations(evidence), evidence, world.plan.fired, world.trace, world.digest() if tells else ""
+        history, violations(evidence), evidence, world.plan.fired, world.trace, world.digest() if traced else ""
     )
 
 

@@ -43,7 +43,7 @@ class Sent:
     aggregate: int | None = None
     life: int = 0
 
-    def said(self) -> str:
+    def __str__(self) -> str:
         """Return the record in words."""
         more = [f"{self.fan} outputs"] * (self.fan != 1)
         more += [f"hash key {self.hash_key}"] * (self.hash_key is not None)
@@ -69,7 +69,7 @@ class Reshard:
     splits: bool
     index: int
 
-    def said(self) -> str:
+    def __str__(self) -> str:
         """Return the change in words."""
         return f"{'split' if self.splits else 'merge'} {self.index} at {self.at_s:.3f} s on {self.stream}"
 

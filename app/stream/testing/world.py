@@ -55,17 +55,17 @@ class World:
         trace: Each step of the run, as a line for people.
     """
 
-    def __init__(self, history: History, *, tells: bool = False) -> None:
+    def __init__(self, history: History, *, traced: bool = False) -> None:
         """Build the services; nothing runs yet.
 
         Args:
             history: The history.
-            tells: Whether to keep a trace.
+            traced: Whether to keep a trace.
         """
         self.history = history
         self.evidence = Evidence(history)
         self.trace: list[str] = []
-        self._tells = tells
+        self._traced = traced
         self.timeline = Timeline(random.Random(history.seed))  # noqa: S311 - a simulation
         self.plan = FaultPlan(history.faults, on_fault=self._note_fault)
         self.kinesis = SimulatedKinesis(self.timeline, self.plan)
@@ -112,7 +112,7 @@ class World:
 
     def note(self, line: str) -> None:
         """Add a line to the trace."""
-        if self._tells:
+        if self._traced:
             self.trace.append(f"{self.timeline.now_s - BEGIN_S:9.3f} {self.timeline.process.name:<12} {line}")
 
     # Processes

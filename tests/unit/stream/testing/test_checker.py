@@ -22,9 +22,9 @@ def test_no_history_breaks_an_invariant() -> None:
 
 
 def test_a_seed_is_one_run() -> None:
-    first, again = check(make_history(11), tells=True), check(make_history(11), tells=True)
+    first, again = check(make_history(11), traced=True), check(make_history(11), traced=True)
     assert first.trace == again.trace
-    assert first.digest == again.digest != check(make_history(12), tells=True).digest
+    assert first.digest == again.digest != check(make_history(12), traced=True).digest
 
 
 def test_a_spine_that_acknowledges_too_early_is_found_and_its_history_made_small(

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[4]
 DIGESTS = """
 from app.stream.testing.checker import check
 from app.stream.testing.history import make_history
-print(*[check(make_history(seed), tells=True).digest for seed in range(40)])
+print(*[check(make_history(seed), traced=True).digest for seed in range(40)])
 """
 
 
@@ -56,7 +56,7 @@ def test_replay_shows_each_step_and_the_digest() -> None:
     assert code == 0
     assert "settings  seed=5" in shown
     assert "put [0]" in shown
-    assert f"digest    {check(make_history(5), tells=True).digest}" in shown
+    assert f"digest    {check(make_history(5), traced=True).digest}" in shown
 
 
 def test_replay_shows_a_small_history_that_still_fails(monkeypatch: pytest.MonkeyPatch) -> None:
