@@ -16,7 +16,7 @@ records wait. What happens, step by step, and when the process dies after it:
    It runs them through the processor: outputs, then in one write the state and the mark without them. If it ends
    between the two, the next run gives the same outputs with the same ids. The last of these writes removes the mark.
    Where records were set aside meanwhile it begins again, and first notes in the mark that further ones are to be
-   handed back, for a minute or as long as it took: else it would never catch up with a key that always has some.
+   handed back, for a minute or twice as long as it took: else it would never catch up with a key that always has some.
 
 A key is not parked without a quarantine, and not for a record of a stream that does not exist: then it holds its shard.
 """

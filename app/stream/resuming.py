@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,11 +76,8 @@ class Resumption:
             UnacknowledgedError: Nothing could be made safe, several times in a row.
             MillraceError: The fault is not mended, or another one keeps the records from being processed.
         """
-        replayed, began_s = 0, self._clock.monotonic()
+        replayed = 0
         while (parked := self._mark(key)) is not None:
-            if replayed and not parked.is_held(self._clock.time()):  # further records were set aside meanwhile
-                self._hold(key, self._clock.monotonic() - began_s)
-                continue
             began_s = self._clock.monotonic()
             records = self._read()  # after the mark, so that every record that it names is there
             found = sum(1 for _ in self._waiting(records, key, parked))
@@ -95,6 +93,7 @@ class Resumption:
             for _, of_stream in itertools.groupby(self._waiting(records, key, parked), lambda each: each.stream):
                 while some := list(itertools.islice(of_stream, RECORDS_AT_ONCE)):
                     replayed += self._replay(key, some)
+            self._hold(key, began_s)  # if it is parked still: further records were set aside meanwhile
         return replayed
 
     def _mark(self, key: str) -> Parked | None:
@@ -138,15 +137,19 @@ class Resumption:
         )
         left, tries = list(waiting), 0
         while left:
-            some = left[: max(1, len(left) >> tries)]  # fewer need less time, in which another writer may come first
+            began_s = self._clock.monotonic()
             deadline = Deadline(WITHOUT_CONTEXT_S, processor.writer.workers.clock.monotonic)
-            result = processor.process(_batch_of(some), {}, deadline, replayed_key=pipeline.state_key(key))
+            result = processor.process(_batch_of(left), {}, deadline, replayed_key=pipeline.state_key(key))
             parked, before = self._mark(key), len(left)
             left = [each for each in left if parked is not None and parked.has(each.origin, each.position)]
-            tries = tries + 1 if len(left) == before else 0
+            if len(left) < before:
+                tries = 0
+                continue
+            tries += 1
             if tries > TRIES:
                 reason = result.failure or result.transient_code or "another writer of the key is always first"
                 raise UnacknowledgedError(f"{before} records that wait for {key!r} are not safe: {reason}")
+            self._hold(key, began_s)
         return len(waiting)
 
     def _forget(self, key: str, missing: int) -> None:
@@ -158,16 +161,16 @@ class Resumption:
 
         self._change(key, without_missing)
 
-    def _hold(self, key: str, took_s: float) -> None:
-        """Let further records be handed back for longer than the last pass took."""
-        until_s = int(self._clock.time() + min(LONGEST_HOLD_S, max(SHORTEST_HOLD_S, 2 * took_s)))
-        for left in reversed(range(TRIES)):
-            try:
+    def _hold(self, key: str, began_s: float) -> None:
+        """Let further records be handed back for longer than has passed since then; try it a few times.
+
+        Each record that is set aside changes the mark, so that a longer commit, of records that wait, fails.
+        """
+        hold_s = min(LONGEST_HOLD_S, max(SHORTEST_HOLD_S, 2 * (self._clock.monotonic() - began_s)))
+        until_s = int(self._clock.time() + hold_s)
+        for _ in range(TRIES):
+            with contextlib.suppress(StateConflictError):  # another record was set aside in this moment
                 self._change(key, lambda parked: parked._replace(held_until_s=until_s))
-            except StateConflictError:  # another record was set aside in this moment
-                if not left:
-                    raise
-            else:
                 return
 
     def _change(self, key: str, change: Callable[[Parked], Parked | None]) -> None:

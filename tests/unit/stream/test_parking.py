@@ -357,6 +357,29 @@ def test_a_key_that_always_has_further_records_is_resumed_all_the_same() -> None
     assert counts_by_key(spine) == expected(["a"] * 5)
 
 
+def test_further_records_while_many_are_processed_stop_a_resumption_once() -> None:
+    """A commit of many records takes long, and whatever is set aside until then makes it fail."""
+    store = FaultyState()
+    store.stored["count/a"] = Stored(b"0")
+    store.damaged.add("count/a")
+    calls, done = list[int](), 200
+
+    class Slow(CountingPipeline):
+        def process_with(self, batch: Batch[Order], state: Mapping[str, bytes]) -> StateWrites:
+            calls.append(len(batch))
+            nonlocal done
+            done += feeder.run([msgspec.json.encode({"n": done})], ["a"], start=done).acknowledged
+            return super().process_with(batch, state)
+
+    feeder = MemorySpine(CountingPipeline(), store=store)
+    feeder.run(orders(done), ["a"] * done)
+    store.damaged.clear()
+    spine = MemorySpine(Slow(), feeder.streams, store=store)
+    assert resumption(spine).resume("count/a") == done == 202
+    assert sum(calls) == 2 * 200 + 2
+    assert counts_by_key(spine) == expected(["a"] * done)
+
+
 @pytest.mark.parametrize(("ahead_s", "held"), [(60, True), (-1, False), (3600, False)])
 def test_a_hold_ends_by_itself_and_one_of_a_wrong_clock_holds_nothing(ahead_s: int, held: bool) -> None:
     store = FaultyState()
