@@ -26,7 +26,7 @@
     ├── UnacknowledgedError       50   the batch returns whole: the mapping must deliver it again
     ├── HandlerFailedError        51   a handler raised an unexpected exception
     ├── DeadlineError             52   the time for it ended before it was done (503)
-    ├── PipelineFailedError       53   a pipeline raised for a reason that is no single record's
+    ├── PipelineFailedError       53   a pipeline raised, and no single record is at fault
     ├── UnauthorizedError         70   the caller is not authenticated (401)
     ├── ForbiddenError            71   the caller may not do this (403)
     ├── NotFoundError             72   there is no such resource (404)
@@ -227,7 +227,7 @@ class DeadlineError(MillraceError):
 
 
 class PipelineFailedError(MillraceError):
-    """A pipeline raised for a reason that is no single record's: a full disk, say, or the same on every record."""
+    """A pipeline raised, and no single record is at fault: a full disk, say, or one exception on every record."""
 
     exit_code = 53
 

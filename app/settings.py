@@ -79,8 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     output_aggregation: Annotated[
         list[str],
         about(
-            "the kinds of output of which many of one partition key travel as one aggregated record, in the format of "
-            "the Kinesis Producer Library: `role,role`; `default` is that of `OUTPUT_STREAM`; unset, none"
+            "the kinds of output to pack into aggregated records (Kinesis Producer Library), one partition key a "
+            "record: `role,role`; `default` is that of `OUTPUT_STREAM`; unset, none"
         ),
     ] = []
     quarantine_stream: Annotated[
@@ -116,8 +116,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         msgspec.Meta(ge=0),
         about(
-            "the records in a row that are quarantined where a pipeline raises one and the same exception on each; "
-            "more are held until the pipeline is mended"
+            "how many records in a row are quarantined when a pipeline raises one exception on each of them; further "
+            "ones are held until the pipeline is mended"
         ),
     ] = 15
     deadline_margin_ms: Annotated[

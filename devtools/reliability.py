@@ -68,7 +68,7 @@ def page(report: Report, mutants: Outcome, controls: Sequence[dict[str, Any]]) -
 
     Args:
         report: What the checker found.
-        mutants: What came of faults put in on purpose.
+        mutants: Results of faults put in on purpose.
         controls: Rows of `benchmarks.controls`.
     """
     return "\n".join([*_histories(report), *_mutants(mutants), *_controls(controls), *_not_tested(mutants)]) + "\n"

@@ -52,7 +52,7 @@ def examine_location(setup: Setup, variable: str, why: str) -> Generator[str | F
 
 
 def examine_names(setup: Setup) -> Iterator[Finding]:
-    """Find locations that cannot be any, and folders that a function in Lambda cannot write or would lose."""
+    """Find locations that are not valid, and folders that a function in Lambda cannot write or would lose."""
     for variable in ("QUARANTINE_LOCATION", "STATE_LOCATION"):
         location = str(getattr(setup.settings, variable.lower()))
         if not location or (variable == "STATE_LOCATION" and not setup.settings.state_table):

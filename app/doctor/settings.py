@@ -166,7 +166,7 @@ def _pairs(pairs: Mapping[str, str]) -> str:
 
 
 def _aggregation(setup: Setup) -> Iterator[Finding]:
-    """Find aggregated roles that there are not."""
+    """Find aggregated roles that no pipeline or setting has."""
     settings = setup.settings
     roles = {role for each in setup.classes.values() for role in each.roles}
     try:

@@ -57,7 +57,7 @@ def size_of(key: str, value: bytes) -> int:
 
 
 def folder_of(key: str) -> str:
-    """Return the part of a name that tells the key of an object; keys may be longer than names."""
+    """Return the part of an object's name that identifies its key; keys may be longer than names."""
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 

@@ -1,7 +1,7 @@
 """State of pipelines by state key, written under a condition so that a repeated batch changes nothing.
 
 A state key (a tenant, say) carries its value and, for each shard that it had records of, the position of the last one
-applied. A record is compared only with a record of its own shard, in one life of one stream: anything else says nothing
+applied. A record is compared only with a record of its own shard and stream, created once: anything else says nothing
 about whether it was applied. Each commit counts the key's revision up and names the revision that it started from; when
 another writer was there first it fails and writes nothing. A key whose value cannot be read, or became too large, is
 marked as parked, and its value is left as it is.
@@ -48,7 +48,7 @@ class Position(NamedTuple):
 
 
 class ShardOrigin(NamedTuple):
-    """A shard in one life of its stream: within it, and nowhere else, positions can be compared.
+    """A shard of a stream that was created at a given time; only within it can positions be compared.
 
     Attributes:
         stream_arn: The stream's ARN.

@@ -302,7 +302,7 @@ class BatchState:
         return None if value is None else staged
 
     def _note(self, key: str, staged: Stored) -> None:
-        """Count and tell of a key that this batch parked."""
+        """Count and log a key that this batch parked."""
         before = self._stored[key]
         if staged.parked is not None and (before is None or before.parked is None):
             self.counts["keys_parked"] += 1

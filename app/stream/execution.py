@@ -170,7 +170,7 @@ class NoState:
     counts: ClassVar[Mapping[str, int]] = {}
 
     def __init__(self, pipeline: Pipeline[Any], faults: RaisedInARow) -> None:
-        """Take the pipeline, and what tells its faults apart."""
+        """Take the pipeline, and the counter that tells faults of records from others."""
         self.failure: MillraceError | None = None
         self._pipeline, self._faults = pipeline, faults
 

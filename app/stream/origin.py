@@ -1,4 +1,4 @@
-"""Find out in which life of a stream a record was put: positions of records mean something only within one."""
+"""Find out when a record's stream was created: positions are compared only within one creation of a stream."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class BatchOrigins:
         return True
 
     def heed(self, stored: Stored) -> None:
-        """Ask anew if a state knows a later life of the stream than this process does."""
+        """Ask anew if a state knows a later creation of the stream than this process does."""
         for origin in stored.applied:
             known = self.of(origin.shard) if origin.stream_arn == self._batch.stream_arn else None
             if known is not None and known.created_ms < origin.created_ms:

@@ -153,7 +153,7 @@ class Resumption:
         return len(waiting)
 
     def _forget(self, key: str, missing: int) -> None:
-        """Take records that are nowhere out of the count of a mark."""
+        """Subtract records that are in no quarantine from a mark's count."""
 
         def without_missing(parked: Parked) -> Parked | None:
             records = parked.records - missing

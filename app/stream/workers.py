@@ -1,4 +1,4 @@
-"""Calls that run beside the code that starts them, with the clock and the chance that it uses.
+"""Calls that run beside the code that starts them, with its clock and its random numbers.
 
 Everything in the delivery that takes time or is left to chance goes through here. In production these are threads, the
 machine's clock and random numbers; the test kit has one thread, a simulated clock and a seed.

@@ -20,7 +20,7 @@ LEAST_CAUGHT = 0.9  # of those made by rule
 
 
 class Outcome(msgspec.Struct):
-    """What came of a run, for `devtools.reliability`.
+    """The result of a run, for `devtools.reliability`.
 
     Attributes:
         seed: Of those made by rule.
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=0.0, help="for all: then those made by rule that are left are not run"
     )
-    parser.add_argument("--out", type=Path, help="a JSON file for what came of them")
+    parser.add_argument("--out", type=Path, help="a JSON file for the results")
     options = parser.parse_args()
     ends_s = time.monotonic() + (options.minutes * 60 or float("inf"))
     start = baseline(options.histories)

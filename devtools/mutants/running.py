@@ -22,7 +22,7 @@ GRACE_S = 120.0  # past a trial's own time: its last history, the controls and t
 
 
 class Ran(msgspec.Struct):
-    """A mutant and what came of it.
+    """A mutant and its result.
 
     Attributes:
         name: The mutant's.
@@ -45,7 +45,7 @@ class Ran(msgspec.Struct):
 
 
 class Baseline(msgspec.Struct):
-    """What the checker does without a change.
+    """The result of the checker without a change.
 
     Attributes:
         lines: The first lines of the statements that it runs, by module.
@@ -64,7 +64,7 @@ def baseline(histories: int) -> Baseline:
 
 
 def run_named(mutants: Iterable[Mutant], kind: str, start: Baseline, seconds: float) -> Iterable[Ran]:
-    """Yield each named mutant with what came of it."""
+    """Yield each named mutant with its result."""
     for mutant in mutants:
         trial = Trial(
             mutant.module,
@@ -81,7 +81,7 @@ def run_named(mutants: Iterable[Mutant], kind: str, start: Baseline, seconds: fl
 def run_generated(
     mutations: Iterable[Mutation], start: Baseline, histories: int, seconds: float, known: Callable[[Mutation], str]
 ) -> Iterable[Ran]:
-    """Yield mutants made by rule with what came of each.
+    """Yield generated mutants, each with its result.
 
     Args:
         mutations: The changes.

@@ -30,7 +30,7 @@ HISTORY_S = 20  # processor time of one history; a usual one takes some ten mill
 
 
 class Trial(msgspec.Struct):
-    """What to run.
+    """A trial to run.
 
     Attributes:
         module: The module with the change; empty for none.
@@ -54,7 +54,7 @@ class Trial(msgspec.Struct):
 
 
 class Caught(msgspec.Struct):
-    """What came of a trial.
+    """The result of a trial.
 
     Attributes:
         by: The broken invariant, or the exception; empty if nothing noticed the change.
@@ -181,7 +181,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Read a trial, and print what came of it."""
+    """Read a trial, and print its result."""
     trial = msgspec.json.decode(sys.stdin.buffer.read(), type=Trial)
     if trial.module:
         sys.meta_path.insert(0, _Finder(trial.module, trial.source))

@@ -141,7 +141,7 @@ def read_event(event: Event) -> EventBridgeEvent:
 
 
 def _object_in(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """Return the JSON object that a text is, or the text."""
+    """Return the JSON object in a text, or the text where it holds none."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except UNREADABLE:

@@ -227,7 +227,7 @@ def _in_template(document: Mapping[str, Any], resolver: Resolver) -> Iterator[tu
 
 
 def _exists(resource: Mapping[str, Any], resolver: Resolver) -> bool:
-    """Return whether a resource's condition holds; one that cannot be resolved counts as such."""
+    """Return whether a resource's condition holds; one that cannot be resolved counts as true."""
     try:
         return "Condition" not in resource or resolver.holds(str(resource["Condition"]))
     except SettingsError:

@@ -1,4 +1,4 @@
-"""What happened in a run, as facts for the invariants: records put, outputs taken, records set aside, checkpoints."""
+"""Facts of a run for the invariants: records put, outputs taken, records set aside, checkpoints."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def state_key(key: str, history: History) -> str:
 
 
 def determined(history: History) -> bool:
-    """Return whether the order of a state's records is: all of a state are in one lineage of shards and in one lane."""
+    """Return whether a state's records have one order: they are in one lineage of shards and in one lane."""
     one_stream = len({each.stream for each in history.records}) <= 1
     return one_stream and not history.shared and not any(each.hash_key for each in history.records)
 

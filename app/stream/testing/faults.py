@@ -1,6 +1,6 @@
-"""Plans of faults: which fault meets which call, counted so that a run can say what it has tried.
+"""Plans of faults: which fault meets which call, counted so that a run can report which it has met.
 
-A fault is told by its step (the kind of call), its kind, and the number of the call of that step that it meets first.
+A fault is identified by its step (the kind of call), its kind, and the number of the first call that it meets.
 So a plan is data: it can be printed, replayed and made smaller.
 """
 

@@ -21,7 +21,7 @@ LOOSE = "loose"  # the unordered one
 
 
 class Moment(NamedTuple):
-    """What holds while a batch is processed.
+    """Conditions while a batch is processed.
 
     Attributes:
         version: The model's.
@@ -95,7 +95,7 @@ class Echo(Pipeline[Item]):
     unordered_roles = frozenset({LOOSE})
 
     def __init__(self, roles: int, before: Callable[[int], Moment]) -> None:
-        """Take the number of roles in use, and what is called before each batch: it returns what holds then."""
+        """Take the number of roles in use, and a function that returns the conditions of each batch."""
         self._roles, self._before = roles, before
 
     def process(self, batch: Batch[Item]) -> Outcomes:
@@ -148,7 +148,7 @@ class Chained(StatefulPipeline[Item]):
 
 
 def _set_aside(outcomes: Outcomes, row: int, item: Item, *, is_early: bool) -> bool:
-    """Apply what a record asks for other than outputs; return whether there is such a thing."""
+    """Skip, quarantine or hand back a record that asks for it; return whether it asks for any of them."""
     if item.kind == "raise":
         raise ValueError(f"record {item.rid}")
     if item.kind == "later" and is_early:

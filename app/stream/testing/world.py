@@ -236,7 +236,7 @@ class World:
         return SimulatedClock(self.timeline, process, self.history.skew_s)
 
     def _compute(self, rows: int) -> Moment:
-        """Take the pipeline's time, and raise while the fault of everything lasts; return what holds then."""
+        """Spend the pipeline's time, raise while a fault of the machine lasts, and return the conditions."""
         self.timeline.advance(rows * self.history.compute_s)
         since_s = self.timeline.now_s - BEGIN_S
         window = self.history.systemic_s

@@ -215,7 +215,7 @@ class State:
         self.on_close: Callable[[OpenCluster], object] | None = None
 
     def event_time(self, latest: float) -> float:
-        """Return the time that an alert counts as whose own lies beyond `latest`.
+        """Return the time at which to cluster an alert that is dated after `latest`.
 
         It is the clock and the time that has passed since: between the arrivals of the alert that moved the clock and
         of this one. On a live stream that is its arrival; among old alerts that are played back it is the time of those
@@ -255,7 +255,7 @@ class State:
             self.clock, self.clock_latest, self.ahead = min(time, self.ahead), latest, NEVER
 
     def _check_clock(self, time: float, latest: float, config: ClusterConfig) -> None:
-        """Set a clock back, and with it all that is later, if it moved by dates that cannot be.
+        """Set the clock, and all that is later, back if impossible dates have moved it.
 
         They are those that came first, or that an earlier release took without a bound.
         """
