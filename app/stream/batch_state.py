@@ -12,7 +12,7 @@ from app.storage.state import LONGEST_KEY_BYTES, Stored
 from app.stream.execution import BisectedOutcomes, Untouched, check_outcomes, run_bisected
 from app.stream.origin import BatchOrigins
 from app.stream.outcomes import Outcomes, Quarantine, Retry
-from app.stream.parking import BatchParking, tell_parked
+from app.stream.parking import BatchParking, log_parked
 from app.telemetry import logger
 from app.text import quoted
 
@@ -306,7 +306,7 @@ class BatchState:
         before = self._stored[key]
         if staged.parked is not None and (before is None or before.parked is None):
             self.counts["keys_parked"] += 1
-            tell_parked(self._pipeline.stored_key(key), staged.parked)
+            log_parked(self._pipeline.stored_key(key), staged.parked)
 
     def _state_after(self, prefix: int) -> tuple[dict[str, bytes], int, MillraceError | None]:
         """Return the state after the first `prefix` rows, or after fewer where a pipeline raises on it, and the reason.

@@ -99,7 +99,7 @@ class BatchParking:
         return self.keys[key].with_records(waiting) if waiting else None
 
 
-def tell_parked(stored_key: str, parked: Parked) -> None:
+def log_parked(stored_key: str, parked: Parked) -> None:
     """Log that a key was parked, with its fault and the way to mend it."""
     logger.error(
         f"{parked.fault}; its records wait in the quarantine: mend it, then run `millrace state resume "
