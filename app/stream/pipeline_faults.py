@@ -80,7 +80,7 @@ class RaisedInARow:
         if is_of_machine(error):
             why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
             return PipelineFailedError(
-                f"{raised}{why}: no record is quarantined for it; they come again until it passes"
+                f"{raised}{why}: no record is quarantined for it; the records come again until the fault is mended"
             )
         if self.count > self._most:
             return PipelineFailedError(

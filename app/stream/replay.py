@@ -92,7 +92,8 @@ class QuarantinedRecords:
         exact = [record for record in matches if record.id == record_id] or matches
         if len(exact) != 1:
             raise QuarantineError(
-                f"{len(exact) or 'no'} quarantined records have the id {record_id!r}, or one that begins so"
+                f"{len(exact) or 'no'} quarantined records have an id that begins with {record_id!r}: "
+                "`millrace quarantine list` shows the ids"
             )
         return exact[0]
 

@@ -196,7 +196,7 @@ class Resolver:
             return self._arn(name)
         if attribute in {"QueueName", "TopicName", "StreamName"}:
             return self._name(name)
-        raise SettingsError(f"{name}.{attribute} is known to AWS alone")
+        raise SettingsError(f"only AWS knows {name}.{attribute}")
 
     def _substitute(self, operand: Any) -> str:  # noqa: ANN401 - a text, or a text and values
         text, values = (operand, {}) if isinstance(operand, str) else operand
@@ -222,7 +222,7 @@ class Resolver:
     def _name(self, name: str) -> str:
         kind = self._kind(name)
         if kind not in _NAMED:
-            raise SettingsError(f"{name} is an {kind}, whose name and ARN AWS alone knows")
+            raise SettingsError(f"only AWS knows the name and the ARN of {name}, an {kind}")
         properties = self._resources[name].get("Properties") or {}
         return str(self.resolve(properties.get(_NAMED[kind][0], name)))
 
@@ -231,7 +231,7 @@ class Resolver:
         if kind == _CONSUMER:  # read like its stream: there is no other way to read one here
             return str(self.resolve(self._resources[name]["Properties"]["StreamARN"]))
         if kind not in _NAMED:
-            raise SettingsError(f"{name} is an {kind}, whose name and ARN AWS alone knows")
+            raise SettingsError(f"only AWS knows the name and the ARN of {name}, an {kind}")
         return _NAMED[kind][1].format(region=_region(), account=LOCAL_ACCOUNT, name=self._name(name))
 
 
