@@ -4,6 +4,7 @@ The packages, from the top floor down; each imports only from floors below it (`
 
     lambda_function, api_function, router_function   the entry points that Lambda calls
     cli, doctor                                      the commands that a person calls
+    pytest_plugin                                    fixtures for tests of a pipeline of one's own
     functions, registry                              the start of a function; the list of domains
     domains                                          pipelines and handlers, a folder for each domain
     handlers, jobs                                   typed Lambda handlers, HTTP; files that pass through steps

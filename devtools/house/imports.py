@@ -31,7 +31,10 @@ class Floor:
 FLOORS = (
     Floor("each domain's commands", ("domains/*/cli",)),
     Floor("the command line", ("cli",)),
-    Floor("what Lambda calls; the doctor", ("lambda_function", "api_function", "router_function", "doctor")),
+    Floor(
+        "what Lambda calls; the doctor",
+        ("lambda_function", "api_function", "router_function", "doctor", "pytest_plugin"),
+    ),
     Floor("the start of a function", ("functions",)),
     Floor("the list of domains", ("registry",)),
     Floor("domains", ("domains/*",)),

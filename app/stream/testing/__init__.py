@@ -1,7 +1,7 @@
 """The public test kit: a pipeline on the delivery spine, with the services in memory.
 
 `MemorySpine` runs one pipeline over records, event by event: for tests of a pipeline. `stream.PipelineStream`, and the
-fixtures of `plugin`, put a pipeline behind a simulated stream with faults.
+fixtures of `app.pytest_plugin`, put a pipeline behind a simulated stream with faults.
 
 The checker runs the real mapping, spine and state over simulated services, on one thread, from a seed:
 

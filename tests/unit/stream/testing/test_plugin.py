@@ -157,8 +157,15 @@ def test_a_wrong_fault_is_named_when_it_is_planned(
 
 def test_the_fixtures_import_nothing_of_aws() -> None:
     code = (
-        "import sys, app.stream.testing.plugin, app.stream.testing.stream as stream, app.stream.testing.faults\n"
+        "import sys, app.pytest_plugin, app.stream.testing.stream as stream, app.stream.testing.faults\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules} & {'boto3', 'botocore', 'urllib3'}))"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.split() == []
+
+
+def test_pytest_starts_without_the_spine() -> None:
+    """Every session of whoever has Millrace installed loads the plugin."""
+    code = "import sys, app.pytest_plugin; print(*(name for name in sys.modules if name.startswith('app')))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["app", "app.pytest_plugin"]
