@@ -43,6 +43,8 @@ WHILE_IT_RUNS = (
     "nothing behind the checkpoint comes again",
     "the checkpoint never passes an unsafe record",
     "a key's fault leaves other keys' progress",
+    "a fault that passes does not end the mapping",
+    "each shard has its turn",
 )
 """The invariants that are noted as they are broken."""
 
@@ -112,7 +114,7 @@ def _mutants(outcome: Outcome) -> Iterable[str]:
     yield "## Does it catch?"
     yield ""
     yield "Each fault was put into one module. *In* is the number of histories until one failed, from seed 1 on; where"
-    yield "there is none, a history made for it, the controls below or a test caught it."
+    yield "there is none, the controls below or a test caught it."
     yield ""
     yield from _table(
         [each for each in outcome.ran if each.kind == "found"], "Faults that a tester once found, put back"

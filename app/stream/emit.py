@@ -52,6 +52,7 @@ class Writer:
         """Start no thread until there is something to put; `workers` may replace the threads."""
         self.service = service
         self.concurrent_calls = concurrent_calls
+        self.call_records = CALL_RECORDS  # fewer where small batches are to show what large ones do
         self.slow: dict[str, int] = {}  # rows that a batch begins with, by stream or location that took not all of one
         self.workers: Workers = workers or Threads(concurrent_calls)
 
@@ -185,15 +186,14 @@ class BatchEmitter:
                     return
                 self._start_call(lane, before)
 
-    @staticmethod
-    def _may_start(lane: Lane, before: int | None, *, only_full: bool) -> bool:
+    def _may_start(self, lane: Lane, before: int | None, *, only_full: bool) -> bool:
         """Return whether a lane has entries for a call; aggregates are full at the end of the batch."""
         if only_full:
-            return not lane.aggregates and lane.startable(before) >= CALL_RECORDS
+            return not lane.aggregates and lane.startable(before) >= self._writer.call_records
         return lane.startable(before) > 0
 
     def _start_call(self, lane: Lane, before: int | None) -> None:
-        entries, keys, datas = lane.next_call(CALL_RECORDS, CALL_BYTES, before)
+        entries, keys, datas = lane.next_call(self._writer.call_records, CALL_BYTES, before)
         size = size_of(keys, datas)
         call = self._writer.workers.submit(self._writer.service.put, lane.stream, keys, datas)
         self._calls[call] = (lane, entries, size)

@@ -121,7 +121,17 @@ class Processor:
         self.origins = origins or StreamOrigins()
         self.faults = RaisedInARow(pipeline.name, settings.most_raised_in_a_row)
         self.row_s: float | None = None  # the pipeline's pace, from earlier chunks
+        self.chunk_rows = CHUNK_ROWS  # the most rows of the next chunk: fewer after one that was not finished
         self.key_s = 0.0  # the state's pace: seconds for the commit of a key, from earlier batches
+
+    def note_chunk(self, rows: int, done: int, seconds: float) -> None:
+        """Note the pace of a chunk, of which `done` rows were finished.
+
+        Where a pipeline raises on some, a chunk is run again in halves, and takes longer than the pace of one row says.
+        Else an aggregated record, which comes again as a whole, would never be finished in time.
+        """
+        self.row_s = seconds / max(1, done)
+        self.chunk_rows = max(1, done) if done < rows else max(self.chunk_rows, min(CHUNK_ROWS, 2 * rows))
 
     def begin_state(self, batch: Batch[None], replayed_key: str | None) -> NoState | BatchState:
         """Return the runner of the pipeline over one batch."""
@@ -197,7 +207,7 @@ class _Run:
                 began = self._deadline.now_s()
                 outcomes = self._outcomes(start, stop)
                 routing = self._deadline.now_s()
-                self._processor.row_s = (routing - began) / max(1, outcomes.rows_before_retry())
+                self._processor.note_chunk(stop - start, outcomes.rows_before_retry(), routing - began)
                 goes_on = self._router.route(start, outcomes)
                 self._milliseconds["emit"] += (self._deadline.now_s() - routing) * 1000
                 if not goes_on:
@@ -213,7 +223,11 @@ class _Run:
             return start
         pace_s = self._processor.row_s
         # Half the time left: a pace is a guess, and a chunk in which a record fails is run more than once.
-        rows = FIRST_CHUNK_ROWS if pace_s is None else int(min(CHUNK_ROWS, 0.5 * spare_s / max(pace_s, 1e-9)))
+        rows = (
+            FIRST_CHUNK_ROWS
+            if pace_s is None
+            else int(min(self._processor.chunk_rows, 0.5 * spare_s / max(pace_s, 1e-9)))
+        )
         if rows < 1 and start:
             return start
         sizes = itertools.accumulate(map(len, self._batch.payloads[start : start + max(1, rows)]))

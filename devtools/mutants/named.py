@@ -25,7 +25,6 @@ class Mutant:
         module: The module.
         edits: Text that stands in it once, and what takes its place.
         within: In how many histories the checker is to find it.
-        history: Of `histories.py`, one that finds it, where those of seeds seldom have what it takes.
         tests: Tests that find it, where no history has such a thing.
     """
 
@@ -33,7 +32,6 @@ class Mutant:
     module: str
     edits: tuple[tuple[str, str], ...]
     within: int = 200
-    history: str = ""
     tests: tuple[str, ...] = ()
 
     def source(self) -> str:
@@ -57,7 +55,7 @@ FOUND = (
         "A: outputs in flight leave no time to commit",
         _PROCESSOR,
         (("deadline=deadline.earlier(self._commit_s),", "deadline=deadline,"),),
-        history="slow puts",
+        within=1000,
     ),
     Mutant(
         "B: a position is compared with one of another shard or stream",

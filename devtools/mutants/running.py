@@ -72,7 +72,6 @@ def run_named(mutants: Iterable[Mutant], kind: str, start: Baseline, seconds: fl
             mutant.within,
             seconds,
             start.failing,
-            history=mutant.history,
             tests=mutant.tests,
         )
         yield Ran(mutant.name, kind, mutant.within, _try(trial))

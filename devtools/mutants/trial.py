@@ -39,7 +39,6 @@ class Trial(msgspec.Struct):
         seconds: Time for all of them.
         left_out: Seeds that fail without a change too.
         controls: Whether to play the controls' scenarios too (`benchmarks/controls`).
-        history: One of `histories.py` to run first.
         tests: Tests to run too, as pytest names them.
     """
 
@@ -49,7 +48,6 @@ class Trial(msgspec.Struct):
     seconds: float = 60.0
     left_out: list[int] = []
     controls: bool = True
-    history: str = ""
     tests: tuple[str, ...] = ()
 
 
@@ -105,8 +103,6 @@ def run(trial: Trial) -> Caught:
     signal.signal(signal.SIGVTALRM, _end)
     ends_s = time.monotonic() + trial.seconds
     ran = 0
-    if trial.history and (found := _noticed(trial.history)):
-        return Caught(*found, 0, 0)
     for seed in itertools.islice((seed for seed in itertools.count(1) if seed not in trial.left_out), trial.histories):
         ran += 1
         if found := _noticed(seed):
@@ -123,15 +119,14 @@ def failing_seeds(seeds: Iterable[int]) -> list[int]:
     return [seed for seed in seeds if _noticed(seed)]
 
 
-def _noticed(history: int | str) -> tuple[str, str] | None:
-    """Run the history of a seed or of a name; return the broken invariant, or the exception that ended it."""
+def _noticed(seed: int) -> tuple[str, str] | None:
+    """Run the history of a seed; return the broken invariant, or the exception that ended it."""
     from app.stream.testing.checker import check  # noqa: PLC0415 - imported with the change
     from app.stream.testing.history import make_history  # noqa: PLC0415 - as above
-    from devtools.mutants.histories import HISTORIES  # noqa: PLC0415 - as above
 
     signal.setitimer(signal.ITIMER_VIRTUAL, HISTORY_S)
     try:
-        broken = check(make_history(history) if isinstance(history, int) else HISTORIES[history]).violations
+        broken = check(make_history(seed)).violations
     except _EndlessError:
         return "does not end", f"{HISTORY_S} s of processor time"
     except Exception as error:  # noqa: BLE001 - a change may raise anything, and that is noticed

@@ -173,4 +173,6 @@ def payload_of(record: Sent) -> bytes:
     if record.kind == "bad_type":
         return b'{"rid":"%d"}' % record.rid
     document: dict[str, Any] = {"rid": record.rid, "kind": record.kind, "fan": record.fan}
+    if record.pad:
+        document["pad"] = record.pad
     return msgspec.json.encode(document)

@@ -79,6 +79,8 @@ class Function:
         world.check_end()
         world.evidence.invocations += 1
         pool.rids = world.watch.delivered(invocation, by_owner=world.timeline.process is world.owner)
+        now = pool.process.name, self.disturbances, world.timeline.now_s
+        world.watch.check_turns(invocation, history.factor, *now)
         world.note(f"invoke with {pool.rids}")
         before, early_s = self.disturbances, world.timeline.now_s + EARLY_SHARE * history.timeout_s
         answer = self._answer_here(event, pool) if history.worker else self._answer_elsewhere(event, pool)

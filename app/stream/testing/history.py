@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STREAMS = ("input", "second")
-BAD_KINDS = ("quarantine", "raise", "bad_json", "bad_type", "bad_output")
+BAD_KINDS = ("quarantine", "raise", "bad_json", "bad_type", "bad_output", "too_few")
 USUAL_KINDS = ("ok",) * 12 + ("later", "skip", "skip", "done", "done")
+LARGE_BYTES = (0, 9_000, 9_000, 30_000)  # two of the middle ones fill an aggregate, the last is larger than one
+INLINE_BYTES = 250, 347  # the table takes none of the states of 300 bytes, or those of a key's first nine records
 FIRST_AFTER_S = 2.0  # with LATEST: the mapping has found the tip of each shard by then
 
 
@@ -31,6 +33,7 @@ class Sent:
         hash_key: An explicit hash key, so that records of one key are in several shards.
         aggregate: Records of one number are one aggregated record.
         life: In which life of the stream: before a later one it is deleted and made anew.
+        pad: Bytes added to each of its outputs.
     """
 
     rid: int
@@ -42,6 +45,7 @@ class Sent:
     hash_key: str | None = None
     aggregate: int | None = None
     life: int = 0
+    pad: int = 0
 
     def __str__(self) -> str:
         """Return the record in words."""
@@ -49,6 +53,7 @@ class Sent:
         more += [f"hash key {self.hash_key}"] * (self.hash_key is not None)
         more += [f"in aggregate {self.aggregate}"] * (self.aggregate is not None)
         more += [f"in life {self.life}"] * bool(self.life)
+        more += [f"{self.pad} more bytes"] * bool(self.pad)
         return " ".join([f"{self.rid} at {self.at_s:.3f} s on {self.stream}, key {self.key}: {self.kind}", *more])
 
 
@@ -97,7 +102,7 @@ class History:
         compute_s: Time that the pipeline takes for a record.
         weight: Bytes of each state.
         inline_bytes: The largest state that is kept in the table itself.
-        quarantine: `stream`, `location` or `both`.
+        quarantine: `stream`, `location`, `both` or `none`.
         skew_s: By how much the clocks of processes are ahead of the services'.
         shared: Whether several partition keys have one state.
         systemic_s: From when to when the pipeline raises on everything, if it does.
@@ -106,6 +111,7 @@ class History:
         damaged: An item that cannot be read or written for a time.
         put_s: By how much later a call of PutRecords answers at most.
         early_s: Until when records of the kind `later` are handed back.
+        call_records: The largest number of records in a call of PutRecords.
     """
 
     seed: int
@@ -134,6 +140,7 @@ class History:
     damaged: Damage | None = None
     put_s: float = 0.0
     early_s: float = 0.0
+    call_records: int = 500
 
     def settings(self) -> str:
         """Return the settings that differ from the usual ones, in words."""
@@ -155,12 +162,13 @@ def make_history(seed: int) -> History:
     rng = random.Random(seed)  # noqa: S311 - a simulation
     stateful, worker = rng.random() < 0.5, rng.random() < 0.5  # noqa: PLR2004 - as often as not
     streams = STREAMS if rng.random() < 0.15 else STREAMS[:1]  # noqa: PLR2004
-    quarantine = rng.choice(("stream", "stream", "location", "both"))
+    quarantine = rng.choice(("stream", "stream", "location", "both") * 3 + ("none",))
     spills = stateful and rng.random() < 0.3  # noqa: PLR2004
+    timeout_s = rng.choice((3.0, 5.0, 15.0))
     partial = rng.random() < 0.85  # noqa: PLR2004
     shared = stateful and rng.random() < 0.2  # noqa: PLR2004
     steps = [step for step in KINDS if _has(step, stateful, worker, spills, quarantine)]
-    records = _records(rng, streams)
+    records = _records(rng, streams, never_bad=quarantine == "none")
     last_s = max((each.at_s for each in records), default=0.0)
     reshards = _reshards(rng, streams, last_s)
     latest = len(streams) == 1 and rng.random() < 0.15  # noqa: PLR2004
@@ -170,9 +178,9 @@ def make_history(seed: int) -> History:
     elif rng.random() < 0.08:  # noqa: PLR2004
         records = _in_two_lives(records)
     damaged = None
-    if stateful and not shared and len(streams) == 1 and rng.random() < 0.05:  # noqa: PLR2004
+    if stateful and not shared and len(streams) == 1 and rng.random() < (0.4 if quarantine == "none" else 0.05):
         damaged = Damage(rng.choice(records).key, 60.0, too_large=rng.random() < 0.5)  # noqa: PLR2004
-    return History(
+    history = History(
         seed=seed,
         stateful=stateful,
         worker=worker,
@@ -185,13 +193,13 @@ def make_history(seed: int) -> History:
         factor=1 if shared else rng.choice((1, 1, 1, 2, 3)),
         partial=partial,
         bisect=rng.random() < 0.2,  # noqa: PLR2004
-        timeout_s=rng.choice((3.0, 5.0, 15.0)),
+        timeout_s=timeout_s,
         roles=rng.choice((1, 1, 2, 3)),
         aggregates=seed % 3 == 0,
         # A batch that comes again as a whole has to fit into the time as a whole.
-        compute_s=rng.choice((0.0, 0.0, 0.0, 0.0, 0.005, 0.03)) if partial else 0.0,
-        weight=rng.choice((0, 50)) if not spills else 50,
-        inline_bytes=rng.choice((20, 60)) if spills else 390_000,
+        compute_s=rng.choice((0.0, 0.0, 0.0, 0.001, 0.006)) * timeout_s if partial else 0.0,
+        weight=rng.choice((0, 50)) if not spills else 300,
+        inline_bytes=rng.choice(INLINE_BYTES) if spills else 390_000,
         quarantine=quarantine,
         skew_s=rng.choice((0.0, 0.0, -6.0, 6.0, 3600.0)),
         shared=shared,
@@ -200,8 +208,26 @@ def make_history(seed: int) -> History:
         versions_s=tuple(sorted(rng.uniform(0, last_s + 2) for _ in range(rng.choice((0, 0, 0, 1, 3))))),
         damaged=damaged,
         # An aggregate comes again as a whole: with slow calls its outputs of one key may never be done in time.
-        put_s=0.0 if not partial or any(each.aggregate for each in records) else rng.choice((0.0,) * 6 + (0.2, 0.8)),
+        put_s=0.0
+        if not partial or any(each.aggregate for each in records)
+        else rng.choice((0.0,) * 4 + (0.07, 0.26)) * timeout_s,
         early_s=rng.choice((0.0, 0.0, 3.0)),
+        call_records=rng.choice((500, 500, 500, 1, 4)),
+    )
+    return _in_small_steps(history) if partial and rng.random() < 0.1 else history  # noqa: PLR2004
+
+
+def _in_small_steps(history: History) -> History:
+    """Let all records be in one batch, of which some are computed while calls with others are under way."""
+    first_s = min((each.at_s for each in history.records), default=0.0)
+    return replace(
+        history,
+        records=[replace(each, at_s=first_s) for each in history.records],
+        batch_size=100,
+        compute_s=0.012 * history.timeout_s,
+        call_records=1 + history.seed % 3,
+        aggregates=False,
+        put_s=0.0,  # in what is left of the time the outputs of one record are put one after the other
     )
 
 
@@ -224,22 +250,25 @@ def _has(step: str, stateful: bool, worker: bool, spills: bool, quarantine: str)
     if step == "get object":
         return spills
     if step == "put object":
-        return spills or quarantine != "stream"
+        return spills or quarantine in {"location", "both"}
     if step == "put to quarantine":
-        return quarantine != "location"
+        return quarantine in {"stream", "both"}
     return worker or step != "save checkpoint"
 
 
-def _records(rng: random.Random, streams: Sequence[str]) -> list[Sent]:
-    """Return records of a few keys, in bursts."""
+def _records(rng: random.Random, streams: Sequence[str], *, never_bad: bool) -> list[Sent]:
+    """Return records of a few keys, in bursts or all at once; with `never_bad` each can succeed."""
     keys = [f"k{number}" for number in range(rng.choice((1, 2, 3, 6)))]
     bad, aggregated, explicit = rng.choice((0, 0, 0.05, 0.2, 0.6)), rng.choice((0, 0, 0.3)), rng.random() < 0.1  # noqa: PLR2004
+    bad = 0 if never_bad else bad
     wide = rng.random() < 0.3  # noqa: PLR2004 - several outputs a record
+    pads = rng.choice(((0,),) * 5 + (LARGE_BYTES,))
+    pauses_s = (0.0,) if rng.random() < 0.3 else (0, 0, 0, 0.1, 0.6, 2.5)  # noqa: PLR2004
     found: list[Sent] = []
     at_s, group = 0.0, 0
     count = rng.choice((5, 8, 12, 20, 30, 60))
     while len(found) < count:
-        at_s += rng.choice((0, 0, 0, 0.1, 0.6, 2.5))
+        at_s += rng.choice(pauses_s)
         stream = rng.choice(streams)
         group += 1
         together = rng.randint(2, 6) if rng.random() < aggregated else 1
@@ -256,6 +285,7 @@ def _records(rng: random.Random, streams: Sequence[str]) -> list[Sent]:
                     fan=rng.choice((0, 2, 3)) if wide and rng.random() < 0.4 else 1,  # noqa: PLR2004
                     hash_key=str(rng.choice((1, 2**128 - 1))) if explicit and together == 1 else None,
                     aggregate=group if together > 1 else None,
+                    pad=rng.choice(pads),
                 )
             )
     return found

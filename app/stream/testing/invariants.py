@@ -19,6 +19,7 @@ REASONS = {
     "bad_output": "bad_partition_key",
     "quarantine": "asked_for",
     "raise": "pipeline_error",
+    "too_few": "pipeline_error",
 }
 """The reason for which each kind of record that can never succeed is quarantined."""
 

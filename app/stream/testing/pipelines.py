@@ -37,13 +37,15 @@ class Item(msgspec.Struct, gc=False, omit_defaults=True):
 
     Attributes:
         rid: Its number, in the order in which all records were put.
-        kind: What becomes of it: `ok`, `skip`, `done`, `quarantine`, `raise`, `bad_output`, `later`.
+        kind: What becomes of it: `ok`, `skip`, `done`, `quarantine`, `raise`, `bad_output`, `too_few`, `later`.
         fan: Number of its outputs.
+        pad: Bytes added to each.
     """
 
     rid: int
     kind: str = "ok"
     fan: int = 1
+    pad: int = 0
 
 
 class Product(msgspec.Struct, gc=False, omit_defaults=True):
@@ -55,6 +57,7 @@ class Product(msgspec.Struct, gc=False, omit_defaults=True):
         version: Of the model that it was computed with.
         count: With state: how many records of the key there were.
         chain: With state: a digest over all of them.
+        pad: What makes it larger.
     """
 
     rid: int
@@ -62,6 +65,7 @@ class Product(msgspec.Struct, gc=False, omit_defaults=True):
     version: str = ""
     count: int = 0
     chain: str = ""
+    pad: str = ""
 
 
 class Chain(msgspec.Struct, gc=False):
@@ -101,12 +105,14 @@ class Echo(Pipeline[Item]):
     def process(self, batch: Batch[Item]) -> Outcomes:
         """Give each record its outputs."""
         version, is_early = self._before(len(batch))
-        outcomes = Outcomes(len(batch))
+        outcomes = Outcomes(len(batch) - _gives_too_few(batch))
+        if _gives_too_few(batch):
+            return outcomes
         for row, item in enumerate(batch.records):
             if _set_aside(outcomes, row, item, is_early=is_early):
                 continue
             for part in range(item.fan):
-                data = _encode(Product(item.rid, part, version))
+                data = _encode(Product(item.rid, part, version, pad="x" * item.pad))
                 outcomes.emit(row, batch.partition_keys[row], data, role=role_of(part, self._roles), version=version)
         return outcomes
 
@@ -134,17 +140,24 @@ class Chained(StatefulPipeline[Item]):
         """Give each record its outputs, and its key the state after it."""
         version, is_early = self._before(len(batch))
         chains = {key: _chain.decode(value) for key, value in state.items()}
-        outcomes = Outcomes(len(batch))
+        outcomes = Outcomes(len(batch) - _gives_too_few(batch))
         writes = StateWrites(outcomes)
+        if _gives_too_few(batch):
+            return writes
         for row, (item, key) in enumerate(zip(batch.records, self.state_keys(batch), strict=True)):
             if _set_aside(outcomes, row, item, is_early=is_early):
                 continue
             chain = chains[key] = chains.get(key, Chain()).after(item.rid, self._weight)
             writes.write(row, key, _encode(chain))
             for part in range(item.fan):
-                data = _encode(Product(item.rid, part, version, chain.count, chain.digest))
+                data = _encode(Product(item.rid, part, version, chain.count, chain.digest, "x" * item.pad))
                 outcomes.emit(row, batch.partition_keys[row], data, role=role_of(part, self._roles), version=version)
         return writes
+
+
+def _gives_too_few(batch: Batch[Item]) -> bool:
+    """Return whether a record lets the pipeline break its contract: an outcome for each record."""
+    return any(item.kind == "too_few" for item in batch.records)
 
 
 def _set_aside(outcomes: Outcomes, row: int, item: Item, *, is_early: bool) -> bool:

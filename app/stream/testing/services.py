@@ -127,6 +127,7 @@ class SimulatedState:
         before: Called before each call, with the kind of its fault: other processes may go on here.
         is_damaged: Returns whether a key's item cannot be read now.
         is_too_large: Returns whether a key's value is too large to be written now.
+        largest_bytes: The largest value that it takes.
     """
 
     def __init__(self, table: MemoryState, timeline: Timeline, plan: FaultPlan) -> None:
@@ -135,6 +136,7 @@ class SimulatedState:
         self.before: Callable[[str], object] = lambda _kind: None
         self.is_damaged: Callable[[str], bool] = lambda _key: False
         self.is_too_large: Callable[[str], bool] = lambda _key: False
+        self.largest_bytes = 400_000
         self._timeline, self._plan = timeline, plan
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Stored]:
@@ -168,6 +170,8 @@ class SimulatedState:
             raise CloudError("state table: simulated fault")
         if kind == kinds.CONFLICT:
             raise StateConflictError(f"state of {key!r}: simulated conflict")
+        if staged.value is not None and len(staged.value) > self.largest_bytes:
+            raise StateTooLargeError(f"state of {key!r}: {len(staged.value)} bytes")
         self.table.commit(key, staged, before)
         if kind == kinds.CRASH_AFTER:
             raise SimulatedCrash("after writing state")

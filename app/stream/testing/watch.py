@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.shards import SHARD_END
+
+READ_WITHIN_S = 0.5  # a shard is read five times a second
+CALM_WITHIN_S = 1.5  # and again a second after a fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +29,10 @@ class Watch:
         self._evidence, self._kinesis, self._note = evidence, kinesis, note
         self._passed: dict[tuple[str, float, str], int] = {}  # behind the checkpoint, by stream, life, shard
         self._begun: set[tuple[str, float, str]] = set()  # shards of which records were delivered
+        self._process = ""  # the one that turns are counted of
+        self._served: set[str] = set()  # the shards that had one in it
+        self._disturbances, self._calm_s = 0, 0.0  # after a fault a shard may not be read for a moment
+        self._waited: Counter[str] = Counter()  # how many the others had, by shard
 
     def delivered(self, invocation: Invocation, *, by_owner: bool) -> list[int]:
         """Note a batch that the function is invoked with; return its records.
@@ -54,6 +62,38 @@ class Watch:
                 evidence.wrong.append(("nothing behind the checkpoint comes again", f"records {rids}"))
         evidence.deliveries.update(found)
         return found
+
+    def check_turns(self, invocation: Invocation, lanes: int, process: str, disturbances: int, now_s: float) -> None:
+        """Check that no shard waits for its first invocation while others have one after the other.
+
+        Args:
+            invocation: The present one.
+            lanes: Of each shard.
+            process: The process that invokes.
+            disturbances: How many faults there were.
+            now_s: Now.
+        """
+        name, shard_id = invocation.run.shard.stream, invocation.run.shard.shard_id
+        stream = self._kinesis.streams[name]
+        if process != self._process:
+            self._process, self._served, self._waited = process, set(), Counter()
+        if disturbances != self._disturbances:
+            self._disturbances, self._waited, self._calm_s = disturbances, Counter(), now_s + CALM_WITHIN_S
+        self._served.add(shard_id)
+        for shard in stream.shards:
+            behind = self._passed.get((name, stream.created_s, shard.shard_id), 0)
+            unread = shard.times_s[behind : behind + 1]
+            if (
+                shard.parents
+                or shard.shard_id in self._served
+                or not unread
+                or unread[0] > now_s - READ_WITHIN_S
+                or now_s < self._calm_s
+            ):
+                continue
+            self._waited[shard.shard_id] += 1
+            if self._waited[shard.shard_id] > 2 * lanes * len(stream.shards) + 2:
+                self._evidence.wrong.append(("each shard has its turn", f"{shard.shard_id} waits for its first"))
 
     def checkpointed(self, arn: str, positions: Mapping[str, StartingPosition]) -> None:
         """Check that every record that a checkpoint passes is safe."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.stream.testing.checker import check, check_all, shrink
-from app.stream.testing.history import make_history
+from app.stream.testing.history import History, Sent, make_history
 from app.stream.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ def test_a_spine_that_acknowledges_too_early_is_found_and_its_history_made_small
     small = shrink(history)
     assert check(small).violations
     assert len(small.records) <= len(history.records)
+
+
+def test_an_aggregate_with_records_at_fault_is_finished_in_time_by_a_slow_pipeline() -> None:
+    records = [
+        Sent(rid, 0.0, "input", "k", "raise" if rid % 3 == 1 else "ok", aggregate=1 if rid < 6 else None)
+        for rid in range(60)
+    ]
+    assert check(History(1, records=records, batch_size=100, timeout_s=15.0, compute_s=0.25)).violations == []
 
 
 @pytest.mark.slow
