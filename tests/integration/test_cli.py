@@ -295,7 +295,7 @@ def test_explain_shows_each_step_and_each_fault() -> None:
     assert list(steps)[:3] == ["pipeline", "bytes", "record"]
     assert steps["result"]["prediction"]["cnt"] == round(steps["count"])
     assert steps["partition key"] == "x"
-    assert steps["id"].endswith("/0/bike/0")
+    assert steps["id"].endswith("/0/bike/0[/<version>]")
     unread = json.loads(run("explain", "zzz").stdout)["quarantined"]
     assert unread["reason"] == "not_json"
     assert unread["message"].endswith("; 'zzz': neither JSON nor an existing file")
