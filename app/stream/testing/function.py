@@ -69,6 +69,11 @@ class Function:
         self._world, self._depth = world, 0
         self._idle: list[tuple[Runtime, Process]] = []
 
+    @property
+    def now_s(self) -> float:
+        """Return the seconds since 1970."""
+        return self._world.timeline.now_s
+
     def forget_processes(self) -> None:
         """Start anew with the next invocation."""
         self._idle = []
@@ -79,8 +84,8 @@ class Function:
         world.check_end()
         world.evidence.invocations += 1
         pool.rids = world.watch.delivered(invocation, by_owner=world.timeline.process is world.owner)
-        now = pool.process.name, self.disturbances, world.timeline.now_s
-        world.watch.check_turns(invocation, history.factor, *now)
+        if history.factor == 1:
+            world.watch.check_turns(invocation, pool, self.disturbances, world.timeline.now_s)
         world.note(f"invoke with {pool.rids}")
         before, early_s = self.disturbances, world.timeline.now_s + EARLY_SHARE * history.timeout_s
         answer = self._answer_here(event, pool) if history.worker else self._answer_elsewhere(event, pool)
@@ -208,6 +213,7 @@ class InvocationPool:
 
     Attributes:
         process: The mapping's process.
+        began_s: When it began: records that were put by then are read at once.
         stream: The stream of the batch under way.
         event: Its event.
         rids: Its records.
@@ -217,6 +223,7 @@ class InvocationPool:
     def __init__(self, function: Function, process: Process, stream: str, targets: int) -> None:
         """Take the function, the mapping's process and stream, and how many invocations run at once."""
         self.process, self.stream, self.event = process, stream, b""
+        self.began_s = function.now_s
         self.rids: list[int] = []
         self.waiting: list[tuple[Invocation, bytes]] = []
         self._function, self._targets = function, targets
