@@ -31,6 +31,14 @@ EQUIVALENT: dict[str, str] = {
     "self._commit_s): → if spare_s < 0 or (start and self._state.keys * self._processor.key_s > "
     "self._commit_s):": _MOMENT,
     "stream.emit.finish: if lane.refused: → if not lane.refused:": _PACE,
+    "stream.batch_state._run_part: check_outcomes(staged.outcomes, len(fresh)) → pass": "`Outcomes.extend` refuses them "
+    "too, with another message",
+    "stream.batch.first_row_of: while 0 < row < len(numbers) and numbers[row - 1] == numbers[row]: → "
+    "while 0 < row < len(numbers) and numbers[row - 2] == numbers[row]:": "another row of one Kinesis record, and so one "
+    "sequence number to resume at",
+    "stream.routing._explain_standstill: if self._emitter.failure or not len(self._batch) or "
+    "self._batch.first_row_of(self._tracker.prefix): → if not (self._emitter.failure or not len(self._batch) or "
+    "self._batch.first_row_of(self._tracker.prefix)):": "it decides about a log line alone",
 }
 """The reason, by the change's name."""
 

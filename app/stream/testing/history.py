@@ -210,7 +210,7 @@ def make_history(seed: int) -> History:
         # An aggregate comes again as a whole: with slow calls its outputs of one key may never be done in time.
         put_s=0.0
         if not partial or any(each.aggregate for each in records)
-        else rng.choice((0.0,) * 4 + (0.07, 0.26)) * timeout_s,
+        else rng.choice((0.0,) * 4 + (0.07, 0.22)) * timeout_s,
         early_s=rng.choice((0.0, 0.0, 3.0)),
         call_records=rng.choice((500, 500, 500, 1, 4)),
     )

@@ -123,17 +123,22 @@ class Watch:
             for line in data.splitlines():
                 self._evidence.set_aside(line)
 
-    def check_others(self, key: str, put_before_s: float) -> None:
+    def check_others(self, key: str, put_before_s: float, *, holds: bool) -> None:
         """Check that the records of other keys are safe.
 
         Args:
             key: A partition key whose state cannot be read or written.
             put_before_s: Later records need not be: seconds since 1970.
+            holds: Whether the key holds its shard from its first record on, since it cannot be parked.
         """
         evidence = self._evidence
         for name, stream in self._kinesis.streams.items():
             for shard in stream.shards:
-                unsafe = self._unsafe(name, shard, 0, bisect_left(shard.times_s, put_before_s))
+                stop = bisect_left(shard.times_s, put_before_s)
+                if holds:
+                    keys = [record["PartitionKey"] for record in shard.records[:stop]]
+                    stop = 0 if shard.parents else keys.index(key) if key in keys else stop
+                unsafe = self._unsafe(name, shard, 0, stop)
                 if left := [rid for rid in unsafe if evidence.sent[rid].key != key]:
                     evidence.wrong.append(("a key's fault leaves other keys' progress", f"records {left[:10]}"))
 

@@ -275,8 +275,8 @@ class World:
 
     def _check_others(self) -> None:
         """Check that a damaged key has not held up the records of other keys."""
-        if self.history.quarantine != "none":  # without one it holds its shard
-            self.watch.check_others(self.history.damaged.key if self.history.damaged else "", BEGIN_S + 30)
+        key, holds = self.history.damaged.key if self.history.damaged else "", self.history.quarantine == "none"
+        self.watch.check_others(key, BEGIN_S + 30, holds=holds)
 
     def _note_fault(self, fault: Fault) -> None:
         self._function.disturbances += 1
