@@ -13,6 +13,8 @@ _MOMENT = "two moments of a clock are not equal, or the next round finds them ot
 
 _SHOWN = "how many quarantined records the answer shows to a person"
 
+_CHUNK = "how many records a chunk has: the pace alone"
+
 EQUIVALENT: dict[str, str] = {
     "stream.emit.finish: self._writer.slow.pop(lane.stream, None) → pass": _PACE,
     "stream.shards.read: if self.ended or self.clock.monotonic() < self._next_read_at_s: → "
@@ -31,11 +33,17 @@ EQUIVALENT: dict[str, str] = {
     "self._commit_s): → if spare_s < 0 or (start and self._state.keys * self._processor.key_s > "
     "self._commit_s):": _MOMENT,
     "stream.emit.finish: if lane.refused: → if not lane.refused:": _PACE,
-    "stream.batch_state._run_part: check_outcomes(staged.outcomes, len(fresh)) → pass": "`Outcomes.extend` refuses them "
-    "too, with another message",
+    "stream.processor.note_chunk: self.chunk_rows = max(1, done) if done < rows else max(self.chunk_rows, "
+    "min(CHUNK_ROWS, 2 * rows)) → self.chunk_rows = max(1, done) if done < rows else max(self.chunk_rows, "
+    "min(CHUNK_ROWS, 3 * rows))": _CHUNK,
+    "stream.processor.compute: self._processor.note_chunk(stop - start, outcomes.rows_before_retry(), "
+    "routing - began) → self._processor.note_chunk(stop + start, outcomes.rows_before_retry(), "
+    "routing - began)": _CHUNK,
+    "stream.batch_state._run_part: check_outcomes(staged.outcomes, len(fresh)) → pass": "`Outcomes.extend` refuses "
+    "them too, with another message",
     "stream.batch.first_row_of: while 0 < row < len(numbers) and numbers[row - 1] == numbers[row]: → "
-    "while 0 < row < len(numbers) and numbers[row - 2] == numbers[row]:": "another row of one Kinesis record, and so one "
-    "sequence number to resume at",
+    "while 0 < row < len(numbers) and numbers[row - 2] == numbers[row]:": "another row of one Kinesis record, and so "
+    "one sequence number to resume at",
     "stream.routing._explain_standstill: if self._emitter.failure or not len(self._batch) or "
     "self._batch.first_row_of(self._tracker.prefix): → if not (self._emitter.failure or not len(self._batch) or "
     "self._batch.first_row_of(self._tracker.prefix)):": "it decides about a log line alone",
