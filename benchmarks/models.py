@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import joblib
 import mlflow
+import msgspec
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -22,11 +23,14 @@ from app.domains.bike.synthetic import synthetic_rows
 from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest, Target
 from app.storage.objects import FolderObjects
+from app.stream.outcomes import digest_of
 from benchmarks.contract import FEATURES, MODEL_NAME, VERSION
 from model.importing.trees import trees_to_onnx
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from app.inference.bundle import Bundle
 
 ROWS = 17_000  # about the size of the London table
 LINEAR, TREES = "linear", "boosted trees"
@@ -57,15 +61,16 @@ def write_models(kind: str, folder: Path) -> Path:
             pip_requirements=["scikit-learn"],
             serialization_format="cloudpickle",
         )
-    _write_bundle(kind, by_hand, features, model_folder / "bundles" / MODEL_NAME / VERSION)
+    bundle = _write_bundle(kind, by_hand, features, model_folder / "bundles" / MODEL_NAME / VERSION)
     if kind == LINEAR:
         numbers = [by_hand.intercept_, *by_hand.coef_]
-        words = [MODEL_NAME, VERSION, "model", *(repr(float(number)) for number in numbers)]
+        end_of_ids = f"model/0/{digest_of(msgspec.json.encode(bundle.manifest))}"
+        words = [MODEL_NAME, VERSION, end_of_ids, *(repr(float(number)) for number in numbers)]
         (model_folder / "floor.txt").write_text(" ".join(words) + "\n")
     return model_folder
 
 
-def _write_bundle(kind: str, model: Any, features: pd.DataFrame, model_folder: Path) -> None:  # noqa: ANN401
+def _write_bundle(kind: str, model: Any, features: pd.DataFrame, model_folder: Path) -> Bundle:  # noqa: ANN401
     files = {"model.onnx": trees_to_onnx(model, len(FEATURES))} if kind == TREES else {"model.npz": _arrays(model)}
     types = {"f": "double", "i": "long"}
     manifest = Manifest(
@@ -80,7 +85,7 @@ def _write_bundle(kind: str, model: Any, features: pd.DataFrame, model_folder: P
         files={},
         target=Target("cnt"),
     )
-    write_bundle(FolderObjects(model_folder), manifest, files)
+    return write_bundle(FolderObjects(model_folder), manifest, files)
 
 
 def _arrays(model: Any) -> bytes:  # noqa: ANN401

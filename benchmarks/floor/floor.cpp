@@ -4,8 +4,8 @@
 //
 // The event's bytes are decoded (simdjson, base64), features become a matrix, one linear prediction is made, results are
 // encoded with the same `id` and `source`, and go into PutRecords bodies of 500 whose SHA-256 the signature needs; the
-// answer shows the first 100 results. MODEL is a line: name, version, stage, intercept, then a coefficient for each of
-// the FEATURES below. BODIES gets the bodies of one pass, a line each, so that they can be held against Millrace's.
+// answer shows the first 100 results. MODEL is a line: name, version, end of its ids, intercept, then a coefficient for
+// each of the FEATURES below. BODIES gets the bodies of one pass, a line each, so that they can be held against Millrace's.
 // Then each line on standard input runs one more pass, and is answered with its milliseconds of CPU: the whole, then
 // decode, predict, encode and hash; the parent process interleaves these passes with its other candidates'.
 //
@@ -113,7 +113,7 @@ size_t decode_base64(string_view letters, uint8_t* to) {
 // ---- one event ----
 
 struct Model {
-  string name, version, stage;
+  string name, version, end_of_ids;
   double intercept, coefficients[FEATURE_COUNT];
 };
 
@@ -208,7 +208,7 @@ class Floor {
 
   void encode() {
     const string head = "{\"model\":\"" + model_.name + "\",\"version\":\"" + model_.version + "\",\"prediction\":{\"cnt\":";
-    const string stage = "/0/" + model_.stage + "/0\",\"source\":{\"stream\":\"";
+    const string stage = "/0/" + model_.end_of_ids + "\",\"source\":{\"stream\":\"";
     const string opening = "{\"StreamName\":\"" + stream_ + "\",\"Records\":[";
     answer = "{\"batchItemFailures\":[],\"predictions\":[";
     calls.resize((rows_.size() + CALL_RECORDS - 1) / CALL_RECORDS);
@@ -256,7 +256,7 @@ int main(int count, char** arguments) {
   if (count < 4) return std::cerr << "usage: floor EVENT MODEL STREAM [BODIES]\n", 2;
   Model model;
   std::ifstream file(arguments[2]);
-  file >> model.name >> model.version >> model.stage >> model.intercept;
+  file >> model.name >> model.version >> model.end_of_ids >> model.intercept;
   for (double& coefficient : model.coefficients) file >> coefficient;
   if (!file) return std::cerr << "floor: " << arguments[2] << " is not a model\n", 2;
   const simdjson::padded_string event = simdjson::padded_string::load(arguments[1]);

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from app.domains.alerts.records import ALERT_ROLES
 from app.registry import open_runtime
 from app.storage.state import MemoryState
+from app.stream.origin import StreamOrigins
 from benchmarks.alerts_contract import STAGES, TENANT, stream_of
 from benchmarks.alerts_made import STREAM, event, made
 from benchmarks.alerts_stages import Stages
@@ -42,6 +43,7 @@ class _Streaming:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        runtime.processor_for(STREAM).origins = StreamOrigins(lambda _: 1)  # there is no stream that could be asked
         self._wire = Wire(Peer(service=runtime.writer.service))
         self._alerts: Iterator[Alert] = iter(())
         self._state = MemoryState()
@@ -101,7 +103,7 @@ class _Streaming:
             yield cpu, wall, bodies
 
     def _value(self) -> bytes:
-        stored = self._state.stored.get(TENANT)
+        stored = self._state.stored.get(f"alerts/{TENANT}")
         return (stored.value if stored else None) or b""
 
 

@@ -167,7 +167,9 @@ def _noticed_by_tests(tests: Sequence[str]) -> tuple[str, str] | None:
     logging.disable(logging.NOTSET)
     kept = _FirstFailure()
     with contextlib.redirect_stdout(sys.stderr):
-        pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests], plugins=[kept])
+        # The spine is imported, and changed, before pytest could rewrite its assertions: it has none.
+        rewritten = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+        pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-W", rewritten, *tests], plugins=[kept])
     return (f"test: {kept.name.rpartition('::')[2]}", kept.name) if kept.name else None
 
 
