@@ -36,7 +36,7 @@ WHILE_IT_RUNS = (
     "one output, one id",
     "one id, one content",
     "each output to its role",
-    "an invocation without faults makes progress",
+    "invocations without faults make progress",
     "an invocation without faults uses its time",
     "only errors of Millrace's own leave the spine",
     "parents before children",

@@ -167,9 +167,9 @@ def _noticed_by_tests(tests: Sequence[str]) -> tuple[str, str] | None:
     logging.disable(logging.NOTSET)
     kept = _FirstFailure()
     with contextlib.redirect_stdout(sys.stderr):
-        # The spine is imported, and changed, before pytest could rewrite its assertions: it has none.
-        rewritten = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
-        pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-W", rewritten, *tests], plugins=[kept])
+        # An installed plugin's package is imported by pytest itself, to rewrite its assertions: without the change.
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests], plugins=[kept])
     return (f"test: {kept.name.rpartition('::')[2]}", kept.name) if kept.name else None
 
 

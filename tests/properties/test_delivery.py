@@ -55,8 +55,8 @@ def test_random_faults_lose_nothing_and_keep_the_order_of_each_key(
 ) -> None:
     streams, tracker = FakeStreams(fault), Tracker(len(keys))
     writer = Writer(streams, concurrent_calls=concurrent)
-    limit, pause = emit.CALL_RECORDS, emit.PAUSE_BASE_S
-    emit.CALL_RECORDS, emit.PAUSE_BASE_S = call_records, 0.0001
+    writer.call_records, pause = call_records, emit.PAUSE_BASE_S
+    emit.PAUSE_BASE_S = 0.0001
     try:
         emitter = writer.begin(tracker, Deadline(20))
         for row, key in enumerate(keys):
@@ -66,7 +66,7 @@ def test_random_faults_lose_nothing_and_keep_the_order_of_each_key(
             emitter.push()
         emitter.finish()
     finally:
-        emit.CALL_RECORDS, emit.PAUSE_BASE_S = limit, pause
+        emit.PAUSE_BASE_S = pause
         writer.close()
     assert tracker.prefix == len(keys)
     arrived: dict[str, list[int]] = defaultdict(list)

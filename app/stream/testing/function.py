@@ -68,6 +68,7 @@ class Function:
         self.rng = world.timeline.rng
         self._world, self._depth = world, 0
         self._idle: list[tuple[Runtime, Process]] = []
+        self._stuck: set[str] = set()  # first records of batches that made no progress, without a fault
 
     @property
     def now_s(self) -> float:
@@ -85,7 +86,8 @@ class Function:
         world.evidence.invocations += 1
         pool.rids = world.watch.delivered(invocation, by_owner=world.timeline.process is world.owner)
         if history.factor == 1:
-            world.watch.check_turns(invocation, pool, self.disturbances, world.timeline.now_s)
+            turn = invocation, pool.process, pool.began_s
+            world.watch.check_turns(*turn, disturbances=self.disturbances, now_s=world.timeline.now_s)
         world.note(f"invoke with {pool.rids}")
         before, early_s = self.disturbances, world.timeline.now_s + EARLY_SHARE * history.timeout_s
         answer = self._answer_here(event, pool) if history.worker else self._answer_elsewhere(event, pool)
@@ -96,10 +98,9 @@ class Function:
         # An aggregate comes again as a whole, and its outputs of one key may take longer than there is time.
         alone = len(world.evidence.records_at(pool.stream, first)) == 1
         if history.partial and self.disturbances == before and not self._depth:
-            if stuck and alone:
-                world.evidence.wrong.append(
-                    ("an invocation without faults makes progress", f"records {pool.rids[:10]}")
-                )
+            if stuck and alone and first in self._stuck:  # the first attempt may have been wrong about a pace
+                world.evidence.wrong.append(("invocations without faults make progress", f"records {pool.rids[:10]}"))
+            self._stuck = self._stuck | {first} if stuck else self._stuck - {first}
             if failures and world.timeline.now_s < early_s:
                 world.evidence.wrong.append(("an invocation without faults uses its time", str(failures[0])))
         return answer

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from app.stream.mapping.settling import Invocation
     from app.stream.shards import StartingPosition
     from app.stream.testing.evidence import Evidence
-    from app.stream.testing.function import InvocationPool
     from app.stream.testing.kinesis import Shard, SimulatedKinesis
+    from app.stream.testing.simulation import Process
 
 
 class Watch:
@@ -30,7 +30,7 @@ class Watch:
         self._evidence, self._kinesis, self._note = evidence, kinesis, note
         self._passed: dict[tuple[str, float, str], int] = {}  # behind the checkpoint, by stream, life, shard
         self._begun: set[tuple[str, float, str]] = set()  # shards of which records were delivered
-        self._pool: InvocationPool | None = None  # the one of which turns are counted
+        self._mapping: Process | None = None  # the one of which turns are counted
         self._served: set[str] = set()  # the shards that had one in it
         self._disturbances, self._calm_s = 0, 0.0  # after a fault a shard may not be read for a moment
         self._waited: Counter[str] = Counter()  # how many the others had, by shard
@@ -64,26 +64,29 @@ class Watch:
         evidence.deliveries.update(found)
         return found
 
-    def check_turns(self, invocation: Invocation, pool: InvocationPool, disturbances: int, now_s: float) -> None:
+    def check_turns(
+        self, invocation: Invocation, mapping: Process, began_s: float, *, disturbances: int, now_s: float
+    ) -> None:
         """Check that no shard waits for its first invocation while others have one after the other, one at a time.
 
         Args:
             invocation: The present one.
-            pool: The mapping's.
+            mapping: The mapping's process.
+            began_s: When the mapping began.
             disturbances: How many faults there were.
             now_s: Now.
         """
         name, shard_id = invocation.run.shard.stream, invocation.run.shard.shard_id
         stream = self._kinesis.streams[name]
-        if pool is not self._pool:
-            self._pool, self._served, self._waited = pool, set(), Counter()
+        if mapping is not self._mapping:
+            self._mapping, self._served, self._waited = mapping, set(), Counter()
         if disturbances != self._disturbances:
             self._disturbances, self._waited, self._calm_s = disturbances, Counter(), now_s + CALM_WITHIN_S
         self._served.add(shard_id)
         for shard in stream.shards:
             behind = self._passed.get((name, stream.created_s, shard.shard_id), 0)
             unread = shard.times_s[behind : behind + 1]
-            is_read = unread and now_s >= self._calm_s and unread[0] <= max(pool.began_s, now_s - READ_WITHIN_S)
+            is_read = unread and now_s >= self._calm_s and unread[0] <= max(began_s, now_s - READ_WITHIN_S)
             if shard.parents or shard.shard_id in self._served or not is_read:
                 continue
             self._waited[shard.shard_id] += 1

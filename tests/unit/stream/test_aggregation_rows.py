@@ -198,7 +198,7 @@ def test_quarantined_records_of_one_aggregate_do_not_overwrite_each_other(tmp_pa
 def test_many_small_records_are_processed_chunk_by_chunk() -> None:
     spine = MemorySpine(EchoPipeline())
     result = spine.run([packed(orders(5_000))])
-    assert numbers(spine) == list(range(5_000))
+    assert sorted(numbers(spine)) == list(range(5_000))  # calls with different keys are side by side
     assert (result.acknowledged, result.resume_at) == (5_000, None)
 
 
