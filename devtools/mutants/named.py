@@ -56,6 +56,7 @@ FOUND = (
         _PROCESSOR,
         (("deadline=deadline.earlier(self._commit_s),", "deadline=deadline,"),),
         within=1000,
+        tests=("tests/unit/stream/test_chunks.py::test_outputs_that_take_all_the_time_leave_some_for_the_state",),
     ),
     Mutant(
         "B: a position is compared with one of another shard or stream",
