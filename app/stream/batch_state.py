@@ -345,6 +345,8 @@ class BatchState:
             for call in self._workers.wait(list(calls), deadline.remaining_s()):
                 yield calls.pop(call), call.result()
         ended = self._workers.wait(list(calls), 0) if calls else []
+        if len(ended) < len(calls):
+            self._workers.renew()  # a table that never answers must not keep the next batch's calls waiting
         for call, key in calls.items():
             yield key, call.result() if call in ended else _late(key)
         for key in waiting:

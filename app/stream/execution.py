@@ -112,9 +112,8 @@ def run_bisected(
         try:
             staged = run(part, {**state, **found.state})
             check_outcomes(staged.outcomes, len(part))
-            found.add(
-                start, staged, check
-            )  # may raise too: where the state cannot be written after a record, it is at fault
+            # This may raise too: where the state cannot be written after a record, that record is at fault.
+            found.add(start, staged, check)
             faults.passed(processed=not isinstance(staged, Untouched))
         except Exception as error:  # a pipeline may raise anything; a record must not block its shard
             if isinstance(error, MillraceError) and not isinstance(error, KEY_FAULTS):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 from app.stream.deadline import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     from app.stream.deadline import Clock
 
@@ -41,9 +41,6 @@ class Workers(Protocol):
 
     def wait(self, calls: Collection[CallT], timeout_s: float) -> list[CallT]:
         """Return the calls that have ended, waiting for the first one at most `timeout_s`; with no calls just wait."""
-
-    def run_all(self, function: Callable[[T], U], items: Sequence[T], at_once: int) -> list[U]:
-        """Return the function's result for each item, some of them computed side by side."""
 
     def uniform(self, low: float, high: float) -> float:
         """Return a random number between two."""
@@ -81,13 +78,6 @@ class Threads:
             return ended
         wait(calls, timeout_s, FIRST_COMPLETED)
         return [call for call in calls if call.done()]
-
-    def run_all(self, function: Callable[[T], U], items: Sequence[T], at_once: int) -> list[U]:
-        """Call the function for each item, several side by side; a single item needs no thread."""
-        if len(items) <= 1:
-            return [function(item) for item in items]
-        with ThreadPoolExecutor(min(len(items), at_once)) as pool:
-            return list(pool.map(function, items))
 
     def uniform(self, low: float, high: float) -> float:
         """Return a random number between two."""

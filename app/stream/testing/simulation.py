@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator
 
     from app.stream.deadline import Clock
 
@@ -73,7 +73,6 @@ class Timeline:
     _events: list[tuple[float, int, Callable[[], object]]] = field(default_factory=list)
     _count: int = 0
     _held: bool = False  # an event is happening: calls within it take no time of their own
-    _longest_s: float | None = None  # the longest of several calls side by side, while they are made
 
     def at(self, moment_s: float, action: Callable[[], object]) -> None:
         """Let something happen at a moment."""
@@ -108,9 +107,6 @@ class Timeline:
         """Let time pass."""
         if self._held:
             return
-        if self._longest_s is not None:
-            self._longest_s = max(self._longest_s, seconds)
-            return
         end_s = self.now_s + max(seconds, LEAST_STEP_S)
         while self.step(end_s):
             pass
@@ -127,27 +123,15 @@ class Timeline:
             process: The other process.
             clock_stops: Whether the clock of the present process stands still meanwhile.
         """
-        before, held, longest_s, began_s = self.process, self._held, self._longest_s, self.now_s
-        self.process, self._held, self._longest_s = process, False, None
+        before, held, began_s = self.process, self._held, self.now_s
+        self.process, self._held = process, False
         try:
             yield
         finally:
-            self.process, self._held, self._longest_s = before, held, longest_s
+            self.process, self._held = before, held
             if clock_stops:
                 before.stood_still_s += self.now_s - began_s
                 before.dies_at_s += self.now_s - began_s
-
-    def side_by_side(self, function: Callable[[T], U], items: Sequence[T]) -> list[U]:
-        """Call a function for each item; together they take as long as the longest."""
-        if self._held or self._longest_s is not None:
-            return [function(item) for item in items]
-        self._longest_s = 0.0
-        try:
-            found = [function(item) for item in items]
-        finally:
-            longest_s, self._longest_s = self._longest_s, None
-        self.advance(longest_s)
-        return found
 
 
 class SimulatedClock:
@@ -213,10 +197,6 @@ class SimulatedWorkers:
             if not timeline.step(end_s):
                 break
         return ended
-
-    def run_all(self, function: Callable[[T], U], items: Sequence[T], at_once: int) -> list[U]:  # noqa: ARG002 - all at once
-        """Call the function for each item; together they take as long as the longest."""
-        return self._timeline.side_by_side(function, items)
 
     def uniform(self, low: float, high: float) -> float:
         """Return a random number between two."""

@@ -154,6 +154,25 @@ def test_keys_are_committed_side_by_side() -> None:
     assert {key: stored.value for key, stored in store.stored.items()} == {f"count/{key}": b"2" for key in "abcd"}
 
 
+def test_a_table_that_never_answers_keeps_no_later_batch_waiting() -> None:
+    gate, hanging = threading.Event(), True
+
+    class Hanging(MemoryState):
+        def commit(self, key: str, staged: Stored, before: Any) -> None:
+            if hanging:
+                gate.wait(30)
+            super().commit(key, staged, before)
+
+    keys = [f"t{n}" for n in range(40)]
+    spine = MemorySpine(CountingPipeline(), store=Hanging())
+    for _ in range(2):  # eight calls each: then no thread is left
+        result = spine.run(orders(40), keys, start=0, seconds=0.4)
+        assert (result.acknowledged, result.failure) == (0, None)
+    hanging = False
+    assert spine.run(orders(40), keys, start=0, seconds=2).acknowledged == 40
+    gate.set()
+
+
 def test_a_store_that_takes_nothing_is_logged_once_a_batch(caplog: pytest.LogCaptureFixture) -> None:
     class Throttled(MemoryState):
         def commit(self, *_: Any) -> None:

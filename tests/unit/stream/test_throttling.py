@@ -70,9 +70,6 @@ class OneThread:
         self.clock.sleep(max(0.0, min(timeout_s, first_s)))
         return [call for call in calls if self._due_s[call] <= self.now_s]
 
-    def run_all(self, function: Callable[[Any], Any], items: Sequence[Any], at_once: int) -> list[Any]:
-        raise NotImplementedError
-
     def uniform(self, low: float, high: float) -> float:
         return self._chance.uniform(low, high)
 

@@ -6,8 +6,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from app.stream.workers import Threads
 
 if TYPE_CHECKING:
@@ -40,8 +38,3 @@ def test_a_call_that_does_not_end_does_not_hold_up_those_after_renew() -> None:
     assert behind.cancelled()
     assert not stuck.done()
     gate.set()
-
-
-@pytest.mark.parametrize("items", [[], [1], [3, 1, 2]])
-def test_run_all_gives_results_in_the_order_of_the_items(items: list[int]) -> None:
-    assert Threads(1).run_all(lambda item: item * 2, items, 4) == [item * 2 for item in items]
