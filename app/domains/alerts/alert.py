@@ -55,6 +55,11 @@ class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
         other_attributes: Further attributes, flat; this module names the keys with a meaning.
         tenant: The tenant; empty if the alert names none.
         label: The ground truth of a labelled data set.
+        severity: Severity by the sender, 0 to 100; None if it states none.
+        severity_from: What `severity` was read from: "CEF severity 8 of 10".
+        aliases: (name, address) of machines that the alert states together; both are entities as they stand in it.
+        closed: Why the alert asks for no more attention, in the words of its format ("OCSF status Resolved"); empty if
+            it is open.
     """
 
     id: int | str
@@ -66,6 +71,10 @@ class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
     other_attributes: dict[str, Any] = {}
     tenant: str = ""
     label: int | str | None = None
+    severity: int | None = None
+    severity_from: str = ""
+    aliases: list[tuple[str, str]] = []
+    closed: str = ""
 
 
 class Techniques(msgspec.Struct, frozen=True, omit_defaults=True):

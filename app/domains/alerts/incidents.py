@@ -38,6 +38,8 @@ class Step(msgspec.Struct, frozen=True):
         end_time: Time of the latest alert.
         alerts: Number of alerts.
         first_id: Id of the first alert.
+        severity: The highest severity of its alerts, 0 to 100; None if none states one.
+        entities: Users, hashes and further hosts of its alerts.
     """
 
     technique: str
@@ -48,6 +50,8 @@ class Step(msgspec.Struct, frozen=True):
     end_time: float
     alerts: int
     first_id: int | str
+    severity: int | None = None
+    entities: tuple[str, ...] = ()
 
 
 class ClusterSummary(msgspec.Struct, frozen=True):
@@ -65,6 +69,8 @@ class ClusterSummary(msgspec.Struct, frozen=True):
         tactics: Short names of their tactics.
         steps: Steps in order of their start.
         merged: Ids of the clusters that became part of it.
+        severity: The highest severity of its alerts, 0 to 100; None if none states one.
+        aliases: (name, address) of machines that its alerts state together.
     """
 
     cluster_id: int
@@ -78,6 +84,8 @@ class ClusterSummary(msgspec.Struct, frozen=True):
     tactics: tuple[str, ...]
     steps: tuple[Step, ...]
     merged: tuple[int, ...] = ()
+    severity: int | None = None
+    aliases: tuple[tuple[str, str], ...] = ()
 
 
 class FlowNode(msgspec.Struct, frozen=True):
@@ -123,6 +131,11 @@ class Flow(msgspec.Struct, frozen=True):
         edges: Edges from earlier to later steps.
         start_time: Time of the earliest alert, seconds since 1970.
         end_time: Time of the latest alert.
+        severity: Severity of the incident, 0 to 100.
+        risk: Sum of the risks of its steps, each 0 to 1.
+        alerts: Number of alerts of its steps.
+        context: Number of alerts of frequent types at its entities meanwhile, which are no part of it.
+        reasons: What opened, joined and closed it, in words.
     """
 
     flow_id: int
@@ -132,3 +145,8 @@ class Flow(msgspec.Struct, frozen=True):
     edges: tuple[FlowEdge, ...]
     start_time: float
     end_time: float
+    severity: int = 0
+    risk: float = 0.0
+    alerts: int = 0
+    context: int = 0
+    reasons: tuple[str, ...] = ()
