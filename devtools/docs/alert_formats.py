@@ -57,6 +57,11 @@ RULES = f"""\
   entity to {MAX_ENTITIES}, a node's features to {MAX_FEATURES}. Null, empty and non-finite values are left out, and
   reserved keys with values of another type: `port` is 0 to 65535, `priority` a number, the others are text. `priority`
   is the sender's number on the sender's scale.
+- **Severity** is 0 to 100: the product's own bands are mapped onto those of AWS Security Hub (0 is informational,
+  1 to 39 low, 40 to 69 medium, 70 to 89 high, 90 to 100 critical), and within a band in proportion. A word alone
+  stands for the middle of its band. A value beyond the ends of its scale is taken as the end. `severity_from` says
+  what was read.
+- **Closed** alerts say so in `closed`, in the words of their format.
 - **Sizes.** An alert has at most {LARGEST_ALERT_BYTES} bytes and {MAX_DEPTH} levels of JSON.
 - **Lone surrogates** become U+FFFD, so that every alert can be written again.
 
@@ -108,6 +113,14 @@ def _rows(table: Table) -> Iterator[list[str]]:
             parts.append(f"ids within {_paths(table.tags)}")
         if parts:
             yield [f"`{field}`", "; ".join(parts)]
+    if scales := [f"`{path}` ({scale.title})" for path, scale in table.severity.items()]:
+        yield ["`severity`", ", ".join(scales)]
+    if states := [f"`{path}` is {_paths(values)}" for path, values in table.closed.items()]:
+        yield ["`closed` where", "; ".join(states)]
+    yield from _attributes(table)
+
+
+def _attributes(table: Table) -> Iterator[list[str]]:
     for key, paths in table.attributes.items():
         yield [f"`other_attributes.{key}`", _paths(paths)]
     renamed = [(key, path) for key, path in map(kept, table.keep) if key != path]

@@ -18,6 +18,7 @@ from app.domains.alerts.alert import (
     URL,
     USER,
 )
+from app.domains.alerts.formats import severity
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Paths, Table
 
@@ -42,6 +43,20 @@ TARGET = Table(
     dst=(*_DESTINATION, *_RESOURCE),
     name=("Title",),
     tags=("Types", "FindingProviderFields.Types"),
+    severity={
+        "Severity.Label": severity.ASFF_LABEL,
+        "Severity.Normalized": severity.ASFF_NORMALIZED,
+        "FindingProviderFields.Severity.Label": severity.ASFF_LABEL,
+        "FindingProviderFields.Severity.Normalized": severity.ASFF_NORMALIZED,
+    },
+    closed={
+        "RecordState": {"archived": "ASFF RecordState ARCHIVED"},
+        "Workflow.Status": {
+            "resolved": "ASFF Workflow.Status RESOLVED",
+            "suppressed": "ASFF Workflow.Status SUPPRESSED",
+        },
+        "Compliance.Status": {"passed": "ASFF Compliance.Status PASSED"},
+    },
     attributes={
         PORT: (
             "Network.DestinationPort",

@@ -22,6 +22,7 @@ from app.domains.alerts.alert import (
     USER_AGENT,
     Alert,
 )
+from app.domains.alerts.formats import severity
 from app.domains.alerts.formats.attributes import attributes
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table, kept
@@ -45,6 +46,7 @@ TABLE = Table(
         *(f"deviceCustomString{number}" for number in range(1, 7)),
         *("cat", "tag"),
     ),
+    severity=dict.fromkeys(("severityLevel", "severityId", "severity"), severity.CEF),
     attributes={
         PORT: ("destinationPort", "destinationTranslatedPort", "destPublicPort"),
         PRIORITY: ("severityLevel", "severityId", "severity"),

@@ -18,6 +18,7 @@ from app.domains.alerts.alert import (
     USER,
     USER_AGENT,
 )
+from app.domains.alerts.formats import severity
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table
 
@@ -52,6 +53,19 @@ TABLE = Table(
     ),
     tags=("kibana.alert.rule.tags", "tags"),
     tenant=("organization.id",),
+    severity={
+        "kibana.alert.risk_score": severity.ELASTIC_RISK,
+        "signal.rule.risk_score": severity.ELASTIC_RISK,
+        "kibana.alert.severity": severity.ELASTIC,
+        "signal.rule.severity": severity.ELASTIC,
+        "event.risk_score": severity.ELASTIC_RISK,
+        "event.severity": severity.ECS,
+        "log.syslog.severity.code": severity.SYSLOG,
+    },
+    closed={
+        "kibana.alert.workflow_status": {"closed": "Elastic kibana.alert.workflow_status closed"},
+        "signal.status": {"closed": "Elastic signal.status closed"},
+    },
     attributes={
         PORT: ("destination.port", "server.port"),
         PRIORITY: ("kibana.alert.risk_score", "signal.rule.risk_score", "event.risk_score", "event.severity"),

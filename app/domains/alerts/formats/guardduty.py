@@ -18,6 +18,7 @@ from app.domains.alerts.alert import (
     USER,
     USER_AGENT,
 )
+from app.domains.alerts.formats import severity
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Paths, Table, kept
 
@@ -61,6 +62,8 @@ TARGET = Table(
     dst=_RESOURCE,
     name=("title", "type"),
     tags=("service.detection.sequence.sequenceIndicators.values", "service.detection.sequence.signals.type"),
+    severity={"severity": severity.GUARDDUTY},
+    closed={"service.archived": {"true": "GuardDuty service.archived true"}},
     attributes={
         PORT: (
             f"{_ACTION}.networkConnectionAction.localPortDetails.port",
@@ -151,6 +154,8 @@ def _capitals(table: Table) -> Table:
             changed[field] = {key: tuple(map(_capital, each)) for key, each in paths.items()}
         elif field == "keep":
             changed[field] = tuple(f"{key}={_capital(path)}" for key, path in map(kept, paths))
+        elif isinstance(paths, dict):
+            changed[field] = {_capital(path): each for path, each in paths.items()}
         elif isinstance(paths, tuple):
             changed[field] = tuple(map(_capital, paths))
     return msgspec.structs.replace(table, **changed)

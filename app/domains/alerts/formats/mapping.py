@@ -23,6 +23,7 @@ from app.domains.alerts.formats.attributes import (
     attributes_read,
     text,
 )
+from app.domains.alerts.formats.severity import Scale  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -49,6 +50,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         tech: Technique ids, all of them.
         tags: Texts that may contain technique ids among others.
         tenant: The tenant.
+        severity: Paths of severities, those with precedence first, each with its scale; the first readable one is used.
+        closed: Paths of states, each with the values (in small letters; `true` for a boolean, `4` for a number) that
+            close an alert, and the words for `Alert.closed`.
         attributes: Reserved keys.
         keep: Attributes kept under their own path, or under another key (`sensor=host`).
         joined: Lists of the parts of one text, such as the arguments of a command.
@@ -65,6 +69,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     tech: Paths = ()
     tags: Paths = ()
     tenant: Paths = ()
+    severity: dict[str, Scale] = {}
+    closed: dict[str, dict[str, str]] = {}
     attributes: dict[str, Paths] = {}
     keep: Paths = ()
     joined: Paths = ()
@@ -82,8 +88,8 @@ class FieldReader:
         self._first = [(key, RESERVED[key], paths) for key, paths in table.attributes.items() if key not in ENTITIES]
         self._entities = [(key, RESERVED[key], paths) for key, paths in table.attributes.items() if key in ENTITIES]
         fields = (table.id, table.digest, table.time, table.src, table.dst, table.either, table.name, table.tech)
-        more = (table.tags, table.tenant, *table.attributes.values(), [path for _, path in self._keep])
-        self._tree = _tree(itertools.chain.from_iterable((*fields, *more)), table.dotted)
+        more = (table.tags, table.tenant, table.severity, table.closed, *table.attributes.values())
+        self._tree = _tree(itertools.chain(*fields, *more, (path for _, path in self._keep)), table.dotted)
 
     def read(self, record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
         """Return a record as an alert.
@@ -108,6 +114,7 @@ class FieldReader:
         name = _text(found, table.name)
         if name is None:
             raise AlertFault("missing_name", self._missing("name"))
+        severity, severity_from = self._severity(found)
         return Alert(
             id=id_,
             time=time,
@@ -117,6 +124,9 @@ class FieldReader:
             tech=self._techniques(found),
             other_attributes=self._attributes(found),
             tenant=_text(found, table.tenant) or tenant,
+            severity=severity,
+            severity_from=severity_from,
+            closed=self._closed(found),
         )
 
     def _id(self, found: Found) -> int | str:
@@ -146,6 +156,20 @@ class FieldReader:
     def _techniques(self, found: Found) -> list[str]:
         carried, tags = _values(found, self.table.tech), _values(found, self.table.tags)
         return values.techniques([*carried, *values.technique_ids(tags)] if tags else carried)
+
+    def _severity(self, found: Found) -> tuple[int | None, str]:
+        for path, scale in self.table.severity.items():
+            for value in found.get(path, ()):
+                if (read := scale.read(value)) is not None:
+                    return read
+        return None, ""
+
+    def _closed(self, found: Found) -> str:
+        for path, states in self.table.closed.items():
+            for value in found.get(path, ()):
+                if words := states.get(_state(value)):
+                    return words
+        return ""
 
     def _attributes(self, found: Found) -> dict[str, Any]:
         reserved: dict[str, Any] = {}
@@ -206,6 +230,16 @@ def _text(found: Found, paths: Paths) -> str | None:
         if (result := text(value)) is not None:
             return result
     return None
+
+
+def _state(value: object) -> str:
+    """Return a state in small letters, for `Table.closed`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    whole = values.number(value)
+    if whole is not None and whole == int(whole):
+        return str(int(whole))
+    return (text(value) or "").strip().lower()
 
 
 class _Branch(msgspec.Struct):

@@ -18,6 +18,7 @@ from app.domains.alerts.alert import (
     USER,
     USER_AGENT,
 )
+from app.domains.alerts.formats import severity
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table
 
@@ -34,6 +35,8 @@ _DEVICE = (
     "resources.name",
     "resources.uid",
 )
+
+_ENDED = ("Suppressed", "Resolved", "Archived", "Deleted", "Closed")
 
 TABLE = Table(
     id=("finding_info.uid", "finding.uid", "metadata.uid"),
@@ -63,6 +66,17 @@ TABLE = Table(
         "attacks.technique.uid",
     ),
     tenant=("metadata.tenant_uid",),
+    severity={"severity_id": severity.OCSF, "severity": severity.OCSF_WORD},
+    closed={
+        "status_id": {
+            "3": "OCSF status_id 3 (Suppressed)",
+            "4": "OCSF status_id 4 (Resolved)",
+            "5": "OCSF status_id 5 (Archived)",
+            "6": "OCSF status_id 6 (Deleted)",
+        },
+        "status": {each.lower(): f"OCSF status {each}" for each in _ENDED},
+        "activity_id": {"3": "OCSF activity_id 3 (Close)"},
+    },
     attributes={
         PORT: ("evidences.dst_endpoint.port", "dst_endpoint.port"),
         PRIORITY: ("severity_id",),

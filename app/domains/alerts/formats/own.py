@@ -10,6 +10,7 @@ from app.domains.alerts.alert import Alert, Techniques
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import Table
 from app.domains.alerts.formats.seed import REQUIRED, read_plain
+from app.domains.alerts.formats.severity import STATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ TABLE = Table(
     name=("name",),
     tech=("tech",),
     tenant=("tenant",),
+    severity={"severity": STATED},
     keep=(f"{ATTRIBUTES}.*",),
 )
 
@@ -65,6 +67,7 @@ FORMAT = Format(
     tables=(("", TABLE),),
     notes=(
         "A record of the role `enriched` is read by its `alert`.",
+        "`severity_from`, `aliases` and `closed` are read as they were written.",
         "`read_techniques_carried` reads techniques that an earlier stage resolved (`technique`, or `techniques`).",
     ),
 )

@@ -8,9 +8,11 @@ from app.domains.alerts.alert import Alert, AlertFault
 from app.domains.alerts.formats.attributes import attributes
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import Table
+from app.domains.alerts.formats.severity import STATED
 from app.domains.alerts.formats.times import seconds
 from app.domains.alerts.formats.values import (
     clean,
+    entity_or_none,
     identifier,
     label,
     listed_techniques,
@@ -21,6 +23,8 @@ from app.domains.alerts.formats.values import (
 REQUIRED = frozenset(("id", "time", "src", "dst", "name"))
 ATTRIBUTES = "other_attributes_dict"
 LONGEST_TENANT = 256  # characters: a tenant is part of keys of tables
+LONGEST_REASON = 256  # characters of the words for a severity or a closed alert
+MAX_ALIASES = 32  # of an alert, as many as it may have hosts
 _ENOUGH = 3  # required fields: with fewer, a record has another format; with one or two missing, it is faulty
 
 TABLE = Table(
@@ -31,6 +35,7 @@ TABLE = Table(
     name=("name",),
     tech=("tech",),
     tenant=("tenant",),
+    severity={"severity": STATED},
     keep=(f"{ATTRIBUTES}.*",),
 )
 
@@ -65,6 +70,7 @@ def read_plain(
     if given is not None and type(given) is not dict:
         raise AlertFault("bad_field", f"{key} is not an object; send one, or leave it out")
     own = get("tenant")
+    severity, severity_from = STATED.read(get("severity")) or (None, "")
     return Alert(
         id=identifier(get("id"), "id"),
         time=seconds(get("time"), "time", received),
@@ -75,7 +81,26 @@ def read_plain(
         other_attributes=attributes(given, aliases=aliases) if given else {},
         tenant=clean(own[:LONGEST_TENANT]) if isinstance(own, str) and own else tenant,
         label=label(get("label")),
+        severity=severity,
+        severity_from=_reason(get("severity_from")) or severity_from,
+        aliases=_aliases(get("aliases")),
+        closed=_reason(get("closed")),
     )
+
+
+def _reason(value: object) -> str:
+    return clean(value[:LONGEST_REASON]) if isinstance(value, str) else ""
+
+
+def _aliases(value: object) -> list[tuple[str, str]]:
+    """Return the pairs of entities in a list; anything else is left out."""
+    pairs: list[tuple[str, str]] = []
+    for each in value[:MAX_ALIASES] if type(value) is list else ():
+        if type(each) is list and len(each) == 2:  # noqa: PLR2004 - a name and an address
+            name, address = map(entity_or_none, each)
+            if name and address:
+                pairs.append((name, address))
+    return pairs
 
 
 FORMAT = Format(
@@ -93,5 +118,6 @@ FORMAT = Format(
         ),
         "Attributes by Elastic's names (`user.name`, `process.command_line`) also fill the reserved keys.",
         "`label` is kept, but for -1, which stands for none.",
+        "`severity` is 0 to 100, or a word. `priority` states no severity: its scale differs by the detector.",
     ),
 )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domains.alerts.alert import PORT, PRIORITY, RULE_ID, Alert, AlertFault
-from app.domains.alerts.formats import times
+from app.domains.alerts.formats import severity, times
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table
 
@@ -30,6 +30,7 @@ TABLE = Table(
     src=("src",),
     dst=("dst",),
     name=("msg",),
+    severity={"priority": severity.SNORT},
     attributes={PORT: ("dst_port",), PRIORITY: ("priority",), RULE_ID: ("sid",)},
     keep=("src_port", "proto", "classification", "gid", "rev", "action", "app_id"),
 )

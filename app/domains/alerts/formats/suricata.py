@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.domains.alerts.alert import CERTIFICATE, HASH, HOST, PORT, PRIORITY, RULE_ID, URL, USER, USER_AGENT
+from app.domains.alerts.formats import severity
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table
 
@@ -28,6 +29,7 @@ TABLE = Table(
     tech=("alert.metadata.mitre_technique_id",),
     tags=("alert.metadata.mitre_attack",),
     tenant=("tenant_id",),
+    severity={"alert.severity": severity.SURICATA},
     attributes={
         PORT: ("dest_port",),
         PRIORITY: ("alert.severity",),

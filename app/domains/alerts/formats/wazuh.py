@@ -17,6 +17,7 @@ from app.domains.alerts.alert import (
     USER,
     USER_AGENT,
 )
+from app.domains.alerts.formats import severity
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table
 
@@ -40,6 +41,7 @@ TABLE = Table(
     name=("rule.description", "full_log"),
     tech=("rule.mitre.id", "data.alert.metadata.mitre_technique_id"),
     tags=("rule.groups",),
+    severity={"rule.level": severity.WAZUH},
     attributes={
         PORT: ("data.dstport", "data.dest_port", "data.win.eventdata.destinationPort"),
         PRIORITY: ("rule.level",),
