@@ -1,0 +1,48 @@
+"""Make stories as files: `python -m model.stories make FILE`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from model.stories.attacks import PACES_S, RECORDED
+from model.stories.story import make_story, write_story
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m model.stories", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    make = commands.add_parser("make", help="write a story as lines, and its truth beside it")
+    make.add_argument("file", type=Path)
+    make.add_argument("--seed", type=int, default=1)
+    make.add_argument("--source", choices=("own", "corpus", "recorded"), default="own")
+    make.add_argument("--noise", type=int, default=200, help="everyday alerts")
+    make.add_argument("--pace", choices=(*PACES_S, RECORDED), default="hours")
+    make.add_argument("--days", type=float, default=0.0, help="days of everyday alerts; 0: as long as the attack")
+    make.add_argument("--attacks", type=int, default=1)
+    make.add_argument("--split", choices=("fit", "test"), default="test")
+    make.add_argument("--data", type=Path, help="folder of the corpus and of the recorded attacks")
+    make.set_defaults(run=_make)
+    given = parser.parse_args()
+    given.run(given)
+
+
+def _make(given: argparse.Namespace) -> None:
+    story = make_story(
+        given.seed,
+        source=given.source,
+        noise=given.noise,
+        pace=given.pace,
+        days=given.days,
+        attacks=given.attacks,
+        split=given.split,
+        folder=given.data,
+    )
+    truth = write_story(story, given.file)
+    of_attacks = sum(bool(label.attack) for label in story.labels)
+    print(f"{given.file}: {len(story.records)} alerts, {of_attacks} of {len(story.attacks)} attacks; truth in {truth}")
+
+
+if __name__ == "__main__":
+    main()
