@@ -1,11 +1,15 @@
-"""Read the published attack flows as ordered pairs of actions."""
+"""Read attacks as ordered pairs of actions: the published flows, and recorded steps."""
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.domains.alerts.attack import AttackTable
 
 
@@ -33,6 +37,45 @@ def read_corpus(source: dict[str, Any], table: AttackTable) -> list[FlowPairs]:
     """Return the flows with at least one ordered pair of known techniques."""
     flows = [_pairs_of(flow, table) for flow in source["flows"]]
     return [flow for flow in flows if flow.reachable]
+
+
+def read_recorded(path: Path, table: AttackTable) -> list[FlowPairs]:
+    """Return recorded attacks, their steps in order of time: each step leads to the next.
+
+    A step of several techniques is as many actions; two actions of one technique are no pair.
+
+    Args:
+        path: CSV with the columns `attack`, `seconds_from_start` and `techniques` (ids with blanks between them).
+        table: The known techniques.
+    """
+    attacks: dict[str, list[tuple[float, list[str]]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            known = [technique for each in row["techniques"].split() if (technique := table.current(each))]
+            if known:
+                attacks.setdefault(row["attack"], []).append((float(row["seconds_from_start"]), known))
+    return [_recorded(name, [known for _, known in sorted(steps)]) for name, steps in attacks.items()]
+
+
+def _recorded(name: str, steps: list[list[str]]) -> FlowPairs:
+    techniques = {f"{step}-{each}": each for step, known in enumerate(steps) for each in known}
+    actions = [[f"{step}-{each}" for each in known] for step, known in enumerate(steps)]
+
+    def pairs(reach: int) -> tuple[tuple[str, str], ...]:
+        return tuple(
+            (first, later)
+            for step, firsts in enumerate(actions)
+            for laters in actions[step + 1 : step + 1 + reach]
+            for first, later in product(firsts, laters)
+            if techniques[first] != techniques[later]
+        )
+
+    earlier = {
+        each: [first for firsts in actions[:step] for first in firsts]
+        for step, known in enumerate(actions)
+        for each in known
+    }
+    return FlowPairs(name, techniques, pairs(1), pairs(len(actions)), earlier)
 
 
 def _pairs_of(flow: dict[str, Any], table: AttackTable) -> FlowPairs:

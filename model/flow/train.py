@@ -1,8 +1,8 @@
-"""Learn the usual position of techniques in an attack: `python -m model.flow.train attack_flow_corpus_graphs.json`.
+"""Learn the usual position of tactics in an attack: `python -m model.flow.train attack_flow_corpus_graphs.json`.
 
-A position is learned for each tactic and each technique such that, of two techniques, the one with the smaller position
-comes first as often as possible: a logistic regression on the difference. It learns the distance of a tactic or a
-technique from its position in the kill chain, kept small by a ridge: there are few flows and many techniques.
+A technique's position is the mean of its tactics' positions. These are learned such that, of two techniques, the one
+with the smaller position comes first as often as possible: a logistic regression on the difference. It learns the
+distance of a tactic from its position in the kill chain, kept small by a ridge: there are few flows.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from app.domains.alerts.attack import attack_table, parent_of
+from app.domains.alerts.attack import attack_table
 from app.domains.alerts.flows.causality import ORDER, TechniqueOrder
 from model.flow.corpus import FlowPairs, read_corpus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,48 +29,69 @@ NOTICE = (
     "Learned from the Attack Flow corpus of the Center for Threat-Informed Defense, "
     "© MITRE, Apache License 2.0; only these numbers are derived from it."
 )
-STAGE = "stage"  # the column of the position in the kill chain, from 0 to 1
-STAGE_RIDGE, TACTIC_RIDGE, TECHNIQUE_RIDGE = 0.01, 4.0, 4.0
+STAGE = "stage"  # the feature of the position in the kill chain, from 0 to 1
+ACCESS = "initial-access"
+PREPARATION = frozenset({"reconnaissance", "resource-development"})
+"""Tactics that precede access by definition; they are learned with it, since many reports begin at access and name its
+preparation later."""
+STAGE_RIDGE, RIDGE = 0.01, 4.0
 STEPS = 60  # of Newton's method; it needs about eight
 
 
 def fit(flows: Sequence[FlowPairs], table: AttackTable) -> TechniqueOrder:
-    """Return the positions that best predict the order of the flows' reachable pairs; each flow has the same weight."""
-    tactics = [tactic.short_name for tactic in table.tactics]
-    names = sorted({parent_of(technique) for flow in flows for technique in flow.techniques.values()})
-    columns = {name: index for index, name in enumerate((STAGE, *tactics, *names))}
-    rows, weights = [], []
-    for flow in flows:
-        for source, target in flow.reachable:
-            rows.append(
-                _features(flow.techniques[target], columns, table) - _features(flow.techniques[source], columns, table)
-            )
-            weights.append(1.0 / len(flow.reachable))
-    ridge = np.concatenate([[STAGE_RIDGE], np.full(len(tactics), TACTIC_RIDGE), np.full(len(names), TECHNIQUE_RIDGE)])
-    positions = _logistic(np.array(rows), np.array(weights) * len(rows) / len(flows), ridge * _pairs_a_feature(rows))
-    of_chain = positions[0] * (np.arange(len(tactics)) / len(tactics))
-    of_tactics = (of_chain - of_chain.mean() + positions[1 : 1 + len(tactics)]).round(3)
-    of_techniques = positions[1 + len(tactics) :].round(3)
-    return TechniqueOrder(
-        NOTICE,
-        {name: float(position) for name, position in zip(tactics, of_tactics, strict=True)},
-        {name: float(position) for name, position in zip(names, of_techniques, strict=True) if position},
-    )
+    """Return the positions of tactics that best predict the order of the flows' reachable pairs."""
+    learned = weights(flows, lambda technique: tactic_features(technique, table))
+    names = [tactic.short_name for tactic in table.tactics]
+    of_chain = learned[STAGE] * np.arange(len(names)) / len(names)
+    of_tactics = of_chain - of_chain.mean() + np.array([learned.get(_learned_as(name), 0.0) for name in names])
+    return TechniqueOrder(NOTICE, dict(zip(names, of_tactics.round(3).tolist(), strict=True)))
 
 
-def _features(technique: str, columns: dict[str, int], table: AttackTable) -> NDArray[np.float64]:
-    row = np.zeros(len(columns))
+def tactic_features(technique: str, table: AttackTable) -> dict[str, float]:
+    """Return the mean stage of a technique's tactics, and the share of each of them."""
+    features = {STAGE: 0.0}
     tactics = table.tactics_of(technique)
     for tactic in tactics:
-        row[columns[tactic]] = 1.0 / len(tactics)
-        row[columns[STAGE]] += table.stage_of(tactic) / len(table.tactics) / len(tactics)
-    row[columns[parent_of(technique)]] = 1.0
-    return row
+        features[STAGE] += table.stage_of(tactic) / len(table.tactics) / len(tactics)
+        features[_learned_as(tactic)] = features.get(_learned_as(tactic), 0.0) + 1.0 / len(tactics)
+    return features
 
 
-def _pairs_a_feature(rows: Sequence[NDArray[np.float64]]) -> float:
+def weights(flows: Sequence[FlowPairs], features: Callable[[str], Mapping[str, float]]) -> dict[str, float]:
+    """Return the weight of each feature of a technique in its position; each flow counts the same.
+
+    Args:
+        flows: Flows with reachable pairs.
+        features: Returns the features of a technique by name, `STAGE` among them.
+    """
+    of_technique = {technique: features(technique) for flow in flows for technique in flow.techniques.values()}
+    columns = {
+        name: index for index, name in enumerate(sorted({name for each in of_technique.values() for name in each}))
+    }
+    rows = {technique: np.zeros(len(columns)) for technique in of_technique}
+    for technique, found in of_technique.items():
+        for name, value in found.items():
+            rows[technique][columns[name]] = value
+    differences = np.array(
+        [
+            rows[flow.techniques[later]] - rows[flow.techniques[first]]
+            for flow in flows
+            for first, later in flow.reachable
+        ]
+    )
+    of_pairs = np.array([len(differences) / len(flows) / len(flow.reachable) for flow in flows for _ in flow.reachable])
+    ridge = np.array([STAGE_RIDGE if name == STAGE else RIDGE for name in columns]) * _ridge_factor(len(differences))
+    learned = _logistic(differences, of_pairs, ridge)
+    return {name: float(learned[index]) for name, index in columns.items()}
+
+
+def _learned_as(tactic: str) -> str:
+    return ACCESS if tactic in PREPARATION else tactic
+
+
+def _ridge_factor(pairs: int) -> float:
     """Return the factor of the ridge, which grows with the data since pairs of one flow are hardly independent."""
-    return len(rows) / 400.0
+    return pairs / 400.0
 
 
 def _logistic(X: NDArray[np.float64], weights: NDArray[np.float64], ridge: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -92,4 +113,4 @@ if __name__ == "__main__":
     corpus = read_corpus(msgspec.json.decode(Path(sys.argv[1]).read_bytes()), table)
     order = fit(corpus, table)
     ORDER.write_bytes(msgspec.json.format(msgspec.json.encode(order), indent=1) + b"\n")
-    print(f"{ORDER.name}: {len(order.tactics)} tactics, {len(order.techniques)} techniques from {len(corpus)} flows")
+    print(f"{ORDER.name}: {len(order.tactics)} tactics from {len(corpus)} flows")

@@ -3,8 +3,8 @@
 The strengths are judgement, not learned: there is no labelled data on which alert caused which. They are ordered by
 what an analyst would accept: first a target that became a source, then the same host, source, target.
 
-The usual order of techniques is learned from published attack flows. It is a weak prior: it tells the direction of
-about two pairs in three (`model/flow/README.md`).
+The usual order of tactics is learned from published attack flows. It is a weak prior: it gives the right direction of
+about two pairs of techniques in three (`model/flow/README.md`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-
-from app.domains.alerts.attack import parent_of
 
 if TYPE_CHECKING:
     from app.domains.alerts.attack import AttackTable
@@ -56,21 +54,17 @@ class TechniqueOrder(msgspec.Struct, frozen=True, dict=True):
     Attributes:
         notice: The source that it was learned from.
         tactics: Position of each tactic by its short name: smaller is earlier; 0 is the middle.
-        techniques: What a technique (never a sub-technique) adds to the mean position of its tactics.
     """
 
     notice: str
     tactics: dict[str, float]
-    techniques: dict[str, float]
 
     def position(self, technique: str, table: AttackTable) -> float:
-        """Return the usual position of a technique; 0, the middle, for an unknown one."""
+        """Return the mean position of a technique's tactics; 0, the middle, for an unknown one."""
         found = self._positions.get(technique)
         if found is None:
             tactics = [self.tactics.get(each, 0.0) for each in table.tactics_of(technique)]
-            found = (math.fsum(tactics) / len(tactics) if tactics else 0.0) + (
-                self.techniques.get(parent_of(technique), 0.0) if tactics else 0.0
-            )
+            found = math.fsum(tactics) / len(tactics) if tactics else 0.0
             if technique in table.techniques:  # only those, so that the cache is no larger than the table
                 self._positions[technique] = found
         return found
