@@ -1,18 +1,29 @@
-"""Text and JSON from outside, made safe for messages, log lines and terminals.
+"""Text and JSON from outside, made safe for messages, log lines, terminals, spreadsheets and HTML.
 
 Characters are unprintable as in `str.isprintable`: control characters, so line ends and terminal escape sequences,
 bidirectional controls, halves of surrogate pairs, and blanks other than the space.
+
+    a terminal       `one_line`, in a rich `Text`, so that rich's markup in it is none
+    a line of JSON   `printable_json`: the same value, with unprintable characters escaped
+    a CSV cell       `csv_cell`: no formula to a spreadsheet
+    HTML             `printable_lines`, as the text or attribute of an element that escapes it
 """
 
 from __future__ import annotations
 
 import codecs
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 LONGEST_ID = 128  # characters: a client may send anything as its correlation id, and every log line repeats it
 LONGEST_QUOTED = 100  # characters of a name that comes from an event or a command line
+
+_UNPRINTABLE = re.compile(r"[^ -~]+")
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+"""A formula to a spreadsheet, blanks before it or not; some take the full-width signs for the plain ones."""
+_ESCAPED_FORMULA = re.compile(rf"'+{_FORMULA.pattern}")
 
 
 def printable(text: str, longest: int, replacement: str = "?") -> str:
@@ -24,6 +35,48 @@ def one_line(text: str, longest: int = 200) -> str:
     """Return a text for a terminal: one line, without unprintable characters, with `…` where it is cut."""
     line = " ".join(text.split())
     return printable(line, longest, "�") if len(line) <= longest else f"{printable(line, longest - 1, '�')}…"
+
+
+def printable_lines(text: str, longest: int) -> str:
+    """Return the first `longest` characters of a text for HTML: unprintable ones replaced, line ends and tabs kept."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text[:longest])
+
+
+def printable_json(data: bytes) -> bytes:
+    """Return JSON with the unprintable characters of its texts escaped, so that it is safe on a terminal.
+
+    Args:
+        data: JSON in UTF-8 on one line or indented.
+    """
+    if data.isascii() and b"\x7f" not in data:  # other control characters are escaped in JSON anyway
+        return data
+    return _UNPRINTABLE.sub(_escaped_letters, data.decode()).encode()
+
+
+def _escaped_letters(found: re.Match[str]) -> str:
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else _json_escape(letter) for letter in found.group()
+    )
+
+
+def _json_escape(letter: str) -> str:
+    units = letter.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet would take a text for a formula."""
+    return bool(_FORMULA.match(text))
+
+
+def csv_cell(text: str) -> str:
+    """Return a text as a CSV cell that no spreadsheet takes for a formula: with an apostrophe before it if need be."""
+    return f"'{text}" if is_formula(text) or _ESCAPED_FORMULA.match(text) else text
+
+
+def text_of_csv_cell(cell: str) -> str:
+    """Return the text that `csv_cell` made a cell of."""
+    return cell[1:] if _ESCAPED_FORMULA.match(cell) else cell
 
 
 def short_name(value: object, longest: int = 60) -> str:

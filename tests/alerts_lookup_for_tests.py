@@ -31,7 +31,7 @@ class HandClock:
 
 
 class MemoryCorrections:
-    """Keeps the newest correction of each text, `most` at most, like the real tables; it counts its calls."""
+    """Keeps the newest correction of each key, `most` at most, like the real tables; it counts its calls."""
 
     def __init__(self, most: int = 100_000) -> None:
         self.most = most
@@ -40,31 +40,37 @@ class MemoryCorrections:
         self.loads: list[list[str]] = []
         self.asked_version = 0
         self.is_down = False
+        self.rejected = ()
 
     def version(self) -> str:
         self.asked_version += 1
         self._answer()
         return str(self.updates)
 
-    def load(self, texts: Iterable[str]) -> Mapping[str, Correction]:
+    def load(self, keys: Iterable[str]) -> Mapping[str, Correction]:
         self._answer()
-        self.loads.append(list(texts))
-        return {text: self.rows[text] for text in self.loads[-1] if text in self.rows}
+        self.loads.append(list(keys))
+        return {key: self.rows[key] for key in self.loads[-1] if key in self.rows}
 
     def store(self, corrections: Sequence[Correction]) -> frozenset[str]:
         self._answer()
-        assert len({each.text for each in corrections}) == len(corrections)
+        assert len({each.key for each in corrections}) == len(corrections)
         outdated = set()
         for each in corrections:
-            held = self.rows.get(each.text)
+            held = self.rows.get(each.key)
             if held is not None and held.outranks(each):
-                outdated.add(each.text)
+                outdated.add(each.key)
             else:
-                self.rows[each.text] = each
-        kept = sorted(self.rows.values(), key=lambda row: (row.time, row.text))[-self.most :]
-        self.rows = {each.text: each for each in kept}
+                self.rows[each.key] = each
+        kept = sorted(self.rows.values(), key=lambda row: (row.time, row.key))[-self.most :]
+        self.rows = {each.key: each for each in kept}
         self.updates += 1
         return frozenset(outdated)
+
+    def remove(self, key: str) -> bool:
+        self._answer()
+        self.updates += 1
+        return self.rows.pop(key, None) is not None
 
     def _answer(self) -> None:
         if self.is_down:

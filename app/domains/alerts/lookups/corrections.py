@@ -1,13 +1,15 @@
-"""Analysts' corrections of the techniques of an alert text, and their checks.
+"""Analysts' corrections of the techniques of an alert text or of a detection rule, and their checks.
 
-A correction assigns techniques to one alert text. An empty list means that the text has none; then neither the
-catalogue nor the model assigns one. The checks refuse what would do harm for as long as the correction is kept: ids
-unknown to ATT&CK, a text so general that it matches alerts of every kind, and a time ahead of the clock, which no later
-correction could override.
+A correction assigns techniques to one alert text, or to all alerts of one rule. An empty list means that it has none;
+then neither the catalogue nor the model assigns one. The alert's own techniques are used before a correction, unless it
+overrides them. The checks refuse what would do harm for as long as the correction is kept: ids unknown to ATT&CK, a
+text so general that it matches alerts of every kind, and a time ahead of the clock, which no later correction could
+replace.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -23,23 +25,32 @@ LOOKUP_ROWS = 100_000
 """Corrections that a table keeps, the newest ones: about 20 MB in DynamoDB."""
 MOST_TECHNIQUES = 32  # of one correction; no rule of the catalogue has more than 31
 LONGEST_AUTHOR = 256  # characters
+LONGEST_RULE = 256  # characters of a rule's id; the longest in use are ARNs of some 150
 CLOCK_SKEW_S = 24 * 3600  # an analyst's clock may be ahead by a wrong time zone
 _LONGEST_SHOWN = 40  # characters of a value in a message
+_SIMILAR_IDS = 0.75  # of two ids: one of the five figures may differ, or two of the eight of a sub-technique
 
 _PLACEHOLDER = re.compile(r"<[a-z]+>")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """Characters that neither a CSV file nor DynamoDB can store."""
 
 
+def rule_key(rule: str) -> str:
+    """Return the key of a rule's corrections; no folded text has capitals, so it is no text's key."""
+    return f"RULE {rule.strip().lower()}"
+
+
 class Correction(msgspec.Struct, frozen=True):
-    """The techniques that an analyst assigned to an alert text.
+    """The techniques that an analyst assigned to an alert text or to a rule.
 
     Attributes:
-        text: The alert's name; folded, once checked.
+        text: The alert's name; folded, once checked. With a rule it is a note for people.
         techniques: Technique ids; empty for "none". Once checked, current ids, each once.
-        time: When it was made, seconds since 1970; the newest correction of a text applies.
+        time: When it was made, seconds since 1970; the newest correction of a key applies.
         author: The analyst.
         confidence: 0 to 1: confidence in the first technique.
+        rule: The rule's id, as alerts carry it, for a correction of all its alerts; in lower case, once checked.
+        override: Whether it replaces the techniques that an alert itself carries.
     """
 
     text: str
@@ -47,13 +58,20 @@ class Correction(msgspec.Struct, frozen=True):
     time: float
     author: str = ""
     confidence: float = 1.0
+    rule: str = ""
+    override: bool = False
+
+    @property
+    def key(self) -> str:
+        """Return the key that tables store a checked correction under: its rule's, else its text."""
+        return rule_key(self.rule) if self.rule else self.text
 
     def techniques_json(self) -> str:
         """Return the techniques as a JSON list."""
         return msgspec.json.encode(self.techniques).decode()
 
     def outranks(self, other: Correction) -> bool:
-        """Return whether this correction applies rather than another one of the same text.
+        """Return whether this correction applies rather than another one of the same key.
 
         The newer one applies; at the same time, the one whose techniques sort last, so that the order of arrival does
         not matter.
@@ -82,7 +100,7 @@ class Report(msgspec.Struct, frozen=True):
         taken: Rows that apply now, including repeated ones.
         rejected: Refused rows with the reason, the first ones in order of their lines.
         unreported: Number of refused rows beyond those in `rejected`.
-        outdated: Rows for whose text the table had a newer correction.
+        outdated: Rows for whose text or rule the table had a newer correction.
     """
 
     taken: int
@@ -114,17 +132,19 @@ def checked(correction: Correction, table: AttackTable, now: float) -> Correctio
         now: Seconds since 1970.
 
     Raises:
-        CorrectionFault: It is refused. Its reason is one of `text_too_long`, `not_text`, `empty_text`, `too_general`,
-            `too_many_techniques`, `unknown_technique`, `bad_time`, `bad_confidence`.
+        CorrectionFault: It is refused. Its reason is one of `text_too_long`, `rule_too_long`, `not_text`, `empty_text`,
+            `too_general`, `too_many_techniques`, `unknown_technique`, `bad_time`, `bad_confidence`.
     """
     if len(correction.text) > LONGEST_NAME:
         raise CorrectionFault("text_too_long", f"the alert text has more than {LONGEST_NAME} characters")
-    text = fold(correction.text)
-    if _NO_TEXT.search(text):
+    text, rule = fold(correction.text), " ".join(correction.rule.lower().split())
+    if len(rule) > LONGEST_RULE:
+        raise CorrectionFault("rule_too_long", f"the rule's id has more than {LONGEST_RULE} characters")
+    if _NO_TEXT.search(text) or _NO_TEXT.search(rule):
         raise CorrectionFault("not_text", "the alert text holds a NUL character or half of a surrogate pair")
-    if not text:
+    if not text and not rule:
         raise CorrectionFault("empty_text", "the alert text is empty")
-    if not any(character.isalpha() for character in _PLACEHOLDER.sub("", text)):
+    if not rule and not any(character.isalpha() for character in _PLACEHOLDER.sub("", text)):
         raise CorrectionFault("too_general", "the alert text has no words, only numbers, addresses and the like")
     if len(correction.techniques) > MOST_TECHNIQUES:
         raise CorrectionFault("too_many_techniques", f"more than {MOST_TECHNIQUES} techniques")
@@ -134,7 +154,14 @@ def checked(correction: Correction, table: AttackTable, now: float) -> Correctio
         raise CorrectionFault("bad_confidence", "the confidence must be above 0 and at most 1")
     techniques = tuple(dict.fromkeys(_current(each, table) for each in correction.techniques))
     author = " ".join(_NO_TEXT.sub("", correction.author).split())[:LONGEST_AUTHOR]
-    return Correction(text, techniques, correction.time, author, correction.confidence)
+    return Correction(text, techniques, correction.time, author, correction.confidence, rule, correction.override)
+
+
+def similar_techniques(written: str, table: AttackTable) -> list[str]:
+    """Return up to three technique ids that may be meant by one that ATT&CK does not have, or by a name."""
+    ids = difflib.get_close_matches(written.strip().upper(), table.techniques, cutoff=_SIMILAR_IDS)
+    names = {each.name.lower(): each.id for each in table.techniques.values()}
+    return ids or [names[name] for name in difflib.get_close_matches(written.strip().lower(), names)]
 
 
 def _current(technique: str, table: AttackTable) -> str:

@@ -1,7 +1,9 @@
 """Corrections as CSV: read and written row by row, and kept in a file, for one machine and for people who edit it.
 
-The short form has the columns `alerts,techniques`, with the techniques as a JSON list; exports of other systems have
-it. The long form, `alerts,techniques,time,author,confidence`, is the one that the file is kept in.
+The header names the columns, in any order: `techniques`, with `alerts` (a text), `rule` (a rule's id) or both, and
+`time`, `author`, `confidence` and `override` if wanted. The short form `alerts,techniques`, which exports of other
+systems have, is one of these. Techniques are ids with semicolons, commas, bars or blanks between them, or a JSON list;
+`none` or `[]` where there is none.
 
 Reading goes line by line, so that a faulty row costs only itself: quotes that do not close swallow no neighbours, and
 a line that is not UTF-8 is one rejected line.
@@ -20,35 +22,37 @@ import re
 from collections import deque
 from typing import IO, TYPE_CHECKING
 
-import msgspec
-
 from app.domains.alerts.attack import AttackTable, attack_table
 from app.domains.alerts.lookups.corrections import LOOKUP_ROWS, Correction, CorrectionFault, RejectedRow, checked
 from app.errors import LocationError
 from app.storage.objects import FolderObjects
 from app.telemetry import logger
+from app.text import csv_cell, is_formula, text_of_csv_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 HEADER = ("alerts", "techniques")
-FULL_HEADER = (*HEADER, "time", "author", "confidence")
+FULL_HEADER = (*HEADER, "time", "author", "confidence", "rule", "override")
 
 LARGEST_ROW_BYTES = 65_536  # twice the longest text in UTF-8 if each character is a doubled quote
 MOST_LINES = 64  # of one row, whose quoted text has line ends; with more, a quote was never closed
 
-_FORMULA = re.compile(r"\s*[=+\-@]")
-_ESCAPED = re.compile(r"'+\s*[=+\-@]")
-_TECHNIQUES = msgspec.json.Decoder(list[str])
+_TECHNIQUE = re.compile(r"[^\s;,|\"']+")
+_YES, _NO = frozenset(("yes", "true", "1", "x")), frozenset(("", "no", "false", "0"))
 _ANY_TIME = 253_402_300_800.0  # the year 10000: the times in the file were checked when they were accepted
 
 
 class FileCorrections:
     """Corrections in a CSV file, at most `most` of them; all are in memory.
 
-    A file of the short form has no times: its rows are older than any correction, and of two rows for one text the
-    later one applies. A faulty row is ignored with a warning, but the file is not overwritten until it is mended.
+    A file without times has rows that are older than any correction, and of two rows for one text or rule the later one
+    applies. A faulty row is ignored with a warning, but the file is not overwritten until it is mended.
+
+    Attributes:
+        most: How many are kept.
+        rejected: The faulty rows of the last reading.
     """
 
     def __init__(self, path: Path, most: int = LOOKUP_ROWS, table: AttackTable | None = None) -> None:
@@ -58,7 +62,7 @@ class FileCorrections:
         self._table = table or attack_table()
         self._version = ""
         self._rows: dict[str, Correction] = {}
-        self._rejected: RejectedRow | None = None
+        self.rejected: list[RejectedRow] = []
 
     def version(self) -> str:
         """Return the file's modification time, size and inode as a text.
@@ -74,43 +78,64 @@ class FileCorrections:
             ) from None
         return f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
 
-    def load(self, texts: Iterable[str]) -> Mapping[str, Correction]:
-        """Return the corrections of those folded texts that have one.
+    def load(self, keys: Iterable[str]) -> Mapping[str, Correction]:
+        """Return the corrections of those keys that have one.
 
         Raises:
             LocationError: The file cannot be read, or its header is wrong.
         """
         rows = self._read()
-        return {text: rows[text] for text in texts if text in rows}
+        return {key: rows[key] for key in keys if key in rows}
 
     def store(self, corrections: Sequence[Correction]) -> frozenset[str]:
         """Add corrections and replace the file, in whole or not at all; create it if it does not exist.
 
         Args:
-            corrections: Checked ones, each text once.
+            corrections: Checked ones, each key once.
 
         Returns:
-            The texts for which the file has a newer correction.
+            The keys for which the file has a newer correction.
 
         Raises:
             LocationError: The file cannot be read, or it has a faulty row, which would be lost.
             CloudError: The file cannot be written.
         """
         with self._locked():
-            rows = dict(self._read()) if self._path.exists() else {}
-            if self._rejected is not None:
-                about = f"line {self._rejected.line}: {self._rejected.message}"
-                raise LocationError(f"lookup table {self._path}: {about}; mend or remove it")
+            rows = self._rows_to_replace() if self._path.exists() else {}
             outdated = set()
             for each in corrections:
-                held = rows.get(each.text)
+                held = rows.get(each.key)
                 if held is not None and held.outranks(each):
-                    outdated.add(each.text)
+                    outdated.add(each.key)
                 else:
-                    rows[each.text] = each
-            kept = sorted(rows.values(), key=lambda row: (row.time, row.text))[-self.most :]
-            FolderObjects(self._path.parent).put(self._path.name, write_corrections(kept))
+                    rows[each.key] = each
+            self._replace(rows)
         return frozenset(outdated)
+
+    def remove(self, key: str) -> bool:
+        """Remove the correction of a key; return whether there was one.
+
+        Raises:
+            LocationError: The file cannot be read, or it has a faulty row, which would be lost.
+            CloudError: The file cannot be written.
+        """
+        with self._locked():
+            rows = self._rows_to_replace()
+            if rows.pop(key, None) is None:
+                return False
+            self._replace(rows)
+        return True
+
+    def _rows_to_replace(self) -> dict[str, Correction]:
+        rows = dict(self._read())
+        if self.rejected:
+            about = f"line {self.rejected[0].line}: {self.rejected[0].message}"
+            raise LocationError(f"lookup table {self._path}: {about}; mend or remove it")
+        return rows
+
+    def _replace(self, rows: Mapping[str, Correction]) -> None:
+        kept = sorted(rows.values(), key=lambda row: (row.time, row.key))[-self.most :]
+        FolderObjects(self._path.parent).put(self._path.name, write_corrections(kept))
 
     def _read(self) -> Mapping[str, Correction]:
         version = self.version()
@@ -126,13 +151,13 @@ class FileCorrections:
                             taken = RejectedRow(line, fault.reason, fault.message)
                         if isinstance(taken, RejectedRow):
                             rejected.append(taken)
-                        elif taken.text not in rows or taken.time >= rows[taken.text].time:
-                            rows[taken.text] = taken
+                        elif taken.key not in rows or taken.time >= rows[taken.key].time:
+                            rows[taken.key] = taken
             except CorrectionFault as fault:
                 raise LocationError(f"lookup table {self._path}: {fault.message}") from None
             except OSError as error:
                 raise LocationError(f"lookup table {self._path}: {error.strerror}") from None
-            self._rows, self._version, self._rejected = rows, version, rejected[0] if rejected else None
+            self._rows, self._version, self.rejected = rows, version, rejected
             if rejected:
                 about = {"rows": len(rejected), "line": rejected[0].line, "reason": rejected[0].reason}
                 logger.warning("rows of the lookup table are ignored", extra=about)
@@ -165,25 +190,37 @@ def read_corrections(file: IO[bytes], now: float, author: str = "") -> Iterator[
     rows = _rows(_Lines(file))
     _, header = next(rows, (1, []))
     names = tuple(name.strip().lower() for name in header) if isinstance(header, list) else ()
-    if names not in {HEADER, FULL_HEADER}:
-        raise CorrectionFault("bad_header", f"the first line must be {','.join(HEADER)} or {','.join(FULL_HEADER)}")
+    is_known = len(set(names)) == len(names) and set(FULL_HEADER).issuperset(names)
+    if not is_known or "techniques" not in names or {"alerts", "rule"}.isdisjoint(names):
+        raise CorrectionFault(
+            "bad_header",
+            f"the first line must be {','.join(HEADER)}, or name more of the columns {','.join(FULL_HEADER)}",
+        )
     for line, fields in rows:
         if isinstance(fields, CorrectionFault):
             yield line, RejectedRow(line, fields.reason, fields.message)
             continue
         try:
-            yield line, _correction(fields, len(names), now, author)
+            yield line, _correction(fields, names, now, author)
         except CorrectionFault as fault:
             yield line, RejectedRow(line, fault.reason, fault.message)
 
 
 def write_corrections(corrections: Iterable[Correction]) -> bytes:
-    """Return corrections as a file in the long form; reading it gives the same corrections."""
+    """Return corrections as a file with all columns; reading it gives the same corrections."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(FULL_HEADER)
     writer.writerows(
-        (_escaped(each.text), each.techniques_json(), repr(each.time), _escaped(each.author), repr(each.confidence))
+        (
+            csv_cell(each.text),
+            each.techniques_json(),
+            repr(each.time),
+            csv_cell(each.author),
+            repr(each.confidence),
+            csv_cell(each.rule),
+            "yes" if each.override else "",
+        )
         for each in corrections
     )
     return text.getvalue().encode()
@@ -256,34 +293,52 @@ def _fields(row: bytes) -> list[str] | CorrectionFault:
         return CorrectionFault("bad_quotes", "a quote is misplaced; double a quote within a text")
 
 
-def _correction(fields: list[str], columns: int, now: float, author: str) -> Correction:
-    if len(fields) != columns:
-        raise CorrectionFault("wrong_columns", f"{len(fields)} columns, not {columns}; a comma in a text needs quotes")
-    if _FORMULA.match(fields[0]):
+def _correction(fields: list[str], names: Sequence[str], now: float, author: str) -> Correction:
+    if len(fields) != len(names):
+        raise CorrectionFault(
+            "wrong_columns", f"{len(fields)} columns, not {len(names)}; a comma in a text or list needs quotes"
+        )
+    row = dict(zip(names, fields, strict=True))
+    text, rule = row.get("alerts", ""), row.get("rule", "")
+    if is_formula(text) or is_formula(rule):
         raise CorrectionFault("formula", "the text begins like a formula; write an apostrophe before it")
-    text = _unescaped(fields[0])
-    try:
-        techniques = tuple(_TECHNIQUES.decode(fields[1]))
-    except msgspec.DecodeError:
-        raise CorrectionFault("bad_techniques", 'techniques must be a JSON list: ["T1071"], or [] for none') from None
-    if columns == len(HEADER):
-        return Correction(text, techniques, now, author)
-    time = _number(fields[2], now, "bad_time")
     return Correction(
-        text, techniques, time, _unescaped(fields[3]) or author, _number(fields[4], 1.0, "bad_confidence")
+        text_of_csv_cell(text),
+        _techniques(row["techniques"]),
+        _number(row.get("time", ""), now, "bad_time"),
+        text_of_csv_cell(row.get("author", "")) or author,
+        _number(row.get("confidence", ""), 1.0, "bad_confidence"),
+        text_of_csv_cell(rule).strip(),
+        _is_yes(row.get("override", "")),
     )
+
+
+def _techniques(cell: str) -> tuple[str, ...]:
+    """Return the ids of a cell as they are written; their spelling is checked later."""
+    listed = cell.strip()
+    if listed.startswith("[") and listed.endswith("]"):
+        listed = listed[1:-1]
+        if not listed.strip():
+            return ()
+    found = tuple(_TECHNIQUE.findall(listed))
+    if found == ("none",):
+        return ()
+    if not found or any(mark in listed for mark in "[]{}"):
+        raise CorrectionFault(
+            "bad_techniques", 'techniques must be ids, as in T1071.001;T1573 or ["T1071"], or none where there are none'
+        )
+    return found
+
+
+def _is_yes(cell: str) -> bool:
+    word = cell.strip().lower()
+    if word not in _YES | _NO:
+        raise CorrectionFault("bad_override", "override must be yes or no")
+    return word in _YES
 
 
 def _number(field: str, default: float, reason: str) -> float:
     try:
         return float(field) if field.strip() else default
     except ValueError:
-        raise CorrectionFault(reason, "must be a number") from None
-
-
-def _escaped(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) or _ESCAPED.match(text) else text
-
-
-def _unescaped(text: str) -> str:
-    return text[1:] if _ESCAPED.match(text) else text
+        raise CorrectionFault(reason, f"{reason.removeprefix('bad_')} must be a number") from None

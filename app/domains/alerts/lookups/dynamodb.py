@@ -1,6 +1,6 @@
 """Corrections in a DynamoDB table, shared by every process that labels alerts.
 
-The table's partition key is the string `alert`: the SHA-256 of the folded text, since the text may be longer than
+The table's partition key is the string `alert`: the SHA-256 of the correction's key, since a text may be longer than
 DynamoDB's keys. One more item counts updates (`version`, by which processes learn that their caches are old) and rows.
 
 An update has these steps. A crash after any of them loses nothing:
@@ -41,13 +41,15 @@ _NEWER = "attribute_not_exists(alert) OR #time < :time OR (#time = :time AND tec
 _TECHNIQUES = msgspec.json.Decoder(tuple[str, ...])
 
 
-def digest(text: str) -> str:
-    """Return the key of a folded text."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def digest(key: str) -> str:
+    """Return the item's key for a correction's."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class DynamoDbCorrections:
     """Corrections in a DynamoDB table, at most `most` of them."""
+
+    rejected = ()  # an item that is no correction is an error
 
     def __init__(self, table: str, most: int = LOOKUP_ROWS) -> None:
         """Use a table, which is called when it is needed."""
@@ -65,15 +67,15 @@ class DynamoDbCorrections:
             return str(item.get("version", 0))
         return "0"
 
-    def load(self, texts: Iterable[str]) -> Mapping[str, Correction]:
-        """Return the corrections of those folded texts that have one.
+    def load(self, keys: Iterable[str]) -> Mapping[str, Correction]:
+        """Return the corrections of those keys that have one.
 
         Raises:
             CloudError: DynamoDB does not answer, or an item is no correction.
         """
-        keys = [{PARTITION_KEY: digest(text)} for text in dict.fromkeys(texts)]
-        found = [_correction(item, self._what) for item in get_items(self._table, keys, self._what)]
-        return {each.text: each for each in found}
+        items = [{PARTITION_KEY: digest(key)} for key in dict.fromkeys(keys)]
+        found = [_correction(item, self._what) for item in get_items(self._table, items, self._what)]
+        return {each.key: each for each in found}
 
     def store(self, corrections: Sequence[Correction]) -> frozenset[str]:
         """Write corrections, and delete the oldest ones beyond `most`.
@@ -81,10 +83,10 @@ class DynamoDbCorrections:
         Concurrent updates may leave a few more rows than that until the next one.
 
         Args:
-            corrections: Checked ones, each text once.
+            corrections: Checked ones, each key once.
 
         Returns:
-            The texts for which the table has a newer correction; nothing was written for these.
+            The keys for which the table has a newer correction; nothing was written for these.
 
         Raises:
             CloudError: DynamoDB does not answer or refuses; some may be written. The same call may be repeated.
@@ -97,17 +99,31 @@ class DynamoDbCorrections:
         if rows > self.most:
             self._forget_oldest(rows)
         self._count("ADD version :some", 1)
-        return frozenset(each.text for each, is_written in zip(corrections, written, strict=True) if not is_written)
+        return frozenset(each.key for each, is_written in zip(corrections, written, strict=True) if not is_written)
+
+    def remove(self, key: str) -> bool:
+        """Remove the correction of a key; return whether there was one.
+
+        Raises:
+            CloudError: DynamoDB does not answer or refuses. The same call may be repeated.
+        """
+        is_removed = self._under_condition(
+            "delete_item", "#time >= :earliest", {":earliest": 0}, Key=to_attributes({PARTITION_KEY: digest(key)})
+        )
+        self._count("ADD version :some", 1)  # also where a try before has removed it and did not come to say so
+        return is_removed
 
     def _put(self, correction: Correction) -> bool:
         time, techniques = Decimal(repr(correction.time)), correction.techniques_json()
         item = {
-            PARTITION_KEY: digest(correction.text),
+            PARTITION_KEY: digest(correction.key),
             "text": correction.text,
             "techniques": techniques,
             "time": time,
             "author": correction.author,
             "confidence": Decimal(repr(correction.confidence)),
+            "rule": correction.rule,
+            "override": correction.override,
         }
         return self._under_condition(
             "put_item", _NEWER, {":time": time, ":techniques": techniques}, Item=to_attributes(item)
@@ -197,6 +213,8 @@ def _correction(item: dict[str, Any], what: str) -> Correction:
             float(item["time"]),
             item["author"],
             float(item["confidence"]),
+            item.get("rule", ""),  # items from before corrections of rules have neither
+            bool(item.get("override", False)),
         )
     except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
         key = item.get(PARTITION_KEY)

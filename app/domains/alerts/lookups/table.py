@@ -1,6 +1,6 @@
-"""The lookup table: the techniques that analysts assigned to alert texts.
+"""The lookup table: the techniques that analysts assigned to alert texts and to rules.
 
-It caches what it reads from the store (DynamoDB or a CSV file), whether a text has a correction or not. A correction
+It caches what it reads from the store (DynamoDB or a CSV file), whether a key has a correction or not. A correction
 made by another process is seen within `REFRESH_S`; one made by this process at once.
 """
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 REFRESH_S = 30.0  # short enough for an analyst to see the correction take effect; costs one small read
 OLDEST_S = 600.0  # the cache is cleared even without a new version, in case an update crashed before setting it
-CACHED_TEXTS = 16_384  # a large site has a few thousand distinct texts a day
-LONGEST_CACHED = 1_024  # characters of a text; longer ones are not cached, so the cache has at most 33 MB
+CACHED_KEYS = 16_384  # a large site has a few thousand distinct texts a day
+LONGEST_CACHED = 1_024  # characters of a key; longer ones are not cached, so the cache has at most 33 MB
 REPORTED_ROWS = 1_000  # refused rows in a report: it is for people, and a faulty file repeats a few reasons
 FILE_SUFFIX = ".csv"
 
@@ -32,38 +32,44 @@ _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's rule
 
 
 class CorrectionStore(Protocol):
-    """Store of the newest correction of each folded text, at most `most` of them."""
+    """Store of the newest correction of each key, at most `most` of them.
+
+    Attributes:
+        most: How many corrections it keeps.
+    """
 
     most: int
+
+    @property
+    def rejected(self) -> Sequence[RejectedRow]:
+        """Return the rows that were ignored when it was last read."""
 
     def version(self) -> str:
         """Return a text that changes whenever a correction does."""
 
-    def load(self, texts: Iterable[str]) -> Mapping[str, Correction]:
-        """Return the corrections of those folded texts that have one."""
+    def load(self, keys: Iterable[str]) -> Mapping[str, Correction]:
+        """Return the corrections of those keys that have one."""
 
     def store(self, corrections: Sequence[Correction]) -> frozenset[str]:
-        """Write checked corrections, each text once; return the texts that have a newer correction."""
+        """Write checked corrections, each key once; return the keys that have a newer correction."""
+
+    def remove(self, key: str) -> bool:
+        """Remove the correction of a key; return whether there was one."""
 
 
 class LookupTable:
-    """Corrections by folded text, cached.
+    """Corrections by key, `Correction.key`, cached."""
 
-    Attributes:
-        generation: Number that grows whenever earlier results may be outdated.
-    """
-
-    def __init__(self, store: CorrectionStore, clock: Clock = SYSTEM_CLOCK, cached: int = CACHED_TEXTS) -> None:
-        """Cache up to about twice `cached` texts of a store; nothing is read yet."""
-        self.generation = 0
+    def __init__(self, store: CorrectionStore, clock: Clock = SYSTEM_CLOCK, cached: int = CACHED_KEYS) -> None:
+        """Cache up to about twice `cached` keys of a store; nothing is read yet."""
         self._store = store
         self._clock = clock
-        self._texts: RecentCache[str, Correction | str] = RecentCache(cached)
+        self._keys: RecentCache[str, Correction | str] = RecentCache(cached)
         self._version: str | None = None
         self._asked = self._cleared = 0.0
 
-    def refresh(self) -> int:
-        """Check for new corrections, at most every `REFRESH_S`, and return the generation.
+    def refresh(self) -> None:
+        """Check for new corrections, at most every `REFRESH_S`.
 
         Raises:
             CloudError: The table does not answer. It is not ignored: alerts would get labels that were corrected.
@@ -75,10 +81,9 @@ class LookupTable:
             if version != self._version or now - self._cleared >= OLDEST_S:
                 self._forget(now)
             self._version, self._asked = version, now
-        return self.generation
 
-    def find(self, texts: Iterable[str]) -> dict[str, Correction]:
-        """Return the corrections of those folded texts that have one.
+    def find(self, keys: Iterable[str]) -> dict[str, Correction]:
+        """Return the corrections of those keys that have one.
 
         Raises:
             CloudError: The table does not answer.
@@ -87,22 +92,22 @@ class LookupTable:
         self.refresh()
         found: dict[str, Correction] = {}
         missing = []
-        for text in texts:
-            known = self._texts.get(text)
+        for key in keys:
+            known = self._keys.get(key)
             if known is None:
-                missing.append(text)
+                missing.append(key)
             elif isinstance(known, Correction):
-                found[text] = known
+                found[key] = known
         if missing:
             loaded = self._store.load(missing)
-            for text in missing:
-                if len(text) <= LONGEST_CACHED:
-                    self._texts.put(text, loaded.get(text, _NOTHING))
+            for key in missing:
+                if len(key) <= LONGEST_CACHED:
+                    self._keys.put(key, loaded.get(key, _NOTHING))
             found.update(loaded)
         return found
 
     def store(self, corrections: Sequence[Correction]) -> frozenset[str]:
-        """Write checked corrections, each text once; return the texts that have a newer correction.
+        """Write checked corrections, each key once; return the keys that have a newer correction.
 
         Raises:
             CloudError: Some or all cannot be written; the same call may be repeated.
@@ -112,6 +117,23 @@ class LookupTable:
             return self._store.store(corrections)
         finally:  # even after an error some may be written
             self._version = None
+
+    def remove(self, key: str) -> bool:
+        """Remove the correction of a key; return whether there was one.
+
+        Raises:
+            CloudError: It cannot be removed.
+            LocationError: The file cannot be read.
+        """
+        try:
+            return self._store.remove(key)
+        finally:
+            self._version = None
+
+    @property
+    def rejected(self) -> Sequence[RejectedRow]:
+        """Return the rows that were ignored when the store was last read."""
+        return self._store.rejected
 
     @property
     def most(self) -> int:
@@ -123,13 +145,12 @@ class LookupTable:
         return self._clock.time()
 
     def _forget(self, now: float) -> None:
-        self._texts.clear()
+        self._keys.clear()
         self._cleared = now
-        self.generation += 1
 
 
 _NOTHING = ""
-"""Cached for a text without a correction."""
+"""Cached for a key without a correction."""
 
 
 def open_lookup(name: str) -> LookupTable | None:
@@ -197,7 +218,7 @@ def update_from_csv(
 
 
 class _Update:
-    """Corrections of one update: the newest of each text with its lines, and the refused rows."""
+    """Corrections of one update: the newest of each key with its lines, and the refused rows."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -206,12 +227,12 @@ class _Update:
         self.unreported = 0
 
     def add(self, line: int, correction: Correction) -> None:
-        held, lines = self._newest.get(correction.text, (correction, []))
-        if held.techniques == correction.techniques:
+        held, lines = self._newest.get(correction.key, (correction, []))
+        if (held.techniques, held.override) == (correction.techniques, correction.override):
             lines.append(line)
-            self._newest[correction.text] = (max(held, correction, key=lambda each: each.time), lines)
+            self._newest[correction.key] = (max(held, correction, key=lambda each: each.time), lines)
         elif held.time <= correction.time:
-            self._newest[correction.text] = (correction, [line])
+            self._newest[correction.key] = (correction, [line])
             self._conflict(lines, line)
         else:
             self._conflict([line], lines[0])
@@ -227,7 +248,7 @@ class _Update:
     def store(self, table: LookupTable) -> Report:
         self._drop_oldest()
         outdated = table.store([correction for correction, _ in self._newest.values()])
-        late = sum(len(self._newest[text][1]) for text in outdated)
+        late = sum(len(self._newest[key][1]) for key in outdated)
         taken = sum(len(lines) for _, lines in self._newest.values()) - late
         return Report(taken, tuple(sorted(self.rejected, key=lambda row: row.line)), self.unreported, late)
 
@@ -237,9 +258,9 @@ class _Update:
 
     def _drop_oldest(self) -> None:
         """Keep only the newest corrections: the store would drop the others at once."""
-        ages = sorted(self._newest, key=lambda text: (self._newest[text][0].time, self._newest[text][1][-1]))
-        for text in ages[: max(0, len(ages) - self._most)]:
-            for line in self._newest.pop(text)[1]:
+        ages = sorted(self._newest, key=lambda key: (self._newest[key][0].time, self._newest[key][1][-1]))
+        for key in ages[: max(0, len(ages) - self._most)]:
+            for line in self._newest.pop(key)[1]:
                 self.reject(RejectedRow(line, "no_room", f"the table keeps the newest {self._most}; this one is older"))
 
 

@@ -2,8 +2,9 @@
 
 The first of these sources that has an answer is used:
 
+lookup     a correction that overrides what the alert carries
 alert      the alert's own ids, if ATT&CK knows at least one of them
-lookup     analysts' corrections of this alert text
+lookup     analysts' corrections of the alert's rule, then of its text
 catalogue  the detection rule, by its id, then by its title
 model      the technique model, if its confidence reaches the threshold
 unknown    no techniques
@@ -18,6 +19,7 @@ import msgspec
 from app.cache import RecentCache
 from app.domains.alerts.alert import LONGEST_NAME, RULE_ID, Alert, Techniques
 from app.domains.alerts.attack import AttackTable, attack_table
+from app.domains.alerts.lookups.corrections import rule_key
 from app.domains.alerts.lookups.table import LookupTable, open_lookup
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.catalogue import Catalogue, shipped_catalogue
@@ -66,7 +68,11 @@ class TechniquePredictor(Protocol):
 
 
 class TechniqueResolver:
-    """Resolves the techniques of alerts, a batch at a time."""
+    """Resolves the techniques of alerts, a batch at a time.
+
+    Attributes:
+        lookup: Analysts' corrections, if there are any.
+    """
 
     def __init__(
         self,
@@ -85,12 +91,12 @@ class TechniqueResolver:
             table: ATT&CK; by default the table that Millrace ships.
             least_confidence: The model's threshold, 0 to 1; None stands for its own.
         """
-        self._lookup, self._catalogue, self._model = lookup, catalogue, model
+        self.lookup, self._catalogue, self._model = lookup, catalogue, model
         self._table = attack_table() if table is None else table
         self._own_ids: RecentCache[tuple[str, ...], Techniques] = RecentCache(CACHE_SIZE)
+        self._folded: RecentCache[str, str] = RecentCache(CACHE_SIZE)
         self._names: RecentCache[str, Techniques] = RecentCache(CACHE_SIZE)
         self._texts: RecentCache[str, Techniques] = RecentCache(CACHE_SIZE)
-        self._generation = -1
         self._least_confidence = least_confidence
 
     @classmethod
@@ -124,17 +130,21 @@ class TechniqueResolver:
             CloudError: The lookup table does not answer. It is not ignored: corrected alerts would get wrong labels.
             LocationError: The lookup table's file cannot be read.
         """
-        self._refresh_corrections()
+        corrections = self._corrections(alerts)
         found: list[Techniques | None] = []
         named, unnamed = self._names.get, []
         dropped: dict[int, tuple[str, ...]] = {}
         for index, alert in enumerate(alerts):
-            if alert.tech:
+            correction = corrections.get(index)
+            if alert.tech and (correction is None or not correction.override):
                 own = self._own(alert.tech)
                 if own.ids:
                     found.append(own)
                     continue
                 dropped[index] = own.dropped
+            if correction is not None:
+                found.append(_corrected(correction))
+                continue
             known = named(alert.name)
             if known is None:
                 unnamed.append(index)
@@ -150,13 +160,23 @@ class TechniqueResolver:
             found[index] = msgspec.structs.replace(found[index] or UNKNOWN, dropped=ids)
         return cast("list[Techniques]", found)
 
-    def _refresh_corrections(self) -> None:
-        """Clear the cached names if there may be new corrections."""
-        if self._lookup is not None:
-            generation = self._lookup.refresh()
-            if generation != self._generation:
-                self._names.clear()
-                self._generation = generation
+    def _corrections(self, alerts: Sequence[Alert]) -> dict[int, Correction]:
+        """Return the corrections of alerts by their index: that of the alert's rule, else that of its text."""
+        if self.lookup is None:
+            return {}
+        keys = [[key for key in (_rule_key(alert), self._fold(alert.name)) if key] for alert in alerts]
+        found = self.lookup.find(dict.fromkeys(key for each in keys for key in each))
+        if not found:
+            return {}
+        return {index: found[key] for index, each in enumerate(keys) for key in reversed(each) if key in found}
+
+    def _fold(self, name: str) -> str:
+        folded = self._folded.get(name)
+        if folded is None:
+            folded = fold(name[:LONGEST_NAME])
+            if len(name) <= LONGEST_CACHED:
+                self._folded.put(name, folded)
+        return folded
 
     def _own(self, ids: list[str]) -> Techniques:
         """Return the techniques of an alert's own ids; no ids if ATT&CK knows none of them."""
@@ -174,7 +194,7 @@ class TechniqueResolver:
 
     def _with_rule(self, alert: Alert, known: Techniques) -> Techniques:
         """Return the techniques of the alert's rule by its id, more reliable than a title, else those given."""
-        if known.source is _LOOKUP or self._catalogue is None:
+        if self._catalogue is None:
             return known
         rule_id = alert.other_attributes.get(RULE_ID)
         if not rule_id or not isinstance(rule_id, str):
@@ -182,16 +202,10 @@ class TechniqueResolver:
         return self._catalogue.by_rule(rule_id) or known
 
     def _resolve_names(self, names: Iterable[str]) -> dict[str, Techniques]:
-        """Return the techniques of names from the lookup table or the catalogue; `UNKNOWN` if neither has any."""
-        folded = {name: fold(name[:LONGEST_NAME]) for name in names}
-        corrections = {} if self._lookup is None else self._lookup.find(dict.fromkeys(filter(None, folded.values())))
+        """Return the techniques of names from the catalogue; `UNKNOWN` if it has none."""
         resolved: dict[str, Techniques] = {}
-        for name, text in folded.items():
-            correction = corrections.get(text)
-            if correction is not None:
-                known = _corrected(correction)
-            else:
-                known = (self._catalogue and self._catalogue.by_title(text)) or UNKNOWN
+        for name in names:
+            known = (self._catalogue and self._catalogue.by_title(self._fold(name))) or UNKNOWN
             resolved[name] = known
             if len(name) <= LONGEST_CACHED:
                 self._names.put(name, known)
@@ -221,13 +235,15 @@ class TechniqueResolver:
                 self._texts.put(text, known)
 
 
-_LOOKUP = Techniques.LOOKUP
+def _rule_key(alert: Alert) -> str:
+    rule = alert.other_attributes.get(RULE_ID)
+    return rule_key(rule) if rule and isinstance(rule, str) else ""
 
 
 def _corrected(correction: Correction) -> Techniques:
     """Return a correction as techniques; the confidence of an empty one is that there are none."""
     confidences = (correction.confidence,) * len(correction.techniques)
-    return Techniques(correction.techniques, _LOOKUP, correction.confidence, confidences)
+    return Techniques(correction.techniques, Techniques.LOOKUP, correction.confidence, confidences)
 
 
 def _predicted(prediction: TechniquePrediction) -> Techniques:

@@ -175,6 +175,29 @@ def test_an_analysts_word_that_there_is_none_stands_against_catalogue_and_model(
     assert answers == [Techniques((), "lookup", 1.0)] * 2
 
 
+def test_a_rules_correction_holds_for_all_its_alerts_and_before_that_of_a_text(
+    resolver: TechniqueResolver, lookup: LookupTable
+) -> None:
+    update(
+        lookup,
+        [Correction("odd login", ("T1078",), NOW), Correction("seen at the door", ("T1110",), NOW, rule="Rule-9")],
+    )
+    of_rule = {RULE_ID: " rule-9"}
+    answers = resolved(resolver, alert("Odd login", **of_rule), alert("Odd login"), alert("Seen at the door"))
+    assert answers == [("lookup", ("T1110",)), ("lookup", ("T1078",)), ("unknown", ())]
+    assert resolved(resolver, alert("anything", "T1003", **of_rule)) == [("alert", ("T1003",))]
+
+
+def test_a_correction_may_override_what_the_alert_carries(resolver: TechniqueResolver, lookup: LookupTable) -> None:
+    failed = {RULE_ID: "5760"}  # Wazuh's rule of a failed SSH login names T1531 besides T1110.001
+    assert resolved(resolver, alert("sshd: failed", "T1531", **failed)) == [("alert", ("T1531",))]
+    update(lookup, [Correction("", ("T1110.001",), NOW, rule="5760", override=True)])
+    assert resolved(resolver, alert("sshd: failed", "T1531", **failed)) == [("lookup", ("T1110.001",))]
+    update(lookup, [Correction("Backup done", (), NOW, override=True)])
+    assert resolved(resolver, alert("backup done", "T1005")) == [("lookup", ())]
+    assert resolved(resolver, alert("backup done", "T1005", "nonsense")) == [("lookup", ())]
+
+
 def test_a_correction_holds_for_what_differs_in_numbers_alone(resolver: TechniqueResolver, lookup: LookupTable) -> None:
     update(lookup, [Correction("Login from 10.0.0.1 port 22", ("T1078",), NOW)])
     assert resolved(resolver, alert("Login from 10.9.9.9 port 4711")) == [("lookup", ("T1078",))]
