@@ -7,6 +7,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from app.errors import MillraceError
+from app.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ def run_command(program: str, command: Callable[[], object]) -> None:
     try:
         command()
     except MillraceError as error:
-        sys.stderr.write(f"{program}: {error.line}\n")
+        sys.stderr.write(f"{program}: {printable(error.line, len(error.line), '�')}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -2,11 +2,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.text import is_nested_deeper, one_line, printable, quoted, sanitize_id, short_name
+from app.text import (
+    csv_cell,
+    is_formula,
+    is_nested_deeper,
+    one_line,
+    printable,
+    printable_json,
+    quoted,
+    sanitize_id,
+    short_name,
+    text_of_csv_cell,
+)
 
 
 def test_what_a_terminal_would_obey_is_replaced() -> None:
@@ -57,3 +69,32 @@ def test_nesting_of_any_depth_is_checked_without_recursion() -> None:
         value = [value]
     assert is_nested_deeper(value, 1_000)
     assert not is_nested_deeper(value, 100_001)
+
+
+def test_json_is_safe_on_a_terminal_and_has_the_same_value() -> None:
+    value = {"name": "\x7f\x9b31m é 漢 😀 \u202e\u2028\U000e0041 end", "plain": "a\nb"}
+    for data in (msgspec.json.encode(value), msgspec.json.format(msgspec.json.encode(value))):
+        shown = printable_json(data)
+        assert msgspec.json.decode(shown) == value
+        assert all(letter.isprintable() or letter == "\n" for letter in shown.decode())
+        assert "é 漢 😀" in shown.decode()
+    assert printable_json(b'{"a":1}') == b'{"a":1}'
+
+
+@given(st.text())
+def test_json_of_any_text_is_printable(text: str) -> None:
+    data = printable_json(msgspec.json.encode(text))
+    assert data.decode().isprintable()
+    assert msgspec.json.decode(data) == text
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", " \t=1", "\uff1d1", "\r\n@x", "'=1", "''-1"])
+def test_no_cell_is_a_formula(text: str) -> None:
+    assert csv_cell(text).startswith("'")
+    assert text_of_csv_cell(csv_cell(text)) == text
+
+
+@given(st.text())
+def test_a_cell_is_read_as_the_text_that_was_written(text: str) -> None:
+    assert text_of_csv_cell(csv_cell(text)) == text
+    assert not is_formula(csv_cell(text))

@@ -1,4 +1,4 @@
-"""`alerts technique`, `cluster`, `flow`, `run` and `sample`: alerts of any format on files and on standard input.
+"""`alerts technique`, `cluster`, `flow`, `run`, `correct` and `sample`: alerts of any format on files and pipes.
 
 Their work is in `commands`, which is imported by the first of them that runs: no other command pays for it.
 """
@@ -47,6 +47,20 @@ ResultsOut = Annotated[
         "--out", help="A folder for cluster.json, flow.json, tickets, metrics and bundles.", show_default=False
     ),
 ]
+CorrectedAlert = Annotated[
+    str, typer.Argument(help="The text of the alerts, or with --rule the id of their rule.", show_default=False)
+]
+CorrectTechniques = Annotated[
+    list[str] | None,
+    typer.Argument(help="Their ATT&CK techniques; none where they have none.", show_default=False),
+]
+OfRule = Annotated[bool, typer.Option("--rule", help="Correct all alerts of a rule, whatever their text.")]
+Override = Annotated[bool, typer.Option("--override", help="Also in place of techniques that an alert carries.")]
+Author = Annotated[str, typer.Option(help="Who corrects.")]
+Remove = Annotated[bool, typer.Option("--remove", help="Remove the correction of this text or rule.")]
+Lookup = Annotated[
+    str, typer.Option("--table", help="A file that ends in .csv, or a DynamoDB table; else LOOKUP_TABLE.")
+]
 Count = Annotated[int, typer.Option(min=1, help="How many alerts.")]
 Seed = Annotated[int, typer.Option(help="Other seeds have other alerts.")]
 
@@ -72,7 +86,7 @@ def register(cli: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True, help="Alerts on files and pipes: techniques, clusters and flows, without any stream."
     )
-    for command in (technique, cluster, flow, run, sample):
+    for command in (technique, cluster, flow, run, correct, sample):
         group.command()(command)
     cli.add_typer(group, name="alerts")
 
@@ -158,6 +172,34 @@ def run(
 
     given, roles = commands.Given(file, tenant, format_, no_model), role or [Role.INCIDENTS]
     commands.run(given, roles={each.value for each in roles} if as_json else None, out=out)
+
+
+def correct(
+    alert: CorrectedAlert,
+    techniques: CorrectTechniques = None,
+    rule: OfRule = False,
+    override: Override = False,
+    author: Author = "",
+    remove: Remove = False,
+    table: Lookup = "",
+) -> None:
+    """Correct the techniques of alerts of one text or of one rule, from now on, in the lookup table.
+
+    Numbers, addresses, paths and the like in a text are left out of the comparison. A file is made if there is none.
+
+    Examples: millrace alerts correct "Door 7 was open" T1078 --table lookup.csv;
+    millrace alerts correct --rule 5760 T1110.001 --override;  millrace alerts correct --rule 5760 --remove
+    """
+    if remove == bool(techniques):
+        raise typer.BadParameter(
+            "techniques are not given with --remove" if remove else "give ATT&CK ids, or none where there are none",
+            param_hint="TECHNIQUES",
+        )
+    from app.domains.alerts.cli.correct import correct as write  # noqa: PLC0415 - see above
+    from app.domains.alerts.lookups.corrections import Correction  # noqa: PLC0415 - see above
+
+    target = Correction("" if rule else alert, (), 0.0, author, 1.0, alert if rule else "", override)
+    write(target, techniques or (), table, remove=remove)
 
 
 def sample(count: Count = SAMPLE_ALERTS, seed: Seed = 0) -> None:

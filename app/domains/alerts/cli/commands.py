@@ -23,7 +23,7 @@ from app.domains.alerts.synthetic import synthetic_alerts
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.errors import LocationError
 from app.jobs.layout import tenant_slug
-from app.text import one_line
+from app.text import one_line, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 CLUSTERS_SHOWN = 20
 FLOWS_SHOWN = 5
+ROWS_NAMED = 10  # faulty rows of the lookup table
 ROWS_SHOWN = 1_000  # of a table of techniques: whoever has more reads lines
 
 
@@ -73,6 +74,7 @@ def technique(given: Given, texts: Sequence[str], *, table: bool, least: float |
                 elif rows.row_count < ROWS_SHOWN:
                     rows.add_row(*_techniques_row(each, found))
             flush()
+        _say_rejected(resolver, session)
         if table:
             _console().print(rows)
             if session.read > ROWS_SHOWN:
@@ -162,6 +164,16 @@ def _observed(
         latest = latest_time(time() if arrival_s is None else arrival_s, skew_s)
         yield from work.observe(enrich(_alerts(batch), resolver, latest))
         flush()
+    _say_rejected(resolver, session)
+
+
+def _say_rejected(resolver: TechniqueResolver, session: Session) -> None:
+    """Name the rows of the lookup table that were ignored."""
+    rows = resolver.lookup.rejected if resolver.lookup is not None else ()
+    for row in rows[:ROWS_NAMED]:
+        session.say(f"LOOKUP_TABLE: line {row.line} is ignored: {row.reason}: {one_line(row.message)}")
+    if len(rows) > ROWS_NAMED:
+        session.say(f"LOOKUP_TABLE: {len(rows) - ROWS_NAMED} more lines are ignored")
 
 
 def _techniques_line(each: InputItem, found: Techniques) -> dict[str, Any]:
@@ -246,7 +258,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            (folder / name).write_bytes(data)
+            (folder / name).write_bytes(printable_json(data))
     except OSError as error:
         raise LocationError(f"{folder}: cannot be written: {error.strerror}; give --out a folder of your own") from None
     return [folder / name for name in files]

@@ -17,7 +17,7 @@ from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.settings import AlertSettings
 from app.errors import EventError, LocationError
 from app.settings import read_settings
-from app.text import one_line
+from app.text import one_line, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,9 +129,9 @@ class Session:
 
 
 def write_line(value: object) -> None:
-    """Write a value as a line of JSON on standard output; bytes are JSON already."""
+    """Write a value as a line of JSON on standard output, safe on a terminal; bytes are JSON already."""
     data = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    sys.stdout.buffer.write(data + b"\n")
+    sys.stdout.buffer.write(printable_json(data) + b"\n")
 
 
 def flush() -> None:

@@ -146,7 +146,8 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
             report = update_from_csv(self._table, read_location(request.location), now, request.author)
         else:
             given = [
-                Correction(each.alert, tuple(each.techniques), now, request.author) for each in request.corrections
+                Correction(each.alert, tuple(each.techniques), now, request.author, 1.0, each.rule, each.override)
+                for each in request.corrections
             ]
             report = update(self._table, given)
         invocation.metrics.count("corrections", report.taken)

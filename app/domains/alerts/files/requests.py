@@ -67,14 +67,16 @@ class FlowResponse(msgspec.Struct, frozen=True):
 
 
 class GivenCorrection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The techniques of alerts of one text."""
+    """The techniques of alerts of one text, or of one rule."""
 
-    alert: Annotated[str, msgspec.Meta(description="the alert's text")]
     techniques: Annotated[list[str], msgspec.Meta(description="ATT&CK ids; empty for an alert without any")]
+    alert: Annotated[str, msgspec.Meta(description="the alert's text; with `rule`, a note")] = ""
+    rule: Annotated[str, msgspec.Meta(description="the id of a rule, for all its alerts")] = ""
+    override: Annotated[bool, msgspec.Meta(description="whether it replaces techniques that an alert carries")] = False
 
 
 class UpdateLookupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Corrections: the location of a CSV with the columns `alerts,techniques`, or a list."""
+    """Corrections: the location of a CSV with the columns `alerts,techniques` or more, or a list."""
 
     location: Annotated[Location | None, msgspec.Meta(description="a CSV, `s3://bucket/….csv`")] = None
     corrections: Annotated[

@@ -304,7 +304,7 @@ def _correction(fields: list[str], names: Sequence[str], now: float, author: str
         raise CorrectionFault("formula", "the text begins like a formula; write an apostrophe before it")
     return Correction(
         text_of_csv_cell(text),
-        _techniques(row["techniques"]),
+        techniques_of(row["techniques"]),
         _number(row.get("time", ""), now, "bad_time"),
         text_of_csv_cell(row.get("author", "")) or author,
         _number(row.get("confidence", ""), 1.0, "bad_confidence"),
@@ -313,8 +313,12 @@ def _correction(fields: list[str], names: Sequence[str], now: float, author: str
     )
 
 
-def _techniques(cell: str) -> tuple[str, ...]:
-    """Return the ids of a cell as they are written; their spelling is checked later."""
+def techniques_of(cell: str) -> tuple[str, ...]:
+    """Return the ids of a cell as they are written; their spelling is checked later.
+
+    Raises:
+        CorrectionFault: The cell is empty or has no list of ids (`bad_techniques`).
+    """
     listed = cell.strip()
     if listed.startswith("[") and listed.endswith("]"):
         listed = listed[1:-1]
