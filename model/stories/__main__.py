@@ -1,4 +1,4 @@
-"""Make stories as files: `python -m model.stories make FILE`."""
+"""Make stories as files, and measure incidents on stories: `python -m model.stories make | evaluate`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from model.stories.attacks import PACES_S, RECORDED
+from model.stories.evaluate import evaluate, write
 from model.stories.story import make_story, write_story
 
 
@@ -24,6 +25,14 @@ def main() -> None:
     make.add_argument("--split", choices=("fit", "test"), default="test")
     make.add_argument("--data", type=Path, help="folder of the corpus and of the recorded attacks")
     make.set_defaults(run=_make)
+    measure = commands.add_parser("evaluate", help="measure the incidents of stories, beside plain ways to make them")
+    measure.add_argument("--data", type=Path, help="folder of the corpus and of the recorded attacks")
+    measure.add_argument("--stories", type=int, default=20, help="of a set; of large ones a quarter")
+    measure.add_argument("--split", choices=("fit", "test"), default="test")
+    measure.add_argument("--only", default="", help="part of the names of the sets to measure")
+    measure.add_argument("--other", action="append", default=[], help="NAME=TREE: another version's source tree")
+    measure.add_argument("--out", type=Path, help="a folder for the table, the figures and the picture")
+    measure.set_defaults(run=_evaluate)
     given = parser.parse_args()
     given.run(given)
 
@@ -42,6 +51,13 @@ def _make(given: argparse.Namespace) -> None:
     truth = write_story(story, given.file)
     of_attacks = sum(bool(label.attack) for label in story.labels)
     print(f"{given.file}: {len(story.records)} alerts, {of_attacks} of {len(story.attacks)} attacks; truth in {truth}")
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    others = [(name, Path(tree)) for name, _, tree in (each.partition("=") for each in given.other)]
+    results = evaluate(given.stories, given.split, given.data, others, only=given.only)
+    if given.out:
+        print("\n".join(str(path) for path in write(results, given.out)))
 
 
 if __name__ == "__main__":

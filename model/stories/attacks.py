@@ -139,7 +139,7 @@ def _with_a_move(plan: Plan) -> tuple[PlannedStep, ...]:
 def _times(chance: random.Random, steps: Sequence[PlannedStep], begin_s: float, pace: str) -> list[float]:
     """Return the steps' times: recorded ones, or gaps of very different lengths that fill the pace."""
     if pace == RECORDED and all(each.at_s is not None for each in steps):
-        return [begin_s + (each.at_s or 0.0) + chance.random() * each.lasts_s for each in steps]
+        return [begin_s + (each.at_s or 0.0) for each in steps]
     gaps = [0.0, *(chance.lognormvariate(0, 1.2) for _ in steps[1:])]
     scale = PACES_S.get(pace, PACES_S["hours"]) / max(sum(gaps), 1e-9)
     times, now = [], begin_s

@@ -93,11 +93,11 @@ def recorded_plans(folder: Path, split: str) -> list[Plan]:
     with (folder / RECORDED).open(newline="") as file:
         for row in csv.DictReader(file):
             steps = rows.setdefault(row["attack"], [])
-            known = filter(None, map(attack_table().current, row["techniques"].split()))
-            for technique in _seen(known):
+            known = _seen(filter(None, map(attack_table().current, row["techniques"].split())))
+            lasts = float(row["lasts_seconds"]) / max(len(known), 1)
+            for number, technique in enumerate(known):  # one after the other while the recorded step lasts
                 parents = (len(steps) - 1,) if steps else ()
-                at, lasts = float(row["seconds_from_start"]), float(row["lasts_seconds"])
-                steps.append(PlannedStep(technique, parents, at, lasts))
+                steps.append(PlannedStep(technique, parents, float(row["seconds_from_start"]) + number * lasts, lasts))
     testing = split != "fit"
     return [
         Plan(name, tuple(steps), on_one_host=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from model.stories.events import Event
-    from model.stories.network import Host
+    from model.stories.network import Host, Network
     from model.stories.plans import PlannedStep
     from model.stories.products import Record
 
@@ -72,6 +72,7 @@ class Story:
         records: As the products write them.
         labels: The truth, one for each record.
         attacks: The attacks.
+        network: The company.
         begin_s: Start, seconds since 1970.
         span_s: Length in seconds.
     """
@@ -79,8 +80,13 @@ class Story:
     records: list[Record]
     labels: list[Label]
     attacks: list[AttackTruth]
+    network: Network
     begin_s: float
     span_s: float
+
+    def lines(self) -> list[bytes]:
+        """Return the records as lines of a file."""
+        return [each.encode() if isinstance(each, str) else msgspec.json.encode(each) for each in self.records]
 
 
 def make_story(
@@ -127,13 +133,12 @@ def make_story(
     events.sort(key=lambda event: event.time)
     site = Site(chance, network, begin)
     labels = [Label(line, each.attack, each.step, each.host.name) for line, each in enumerate(events, 1)]
-    return Story([site.write(event) for event in events], labels, truths, begin, span)
+    return Story([site.write(event) for event in events], labels, truths, network, begin, span)
 
 
 def write_story(story: Story, file: Path) -> Path:
     """Write the records as lines, and the truth beside them; return the file of the truth."""
-    lines = (each.encode() if isinstance(each, str) else msgspec.json.encode(each) for each in story.records)
-    file.write_bytes(b"".join(line + b"\n" for line in lines))
+    file.write_bytes(b"".join(line + b"\n" for line in story.lines()))
     truth = file.with_suffix(".truth.json")
     truth.write_bytes(msgspec.json.encode({"attacks": story.attacks, "labels": story.labels}))
     return truth

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from app.domains.alerts.alert import EnrichedAlert, Techniques
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.formats import format_of, read_alert, read_alert_bytes
 from model.stories.attacks import PACES_S, titles_of
+from model.stories.engine import Found, Incident
+from model.stories.evaluate import SetResult, table
 from model.stories.network import chance_of, make_network
 from model.stories.noise import noise_types
+from model.stories.peers import host_and_day, risk_by_entity
+from model.stories.picture import draw
 from model.stories.plans import own_plans
 from model.stories.products import WRITERS
-from model.stories.story import make_story, write_story
+from model.stories.score import score_set, score_story
+from model.stories.story import Story, make_story, write_story
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,3 +93,52 @@ def test_a_file_has_a_record_a_line_and_its_truth_beside_it(tmp_path: Path) -> N
     lines = (tmp_path / "story.jsonl").read_bytes().splitlines()
     assert [read_alert_bytes(line).id for line in lines] == [read_alert(record).id for record in story.records]
     assert len(msgspec.json.decode(truth.read_bytes())["labels"]) == len(lines)
+
+
+def members(story: Story, attack: str) -> list[int]:
+    return [at for at, label in enumerate(story.labels) if label.attack == attack]
+
+
+def test_the_whole_attack_in_one_incident_is_the_best_score() -> None:
+    story = make_story(1, noise=50)
+    mine = members(story, "a1")
+    later = next(at for at in mine if story.labels[at].step > story.labels[mine[0]].step)
+    score = score_story(story, Found((Incident(tuple(mine), ((mine[0], later),)),)))
+    [attack] = score.attacks
+    assert (attack.found, attack.foreign, attack.pieces, attack.right) == (1.0, 0.0, 1, 1.0)
+    assert (score.incidents, score.false) == (1, 0)
+
+
+def test_pieces_foreign_alerts_and_incidents_of_noise_lower_the_score() -> None:
+    story = make_story(1, noise=50)
+    mine, noise = members(story, "a1"), members(story, "")
+    cut = len(mine) // 4
+    found = Found((Incident((*mine[:-cut], *noise[:5])), Incident(tuple(mine[-cut:])), Incident(tuple(noise[5:8]))))
+    score = score_story(story, found)
+    [attack] = score.attacks
+    assert attack.found == pytest.approx(1 - cut / len(mine))
+    assert attack.foreign == pytest.approx(5 / (len(mine) - cut + 5))
+    assert (attack.pieces, attack.right) == (2, None)
+    assert (score.false, score.false_per_1000) == (1, 20.0)
+
+
+def test_an_attack_that_no_incident_has_scores_nothing() -> None:
+    [attack] = score_story(make_story(1, noise=50), Found(())).attacks
+    assert (attack.found, attack.foreign, attack.pieces) == (0.0, 0.0, 0)
+
+
+def test_plain_ways_find_the_machines_of_an_attack() -> None:
+    story = make_story(1, noise=200, pace="days", days=20)
+    alerts = [EnrichedAlert(read_alert(record), Techniques((), "unknown", 0.0)) for record in story.records]
+    for peer in (risk_by_entity, host_and_day):
+        found = peer(story, alerts)
+        assert any(set(members(story, "a1")).intersection(each.alerts) for each in found.incidents)
+
+
+def test_results_are_a_table_and_a_picture() -> None:
+    story = make_story(1, noise=50)
+    score = score_set([score_story(story, Found((Incident(tuple(members(story, "a1"))),)))])
+    assert "| own | Millrace | 1.000 |" in table([SetResult("own", {"Millrace": score})])
+    picture = draw([("own <&>", {"Millrace": score})])
+    assert picture.startswith("<svg")
+    assert "own &lt;&amp;&gt;" in picture
