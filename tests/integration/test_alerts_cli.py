@@ -94,6 +94,21 @@ class TestTechnique:
         assert guess["techniques"][0]["confidence"] == guess["confidence"] == unknown["confidence"]
         assert "--least-confidence" in run(*ask, "--least-confidence", "1.5", expect=2).stderr
 
+    def test_candidates_stand_beside_the_answer(self, tmp_path: Path) -> None:
+        path = tmp_path / "texts.jsonl"
+        path.write_text(json.dumps({"id": "a-1", "text": LSASS}) + "\nGPL ICMP_INFO PING *NIX\n")
+        sure, none = lines(run("alerts", "technique", str(path), "--candidates", "3").stdout)
+        assert sure["id"] == "a-1"
+        assert sure["candidates"][0].items() <= sure["techniques"][0].items()
+        assert [len(each["candidates"]) for each in (sure, none)] == [3, 3]
+        assert (none["techniques"], "id" in none) == ([], False)
+        shown = run("alerts", "technique", "--table", "--candidates", "2", "--text", LSASS).stdout
+        assert "candidates" in shown
+        assert (
+            "--no-model"
+            in run("alerts", "technique", "--candidates", "2", "--no-model", "--text", LSASS, expect=2).stderr
+        )
+
     def test_without_the_model(self) -> None:
         [told] = lines(run("alerts", "technique", "--no-model", "--text", LSASS).stdout)
         assert (told["techniques"], told["source"], told["confidence"]) == ([], "unknown", 0)

@@ -48,6 +48,9 @@ class OneTechnique:
     def predict(self, texts: Sequence[str], _least: float | None = None, /) -> list[Predicted]:
         return [Predicted((self.technique,), (0.9,), 0.9) for _ in texts]
 
+    def candidates(self, texts: Sequence[str], _count: int, /) -> list[Predicted]:
+        return self.predict(texts)
+
 
 class Analysts:
     """A lookup table, a model, and a process that may be replaced at any time."""

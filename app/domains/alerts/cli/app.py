@@ -36,6 +36,14 @@ LeastConfidence = Annotated[
         show_default=False,
     ),
 ]
+Candidates = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=20,
+        help="How many of the most probable techniques to add to each answer, whatever their confidence.",
+    ),
+]
 Stix = Annotated[bool, typer.Option("--stix", help="Each flow as an Attack Flow bundle, a line each.")]
 BundlesOut = Annotated[
     Path | None, typer.Option("--out", help="With --stix: a folder for the bundles, a file each.", show_default=False)
@@ -96,24 +104,27 @@ def technique(
     text: Texts = None,
     table: AsTable = False,
     least_confidence: LeastConfidence = None,
+    candidates: Candidates = 0,
     tenant: Tenant = "",
     format_: Format = "",
     no_model: NoModel = False,
 ) -> None:
     """Print the ATT&CK techniques of alerts, or of plain texts, each with its confidence and source.
 
-    A line that is of no format is a text of its own. A lower --least-confidence gives more answers, and more
-    wrong ones.
+    A line that is of no format is a text of its own, and so is an object of `text` or of `title` and `description`,
+    whose `id` stands in the answer. A lower --least-confidence gives more answers, and more wrong ones.
 
-    Examples: millrace alerts technique --text "LSASS memory read by an unknown process";
+    Examples: millrace alerts technique --text "LSASS memory read by an unknown process" --candidates 3;
     millrace alerts technique eve.json.gz;  grep ET /var/log/snort/alert | millrace alerts technique --table
     """
     if text and file is not None:
         raise typer.BadParameter("it replaces a file; give one of the two", param_hint="--text")
+    if candidates and no_model:
+        raise typer.BadParameter("it asks the model; leave out --no-model", param_hint="--candidates")
     from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
 
     given = commands.Given(file, tenant, format_, no_model)
-    commands.technique(given, texts=text or (), table=table, least=least_confidence)
+    commands.technique(given, texts=text or (), table=table, least=least_confidence, candidates=candidates)
 
 
 def cluster(file: File = None, tenant: Tenant = "", format_: Format = "", no_model: NoModel = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from app.domains.alerts.cli.work import TenantWork
     from app.domains.alerts.formats.pieces import InputItem
     from app.domains.alerts.incidents import Flow
+    from app.domains.alerts.techniques.resolver import Candidate
     from app.domains.alerts.tenant import Observed
     from app.settings import Settings
 
@@ -58,7 +60,7 @@ class Given(NamedTuple):
     no_model: bool
 
 
-def technique(given: Given, texts: Sequence[str], *, table: bool, least: float | None) -> None:
+def technique(given: Given, texts: Sequence[str], *, table: bool, least: float | None, candidates: int) -> None:
     """Print techniques, as lines or as a table."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format, takes_texts=True, given=texts)
@@ -66,13 +68,17 @@ def technique(given: Given, texts: Sequence[str], *, table: bool, least: float |
         if least is not None:
             settings = settings.with_variables(TECHNIQUE_LEAST_CONFIDENCE=str(least))
         resolver = _resolver(settings, given)
-        rows = Table("alert", "techniques", "tactics", "confidence", "source")
+        columns = ("alert", "techniques", "tactics", "confidence", "source")
+        rows = Table(*columns, *(["candidates"] if candidates else []))
         for batch in session.batches(shows_progress=table or not sys.stdout.isatty()):
-            for each, found in zip(batch, resolver.resolve(_alerts(batch)), strict=True):
+            alerts = _alerts(batch)
+            resolved = resolver.resolve(alerts)
+            ranked = resolver.candidates(alerts, resolved, candidates) if candidates else itertools.repeat(None)
+            for each, found, others in zip(batch, resolved, ranked, strict=False):
                 if not table:
-                    write_line(_techniques_line(each, found))
+                    write_line(_techniques_line(each, found, others))
                 elif rows.row_count < ROWS_SHOWN:
-                    rows.add_row(*_techniques_row(each, found))
+                    rows.add_row(*_techniques_row(each, found, others))
             flush()
         _say_rejected(resolver, session)
         if table:
@@ -176,10 +182,14 @@ def _say_rejected(resolver: TechniqueResolver, session: Session) -> None:
         session.say(f"LOOKUP_TABLE: {len(rows) - ROWS_NAMED} more lines are ignored")
 
 
-def _techniques_line(each: InputItem, found: Techniques) -> dict[str, Any]:
+def _techniques_line(
+    each: InputItem, found: Techniques, candidates: Sequence[Candidate] | None = None
+) -> dict[str, Any]:
     alert, table = each.alert, attack_table()
     assert alert is not None  # noqa: S101 - of a batch of those that were read
     line: dict[str, Any] = {"text": alert.name} if each.is_text else {"id": alert.id, "name": alert.name}
+    if each.text_id is not None:
+        line = {"id": each.text_id, **line}
     if alert.tenant:
         line["tenant"] = alert.tenant
     line["techniques"] = [
@@ -187,10 +197,16 @@ def _techniques_line(each: InputItem, found: Techniques) -> dict[str, Any]:
         for key, confidence in zip(found.ids, found.confidences, strict=True)
     ]
     line |= {"source": found.source, "confidence": round(found.confidence, 4)}
+    if candidates is not None:
+        line["candidates"] = [
+            {"id": key, "name": name_of(key), "confidence": round(confidence, 4)} for key, confidence in candidates
+        ]
     return line | ({"dropped": found.dropped} if found.dropped else {})
 
 
-def _techniques_row(each: InputItem, found: Techniques) -> tuple[Text, ...]:
+def _techniques_row(
+    each: InputItem, found: Techniques, candidates: Sequence[Candidate] | None = None
+) -> tuple[Text, ...]:
     tactics = dict.fromkeys(tactic for key in found.ids for tactic in attack_table().tactics_of(key))
     return (
         Text(one_line(each.alert.name if each.alert else "", LONGEST_NAME)),
@@ -198,6 +214,7 @@ def _techniques_row(each: InputItem, found: Techniques) -> tuple[Text, ...]:
         Text("\n".join(tactics)),
         Text("\n".join(f"{each:.2f}" for each in found.confidences) or f"below, {found.confidence:.2f}"),
         Text(found.source),
+        *([] if candidates is None else [Text("\n".join(f"{each.confidence:.2f} {each.id}" for each in candidates))]),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from app.domains.alerts.alert import LONGEST_NAME, Alert, AlertFault
+from app.domains.alerts.alert import DESCRIPTION, LONGEST_NAME, Alert, AlertFault
 from app.domains.alerts.formats.reading import (
     json_of,
     read_alert,
@@ -34,6 +34,7 @@ class InputItem(msgspec.Struct):
         fault: Why there is none.
         raw: The element as it came, where it was a line of its own or is no alert; None of one that is too large.
         is_text: Whether it is a bare text.
+        text_id: The id that came with a bare text, or None.
         index: Its position among the input's elements, from 0.
         number: The number that messages give it, from 1.
         unit: What `number` counts: `line`, `alert` or `row`.
@@ -43,6 +44,7 @@ class InputItem(msgspec.Struct):
     fault: AlertFault | None = None
     raw: bytes | None = None
     is_text: bool = False
+    text_id: int | float | str | None = None
     index: int = 0
     number: int = 0
     unit: str = "line"
@@ -62,8 +64,10 @@ class _TextRequest(msgspec.Struct, forbid_unknown_fields=True):
     text: str = ""
     input: str = ""
     name: str = ""
-    id: int | str = ""
-    request_id: int | str = ""
+    title: str = ""
+    description: str = ""
+    id: int | float | str | None = None
+    request_id: int | float | str | None = None
 
 
 class PieceReader:
@@ -107,9 +111,8 @@ class PieceReader:
         try:
             return InputItem(alert=self._one(line), raw=line)
         except AlertFault as fault:
-            if self._texts and not self._format and (text := _text_of(line, fault)):
-                return text_item(text)
-            return InputItem(fault=fault, raw=line)
+            item = _text_of(line, fault) if self._texts and not self._format else None
+            return item or InputItem(fault=fault, raw=line)
 
     def element(self, raw: bytes) -> InputItem:
         """Read an element of a list: an object, or a line in quotes."""
@@ -184,15 +187,22 @@ def text_item(line: bytes) -> InputItem:
     return InputItem(alert=Alert(id=0, time=0.0, src="", dst="", name=name), raw=line, is_text=True)
 
 
-def _text_of(line: bytes, fault: AlertFault) -> bytes:
-    """Return the text of a line that is no alert, or of an object that holds a text alone; empty without one."""
+def _text_of(line: bytes, fault: AlertFault) -> InputItem | None:
+    """Return a line that is no alert, or an object that holds a text alone, as a text; None if it is neither."""
     if fault.reason == "unknown_format" and not is_json(line):
-        return line
+        return text_item(line)
     try:
         request = msgspec.json.decode(line, type=_TextRequest)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return b""
-    return (request.text or request.input or request.name).encode("utf-8", "replace")
+        return None
+    name = (request.text or request.input or request.name or request.title).strip()
+    if not name:
+        return None
+    item = text_item(name.encode("utf-8", "replace"))
+    item.raw, item.text_id = line, request.request_id if request.id is None else request.id
+    if item.alert is not None and request.description:
+        item.alert.other_attributes[DESCRIPTION] = request.description
+    return item
 
 
 def _decoded(raw: bytes) -> str:

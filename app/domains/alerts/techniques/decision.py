@@ -98,6 +98,21 @@ class Decider:
                     found[index] = Prediction((parent,), (sure,), sure)
         return found
 
+    def candidates(self, scores: NDArray[np.float32], count: int) -> list[Prediction]:
+        """Return the `count` best techniques of each text, the surest first, for scores of shape (texts, labels)."""
+        settings = self._settings
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        ranked = np.take_along_axis(scores, order, 1)
+        sures = np.interp(ranked, settings.other_scores, settings.other_confidences)
+        sures[:, 0] = np.interp(ranked[:, 0], settings.scores, settings.confidences)
+        sures = np.minimum.accumulate(sures, axis=1)
+        found = []
+        for row, values, confidences in zip(order.tolist(), ranked.tolist(), sures.tolist(), strict=True):
+            known = sum(value > 0 for value in values)
+            ids = tuple(settings.labels[each] for each in row[:known])
+            found.append(Prediction(ids, tuple(confidences[:known]), confidences[0] if known else 0.0))
+        return found
+
     def _best(self, row: NDArray[np.float32], top: float, sure: float) -> Prediction:
         """Return the best technique, and those with scores near enough to the best."""
         settings = self._settings

@@ -24,18 +24,39 @@ SHORTEST_RUN, LONGEST_RUN = 3, 5  # characters
 
 _WORD = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _JOINT = re.compile(r"[._-]")
+_SENTENCE_END = re.compile(r"[.!?] (?=[^\W\d_])")
+_ABBREVIATIONS = frozenset(("e.g.", "i.e.", "vs.", "etc.", "inc.", "ltd.", "corp.", "no.", "u.s."))
+_TITLE_WORDS, _REST_WORDS = range(2, 21), 4  # of a title before its description, and the fewest of that
+_LONGEST_TITLE = 256  # characters
 
 
 def text_of(alert: Alert) -> str:
     """Return the text of an alert for the model, in up to three lines: name; description; product and command line."""
-    name = _line(alert.name[:LONGEST_NAME])
-    attributes = alert.other_attributes
-    if not attributes:
-        return name
+    name, attributes = alert.name[:LONGEST_NAME], alert.other_attributes
     texts = {key: texts_of(attributes, key) for key in (DESCRIPTION, PRODUCT, COMMAND_LINE)}
     description = _line(" ".join(texts[DESCRIPTION])[:LONGEST_TEXT])
+    if not description:
+        name, description = title_and_rest(name)
+    name = _line(name)
     rest = _line(" ".join([*texts[PRODUCT], *texts[COMMAND_LINE]])[:LONGEST_TEXT])
     return "\n".join(filter(None, (name, description, rest)))[:LONGEST_TEXT]
+
+
+def title_and_rest(text: str) -> tuple[str, str]:
+    """Return a text's title and its description: its first line, or its first sentence, and what follows.
+
+    The model scores both apart, as it learned them: a title has fewer words and each tells more. A text that is a title
+    alone, or one sentence, has an empty description.
+    """
+    lines = text.strip().split("\n", 1)
+    if len(lines) > 1:
+        return lines[0], _line(lines[1])
+    for end in _SENTENCE_END.finditer(text, 0, _LONGEST_TITLE):
+        title, rest = text[: end.start() + 1], text[end.end() :]
+        words = title.split()
+        if len(words) in _TITLE_WORDS and words[-1].lower() not in _ABBREVIATIONS and rest[0].isupper():
+            return (title, rest) if len(rest.split(None, _REST_WORDS - 1)) == _REST_WORDS else (text, "")
+    return text, ""
 
 
 def views_of(text: str) -> tuple[str, ...]:

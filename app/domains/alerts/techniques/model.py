@@ -19,7 +19,7 @@ from app.errors import ModelError
 from app.inference.models import read_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -92,10 +92,11 @@ class TechniqueModel:
                 is always a technique, unless no token of the text is known.
         """
         least = self.settings.threshold if threshold is None else threshold
-        found: list[Prediction] = []
-        for start in range(0, len(texts), _TEXTS_PER_BLOCK):
-            found += self._decider.decide(self.scores(texts[start : start + _TEXTS_PER_BLOCK]), least)
-        return found
+        return [each for scores in self._blocks(texts) for each in self._decider.decide(scores, least)]
+
+    def candidates(self, texts: Sequence[str], count: int) -> list[Prediction]:
+        """Return the `count` most probable techniques of each text, whatever their confidence, the surest first."""
+        return [each for scores in self._blocks(texts) for each in self._decider.candidates(scores, count)]
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores of shape (texts, labels): means over a text's `views_of`; for a single line, times `alone`."""
@@ -116,6 +117,10 @@ class TechniqueModel:
             else:
                 found[index] /= len(view)
         return found
+
+    def _blocks(self, texts: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(texts), _TEXTS_PER_BLOCK):
+            yield self.scores(texts[start : start + _TEXTS_PER_BLOCK])
 
     def _scores_of(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the scores of whole texts, shape (texts, labels)."""

@@ -5,14 +5,15 @@ The first of these sources that has an answer is used:
 lookup     a correction that overrides what the alert carries
 alert      the alert's own ids, if ATT&CK knows at least one of them
 lookup     analysts' corrections of the alert's rule, then of its text
-catalogue  the detection rule, by its id, then by its title
+catalogue  the detection rule, by its id, then by its title; a network signature, by its name, then by sid and classtype
 model      the technique model, if its confidence reaches the threshold
 unknown    no techniques
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+import itertools
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -24,6 +25,7 @@ from app.domains.alerts.lookups.table import LookupTable, open_lookup
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.catalogue import Catalogue, shipped_catalogue
 from app.domains.alerts.techniques.features import text_of
+from app.domains.alerts.techniques.signatures import Signatures, shipped_signatures
 from app.domains.alerts.text import fold
 from app.inference.bundle import find_bundle
 
@@ -60,11 +62,21 @@ class TechniquePrediction(Protocol):
         """Return the highest confidence of any technique, even below the threshold."""
 
 
+class Candidate(NamedTuple):
+    """A technique that an alert may have, with its confidence, 0 to 1."""
+
+    id: str
+    confidence: float
+
+
 class TechniquePredictor(Protocol):
     """A model of techniques."""
 
     def predict(self, texts: Sequence[str], threshold: float | None = None, /) -> Sequence[TechniquePrediction]:
         """Return a prediction for each text, independent of the others; None stands for the model's own threshold."""
+
+    def candidates(self, texts: Sequence[str], count: int, /) -> Sequence[TechniquePrediction]:
+        """Return the `count` most probable techniques of each text, whatever their confidence."""
 
 
 class TechniqueResolver:
@@ -81,6 +93,8 @@ class TechniqueResolver:
         model: TechniquePredictor | None,
         table: AttackTable | None = None,
         least_confidence: float | None = None,
+        *,
+        signatures: Signatures | None = None,
     ) -> None:
         """Use these sources; None leaves one out.
 
@@ -90,8 +104,10 @@ class TechniqueResolver:
             model: The technique model.
             table: ATT&CK; by default the table that Millrace ships.
             least_confidence: The model's threshold, 0 to 1; None stands for its own.
+            signatures: Names of network signatures.
         """
         self.lookup, self._catalogue, self._model = lookup, catalogue, model
+        self._signatures = signatures
         self._table = attack_table() if table is None else table
         self._own_ids: RecentCache[tuple[str, ...], Techniques] = RecentCache(CACHE_SIZE)
         self._folded: RecentCache[str, str] = RecentCache(CACHE_SIZE)
@@ -112,7 +128,8 @@ class TechniqueResolver:
         variables = settings.read(AlertSettings)
         lookup = open_lookup(variables.lookup_table)
         model = TechniqueModel.load(find_bundle(BUNDLE, variables.technique_run_id, settings.model_location))
-        return cls(lookup, shipped_catalogue(), model, least_confidence=variables.technique_least_confidence)
+        least = variables.technique_least_confidence
+        return cls(lookup, shipped_catalogue(), model, least_confidence=least, signatures=shipped_signatures())
 
     @classmethod
     def without_model(cls, settings: Settings) -> TechniqueResolver:
@@ -121,7 +138,8 @@ class TechniqueResolver:
         Raises:
             SettingsError: `LOOKUP_TABLE` names no table.
         """
-        return cls(open_lookup(settings.read(AlertSettings).lookup_table), shipped_catalogue(), None)
+        lookup = open_lookup(settings.read(AlertSettings).lookup_table)
+        return cls(lookup, shipped_catalogue(), None, signatures=shipped_signatures())
 
     def resolve(self, alerts: Sequence[Alert]) -> list[Techniques]:
         """Return the techniques of each alert; they do not depend on the other alerts of the call.
@@ -160,6 +178,24 @@ class TechniqueResolver:
             found[index] = msgspec.structs.replace(found[index] or UNKNOWN, dropped=ids)
         return cast("list[Techniques]", found)
 
+    def candidates(self, alerts: Sequence[Alert], found: Sequence[Techniques], count: int) -> list[list[Candidate]]:
+        """Return up to `count` techniques of each alert: those it was resolved to, then the model's most probable ones.
+
+        Args:
+            alerts: The alerts.
+            found: What `resolve` returned for them.
+            count: The most candidates of an alert, 1 or more.
+        """
+        predictions = self._model.candidates([text_of(alert) for alert in alerts], count) if self._model else ()
+        ranked: list[list[Candidate]] = []
+        for known, prediction in itertools.zip_longest(found, predictions):
+            own = dict(zip(known.ids, known.confidences, strict=True))
+            if prediction is not None:
+                for technique, confidence in zip(prediction.ids, prediction.confidences, strict=True):
+                    own.setdefault(technique, confidence)
+            ranked.append(list(itertools.starmap(Candidate, own.items()))[:count])
+        return ranked
+
     def _corrections(self, alerts: Sequence[Alert]) -> dict[int, Correction]:
         """Return the corrections of alerts by their index: that of the alert's rule, else that of its text."""
         if self.lookup is None:
@@ -194,22 +230,29 @@ class TechniqueResolver:
 
     def _with_rule(self, alert: Alert, known: Techniques) -> Techniques:
         """Return the techniques of the alert's rule by its id, more reliable than a title, else those given."""
-        if self._catalogue is None:
+        attributes = alert.other_attributes
+        if not attributes:
             return known
-        rule_id = alert.other_attributes.get(RULE_ID)
-        if not rule_id or not isinstance(rule_id, str):
-            return known
-        return self._catalogue.by_rule(rule_id) or known
+        rule_id = attributes.get(RULE_ID)
+        if rule_id and isinstance(rule_id, str) and self._catalogue is not None:
+            known = self._catalogue.by_rule(rule_id) or known
+        if known is UNKNOWN and self._signatures is not None:
+            known = self._signatures.by_attributes(attributes) or known
+        return known
 
     def _resolve_names(self, names: Iterable[str]) -> dict[str, Techniques]:
-        """Return the techniques of names from the catalogue; `UNKNOWN` if it has none."""
+        """Return the techniques of names from the catalogue or the signatures; `UNKNOWN` if neither has any."""
         resolved: dict[str, Techniques] = {}
         for name in names:
-            known = (self._catalogue and self._catalogue.by_title(self._fold(name))) or UNKNOWN
+            known = self._of_rule(self._fold(name)) or UNKNOWN
             resolved[name] = known
             if len(name) <= LONGEST_CACHED:
                 self._names.put(name, known)
         return resolved
+
+    def _of_rule(self, folded: str) -> Techniques | None:
+        found = self._catalogue.by_title(folded) if self._catalogue else None
+        return found or (self._signatures.by_name(folded) if self._signatures else None)
 
     def _predict(self, alerts: Sequence[Alert], indexes: list[int], found: list[Techniques | None]) -> None:
         """Fill in the techniques of some alerts by one call of the model for all texts that are not cached."""

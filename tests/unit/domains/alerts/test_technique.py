@@ -55,6 +55,9 @@ class WordModel:
         self.asked.append([*texts])
         return [Said(("T1003", "T1059"), (0.9, 0.6), 0.9) if "dump" in text else Said((), (), 0.2) for text in texts]
 
+    def candidates(self, texts: Sequence[str], count: int, /) -> Sequence[TechniquePrediction]:
+        return [Said(("T1003", "T1059", "T1105")[:count], (0.4, 0.3, 0.1)[:count], 0.4) for _ in texts]
+
 
 def alert(name: str = "", *tech: str, **attributes: Any) -> Alert:
     return Alert(id=1, time=0.0, src="a", dst="b", name=name, tech=[*tech], other_attributes=attributes)
@@ -258,6 +261,17 @@ def test_sources_that_are_not_there_are_passed_over(model: WordModel) -> None:
             msgspec.structs.replace(UNKNOWN, dropped=("T9999",)),
         ]
     assert resolved(TechniqueResolver(None, None, model), alert("dump")) == [("model", ("T1003", "T1059"))]
+
+
+def test_candidates_begin_with_the_answer(resolver: TechniqueResolver) -> None:
+    alerts = [alert("Curl download"), alert("x")]
+    ranked = resolver.candidates(alerts, resolver.resolve(alerts), 3)
+    assert ranked == [
+        [("T1105", TITLE_CONFIDENCE), ("T1003", 0.4), ("T1059", 0.3)],
+        [("T1003", 0.4), ("T1059", 0.3), ("T1105", 0.1)],
+    ]
+    bare = TechniqueResolver(None, None, None)
+    assert bare.candidates(alerts, bare.resolve(alerts), 3) == [[], []]
 
 
 def test_no_alerts_are_no_answers(resolver: TechniqueResolver) -> None:

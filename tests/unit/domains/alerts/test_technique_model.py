@@ -257,6 +257,37 @@ def test_serving_needs_neither_scipy_nor_scikit_learn_nor_onnx() -> None:
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Memory was read. Detects a tool that reads memory", "Memory was read.\nDetects a tool that reads memory"),
+        ("Memory was read\nby a tool\nof sorts", "Memory was read\nby a tool of sorts"),
+        ("Is it an attack? Somebody has to look at it", "Is it an attack?\nSomebody has to look at it"),
+        ("rundll32.exe was run. It has no arguments here", "rundll32.exe was run.\nIt has no arguments here"),
+        ("Tools, e.g. Mimikatz by a user of ours", "Tools, e.g. Mimikatz by a user of ours"),
+        ("A title. And more", "A title. And more"),
+        ("Dovecot brute force attack (many failures).", "Dovecot brute force attack (many failures)."),
+        ("Started. Nobody knows who has done it", "Started. Nobody knows who has done it"),
+        ("one line. of lower case as logs have it", "one line. of lower case as logs have it"),
+    ],
+)
+def test_one_line_of_title_and_description_is_read_as_both(name: str, text: str) -> None:
+    assert text_of(alert(name)) == text
+
+
+def test_a_description_of_its_own_leaves_the_title_whole() -> None:
+    read = text_of(alert("Memory was read. Detects a tool that reads", description="A tool"))
+    assert read == "Memory was read. Detects a tool that reads\nA tool"
+
+
+def test_candidates_are_the_most_probable_techniques_whatever_their_confidence() -> None:
+    [found] = small(threshold=1.0).candidates(["mimikatz powershell"], 2)
+    assert len(found.ids) == 2
+    assert set(found.ids) <= {"T1003.001", "T1059.001"}
+    assert list(found.confidences) == sorted(found.confidences, reverse=True)
+    assert small().candidates(["nothing known"], 3) == [Prediction((), (), 0.0)]
+
+
 def test_an_alerts_text_is_its_name_alone_when_it_has_nothing_else() -> None:
     assert text_of(alert("Mimikatz", priority=1, url="http://x")) == "Mimikatz"
 

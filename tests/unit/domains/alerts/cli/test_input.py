@@ -229,6 +229,15 @@ class TestTexts:
         assert items.is_text
         assert items.alert is not None
         assert items.alert.name == "Mimikatz"
+        assert items.text_id == "1"
+
+    @pytest.mark.parametrize("text_id", [7, "a-1", 1.5, 0, "", None])
+    def test_a_text_with_an_id_of_its_own(self, read: Callable[..., list[InputItem]], text_id: object) -> None:
+        given = json.dumps({"id": text_id, "title": "Mimikatz", "description": "It was run"}).encode()
+        [item] = read(given, PieceReader(texts=True))
+        assert item.text_id == text_id
+        assert item.alert is not None
+        assert (item.alert.name, item.alert.other_attributes) == ("Mimikatz", {"description": "It was run"})
 
     def test_what_is_meant_as_an_alert_stays_one(self, read: Callable[..., list[InputItem]]) -> None:
         items = read(line(1, time=None) + b'\n{"broken": \n' + b"CEF:0|half a head", PieceReader(texts=True))
