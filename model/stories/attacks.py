@@ -208,7 +208,8 @@ class _Staging:
         """Yield a step as each sensor that sees it reports it."""
         chance, means = self._chance, self._means
         if technique in _BY_MAIL:
-            yield replace(event, kind="mail", peer=means.addresses[0], inbound=True, digest=means.digests[0])
+            mail = chance.choice(self._network.of_roles("mail"))  # it knows the recipient, not the recipient's machine
+            yield replace(event, host=mail, kind="mail", peer=means.addresses[0], inbound=True, digest=means.digests[0])
         elif technique in _IN_CLOUD:
             yield replace(event, kind="cloud", peer=means.addresses[1], inbound=True)
         elif "lateral-movement" in attack_table().tactics_of(technique):

@@ -159,8 +159,12 @@ def _peer_of(chance: random.Random, network: Network, peer: str, host: Host) -> 
 
 
 def _user_of(chance: random.Random, network: Network, kind: NoiseType, host: Host, peer: Host | str | None) -> str:
-    if kind.kind in {"network", "cloud"}:
-        return host.user if kind.kind == "cloud" else ""
+    if kind.kind == "network":
+        return ""
+    if kind.kind == "mail":  # the recipient
+        return chance.choice(network.of_roles("workplace")).user
+    if kind.kind == "cloud":
+        return host.user
     if "administrator" in kind.title or (host.role != "workplace" and chance.random() < 0.3):  # noqa: PLR2004
         return chance.choice(network.admins)
     return peer.user if isinstance(peer, Host) and peer.role == "workplace" else host.user

@@ -32,6 +32,7 @@ UNKNOWN_SEVERITY = 40  # of an alert that states none, as a rule's default
 def risk_by_entity(story: Story, alerts: Sequence[EnrichedAlert]) -> Found:
     """Return incidents by risk: each alert adds its severity to its machines and account, which open one each.
 
+    A rule adds to an entity's risk once a day, as such rules are usually throttled.
     An incident has all alerts of its entity in the week that ends with the alert that passed a threshold, and those
     of the week after it.
     """
@@ -75,14 +76,20 @@ def _of_entity(positions: Sequence[int], alerts: Sequence[EnrichedAlert]) -> lis
 def _passes(positions: Sequence[int], alerts: Sequence[EnrichedAlert]) -> bool:
     """Return whether the last alert's entity passes a threshold with it."""
     now = alerts[positions[-1]].alert.time
-    risk, tactics = 0.0, set[str]()
+    risks, tactics = dict[str, float](), set[str]()
     for at in positions:
         each = alerts[at]
         if now - each.alert.time <= RISK_WINDOW_S:
-            risk += UNKNOWN_SEVERITY if each.alert.severity is None else each.alert.severity
+            risks[each.alert.name] = _risk(each)
         if now - each.alert.time <= TACTICS_WINDOW_S and each.techniques.ids:
             tactics.update(attack_table().tactics_of(each.techniques.ids[0])[:1])
-    return risk >= RISK_THRESHOLD or len(tactics) >= TACTICS_THRESHOLD
+    return sum(risks.values()) >= RISK_THRESHOLD or len(tactics) >= TACTICS_THRESHOLD
+
+
+def _risk(each: EnrichedAlert) -> float:
+    """Return impact times confidence, both by the severity: 4 for a low alert, 22 medium, 53 high, 81 critical."""
+    severity = UNKNOWN_SEVERITY if each.alert.severity is None else each.alert.severity
+    return severity * severity / 100
 
 
 def _entities(each: EnrichedAlert, inventory: Callable[[str, float], str]) -> set[str]:
