@@ -61,7 +61,7 @@ _BAR = re.compile(r"(?<!\\)(?:\\\\)*\|")
 _KEY = re.compile(r"(?:^|\s)([A-Za-z0-9_.\-\[\]]{1,128})=")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _MEANT = {"n": "\n", "r": "\r"}
-_SYSLOG_TIME = re.compile(
+SYSLOG_TIME = re.compile(
     r"(?:<\d{1,3}>)?(?:\d )?\s*(\d{4}-\d\d-\d\dT\S{8,32}|[A-Z][a-z]{2} +\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d)"
 )
 
@@ -86,7 +86,7 @@ def fields_of(line: str) -> dict[str, Any]:
             "it must read `CEF:0|vendor|product|version|signature id|name|severity|`",
         )
     found: dict[str, Any] = dict(zip(_HEAD, head[1:], strict=True))
-    if stamp := _SYSLOG_TIME.match(before):
+    if stamp := SYSLOG_TIME.match(before):
         found["syslog_time"] = stamp[1]
     keys = list(itertools.islice(_KEY.finditer(rest), _MOST_FIELDS))
     for number, key in enumerate(keys, 1):

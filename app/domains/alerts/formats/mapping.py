@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.domains.alerts.alert import LONGEST_NAME, Alert, AlertFault
+from app.domains.alerts.alert import LONGEST_NAME, PRODUCT, Alert, AlertFault
 from app.domains.alerts.formats import times, values
 from app.domains.alerts.formats.attributes import (
     ENTITIES,
@@ -55,6 +55,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             close an alert, and the words for `Alert.closed`.
         attributes: Reserved keys.
         keep: Attributes kept under their own path, or under another key (`sensor=host`).
+        product: The product's name for records that do not name it.
         joined: Lists of the parts of one text, such as the arguments of a command.
         dotted: Whether keys may contain dots (`{"kibana.alert.uuid": …}`).
     """
@@ -73,6 +74,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     closed: dict[str, dict[str, str]] = {}
     attributes: dict[str, Paths] = {}
     keep: Paths = ()
+    product: str = ""
     joined: Paths = ()
     dotted: bool = False
 
@@ -178,6 +180,8 @@ class FieldReader:
                 if path in found and (value := _first(read, found[path])) is not None:
                     reserved[key] = value
                     break
+        if self.table.product:
+            reserved.setdefault(PRODUCT, self.table.product)
         for key, read, paths in self._entities:
             if (there := _values(found, paths)) and (named := read(there)) is not None:
                 reserved[key] = named

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TEXT = "text"
-_LINE_FORMATS = frozenset(("cef_line", "snort"))
+_LINE_FORMATS = frozenset(("cef_line", "leef", "snort"))
 _ENCODED_MARK = MARK.encode()
 
 

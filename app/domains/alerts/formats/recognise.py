@@ -11,6 +11,7 @@ from app.domains.alerts.formats import (
     cef_line,
     ecs,
     guardduty,
+    leef,
     ocsf,
     own,
     seed,
@@ -18,6 +19,7 @@ from app.domains.alerts.formats import (
     suricata,
     wazuh,
 )
+from app.domains.alerts.formats.products import PRODUCTS
 
 if TYPE_CHECKING:
     from app.domains.alerts.formats.format import Format
@@ -34,10 +36,12 @@ FORMATS: tuple[Format, ...] = (
     guardduty.FORMAT,
     asff.FORMAT,
     wazuh.FORMAT,
+    leef.FORMAT,
+    *PRODUCTS,
 )
 """All formats, in the order of the documentation."""
 
-_LINES = (cef_line.FORMAT, snort.FORMAT)
+_LINES = (cef_line.FORMAT, leef.FORMAT, snort.FORMAT)
 _OBJECTS = (
     suricata.FORMAT,
     ocsf.FORMAT,
@@ -45,6 +49,7 @@ _OBJECTS = (
     guardduty.FORMAT,
     wazuh.FORMAT,
     own.FORMAT,
+    *PRODUCTS,
     cef.FORMAT,  # before Elastic: Logstash's CEF has a timestamp of Elastic's
     ecs.FORMAT,
     seed.FORMAT,  # last: mapped CEF has an id, a time and a name too

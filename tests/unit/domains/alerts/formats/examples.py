@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.unit.domains.alerts.formats.product_examples import ENDS, PRODUCT_EXAMPLES
+
 TIME = 1_716_468_856.5  # 2024-05-23T12:54:16.5Z
 ATTACKER, VICTIM = "192.0.2.10", "198.51.100.7"
 ISO = "2024-05-23T12:54:16.500Z"
@@ -215,5 +217,8 @@ EXAMPLES: dict[str, dict[str, Any] | str] = {
     "guardduty": GUARDDUTY,
     "asff": ASFF,
     "wazuh": WAZUH,
+    **PRODUCT_EXAMPLES,
 }
 """By the format's name."""
+EXPECTED_ENDS = dict.fromkeys(EXAMPLES, (ATTACKER, VICTIM)) | ENDS
+"""Source and target by the format's name."""

@@ -27,6 +27,7 @@ from tests.unit.domains.alerts.formats.examples import (
     CEF_LINE,
     ECS,
     EXAMPLES,
+    EXPECTED_ENDS,
     GUARDDUTY,
     ISO,
     OCSF,
@@ -70,7 +71,7 @@ def test_there_is_an_example_of_every_format() -> None:
 def test_every_format_gives_the_time_the_two_ends_and_the_port_that_was_attacked(name: str) -> None:
     alert = read_alert(EXAMPLES[name])
     assert format_of(EXAMPLES[name]).name == name
-    assert (alert.time, alert.src, alert.dst) == (TIME, ATTACKER, VICTIM)
+    assert (alert.time, alert.src, alert.dst) == (TIME, *EXPECTED_ENDS[name])
     assert alert.other_attributes.get("port", 22) == 22
 
 
