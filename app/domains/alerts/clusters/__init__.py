@@ -43,7 +43,7 @@ is not used, so that wrong dates move no clock ahead.
     clusters.py     Clusters: the steps above
     links.py        step 3, with an early end of the search
     affinity.py     affinities of alert types
-    entities.py     entities of an alert and their rarity
+    entities.py     rarity of entities
     recurrence.py   recurring types and recalled patterns
     state.py        the records in memory and their limits
     packing.py      the state as bytes

@@ -10,11 +10,11 @@ from app.cache import RecentCache
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.clusters.affinity import Affinity, AlertType
 from app.domains.alerts.clusters.config import ClusterConfig
-from app.domains.alerts.clusters.entities import entities_of
 from app.domains.alerts.clusters.links import Links, PacedType
 from app.domains.alerts.clusters.packing import pack, unpack
 from app.domains.alerts.clusters.recurrence import pattern_of
 from app.domains.alerts.clusters.state import AlertSignature, State, StepRecord
+from app.domains.alerts.entities import entities_of
 from app.domains.alerts.incidents import ClusterChange, ClusterSummary
 from app.domains.alerts.text import fold
 

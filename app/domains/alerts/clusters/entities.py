@@ -1,4 +1,4 @@
-"""Entities of alerts and their rarity: an entity that every alert has, like a gateway, links nothing."""
+"""Rarity of entities: an entity that every alert has, like a gateway, links nothing."""
 
 from __future__ import annotations
 
@@ -6,30 +6,11 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from app.domains.alerts.alert import HASH, HOST, USER, texts_of
-
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    from app.domains.alerts.alert import Alert
-
-MOST_OF_A_KIND = 8  # hosts, users or hashes of one alert; further ones are ignored
 _NONE = (0, 0)
 _MOST_HALVINGS = 63  # no count is larger than 2**63
-
-
-def entities_of(alert: Alert) -> tuple[str, ...]:
-    """Return an alert's source, target, hosts, users and hashes, each once."""
-    attributes = alert.other_attributes
-    found = {alert.src: None, alert.dst: None}
-    if attributes:
-        for key in (HOST, USER, HASH):
-            value = attributes.get(key)
-            if value.__class__ is str and value:  # the usual case, without a call
-                found[value] = None
-            elif value:
-                found.update(dict.fromkeys(texts_of(attributes, key)[:MOST_OF_A_KIND]))
-    return tuple(found)
 
 
 class EntityCounts:

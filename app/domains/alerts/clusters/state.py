@@ -10,6 +10,7 @@ import msgspec
 
 from app.domains.alerts.clusters.entities import EntityCounts
 from app.domains.alerts.clusters.recurrence import PatternMemory, RecurrenceTracker
+from app.domains.alerts.entities import label
 from app.domains.alerts.incidents import ClusterSummary, Step
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class OpenCluster:
         last_notified_count: Number of alerts at its latest notable change.
         srcs: Sources in order; a dictionary serves as an ordered set, here and below.
         dsts: Targets.
-        entities: All entities.
+        entities: All entities in canonical form.
         techniques: Technique ids.
         steps: By technique (or type, where the technique is unknown), source and target.
         merged: Ids of clusters that became part of it.
@@ -119,7 +120,7 @@ class OpenCluster:
             end_time=self.end,
             srcs=tuple(self.srcs),
             dsts=tuple(self.dsts),
-            entities=tuple(self.entities),
+            entities=tuple(map(label, self.entities)),
             techniques=tuple(self.techniques),
             tactics=tuple(tactics),
             steps=tuple(step.step() for step in steps),

@@ -41,8 +41,6 @@ SAME_CLUSTER = 0.3  # strength between neighbouring steps of one cluster that sh
 _RARITIES = (1.0, 1.0, 0.85, 0.65, 0.45, 0.25)
 """Weight of an entity that 1, 2, up to 4, 8, 16 or more clusters have. In steps, so that one more cluster seldom
 changes the links between others."""
-NOWHERE = frozenset({"", "-", "unknown", "none", "null", "n/a", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 - nothing is bound
-"""Entities that identify nobody."""
 
 _LEAST, _MOST = 0.01, 0.99  # no edge is certain, and no drawn edge is impossible
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.domains.alerts.entities import canonical
 from app.domains.alerts.flows.causality import (
     ITSELF,
     MENTIONED,
-    NOWHERE,
     SAME_CLUSTER,
     SOURCE,
     TARGET,
@@ -70,8 +70,10 @@ class Entry:
             step if len(step.name) <= LONGEST_NAME else msgspec.structs.replace(step, name=step.name[:LONGEST_NAME])
             for step in cluster.steps[: config.most_steps]
         )
-        ends = {entity for step in steps for entity in (step.src, step.dst)}
-        mentioned = tuple(entity for entity in cluster.entities[: config.most_entities] if entity not in ends)
+        ends = {canonical(entity) for step in steps for entity in (step.src, step.dst)}
+        mentioned = tuple(
+            entity for entity in cluster.entities[: config.most_entities] if canonical(entity) not in ends
+        )
         return cls(cluster.cluster_id, cluster.start_time, cluster.end_time, steps, mentioned)
 
     def prepare(self, table: AttackTable, order: TechniqueOrder, config: FlowConfig) -> None:
@@ -88,7 +90,7 @@ class Entry:
         if by_time:
             for entity in self.mentioned:
                 key = entity.lower()
-                if key not in NOWHERE and key not in self.touches:
+                if canonical(key) and key not in self.touches:
                     self.touches[key] = [by_time[0]] if len(by_time) == 1 else [by_time[0], by_time[-1]]
         self.inner = self._within(by_time, config)
         for entity, touched in self.touches.items():
@@ -151,10 +153,10 @@ def best_evidence(one: list[Touch], other: list[Touch], entity: str, config: Flo
 
 def _ends(step: Step) -> tuple[tuple[str, int], ...]:
     """Return the source and target of a step with their roles, without those that identify nobody."""
-    src, dst = step.src.lower(), step.dst.lower()
+    src, dst = canonical(step.src), canonical(step.dst)
     if src == dst:
-        return () if src in NOWHERE else ((src, ITSELF),)
-    return tuple((entity, role) for entity, role in ((src, SOURCE), (dst, TARGET)) if entity not in NOWHERE)
+        return ((src, ITSELF),) if src else ()
+    return tuple((entity, role) for entity, role in ((src, SOURCE), (dst, TARGET)) if entity)
 
 
 def _outer(touched: list[Touch]) -> list[Touch]:

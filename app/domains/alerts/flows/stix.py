@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app.domains.alerts.attack import parent_of
-from app.domains.alerts.flows.causality import NOWHERE
+from app.domains.alerts.entities import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -266,7 +266,7 @@ def _description(node: FlowNode, incoming: Iterable[FlowEdge]) -> str:
 
 
 def _ends(node: FlowNode) -> list[str]:
-    return [each for each in dict.fromkeys((node.step.src, node.step.dst)) if each.strip().lower() not in NOWHERE]
+    return [each for each in dict.fromkeys((node.step.src, node.step.dst)) if canonical(each)]
 
 
 def _address(entity: str) -> dict[str, Any] | None:

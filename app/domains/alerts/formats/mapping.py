@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.domains.alerts.alert import LONGEST_NAME, PRODUCT, Alert, AlertFault
+from app.domains.alerts.entities import is_own
 from app.domains.alerts.formats import times, values
 from app.domains.alerts.formats.attributes import (
     ENTITIES,
@@ -223,7 +224,7 @@ def _entity(found: Found, paths: Paths) -> str | None:
     own = None
     for value in _values(found, paths):
         if (named := values.entity_or_none(value)) is not None:
-            if named not in values.OWN_ADDRESSES:
+            if not is_own(named):
                 return named
             own = own or named
     return own

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from app.domains.alerts.alert import LONGEST_ENTITY, LONGEST_ID, LONGEST_NAME, AlertFault
+from app.domains.alerts.entities import PLACEHOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +28,7 @@ _SEPARATORS = re.compile(r"[,;\n]")
 _DIGEST_BYTES = 12  # a collision among a billion alerts has a probability of about 10**-11
 _DIGEST_DEPTH = 64  # as deep as JSON is read
 _TAIL = 17  # characters: a mark and 16 hexadecimal digits of a digest, at the end of a shortened entity
-_NOTHING = frozenset(("", "-", "n/a", "none", "null", "(null)", "unknown"))
-"""Placeholders of log formats for an unknown host or user."""
-OWN_ADDRESSES = frozenset(("127.0.0.1", "::1", "localhost", "0.0.0.0", "::"))  # noqa: S104 - nothing is bound
-"""Names that every host has for itself: as source or target they would link all hosts."""
-_LONGEST_NOTHING = max(map(len, _NOTHING))
+_LONGEST_NOTHING = max(map(len, PLACEHOLDERS))
 
 
 def clean(text: str) -> str:
@@ -76,7 +73,7 @@ def entity_or_none(value: object) -> str | None:
     """Return an entity; None for other types and for placeholders."""
     if isinstance(value, str):
         found = entity(value)
-        return None if len(found) <= _LONGEST_NOTHING and found.lower() in _NOTHING else found
+        return None if len(found) <= _LONGEST_NOTHING and found.lower() in PLACEHOLDERS else found
     return None
 
 
