@@ -1,4 +1,4 @@
-"""`model import`, `list`, `show`, `verify` and `evaluate`: bring a model in as a bundle, and examine bundles."""
+"""`model import`, `learn`, `list`, `show`, `verify` and `evaluate`: make bundles, and examine them."""
 
 from __future__ import annotations
 
@@ -47,6 +47,19 @@ Data = Annotated[
     ),
 ]
 
+LEARNED = ("technique",)
+"""The models that learn from what their user has on disk."""
+LearnedName = Annotated[str, typer.Argument(help=f"Which model: {', '.join(LEARNED)}.")]
+MoreRules = Annotated[list[Path] | None, typer.Argument(help="Further folders of rules.", show_default=False)]
+RuleFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--rules",
+        help="A folder of Sigma, Elastic, Splunk, Suricata, Snort, Wazuh, Falco or Sentinel rules, in any order.",
+        show_default=False,
+    ),
+]
+
 _METRICS_SHOWN = 3  # in the list; `show` has them all
 
 
@@ -54,6 +67,7 @@ def register(cli: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Model bundles: bring one in, list, show, verify and measure them.")
     group.command("import")(import_one)
+    group.command("learn")(learn_one)
     group.command("list")(list_all)
     group.command("show")(show_one)
     group.command("verify")(verify)
@@ -103,6 +117,46 @@ def import_one(
     bundle = import_model(source, wanted, note)
     note(f"bundle: {bundle.objects.root}")
     sys.stdout.write(f"MODEL_NAME={name} RUN_ID={bundle.manifest.run_id}\n")
+
+
+def learn_one(
+    name: LearnedName,
+    more: MoreRules = None,
+    rules: RuleFolders = None,
+    output: Output = "",
+    as_json: AsJson = False,
+) -> None:
+    """Learn the techniques of alerts from detection rules on disk, for one's own use.
+
+    The rules become a catalogue by id and by title, which comes before the shipped one. Run it as
+    scripts/learn_rules.sh, which makes the environment that it needs.
+    """
+    if name not in LEARNED:
+        raise SettingsError(f"nothing to learn for {name!r}: give one of {', '.join(LEARNED)}")
+    folders = [*(rules or ()), *(more or ())]
+    if not folders:
+        raise SettingsError("no rules to learn from: name their folder with --rules")
+    try:
+        from model.rules.learn import learn, unknown_line  # noqa: PLC0415 - needs packages that the image has not
+
+        learned = learn(folders, output or _location(""), note)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"{error.name} is missing: run `./scripts/learn_rules.sh {name} …`, which installs what learning needs, "
+            f"instead of `millrace model learn {name} …`"
+        ) from None
+    if as_json:
+        print_json(learned)
+        return
+    table = Table("kind", "read", "with techniques", "without", "not readable")
+    for kind in learned.kinds:
+        counts = (kind.read, kind.with_techniques, kind.without, kind.unreadable)
+        table.add_row(kind.kind or "unknown", *(f"{count:,}" for count in counts))
+    print_table(table)
+    if learned.unknown:
+        note(unknown_line(learned.unknown))
+    run_ids = {"rules": "RULES_RUN_ID", "technique": "TECHNIQUE_RUN_ID"}
+    sys.stdout.write(" ".join(f"{run_ids[each]}={run_id}" for each, run_id in learned.bundles.items()) + "\n")
 
 
 def list_all(location: Location = "", as_json: AsJson = False) -> None:

@@ -85,6 +85,23 @@ def find_bundle(name: str, run_id: str = "", location: str = "") -> Bundle:
     return bundle
 
 
+def find_bundle_if_any(name: str, run_id: str = "", location: str = "") -> Bundle | None:
+    """Find a bundle as `find_bundle` does; return None if no run is named and the location has no bundle of the model.
+
+    Raises:
+        UnknownRunError: There is no bundle of the run.
+        DigestMismatchError: A file is not the one that the manifest names.
+    """
+    if not run_id:
+        root = open_objects(location or str(OWN_BUNDLES))
+        own = root.get(MANIFEST)
+        if own is not None and read_manifest(own, root.root).name != name:
+            return None  # the location is one bundle, of another model
+        if own is None and not any(path.endswith(f"/{MANIFEST}") for path in root.names(f"{name}/")):
+            return None
+    return find_bundle(name, run_id, location)
+
+
 def list_bundles(location: str = "") -> list[Bundle | ModelError]:
     """Return every bundle at a location, newest first; only manifests are read.
 

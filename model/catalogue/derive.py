@@ -30,7 +30,7 @@ from app.errors import LocationError, MillraceError
 from app.storage.location import read_location, write_location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _APACHE = ("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
 SOURCES = {
@@ -77,13 +77,21 @@ class Row(msgspec.Struct):
     author: str = ""
 
 
-def derive(rows: Iterable[Row], table: AttackTable) -> Rules:
+def derive(
+    rows: Iterable[Row], table: AttackTable, sources: Mapping[str, Source] = SOURCES, notice: str = NOTICE
+) -> Rules:
     """Return the catalogue of all rules with an id or a usable title and a technique of ATT&CK's current version.
 
+    Args:
+        rows: The rules.
+        table: ATT&CK.
+        sources: The sources by the names in the rows, in the order in which rules of one title are read.
+        notice: The notice of the catalogue.
+
     Raises:
-        KeyError: A row has a source that is not in `SOURCES`.
+        KeyError: A row has a source that is not among the sources.
     """
-    order = {name: index for index, name in enumerate(SOURCES)}
+    order = {name: index for index, name in enumerate(sources)}
     answers: dict[Answer, int] = {}
     authors: dict[str, int] = {}
     rules: list[Rule] = []
@@ -102,7 +110,7 @@ def derive(rows: Iterable[Row], table: AttackTable) -> Rules:
         if len({frozenset(ids) for ids in sets}) > 1:
             shared = agreement(sets)
             titles[key] = answers.setdefault(shared, len(answers)) if shared is not None else -1
-    return Rules(NOTICE, table.version, tuple(SOURCES.values()), tuple(authors), tuple(answers), tuple(rules), titles)
+    return Rules(notice, table.version, tuple(sources.values()), tuple(authors), tuple(answers), tuple(rules), titles)
 
 
 def specific(techniques: Iterable[str]) -> tuple[str, ...]:

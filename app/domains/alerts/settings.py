@@ -38,6 +38,13 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     technique_run_id: Annotated[
         str, about("the run id of the model that predicts an alert's technique; unset, the newest bundle")
     ] = ""
+    rules_run_id: Annotated[
+        str,
+        about(
+            "the run id of one's own detection rules (`millrace model learn technique`), which come before those that "
+            "Millrace ships; unset, the newest bundle, if there is one"
+        ),
+    ] = ""
     technique_least_confidence: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
         about(

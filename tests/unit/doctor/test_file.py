@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml  # type: ignore[import-untyped] # shipped without types
+import yaml
 
 from app.doctor.file import examine_file
 from app.doctor.finding import Report, report_of

@@ -1,19 +1,26 @@
-"""Catalogue of public detection rules by id and by title, with the techniques that their authors assigned.
+"""Catalogue of detection rules by id and by title, with the techniques that their authors assigned.
 
-It is derived by `model/catalogue/derive.py`, and contains each rule's source, licence and author; `NOTICE` has the
-notices that the licences ask for.
+The shipped one is derived from public rules by `model/catalogue/derive.py`, and contains each rule's source, licence
+and author; `NOTICE` has the notices that the licences ask for. One's own rules come before it: a bundle of the name
+`rules` that `millrace model learn technique` writes.
 """
 
 from __future__ import annotations
 
 import functools
+import re
+from collections import defaultdict
 from pathlib import Path
 
 import msgspec
 
-from app.domains.alerts.alert import Techniques
+from app.domains.alerts.alert import LONGEST_NAME, Techniques
 from app.domains.alerts.text import fold
+from app.errors import ModelError
+from app.inference.bundle import find_bundle_if_any
 
+OWN_RULES, RULES_FILE = "rules", "catalogue.json"
+"""The name of the bundle with one's own rules, and its file."""
 TABLE = Path(__file__).parents[1] / "data" / "catalogue.json"
 
 RULE_CONFIDENCE = 0.95
@@ -42,6 +49,12 @@ PREFIXES = (
 """Folded texts that detectors put before a rule's title; the first that matches is removed, once."""
 SUFFIXES = (" - rule",)
 """Texts that they put after it."""
+
+SHARED_WORDS = 0.5
+"""Of a rule's title, in an alert that has the rule's number. Numbers are given again by each product (5710 is a rule of
+Wazuh and one of Snort), and titles change a little between versions of a rule."""
+_SIGNATURE = re.compile(r"\d+:(\d+):\d+")  # generator, signature and revision, as Snort writes them together
+_WORD = re.compile(r"[^\W_]+")
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -107,11 +120,21 @@ class Rules(msgspec.Struct, frozen=True):
 class Catalogue:
     """Detection rules by id and by title."""
 
-    def __init__(self, rules: Rules) -> None:
-        """Index rules; `shipped_catalogue` reads those that Millrace ships."""
+    def __init__(self, rules: Rules, after: Catalogue | None = None) -> None:
+        """Index rules.
+
+        Args:
+            rules: The rules; `shipped_catalogue` reads those that Millrace ships.
+            after: The catalogue that is asked where these have no answer.
+        """
+        self._after = after
         by_rule = [_techniques(answer, RULE_CONFIDENCE) for answer in rules.answers]
         by_title = [_techniques(answer, TITLE_CONFIDENCE) for answer in rules.answers]
-        self._ids = {rule.id: by_rule[rule.answer] for rule in rules.rules if rule.id}
+        self._ids = {rule.id: by_rule[rule.answer] for rule in rules.rules if rule.id and not rule.id.isdecimal()}
+        self._numbers: defaultdict[str, list[tuple[str, Techniques]]] = defaultdict(list)
+        for rule in rules.rules:
+            if rule.id.isdecimal():
+                self._numbers[rule.id].append((rule.title, by_rule[rule.answer]))
         self._titles = {
             rule.key or rule.title.lower(): by_title[rule.answer] for rule in rules.rules if rule.key is not None
         }
@@ -121,9 +144,26 @@ class Catalogue:
             else:
                 self._titles[key] = by_title[answer]
 
-    def by_rule(self, rule_id: str) -> Techniques | None:
-        """Return the techniques of a rule by its id in any case, or None."""
-        return self._ids.get(rule_id) or self._ids.get(rule_id.strip().lower())
+    def by_rule(self, rule_id: str, name: str = "") -> Techniques | None:
+        """Return the techniques of a rule by its id in any case, or None.
+
+        Args:
+            rule_id: The id in an alert.
+            name: The alert's name. A rule whose id is a number must share words with it.
+        """
+        found = self._ids.get(rule_id) or self._ids.get(rule_id.strip().lower())
+        if found is None and self._numbers:
+            found = self._by_number(rule_id.strip(), name[:LONGEST_NAME])
+        return self._after.by_rule(rule_id, name) if found is None and self._after else found
+
+    def _by_number(self, rule_id: str, name: str) -> Techniques | None:
+        """Return the techniques of the numbered rule with the title most like the name; None if none is like it."""
+        signature = _SIGNATURE.fullmatch(rule_id)
+        numbered = self._numbers.get(signature[1] if signature else rule_id)
+        if numbered is None:
+            return None
+        alike = max(numbered, key=lambda rule: _shared(rule[0], name))
+        return alike[1] if _shared(alike[0], name) >= SHARED_WORDS else None
 
     def by_title(self, folded: str) -> Techniques | None:
         """Return the techniques of a rule by its title, or None.
@@ -136,7 +176,8 @@ class Catalogue:
         if found is not None:
             return found
         bare = without_detector(key)
-        return self._titles.get(bare) if bare is not key else None
+        found = self._titles.get(bare) if bare is not key else None
+        return self._after.by_title(folded) if found is None and self._after else found
 
 
 def title_key(folded: str) -> str:
@@ -161,6 +202,25 @@ def shipped_catalogue() -> Catalogue:
     return Catalogue(msgspec.json.decode(TABLE.read_bytes(), type=Rules))
 
 
+def open_catalogue(run_id: str, location: str) -> Catalogue:
+    """Return one's own rules before the shipped ones; the shipped ones alone if there are no others.
+
+    Args:
+        run_id: The run id of one's own rules; empty stands for the newest.
+        location: The location of bundles; empty stands for this repository's.
+
+    Raises:
+        ModelError: There is no such run, or its bundle cannot be read.
+    """
+    bundle = find_bundle_if_any(OWN_RULES, run_id, location)
+    if bundle is None:
+        return shipped_catalogue()
+    try:
+        return Catalogue(msgspec.json.decode(bundle.read(RULES_FILE), type=Rules), shipped_catalogue())
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ModelError(f"{bundle.objects.root}/{RULES_FILE}: {error}; learn the rules again") from None
+
+
 def key_of_title(title: str) -> str:
     """Return the key of a rule's title."""
     return title_key(fold(title))
@@ -169,3 +229,11 @@ def key_of_title(title: str) -> str:
 def _techniques(answer: Answer, confidence: float) -> Techniques:
     confidences = tuple([round(share * confidence, 4) for share in answer.shares])
     return Techniques(answer.ids, Techniques.CATALOGUE, confidences[0], confidences)
+
+
+def _shared(title: str, name: str) -> float:
+    """Return the share of a title's words that a name has."""
+    if title == name:
+        return 1.0
+    words = set(_WORD.findall(fold(title)))
+    return len(words & set(_WORD.findall(fold(name)))) / len(words) if words else 0.0

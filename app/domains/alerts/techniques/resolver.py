@@ -5,7 +5,8 @@ The first of these sources that has an answer is used:
 lookup     a correction that overrides what the alert carries
 alert      the alert's own ids, if ATT&CK knows at least one of them
 lookup     analysts' corrections of the alert's rule, then of its text
-catalogue  the detection rule, by its id, then by its title; a network signature, by its name, then by sid and classtype
+catalogue  the detection rule, by its id, then by its title, one's own rules before those that Millrace ships; a network
+           signature, by its name, then by sid and classtype
 model      the technique model, if its confidence reaches the threshold
 unknown    no techniques
 """
@@ -23,7 +24,7 @@ from app.domains.alerts.attack import AttackTable, attack_table
 from app.domains.alerts.lookups.corrections import rule_key
 from app.domains.alerts.lookups.table import LookupTable, open_lookup
 from app.domains.alerts.settings import AlertSettings
-from app.domains.alerts.techniques.catalogue import Catalogue, shipped_catalogue
+from app.domains.alerts.techniques.catalogue import Catalogue, open_catalogue
 from app.domains.alerts.techniques.features import text_of
 from app.domains.alerts.techniques.signatures import Signatures, shipped_signatures
 from app.domains.alerts.text import fold
@@ -120,7 +121,7 @@ class TechniqueResolver:
         """Return the resolver that the settings describe; the lookup table is not read yet.
 
         Raises:
-            ModelError: The model bundle is missing or unusable.
+            ModelError: The model bundle, or the one of one's own rules, is missing or unusable.
             SettingsError: `LOOKUP_TABLE` names no table.
         """
         from app.domains.alerts.techniques.model import TechniqueModel  # noqa: PLC0415 - a resolver without a model needs no numpy
@@ -128,18 +129,21 @@ class TechniqueResolver:
         variables = settings.read(AlertSettings)
         lookup = open_lookup(variables.lookup_table)
         model = TechniqueModel.load(find_bundle(BUNDLE, variables.technique_run_id, settings.model_location))
+        catalogue = open_catalogue(variables.rules_run_id, settings.model_location)
         least = variables.technique_least_confidence
-        return cls(lookup, shipped_catalogue(), model, least_confidence=least, signatures=shipped_signatures())
+        return cls(lookup, catalogue, model, least_confidence=least, signatures=shipped_signatures())
 
     @classmethod
     def without_model(cls, settings: Settings) -> TechniqueResolver:
         """Return the resolver that the settings describe, without its model.
 
         Raises:
+            ModelError: The bundle of one's own rules is missing or unusable.
             SettingsError: `LOOKUP_TABLE` names no table.
         """
-        lookup = open_lookup(settings.read(AlertSettings).lookup_table)
-        return cls(lookup, shipped_catalogue(), None, signatures=shipped_signatures())
+        variables = settings.read(AlertSettings)
+        catalogue = open_catalogue(variables.rules_run_id, settings.model_location)
+        return cls(open_lookup(variables.lookup_table), catalogue, None, signatures=shipped_signatures())
 
     def resolve(self, alerts: Sequence[Alert]) -> list[Techniques]:
         """Return the techniques of each alert; they do not depend on the other alerts of the call.
@@ -235,7 +239,7 @@ class TechniqueResolver:
             return known
         rule_id = attributes.get(RULE_ID)
         if rule_id and isinstance(rule_id, str) and self._catalogue is not None:
-            known = self._catalogue.by_rule(rule_id) or known
+            known = self._catalogue.by_rule(rule_id, alert.name) or known
         if known is UNKNOWN and self._signatures is not None:
             known = self._signatures.by_attributes(attributes) or known
         return known
