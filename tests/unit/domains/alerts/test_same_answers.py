@@ -159,7 +159,7 @@ DAMAGED = {
             b'{"id": 1}{"id": 2}',
             b'{"input": [' + line(3) + b', {"id": 2, "time": }, null, ' + line(4) + b'], "config": {}}',
             b"[" + line(5) + b", " + line(6, src=None) + b"]",
-            line(7, time="when?"),
+            line(7, name=""),
             b"\xff\xfe",
             b"",
             b"a text",
