@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app.domains.alerts.attack import attack_table
+from app.domains.alerts.entities import canonical
 from app.domains.alerts.flows.stix import NAMESPACE, timestamp
-from app.domains.alerts.report.incident import machines_of, severity_of
+from app.domains.alerts.report.incident import severity_of
 from app.domains.alerts.report.words import name_of
 from app.text import printable_lines
 
@@ -121,12 +122,12 @@ class _File:
         """Add each machine beside the first step on it, to the left of all steps."""
         left = min((x for x, _ in positions.values()), default=0) - _ACTION_WIDTH
         beside: dict[int, int] = {}
-        known: set[str] = set()
+        known = {""}  # what names no machine
         for node in self._flow.nodes:
-            for machine in machines_of((node,)):
-                if machine in known:
+            for machine in (node.step.src, node.step.dst):
+                if canonical(machine) in known:
                     continue
-                known.add(machine)
+                known.add(canonical(machine))
                 row = positions[node.id][1]
                 y = row + _ASSET_HEIGHT * beside.setdefault(row, 0)
                 beside[row] += 1

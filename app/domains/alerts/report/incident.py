@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.flows.causality import NOWHERE
+from app.domains.alerts.entities import canonical, label
 from app.domains.alerts.formats.severity import word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from app.domains.alerts.incidents import Flow, FlowNode
+    from app.domains.alerts.incidents import Flow
 
 TACTICS_NAMED = 3  # in a title
 UNSTATED = "unstated"
@@ -29,6 +30,8 @@ class Incident:
         flow: The flow.
         tenant: Its tenant; empty if the report has one tenant alone.
         names: Names of machines by their addresses, as far as alerts state both.
+
+    A machine is known by the canonical form of its name, else of its address, however its alerts write it.
     """
 
     number: int
@@ -51,16 +54,31 @@ class Incident:
         """Return the number of its alerts."""
         return self.flow.alerts or sum(node.step.alerts for node in self.flow.nodes)
 
-    @property
-    def machines(self) -> list[str]:
-        """Return the sources and targets of its steps, in order of their first step."""
-        return machines_of(self.flow.nodes)
+    @functools.cached_property
+    def machines(self) -> dict[str, str]:
+        """Return the machines of its steps in order of their first step, each with a label for people."""
+        ends = [end for node in self.flow.nodes for end in (node.step.src, node.step.dst)]
+        written: dict[str, dict[str, None]] = {}
+        for end in ends:
+            if machine := self.machine(end):
+                written.setdefault(machine, {}).setdefault(label(canonical(end)))
+        return {machine: _label(machine, list(forms)) for machine, forms in written.items()}
+
+    def machine(self, end: str) -> str:
+        """Return the machine that a source or target of a step is; empty where it names none."""
+        found = canonical(end)
+        return self._names.get(found, found)
+
+    @functools.cached_property
+    def _names(self) -> dict[str, str]:
+        found = {canonical(address): canonical(name) for address, name in self.names.items()}
+        return {address: name for address, name in found.items() if address and name}
 
     @property
     def others(self) -> list[str]:
         """Return the users, hashes and further hosts of its steps."""
         found = dict.fromkeys(each for node in self.flow.nodes for each in node.step.entities)
-        return [each for each in found if each not in set(self.machines)]
+        return [each for each in found if self.machine(each) not in self.machines]
 
     @property
     def tactics(self) -> list[str]:
@@ -93,12 +111,7 @@ class Incident:
             title = ", ".join(tactics)
         else:
             title = f"{tactics[0]} to {tactics[-1]}, {len(tactics)} tactics"
-        return title if len(self.machines) == 1 else f"{title}, {len(self.machines)} machines"
-
-    def named(self, machine: str) -> str:
-        """Return a machine with its name, if its address has one."""
-        name = self.names.get(machine)
-        return f"{machine} ({name})" if name else machine
+        return f"{title}, {len(self.machines)} machines" if len(self.machines) > 1 else title
 
 
 def severity_of(flow: Flow) -> int | None:
@@ -119,7 +132,8 @@ def _rank(flow: Flow) -> tuple[float, float, int, int, float, int]:
     return (-rank, -flow.risk, -len(tactics), -len(flow.nodes), flow.start_time, flow.flow_id)
 
 
-def machines_of(nodes: Iterable[FlowNode]) -> list[str]:
-    """Return the sources and targets of steps, without those that stand for none."""
-    ends = dict.fromkeys(end for node in nodes for end in (node.step.src, node.step.dst))
-    return [end for end in ends if end.strip().lower() not in NOWHERE] or list(ends)
+def _label(machine: str, forms: Sequence[str]) -> str:
+    """Return a machine's name with the addresses that it had."""
+    name = label(machine)
+    others = [each for each in forms if each != name]
+    return f"{name} ({', '.join(others)})" if others else name

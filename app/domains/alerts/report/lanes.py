@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.domains.alerts.formats.severity import word
 from app.domains.alerts.report.elements import add, root
-from app.domains.alerts.report.incident import UNSTATED, machines_of
+from app.domains.alerts.report.incident import UNSTATED
 from app.domains.alerts.report.words import clock, day, lasting, technique_name
 from app.text import one_line
 
@@ -57,8 +57,9 @@ class _Part:
 
     def __init__(self, incident: Incident, nodes: Sequence[FlowNode], numbers: dict[str, int]) -> None:
         self._incident, self._nodes, self._numbers = incident, nodes, numbers
-        machines = machines_of(nodes)
-        self._lanes = machines if len(machines) <= MOST_LANES else [*machines[: MOST_LANES - 1], OTHER_MACHINES]
+        ends = (incident.machine(end) for node in nodes for end in (node.step.src, node.step.dst))
+        machines = list(dict.fromkeys(filter(None, ends)))
+        self._lanes = machines if 0 < len(machines) <= MOST_LANES else [*machines[: MOST_LANES - 1], OTHER_MACHINES]
         self._step = _WIDE_STEP if len(nodes) <= FEW_STEPS else _STEP
         self._gaps: list[tuple[int, float]] = []
         self._marks = self._placed()
@@ -106,16 +107,17 @@ class _Part:
     def _lane_of(self, machine: str, other: str) -> int:
         """Return the height of a machine's lane; of one without, that of the other end."""
         for each in (machine, other):
-            if each in self._lanes:
-                return _TOP + _LANE * self._lanes.index(each) + _LANE // 2
-        return _TOP + _LANE * (len(self._lanes) - 1) + _LANE // 2
+            lane = self._incident.machine(each)
+            if lane in self._lanes:
+                return _TOP + _LANE * self._lanes.index(lane) + _LANE // 2
+        return _TOP + _LANE * max(len(self._lanes) - 1, 0) + _LANE // 2
 
     def _draw_lanes(self, svg: Element) -> None:
         for index, machine in enumerate(self._lanes):
             y = _TOP + _LANE * index
             add(svg, "rect", x=0, y=y, width=self._width, height=_LANE, class_=f"lane-{index % 2}")
             label = add(svg, "text", x=8, y=y + _LANE // 2 + 4, class_="machine")
-            named = self._incident.named(machine)
+            named = self._incident.machines.get(machine, machine)
             label.text = one_line(named, LONGEST_LABEL)
             add(label, "title", named)
 

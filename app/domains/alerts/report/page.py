@@ -112,7 +112,7 @@ class _Page:
             add(row, "td", str(incident.alerts), class_="number")
             add(row, "td", moment(incident.flow.start_time), class_="time")
             add(row, "td", lasting(incident.flow.end_time - incident.flow.start_time), class_="time")
-            add(row, "td", ", ".join(some([one_line(each) for each in incident.machines], MACHINES_NAMED)))
+            add(row, "td", ", ".join(some([one_line(each) for each in incident.machines.values()], MACHINES_NAMED)))
         if len(self._incidents) > MOST_LISTED:
             add(main, "p", f"{len(self._incidents) - MOST_LISTED} more are not listed.", class_="note")
 
@@ -156,7 +156,7 @@ class _Page:
         source = max(kept, default=None, key=lambda each: (each.severity, each.number))
         if source is not None and source.alert.alert.severity_from:
             words += f": {source.alert.alert.severity_from} of “{one_line(source.alert.alert.name, LONGEST_NAME)}”"
-        machines = [one_line(incident.named(each)) for each in incident.machines]
+        machines = [one_line(each) for each in incident.machines.values()]
         others = [one_line(each) for each in incident.others]
         found = {
             "Severity": words,
@@ -195,10 +195,8 @@ class _Page:
             technique = add(row, "td", node.tactic or "unknown")
             if step.technique:
                 add(technique, "br").tail = technique_name(step.technique)
-            where = incident.named(step.src)
-            if step.dst != step.src:
-                where += f" → {incident.named(step.dst)}"
-            add(row, "td", one_line(where), class_="where")
+            src, dst = (incident.machines.get(incident.machine(end), end) for end in (step.src, step.dst))
+            add(row, "td", one_line(src if src == dst else f"{src} → {dst}"), class_="where")
             times = f" ({step.alerts} times)" if step.alerts > 1 else ""
             add(row, "td", one_line(step.name, LONGEST_NAME) + times)
             parent = parents.get(node.id)

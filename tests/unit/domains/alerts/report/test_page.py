@@ -112,8 +112,12 @@ def test_a_long_pause_is_a_gap_with_its_length() -> None:
 
 
 def test_machines_have_the_names_that_alerts_state_with_their_address() -> None:
-    flow = flow_of([step(START_S, "T1059", "10.20.0.31", "10.20.0.31")])
-    assert "10.20.0.31 (wks-31)" in Parsed(page_of([flow], names={"10.20.0.31": "wks-31"})).text
+    flow = flow_of(
+        [step(START_S, "T1059", "10.20.0.31", "::ffff:10.20.0.31"), step(START_S + 9, "T1003", "WKS-31", "-")]
+    )
+    parsed = Parsed(page_of([flow], names={"10.20.0.31": "wks-31"}))
+    assert "wks-31 (10.20.0.31)" in parsed.text
+    assert [value for _, value in parsed.attributes if value and value.startswith("lane-")] == ["lane-0"]
 
 
 def test_without_an_incident_the_page_says_what_there_is() -> None:
