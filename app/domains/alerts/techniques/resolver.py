@@ -6,7 +6,7 @@ lookup     a correction that overrides what the alert carries
 alert      the alert's own ids, if ATT&CK knows at least one of them
 lookup     analysts' corrections of the alert's rule, then of its text
 catalogue  the detection rule, by its id, then by its title, one's own rules before those that Millrace ships; a network
-           signature, by its name, then by sid and classtype
+           signature, by its name, then by sid and classtype; a finding of GuardDuty, by its type
 model      the technique model, if its confidence reaches the threshold
 unknown    no techniques
 """
@@ -26,6 +26,7 @@ from app.domains.alerts.lookups.table import LookupTable, open_lookup
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.catalogue import Catalogue, open_catalogue
 from app.domains.alerts.techniques.features import text_of
+from app.domains.alerts.techniques.findings import techniques_of_finding
 from app.domains.alerts.techniques.signatures import Signatures, shipped_signatures
 from app.domains.alerts.text import fold
 from app.inference.bundle import find_bundle
@@ -241,7 +242,7 @@ class TechniqueResolver:
         if rule_id and isinstance(rule_id, str) and self._catalogue is not None:
             known = self._catalogue.by_rule(rule_id, alert.name) or known
         if known is UNKNOWN and self._signatures is not None:
-            known = self._signatures.by_attributes(attributes) or known
+            known = techniques_of_finding(attributes) or self._signatures.by_attributes(attributes) or known
         return known
 
     def _resolve_names(self, names: Iterable[str]) -> dict[str, Techniques]:
