@@ -15,9 +15,18 @@ import codecs
 import math
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 LONGEST_ID = 128  # characters: a client may send anything as its correlation id, and every log line repeats it
+LARGEST_WHOLE = 2**53  # beyond it, a double no longer tells neighbouring whole numbers apart
+_WHOLE_WANTED = re.compile(r"Expected `(?:[^`]* )?int(?: [^`]*)?`, got `float`")  # msgspec's words
 LONGEST_QUOTED = 100  # characters of a name that comes from an event or a command line
 
 _UNPRINTABLE = re.compile(r"[^ -~]+")
@@ -123,6 +132,42 @@ def without_bom(text: bytes) -> bytes:
     Every reader of text from outside ignores the mark, as RFC 8259 (section 8.1) allows for JSON.
     """
     return text.removeprefix(codecs.BOM_UTF8)
+
+
+def decode_json(text: bytes | str, decode: Callable[[Any], T]) -> T:
+    """Return the value of a JSON text, in which a whole number may be written `1.0`: JSON Schema calls it an integer.
+
+    Args:
+        text: The text.
+        decode: The decoder of msgspec for a type; it is called again where it refused such a number.
+
+    Raises:
+        msgspec.MsgspecError: It is not what the decoder takes.
+    """
+    try:
+        return decode(text)
+    except msgspec.ValidationError as error:
+        if not _WHOLE_WANTED.match(str(error)):
+            raise
+        return decode(msgspec.json.encode(_with_whole_numbers(msgspec.json.decode(text))))
+
+
+def convert_json(value: Any, convert: Callable[[Any], T]) -> T:  # noqa: ANN401 - any JSON
+    """Return the value of parsed JSON, in which a whole number may be 1.0; as `decode_json` does for a text."""
+    try:
+        return convert(value)
+    except msgspec.ValidationError as error:
+        if not _WHOLE_WANTED.match(str(error)):
+            raise
+        return convert(_with_whole_numbers(value))
+
+
+def _with_whole_numbers(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= LARGEST_WHOLE else value
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(each) for name, each in value.items()}
+    return [_with_whole_numbers(each) for each in value] if isinstance(value, list) else value
 
 
 def is_nested_deeper(value: Any, levels: int) -> bool:  # noqa: ANN401 - any JSON

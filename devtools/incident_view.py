@@ -10,8 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app.domains.alerts.cli.show import hosts, some
+from app.domains.alerts.cli.show import hosts
 from app.domains.alerts.incidents import ClusterSummary, Flow
+from app.domains.alerts.report.words import some
 from app.stream.shards import IDLE_PAUSE_S, StartingPosition, StreamReader
 
 if TYPE_CHECKING:

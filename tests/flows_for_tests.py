@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.incidents import ClusterSummary, Step
+from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge, FlowNode, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,3 +104,26 @@ def last_states(history: Sequence[ClusterSummary]) -> list[ClusterSummary]:
     latest = {each.cluster_id: each for each in history}
     gone = {merged for each in latest.values() for merged in each.merged}
     return [each for each in latest.values() if each.cluster_id not in gone]
+
+
+def flow_of(steps: Sequence[Step], *, flow_id: int = 1, severity: int = 0, reasons: Sequence[str] = ()) -> Flow:
+    """Return a flow of these steps, each in a cluster of its own and following from the one before."""
+    nodes = tuple(
+        FlowNode(f"{flow_id + index}-0", flow_id + index, next(iter(TABLE.tactics_of(each.technique)), ""), each)
+        for index, each in enumerate(sorted(steps, key=lambda each: each.start_time))
+    )
+    edges = tuple(
+        FlowEdge(one.id, other.id, 0.75, f"{other.step.src} was reached before")
+        for one, other in itertools.pairwise(nodes)
+    )
+    return Flow(
+        flow_id,
+        tuple(node.cluster_id for node in nodes),
+        0.8,
+        nodes,
+        edges,
+        min(each.start_time for each in steps),
+        max(each.end_time for each in steps),
+        severity=severity,
+        reasons=tuple(reasons),
+    )

@@ -11,7 +11,7 @@ import msgspec
 from app.errors import LocationError, RequestError
 from app.storage.location import STANDARD, read_location
 from app.stream.hints import hint_of
-from app.text import printable, without_bom
+from app.text import convert_json, decode_json, printable, without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ _PATH_CHARACTERS = 4096  # no longer path can exist: it is JSON that went wrong
 
 
 def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None = None) -> Any:  # noqa: ANN401 - kind says what it is
-    """Decode a payload as a value of a type; nothing is guessed, so a number in quotes is no number.
+    """Decode a payload as a value of a type; nothing is guessed, so a number in quotes is no number, but 1.0 is 1.
 
     Where the type is `str`, `bytes`, or anything at all (`Any`, `object`), a text that is not JSON of it is the value
     itself: `hello`, and for `str` and `bytes` also `{"n": 1}`, whether it comes as text or parsed.
@@ -56,9 +56,9 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
             text = json_text(payload)
             if takes_text(kind):
                 return TextDecoder(kind).decode(text)
-            return msgspec.json.decode(text, type=kind, dec_hook=dec_hook)
+            return decode_json(text, lambda given: msgspec.json.decode(given, type=kind, dec_hook=dec_hook))
         # In JSON every key is a string, also where the type has numbers for keys: parsed or not, it is one request.
-        return msgspec.convert(payload, kind, str_keys=True, dec_hook=dec_hook)
+        return convert_json(payload, lambda given: msgspec.convert(given, kind, str_keys=True, dec_hook=dec_hook))
     except (*UNREADABLE, TypeError) as error:
         raise refused(error, payload) from None
 

@@ -28,10 +28,10 @@ import numpy as np
 
 from app.stream.hints import hint_of
 from app.stream.outcomes import Quarantine
-from app.text import without_bom
+from app.text import decode_json, without_bom
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MAX_INFLATED_BYTES = 16 * 1024 * 1024  # more than Kinesis's largest record (10 MiB), less than hurts in 256 MB
 MAX_INFLATE_RATIO = 100  # JSON records compress 3 to 30 times; a bomb about 1,000 times
@@ -82,13 +82,17 @@ def decode_column(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Qu
     for payload in payloads:
         text = plain(payload)
         if isinstance(text, bytes):
-            try:
-                values.append(decode(text))
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                values.append(_diagnose(text, error))
+            values.append(_decoded(text, decode))
         else:
             values.append(text)
     return values
+
+
+def _decoded(text: bytes, decode: Callable[[bytes], T]) -> T | Quarantine:
+    try:
+        return decode_json(text, decode)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return _diagnose(text, error)
 
 
 def _all_plain(payloads: Sequence[bytes]) -> bool:

@@ -41,9 +41,11 @@ RULES = f"""\
 - **Ids.** A whole number, or text of at most {LONGEST_ID} characters; a number of more than 64 bits becomes text.
   A longer one is refused, not cut, since two alerts could get the same id. In a format without ids the id is derived
   from the record's content, so the same record always has the same id.
-- **Times.** A number or its text, in seconds, milliseconds, microseconds or nanoseconds, by its size; or ISO 8601, in
-  UTC without a zone; or `May 23 2024 12:00:00`. A time without a year is the latest one before the record was received.
-  Times before 1970 and after 2200 are refused.
+- **Times.** A number or its text, in seconds, milliseconds, microseconds, nanoseconds or Windows' FILETIME, by its
+  size; `YYYYMMDD`, perhaps with `hhmm` or `hhmmss`; ISO 8601; or a date and time in words or numbers with any usual
+  separators and zones. Without a zone it is UTC. `05/06/2024` is 6 May, `05.06.2024` is 5 June; a first number above
+  12 is a day. A time without a year is the latest one before the record was received. Where none between 1970 and 2200
+  can be read, the time is that of the syslog head, else of the arrival, and `time_from` says `transport` or `arrival`.
 - **Source and target.** If only one of `src` and `dst` is known, it is used for both; the seed's JSON must have both.
   A host's own name for itself (`127.0.0.1`, `localhost`) is used only if no other path has a value.
 - **Hosts, users and hashes** have at most {LONGEST_ENTITY} characters. A digest replaces the end of a longer one:

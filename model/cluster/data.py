@@ -1,7 +1,9 @@
-"""Read AIT-ADS as columns, and lay out the combined-attack runs.
+"""Read AIT-ADS as columns, and lay out the combined-attack runs of AIT-ADS-A.
 
 A run is some days of one scenario's noise with its attacks inserted at given times, several at once on purpose. The
-layout is read from a file; every attack in it is a separate instance, even if its label repeats.
+layout is read from a file; every attack in it is a separate instance, even if its label repeats. Days, the parts of
+`dnsteal` and the alerts that count as noise follow the description of AIT-ADS-A
+(https://github.com/ait-aecid/AlertBERT, `aitads_augmented/README.md`), whose numbers of alerts they reproduce.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -29,8 +30,12 @@ LAYOUT = "combined_attacks.json"
 TRAINING = ("shaw", "wardbeck", "wheeler", "wilson")
 VALIDATION = ("harrison", "santos")
 NO_ATTACK = -1
-_LOCAL = ZoneInfo("Europe/Vienna")  # where the set was recorded: its days begin at midnight there
-_MINUTE_S = 60  # dnsteal's first and last minute, by the clock, are attacks of their own
+DNSTEAL = "dnsteal"
+DNSTEAL_PARTS = {"A-Dns-Val1": "dnsteal_start", "A-Dns-Frq": "dnsteal_active", "A-Aud-Com4": "dnsteal_end"}
+"""The part of `dnsteal` that an alert type shows, by its short name; other alerts with that label, which are single DNS
+queries over days, are noise."""
+_SINGLE = "dnsteal_active"  # each of its alerts is an attack of its own
+_DAY_S = 86_400
 _DAY = timedelta(days=1)
 
 
@@ -69,13 +74,18 @@ def read_scenario(path: Path) -> Columns:
         (
             int(row["time"]),
             types.setdefault((row["name"], row["ip"], row["host"], row["short"]), len(types)),
-            labels.setdefault(row["event_label"], len(labels) - 1),
+            labels.setdefault(_label(row), len(labels) - 1),
         )
         for row in read_rows(path)
     ]
     time, kind, attack = np.array(rows, np.int64).reshape(-1, 3).T
     order = np.argsort(time, kind="stable")
     return Columns(time[order], kind[order], attack[order], list(types), [each for each in labels if each != NOISE])
+
+
+def _label(row: dict[str, str]) -> str:
+    label = row["event_label"]
+    return DNSTEAL_PARTS.get(row["short"], NOISE) if label == DNSTEAL else label
 
 
 def read_runs(folder: Path, part: str) -> Iterator[tuple[str, Columns]]:
@@ -129,27 +139,18 @@ def combine(scenario: Columns, days: Sequence[dict[str, Any]], start: datetime) 
 
 
 def _noise(scenario: Columns, day: int) -> tuple[Ints, int]:
-    """Return the rows of a day's noise and the start of the day; days count from 1."""
-    first = datetime.fromtimestamp(int(scenario.time[scenario.attack == NO_ATTACK][0]), _LOCAL)
-    midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
-    began, ended = (int((midnight + (day + more) * _DAY).timestamp()) for more in (-1, 0))
-    inside = (scenario.attack == NO_ATTACK) & (scenario.time >= began) & (scenario.time < ended)
-    return np.flatnonzero(inside), began
+    """Return the rows of a day's noise and the start of the day: days are UTC's, and the first alert's day is 0."""
+    noise = scenario.attack == NO_ATTACK
+    began = int(scenario.time[noise][0]) // _DAY_S * _DAY_S + day * _DAY_S
+    return np.flatnonzero(noise & (scenario.time >= began) & (scenario.time < began + _DAY_S)), began
 
 
 def _attack(scenario: Columns, label: str) -> Ints:
-    """Return the rows of an attack; `dnsteal` has three parts."""
-    whole, _, part = label.partition("_") if label.startswith("dnsteal") else (label, "", "")
-    if whole not in scenario.attacks:
+    """Return the rows of an attack."""
+    if label not in scenario.attacks:
         raise KeyError(label)
-    rows = np.flatnonzero(scenario.attack == scenario.attacks.index(whole))
-    if part:
-        minute = scenario.time[rows] // _MINUTE_S
-        start, end = minute == minute[0], minute == minute[-1]
-        rows = rows[{"start": start, "active": ~start & ~end, "end": end}[part]]
-    if not len(rows):
-        raise KeyError(label)
-    return rows
+    rows = np.flatnonzero(scenario.attack == scenario.attacks.index(label))
+    return rows[:1] if label == _SINGLE else rows
 
 
 @dataclass(frozen=True, slots=True)

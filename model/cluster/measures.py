@@ -1,5 +1,13 @@
 """Measure of a clustering against the attacks that are known.
 
+There are two measures, which must not be compared with each other: ours, and the one that AlertBERT's authors publish
+(https://arxiv.org/abs/2602.06534). They differ in two points:
+
+| | ours | published |
+|---|---|---|
+| pairs inside an attack | of two alerts | also of an alert with itself |
+| area under the Pareto front | trapezoids, between the trivial clusterings | steps: what the points dominate |
+
 Equal alerts of one second are one unit with a weight, as in the engine; all measures count alerts, not units.
 """
 
@@ -9,6 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from model.cluster.data import DNSTEAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,12 +36,14 @@ class Rates:
     """The shares of correct pairs.
 
     Attributes:
-        tpr: Of pairs inside an attack, those that share a cluster.
+        tpr: Of pairs of two alerts inside an attack, those that share a cluster.
+        tpr_self: As `tpr`, but an alert is also a pair with itself, as published.
         tnr: Of pairs of one alert inside and one in another attack, those that do not.
         tnr_noise: As `tnr`, but the alert outside may also be noise.
     """
 
     tpr: float
+    tpr_self: float
     tnr: float
     tnr_noise: float
 
@@ -74,27 +86,49 @@ def instance_rates(units: Units, clusters: Ints) -> list[tuple[str, Rates]]:
         tpr = float((held * (held - 1)).sum() / pairs) if pairs else 1.0
         wrong, wrong_noise = ((held * (each - held)).sum() for each in (attacks, everything))
         others, others_noise = attacks.sum() - alerts, everything.sum() - alerts
-        found.append((label, Rates(tpr, _right(wrong, alerts * others), _right(wrong_noise, alerts * others_noise))))
+        tpr_self = float((held * held).sum() / alerts**2)
+        tnr, tnr_noise = _right(wrong, alerts * others), _right(wrong_noise, alerts * others_noise)
+        found.append((label, Rates(tpr, tpr_self, tnr, tnr_noise)))
     return found
 
 
 def mean_rates(instances: Iterable[tuple[str, Rates]]) -> tuple[Rates, dict[str, Rates]]:
-    """Return the rates averaged over the attacks of a label, then over labels; and the rates of each label."""
+    """Return the rates averaged over labels, each label's rates averaged over its attacks; and the rates of each label.
+
+    The parts of `dnsteal` are averaged over their attacks, then to one label.
+    """
+    by_part: dict[str, list[Rates]] = {}
+    for part, rates in instances:
+        by_part.setdefault(part, []).append(rates)
     by_label: dict[str, list[Rates]] = {}
-    for label, rates in instances:
-        by_label.setdefault(label, []).append(rates)
-    means = {label: _mean(rates) for label, rates in by_label.items()}
+    for part, of_part in by_part.items():
+        by_label.setdefault(DNSTEAL if part.startswith(DNSTEAL) else part, []).append(_mean(of_part))
+    means = {label: _mean(of_label) for label, of_label in by_label.items()}
     return _mean(list(means.values())), means
 
 
-def area(points: Sequence[tuple[float, float]]) -> float:
+def area(points: Iterable[tuple[float, float]]) -> float:
     """Return the area under the Pareto front of (TNR, TPR) by trapezoids, with the trivial clusterings as its ends."""
+    tnrs, tprs = zip((0.0, 1.0), *_front(points), (1.0, 0.0), strict=True)
+    return float(np.trapezoid(tprs, tnrs))
+
+
+def published_area(points: Iterable[tuple[float, float]]) -> float:
+    """Return the published area: of all (TNR, TPR) that are no better than a point in either, without added ends."""
+    found = before = 0.0
+    for tnr, tpr in _front(points):
+        found += (tnr - before) * tpr
+        before = tnr
+    return found
+
+
+def _front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that no other is better than in both rates, in order of TNR."""
     front: list[tuple[float, float]] = []
     for tnr, tpr in sorted(points, reverse=True):
         if not front or tpr > front[-1][1]:
             front.append((tnr, tpr))
-    tnrs, tprs = zip((0.0, 1.0), *reversed(front), (1.0, 0.0), strict=True)
-    return float(np.trapezoid(tprs, tnrs))
+    return front[::-1]
 
 
 def agreement(units: Sequence[Units], clusters: Sequence[Ints]) -> Agreement:
@@ -141,5 +175,5 @@ def _right(wrong: float, pairs: float) -> float:
 
 
 def _mean(rates: Sequence[Rates]) -> Rates:
-    values = np.array([(each.tpr, each.tnr, each.tnr_noise) for each in rates]).mean(axis=0)
+    values = np.array([(each.tpr, each.tpr_self, each.tnr, each.tnr_noise) for each in rates]).mean(axis=0)
     return Rates(*map(float, values))

@@ -1,4 +1,4 @@
-"""Make stories as files, and measure incidents on stories: `python -m model.stories make | evaluate`."""
+"""Make stories as files, and measure incidents on them: `python -m model.stories make | evaluate | calibrate`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from model.stories.attacks import PACES_S, RECORDED
+from model.stories.calibrate import calibrate
 from model.stories.evaluate import evaluate, write
 from model.stories.story import make_story, write_story
 
@@ -33,6 +34,12 @@ def main() -> None:
     measure.add_argument("--other", action="append", default=[], help="NAME=TREE: another version's source tree")
     measure.add_argument("--out", type=Path, help="a folder for the table, the figures and the picture")
     measure.set_defaults(run=_evaluate)
+    fit = commands.add_parser(
+        "calibrate", help="fit the probabilities of incidents and edges, and show how right they are"
+    )
+    fit.add_argument("--data", type=Path, help="folder of the corpus and of the recorded attacks")
+    fit.add_argument("--stories", type=int, default=12, help="of a set; of large ones a quarter")
+    fit.set_defaults(run=lambda given: calibrate(given.stories, given.data))
     given = parser.parse_args()
     given.run(given)
 

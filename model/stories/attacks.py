@@ -46,7 +46,7 @@ _LEVELS = {
     "exfiltration": Level.HIGH,
     "impact": Level.CRITICAL,
 }
-_OUTBOUND = ("command-and-control", "exfiltration")
+OUTBOUND = ("command-and-control", "exfiltration")
 _BY_WEB = frozenset(("T1190", "T1505.003", "T1595", "T1595.002", "T1595.003", "T1210"))
 _BY_MAIL = frozenset(("T1566", "T1566.001", "T1566.002", "T1566.003"))
 _BY_LOGON = frozenset(("T1133", "T1078", "T1078.001", "T1078.002", "T1110", "T1110.001", "T1110.003"))
@@ -84,6 +84,26 @@ def titles_of(technique: str, split: str) -> list[str]:
         return [f"{name} on host"] if split == "fit" else [f"Suspected {name.lower()}"]
     half = len(titles) // 2
     return titles[:half] if split == "fit" else titles[half:]
+
+
+def phrased_techniques() -> set[str]:
+    """Return the techniques with titles of their own."""
+    return set(_phrases())
+
+
+def tactic_of(technique: str) -> str:
+    """Return a technique's first tactic."""
+    return (attack_table().tactics_of(technique) or ("execution",))[0]
+
+
+def level_of(tactic: str) -> Level:
+    """Return the usual severity of rules for a tactic."""
+    return _LEVELS.get(tactic, Level.MEDIUM)
+
+
+def is_tagged(title: str) -> bool:
+    """Return whether the rule with a title carries its technique."""
+    return chance_of(title).random() < TAGGED_SHARE
 
 
 def stage(
@@ -180,10 +200,9 @@ class _Staging:
     def of_step(self, step: PlannedStep, time: float, number: int) -> Iterator[Event]:
         """Yield the events of a step."""
         chance = self._chance
-        tactic = (attack_table().tactics_of(step.technique) or ("execution",))[0]
+        tactic = tactic_of(step.technique)
         title = chance.choice(titles_of(step.technique, self._split))
-        level = Level(min(max(_LEVELS.get(tactic, Level.MEDIUM) + chance.choice((-1, 0, 0, 0, 1)), 0), 4))
-        tagged = chance_of(title).random() < TAGGED_SHARE
+        level = Level(min(max(level_of(tactic) + chance.choice((-1, 0, 0, 0, 1)), 0), 4))
         event = Event(
             time=time,
             title=title,
@@ -191,7 +210,7 @@ class _Staging:
             host=self._host,
             kind="host",
             user=self._user,
-            technique=step.technique if tagged else "",
+            technique=step.technique if is_tagged(title) else "",
             process=chance.choice(_PROCESSES.get(tactic, (self._means.tool,))),
             command=chance.choice(_COMMANDS).format(tool=self._means.tool),
             step=number,
@@ -214,7 +233,7 @@ class _Staging:
             yield replace(event, kind="cloud", peer=means.addresses[1], inbound=True)
         elif "lateral-movement" in attack_table().tactics_of(technique):
             yield from self._move(event)
-        elif tactic in _OUTBOUND or technique == "T1105":
+        elif tactic in OUTBOUND or technique == "T1105":
             yield from self._outbound(event)
         elif tactic in ("reconnaissance", "initial-access") and technique not in _BY_LOGON:
             yield replace(event, kind="network", peer=chance.choice(means.addresses), inbound=True, port=443, user="")

@@ -28,17 +28,19 @@ class Incident(msgspec.Struct, frozen=True):
 
     Attributes:
         alerts: Its alerts.
-        edges: Pairs of alerts, the first of a step and the first of another that follows from it.
+        edges: The first alert of a step, the first of another that follows from it, and the edge's probability.
         probability: That its alerts belong together, 0 to 1.
         severity: 0 to 100.
         risk: Sum of the risks of its steps.
+        tactics: Number of different tactics of its steps.
     """
 
     alerts: tuple[int, ...]
-    edges: tuple[tuple[int, int], ...] = ()
+    edges: tuple[tuple[int, int, float], ...] = ()
     probability: float = 1.0
     severity: int = 0
     risk: float = 0.0
+    tactics: int = 0
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -81,7 +83,7 @@ class Engine:
             for flow in tenant.flows():
                 members = sorted({at for key in rows[flow.flow_id] for at in positions[key]})
                 first = {node.id: positions[node.step.first_id][0] for node in flow.nodes}
-                edges = [(first[each.source], first[each.target]) for each in flow.edges]
+                edges = [(first[each.source], first[each.target], each.probability) for each in flow.edges]
                 incidents.append(
                     Incident(
                         tuple(members),
@@ -89,6 +91,7 @@ class Engine:
                         flow.cluster_prob,
                         getattr(flow, "severity", 0),  # versions before incidents had neither
                         getattr(flow, "risk", 0.0),
+                        len({node.tactic for node in flow.nodes} - {"", "unknown"}),
                     )
                 )
         return Found(tuple(incidents), tuple(sorted(set(clustered))))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from model.stories.attacks import OUTBOUND, is_tagged, level_of, phrased_techniques, tactic_of, titles_of
 from model.stories.events import Event, Level
 from model.stories.network import DAY_S, Host, Network, chance_of, digest_of, outside_address, outside_domain
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 HOUR_S, MINUTE_S = 3_600.0, 60.0
 RARE_SHARE = 0.06  # of all noise comes from rules that hardly ever fire
+MISFIRE_SHARE = 0.06  # of all noise comes from the rules that also see attacks
+MISFIRING_RULES = 12  # of a company
 MOST_OF_BURST = 12  # alerts
 STICKY_HOSTS = 3  # machines where a sticky type recurs, for each hundred of the network
 NIGHT = 0.15  # activity of people at night, of that at midday
@@ -84,8 +87,11 @@ def make_noise(
     weights = [each.weight * chance.lognormvariate(0, 0.5) for each in types]
     events: list[Event] = []
     while len(events) < count:
-        if chance.random() < RARE_SHARE:
+        which = chance.random()
+        if which < RARE_SHARE:
             events += _rare(chance, network, begin_s, span_s, split)
+        elif which < RARE_SHARE + MISFIRE_SHARE:
+            events += _misfires(chance, network, begin_s, span_s, split)
         else:
             [kind] = chance.choices(types, weights)
             events += _of_type(chance, network, kind, begin_s, span_s)
@@ -139,6 +145,30 @@ def _rare(chance: random.Random, network: Network, begin_s: float, span_s: float
             digest=digest_of(chance),
             process=chance.choice(("tool.exe", "python3", "msiexec.exe", "java")),
         )
+
+
+def _misfires(chance: random.Random, network: Network, begin_s: float, span_s: float, split: str) -> Iterator[Event]:
+    """Yield a false alert of a rule that sees attacks: half of these rules recur at one machine."""
+    rules = chance_of(network.account, "misfires").sample(sorted(phrased_techniques()), MISFIRING_RULES)
+    technique = chance.choice(rules)
+    of_rule = chance_of(network.account, technique)
+    place = of_rule if of_rule.random() < 0.5 else chance  # noqa: PLR2004 - half recur
+    host = place.choice(network.of_roles("workplace", "app", "files", "web"))
+    tactic, title = tactic_of(technique), chance.choice(titles_of(technique, split))
+    outwards, inwards = tactic in OUTBOUND, tactic in ("reconnaissance", "initial-access")
+    words = {"host": host.name, "user": host.user, "tool": "setup.exe"}
+    yield Event(
+        time=begin_s + chance.random() * span_s,
+        title=title.format(**words),
+        level=level_of(tactic),
+        host=host,
+        kind="network" if outwards or inwards else "host",
+        peer=outside_address(chance) if outwards or inwards else None,
+        inbound=inwards,
+        user="" if outwards or inwards else host.user,
+        technique=technique if is_tagged(title) else "",
+        process="powershell.exe" if tactic == "execution" else "setup.exe",
+    )
 
 
 def _host_of(chance: random.Random, network: Network, kind: NoiseType) -> Host:

@@ -85,7 +85,7 @@ def _right_edges(attack: str, story: Story, incidents: Sequence[Incident]) -> fl
     """Return the share of edges that lead forwards; edges within one step have no direction to judge."""
     judged: Counter[bool] = Counter()
     for incident in incidents:
-        for source, target in incident.edges:
+        for source, target, _ in incident.edges:
             first, second = story.labels[source], story.labels[target]
             if first.attack == second.attack == attack and first.step != second.step:
                 judged[first.step < second.step] += 1

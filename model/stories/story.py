@@ -11,7 +11,7 @@ from model.stories.attacks import PACES_S, stage
 from model.stories.network import DAY_S, chance_of, make_network
 from model.stories.noise import make_noise
 from model.stories.plans import plans_of
-from model.stories.products import Site
+from model.stories.products import Products
 
 if TYPE_CHECKING:
     import random
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from model.stories.events import Event
     from model.stories.network import Host, Network
     from model.stories.plans import PlannedStep
-    from model.stories.products import Record
+    from model.stories.products.site import Record
 
 BEGIN_S = 1_767_571_200.0  # Monday 5 January 2026, 00:00 UTC
 SHORTEST_S = 3_600.0  # of a story
@@ -131,9 +131,9 @@ def make_story(
     everyday = make_noise(chance, network, noise, begin_s=begin, span_s=span, split=split)
     events += _with_victims(chance, everyday, events)
     events.sort(key=lambda event: event.time)
-    site = Site(chance, network, begin)
+    products = Products(chance, network, begin)
     labels = [Label(line, each.attack, each.step, each.host.name) for line, each in enumerate(events, 1)]
-    return Story([site.write(event) for event in events], labels, truths, network, begin, span)
+    return Story([products.write(event) for event in events], labels, truths, network, begin, span)
 
 
 def write_story(story: Story, file: Path) -> Path:

@@ -26,6 +26,10 @@ DESCRIPTION, COMMAND_LINE, RULE_ID, PRODUCT = "description", "command_line", "ru
 """Keys of `other_attributes` with texts that help to find the technique."""
 
 
+TIME_FROM = "time_from"
+"""Key of `other_attributes` of an alert without a readable time of its own: `transport` (a syslog head), `arrival`."""
+
+
 class AlertFault(Exception):  # noqa: N818 - a fault of the data, not of the program: it ends as a Quarantine or a line
     """An alert cannot be read.
 

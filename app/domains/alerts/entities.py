@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from app.domains.alerts.accounts import DISTINGUISHED, SERVICES, account_name
@@ -29,8 +29,9 @@ Kind = Literal["inside", "outside", "name", "user", "hash", "resource", ""]
 user, a hash of a file, a cloud resource by its id; empty for the empty text."""
 
 MOST_OF_A_KIND = 8  # hosts, users or hashes of one alert; further ones are ignored
+Reading = TypeVar("Reading")
 _USER, _HASH = "user:", "hash:"
-_CACHED = 100_000  # texts of each reader: about 20 MB
+_CACHED = 100_000  # texts that each reader keeps: about 20 MB
 _LEAST_OF_PATH = 4  # parts: `projects/p/instances/web1` is a resource's path, and `namespace/pod` is a name
 
 PLACEHOLDERS = frozenset(
@@ -80,15 +81,15 @@ _EMPTY_FILE = frozenset(
 """Hashes of no bytes, which any file that was created and not yet written has."""
 
 
-class _Forms(dict[str, str]):
-    """Canonical forms by text, kept up to a limit: a hit costs one look-up and no call."""
+class _Readings(dict[str, Reading]):
+    """Readings of texts, kept up to a limit: a hit costs one look-up and no call."""
 
-    def __init__(self, read: Callable[[str], str]) -> None:
+    def __init__(self, read: Callable[[str], Reading]) -> None:
         """Read missing texts with a function."""
         super().__init__()
         self._read = read
 
-    def __missing__(self, text: str) -> str:
+    def __missing__(self, text: str) -> Reading:
         """Read a text."""
         if len(self) >= _CACHED:
             self.clear()
@@ -135,17 +136,12 @@ def entities_of(alert: Alert) -> tuple[str, ...]:
 
 def kind(entity: str) -> Kind:
     """Return the kind of an entity in canonical form."""
-    if not entity:
-        return ""
-    if entity.startswith(_USER):
-        return "user"
-    if entity.startswith(_HASH):
-        return "hash"
-    if entity[0].isdecimal() or ":" in entity:
-        address = _address(entity)
-        if address is not None:
-            return "inside" if any(address in network for network in _INSIDE) else "outside"
-    return "resource" if _RESOURCE.fullmatch(entity) or entity.startswith("arn:") else "name"
+    return _KINDS[entity]
+
+
+def is_address(entity: str) -> bool:
+    """Return whether an entity in canonical form is an address."""
+    return kind(entity) in ("inside", "outside")
 
 
 def label(entity: str) -> str:
@@ -295,6 +291,19 @@ def _read_hash(text: str) -> str:
     return _HASH + lower
 
 
+def _read_kind(entity: str) -> Kind:
+    """Return the kind of an entity in canonical form."""
+    if not entity:
+        return ""
+    if entity.startswith((_USER, _HASH)):
+        return "user" if entity.startswith(_USER) else "hash"
+    if entity[0].isdecimal() or ":" in entity:
+        address = _address(entity)
+        if address is not None:
+            return "inside" if any(address in network for network in _INSIDE) else "outside"
+    return "resource" if _RESOURCE.fullmatch(entity) or entity.startswith("arn:") else "name"
+
+
 def _without_port(lower: str) -> str:
     """Return a host without a port, brackets and the zone of an IPv6 address."""
     if lower.startswith("["):
@@ -325,5 +334,6 @@ def _identifying(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return "" if nobody or str(address) == "255.255.255.255" else str(address)
 
 
-_HOSTS, _USERS, _HASHES = _Forms(_read_host), _Forms(_read_user), _Forms(_read_hash)
+_HOSTS, _USERS, _HASHES = _Readings(_read_host), _Readings(_read_user), _Readings(_read_hash)
+_KINDS = _Readings(_read_kind)
 _BY_KEY = ((HOST, _HOSTS), (USER, _USERS), (HASH, _HASHES))

@@ -15,7 +15,9 @@ from app.domains.alerts.attack import attack_table
 from app.domains.alerts.flows.flows import build_flows
 from app.domains.alerts.flows.stix import bundle_of
 from app.domains.alerts.flows.stix_check import check_bundle
+from app.domains.alerts.report.tools import tool_files
 from app.errors import UnprocessableError
+from app.text import printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -62,6 +64,7 @@ def result_files(
     flows: Iterable[Flow],
     others: Iterable[ClusterSummary],
     bundle: Callable[[Flow], bytes],
+    tenant: str,
 ) -> dict[str, bytes]:
     """Return the files by their names.
 
@@ -70,13 +73,14 @@ def result_files(
         flows: Flows; one without any of the clusters is left out.
         others: Further clusters that flows are made of.
         bundle: Makes a flow's Attack Flow bundle.
+        tenant: The tenant.
     """
     table = attack_table()
     of = {each.summary.cluster_id: each.ids for each in clusters}
     known = {each.cluster_id: each for each in others} | {each.summary.cluster_id: each.summary for each in clusters}
     mine = [flow for flow in flows if not of.keys().isdisjoint(flow.cluster_ids)]
     ids = {flow.flow_id: [each for cluster in flow.cluster_ids for each in of.get(cluster, ())] for flow in mine}
-    return {
+    files = {
         "cluster.json": _ORDERED.encode(
             [tickets.cluster_row(each.summary, each.ids, each.merged, table) for each in clusters]
         ),
@@ -98,7 +102,9 @@ def result_files(
         ),
         "global_metrics.json": _ORDERED.encode(tickets.global_metrics([each.summary for each in clusters])),
         **{f"flow-{flow.flow_id}.stix.json": bundle(flow) for flow in mine},
+        **tool_files(mine, tenant),
     }
+    return {name: printable_json(data) for name, data in files.items()}
 
 
 def flow_bundle(flow: Flow, tenant: str) -> bytes:

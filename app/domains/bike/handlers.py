@@ -6,17 +6,22 @@ The records are those of the stream, decoded to the same type and predicted by t
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from app.domains.bike.pipeline import BikePipeline
 from app.domains.bike.records import BikeRecord, BikeResult
-from app.errors import TooLargeError, UnprocessableError
+from app.errors import RequestError, TooLargeError, UnprocessableError
 from app.handlers.api.handler import ApiLambdaHandler
+from app.handlers.request import UNREADABLE, json_text
 from app.stream.direct import run_directly
+from app.stream.outcomes import Quarantine
+from app.stream.payload import decode_column
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.handlers.invocation import Invocation
     from app.settings import Settings
 
@@ -25,6 +30,7 @@ MAX_RECORDS = 2000
 answers stay below Lambda's 6 MB even where each `pred_id` is as long as it may be."""
 
 _FIELD = re.compile(r"`(\$[^`]*)`")
+_record = msgspec.json.Decoder(BikeRecord)
 _results = msgspec.json.Decoder(list[BikeResult])
 
 
@@ -56,6 +62,19 @@ class Predictions(msgspec.Struct, frozen=True, omit_defaults=True):
     unfinished: list[NotPredicted] = []
 
 
+class ReadableRecords(list[BikeRecord]):
+    """The records of a request that can be read.
+
+    Attributes:
+        faults: The others' faults by their index in the request.
+    """
+
+    def __init__(self, decoded: Sequence[BikeRecord | Quarantine]) -> None:
+        """Take all records of a request, or their faults."""
+        super().__init__(each for each in decoded if not isinstance(each, Quarantine))
+        self.faults = {index: each for index, each in enumerate(decoded) if isinstance(each, Quarantine)}
+
+
 class PredictHandler(ApiLambdaHandler[BikeRecord | list[BikeRecord], Predictions]):
     """Predicts bike hires for one record or a list of them."""
 
@@ -76,8 +95,24 @@ class PredictHandler(ApiLambdaHandler[BikeRecord | list[BikeRecord], Predictions
         """
         return cls(BikePipeline.open(settings))
 
+    @classmethod
+    def decode(cls, payload: Any) -> BikeRecord | list[BikeRecord]:  # noqa: ANN401 - an event may be anything
+        """Decode a request; of a list, a record that cannot be read is one of `ReadableRecords.faults`.
+
+        Raises:
+            RequestError: It is neither a record nor a list.
+            LocationError: The object that it names cannot be read.
+        """
+        try:
+            return super().decode(payload)
+        except RequestError:
+            elements = _elements(payload)
+            if elements is None:
+                raise
+            return ReadableRecords(decode_column(elements, _record))
+
     def handle(self, request: BikeRecord | list[BikeRecord], invocation: Invocation) -> Predictions:
-        """Predict the records in one model call; one that cannot be predicted harms no other.
+        """Predict the records in one model call; one that cannot be read or predicted harms no other.
 
         An empty list gets empty lists: a client that sends what it has gathered need not know that it was nothing.
 
@@ -87,21 +122,35 @@ class PredictHandler(ApiLambdaHandler[BikeRecord | list[BikeRecord], Predictions
         """
         alone = not isinstance(request, list)
         records = request if isinstance(request, list) else [request]
-        if len(records) > MAX_RECORDS:
-            raise TooLargeError(f"{len(records)} records: send {MAX_RECORDS} at the most in one request")
+        faults = records.faults if isinstance(records, ReadableRecords) else {}
+        count = len(records) + len(faults)
+        if count > MAX_RECORDS:
+            raise TooLargeError(f"{count} records: send {MAX_RECORDS} at the most in one request")
         found = run_directly(self.pipeline, records, lambda: invocation.deadline.remaining_s() <= 0)
         if alone and found.quarantined:
             raise _unprocessable(found.quarantined[0].reason, found.quarantined[0].message)
-        invocation.metrics.count("records", len(records))
-        invocation.metrics.count("quarantined", len(found.quarantined))
+        index_of = [index for index in range(count) if index not in faults]
+        quarantined = faults | {index_of[row]: each for row, each in found.quarantined.items()}
+        invocation.metrics.count("records", count)
+        invocation.metrics.count("quarantined", len(quarantined))
         return Predictions(
             _results.decode(b"[" + b",".join(found.outputs) + b"]"),
-            [NotPredicted(row, each.reason, each.message) for row, each in found.quarantined.items()],
+            [NotPredicted(index, each.reason, each.message) for index, each in sorted(quarantined.items())],
             [
-                NotPredicted(row, each.reason, "not done this time: send it again")
+                NotPredicted(index_of[row], each.reason, "not done this time: send it again")
                 for row, each in found.retried.items()
             ],
         )
+
+
+def _elements(payload: Any) -> list[bytes] | None:  # noqa: ANN401 - an event may be anything
+    """Return the elements of a list as JSON; None if a payload is none."""
+    try:
+        if isinstance(payload, bytes | str):
+            return list(map(bytes, msgspec.json.decode(json_text(payload), type=list[msgspec.Raw])))
+        return list(map(msgspec.json.encode, payload)) if isinstance(payload, list) else None
+    except (*UNREADABLE, TypeError):
+        return None
 
 
 def _unprocessable(reason: str, message: str) -> UnprocessableError:

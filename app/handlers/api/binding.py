@@ -18,7 +18,7 @@ from msgspec import inspect
 from app.errors import MillraceError, RequestError
 from app.handlers.base import LambdaHandler, Request, Response
 from app.handlers.request import UNREADABLE, refused
-from app.text import short_name, without_bom
+from app.text import decode_json, short_name, without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -148,7 +148,7 @@ def _decoder(handler: type[ApiLambdaHandler[Request, Response]]) -> Callable[[by
     if getattr(handler.decode, "__func__", None) is not LambdaHandler.decode.__func__:  # type: ignore[attr-defined]
         return handler.decode
     decode = msgspec.json.Decoder(handler.request_type).decode
-    return lambda body: _read("", decode, body)
+    return lambda body: _read("", lambda text: decode_json(text, decode), body)
 
 
 def _read(name: str, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever is read
@@ -164,7 +164,11 @@ def _read(name: str, read: Callable[..., Any], *arguments: Any, **options: Any) 
 
 
 def _strict(value: msgspec.Raw, field: Field) -> Any:  # noqa: ANN401 - the field has its type
-    return _read(f"$.{field.name}", msgspec.json.decode, value, type=field.type)
+    return _read(
+        f"$.{field.name}",
+        lambda text: decode_json(text, lambda given: msgspec.json.decode(given, type=field.type)),
+        value,
+    )
 
 
 def _converted(texts: list[str], field: Field, name: str) -> Any:  # noqa: ANN401 - the field has its type

@@ -108,13 +108,56 @@ def test_no_records_are_no_fault_and_no_call_of_the_model() -> None:
     assert watched.calls == []
 
 
-def test_a_field_at_fault_is_named_with_its_record() -> None:
+def test_a_field_at_fault_is_named_and_refuses_a_record_alone() -> None:
     with pytest.raises(RequestError, match="expected `float`, got `str`") as refused:
-        answer([record(1), record(2), record(3), record(4, t1="warm")])
-    assert refused.value.field == "$[3].features.t1"
+        answer(record(4, t1="warm"))
+    assert refused.value.field == "$.features.t1"
     with pytest.raises(RequestError, match="missing required") as refused:
         answer({"pred_id": 1})
     assert refused.value.field == "$.features"
+
+
+def test_a_record_of_a_list_that_cannot_be_read_is_named_alone() -> None:
+    records = [record(1), record(2, t1="warm"), record(3, weather_code=UNKNOWN), {"pred_id": 4}, 5, record(6, hum=101)]
+    for payload in (msgspec.json.encode(records), msgspec.json.encode(records).decode(), records):
+        found = run("test", lambda each: handler.handle(PredictHandler.decode(payload), each), settings=Settings())  # noqa: B023
+        assert [each.prediction.pred_id for each in found.predictions] == [1]
+        assert [(each.index, each.reason) for each in found.quarantined] == [
+            (1, "mistyped_field"),
+            (2, "unknown_weather_code"),
+            (3, "missing_field"),
+            (4, "mistyped_field"),
+            (5, "out_of_range"),
+        ]
+        assert "`$.features.t1`" in found.quarantined[0].message
+    with pytest.raises(RequestError, match="not JSON"):
+        PredictHandler.decode(b'[{"features": ')
+
+
+def test_what_is_left_is_unfinished_under_its_index_in_the_request() -> None:
+    class Busy(Watched):
+        def process(self, batch: Batch[Any]) -> Outcomes:
+            outcomes = super().process(batch)
+            outcomes.retry(1, "busy")
+            return outcomes
+
+    found = answer([record("bad", t1="warm"), record(1), record(2)], PredictHandler(Busy(handler.pipeline)))
+    assert ([each.index for each in found.quarantined], [each.index for each in found.unfinished]) == ([0], [2])
+
+
+def test_whole_numbers_may_be_written_with_a_fraction_of_zero() -> None:
+    written = record(17, is_holiday=1, is_weekend=0, season=2, timestamp="2016-07-06T08:00:00")
+    floats = record(17.0, is_holiday=1.0, is_weekend=0.0, season=2.0, weather_code=2.0, timestamp="2016-07-06T08:00:00")
+    assert answer([floats]) == answer([written])
+    assert answer(floats) == answer(written)
+    spine = MemorySpine(handler.pipeline)
+    spine.run([msgspec.json.encode(each) for each in (written, floats)])
+    one = msgspec.to_builtins(answer(written).predictions[0].prediction)
+    assert [each["prediction"] for each in spine.outputs()] == [one, one]
+    for field, value in (("is_holiday", 0.5), ("season", 1.5), ("is_holiday", 2.0), ("season", 4.0)):
+        with pytest.raises(RequestError) as refused:
+            answer(record(**{field: value}))
+        assert refused.value.field == f"$.features.{field}"
 
 
 def test_an_unknown_weather_alone_cannot_be_processed() -> None:
@@ -212,7 +255,8 @@ def test_the_api_answers_one_many_and_the_refused() -> None:
     assert ask(records) == (200, msgspec.to_builtins(answer(records)))
     assert ask([]) == (200, {"predictions": [], "quarantined": []})
     for request, status, field in (
-        ([record(1), record(2, t1="warm")], 400, "$[1].features.t1"),
+        (record(2, t1="warm"), 400, "$.features.t1"),
+        ([record(1), record(2, t1="warm")], 200, "$.features.t1"),
         (record(weather_code=UNKNOWN), 422, "$.features.weather_code"),
         ([record()] * (MAX_RECORDS + 1), 413, ""),
     ):

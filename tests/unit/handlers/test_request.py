@@ -98,6 +98,17 @@ def test_says_where_and_what_kind_but_no_value(text: str, field: str, fault: str
         assert SECRET not in str(raised.value)
 
 
+def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
+    text = '{"number": 1.0, "by_number": {"2": "x"}, "size": [3e0, 4.0], "data": "aGk=", "anything": 1.5}'
+    for event in (text, text.encode(), json.loads(text)):
+        found = decode(event, Order)
+        assert (found.number, found.size, found.data, found.anything) == (1, (3, 4.0), b"hi", 1.5)
+        assert type(found.number) is int
+    for number in ("1.5", "1e300", "-9007199254740994.0"):
+        with pytest.raises(RequestError, match=r"\$\.number: expected `int`, got `float`"):
+            decode(f'{{"number": {number}}}', Order)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -46,13 +46,20 @@ Candidates = Annotated[
 ]
 Stix = Annotated[bool, typer.Option("--stix", help="Each flow as an Attack Flow bundle, a line each.")]
 BundlesOut = Annotated[
-    Path | None, typer.Option("--out", help="With --stix: a folder for the bundles, a file each.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--out",
+        help="With --stix: a folder for the bundles, a file each, and beside each a file for Attack Flow Builder.",
+        show_default=False,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Each change of a cluster or flow as a line of JSON, as it is.")]
 ResultsOut = Annotated[
     Path | None,
     typer.Option(
-        "--out", help="A folder for cluster.json, flow.json, tickets, metrics and bundles.", show_default=False
+        "--out",
+        help="A folder for cluster.json, flow.json, tickets, metrics, bundles, and layers for other tools.",
+        show_default=False,
     ),
 ]
 CorrectedAlert = Annotated[
@@ -80,6 +87,11 @@ class Role(enum.StrEnum):
     INCIDENTS = "incidents"
     TICKETS = "tickets"
 
+
+HtmlOut = Annotated[
+    Path | None,
+    typer.Option("--html", help="A file for a page of all incidents, to read and to print.", show_default=False),
+]
 
 Roles = Annotated[
     list[Role] | None,
@@ -165,24 +177,25 @@ def run(
     as_json: AsJson = False,
     role: Roles = None,
     out: ResultsOut = None,
+    page: HtmlOut = None,
     tenant: Tenant = "",
     format_: Format = "",
     no_model: NoModel = False,
 ) -> None:
     """Do all of it: techniques, clusters and flows, shown as a table and as drawn flows.
 
-    With --json each change is a line as it happens, as the stream of that role would have it. With --out the results
-    are files too; the ids of all alerts are in memory then.
+    With --json each change is a line as it happens, as the stream of that role would have it, and a summary is the last
+    line. With --out the results are files too, with --html a page; the ids of all alerts are in memory then.
 
     Examples: millrace alerts sample | millrace alerts run;  millrace alerts run alerts.json --out results;
-    tail -F eve.json | millrace alerts run --json
+    millrace alerts run alerts.json --html report.html;  tail -F eve.json | millrace alerts run --json
     """
     if role and not as_json:
         raise typer.BadParameter("it goes with --json", param_hint="--role")
     from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
 
     given, roles = commands.Given(file, tenant, format_, no_model), role or [Role.INCIDENTS]
-    commands.run(given, roles={each.value for each in roles} if as_json else None, out=out)
+    commands.run(given, roles={each.value for each in roles} if as_json else None, out=out, page=page)
 
 
 def correct(

@@ -11,35 +11,32 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.terminal import PIPE_WIDTH, counted
+from app.cli.terminal import PIPE_WIDTH
 from app.domains.alerts.alert import latest_time
 from app.domains.alerts.attack import attack_table
+from app.domains.alerts.cli.outcome import Outcome, write_bundles, write_page, write_results
 from app.domains.alerts.cli.session import Output, Session, flush, quiet_pipe, write_line
-from app.domains.alerts.cli.show import LONGEST_NAME, cluster_table, name_of, print_flow, technique_name
+from app.domains.alerts.cli.show import LONGEST_NAME
 from app.domains.alerts.cli.work import Work, enrich
-from app.domains.alerts.records import outputs_of
+from app.domains.alerts.records import INCIDENTS, outputs_of
+from app.domains.alerts.report.kept import KeptAlerts
+from app.domains.alerts.report.words import name_of, technique_name
 from app.domains.alerts.results import flow_bundle
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.synthetic import synthetic_alerts
 from app.domains.alerts.techniques.resolver import TechniqueResolver
-from app.errors import LocationError
-from app.jobs.layout import tenant_slug
-from app.text import one_line, printable_json
+from app.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
-    from app.domains.alerts.cli.work import TenantWork
     from app.domains.alerts.formats.pieces import InputItem
-    from app.domains.alerts.incidents import Flow
     from app.domains.alerts.techniques.resolver import Candidate
     from app.domains.alerts.tenant import Observed
     from app.settings import Settings
 
-CLUSTERS_SHOWN = 20
-FLOWS_SHOWN = 5
 ROWS_NAMED = 10  # faulty rows of the lookup table
 ROWS_SHOWN = 1_000  # of a table of techniques: whoever has more reads lines
 
@@ -110,37 +107,46 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
     """Print flows at the end of the input, as lines or bundles, or write files of bundles."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
-        work = Work(session.settings)
-        for _ in _observed(session, given, work, shows_progress=True):
+        work, kept = Work(session.settings), KeptAlerts(of_clusters=False)
+        for _ in _observed(session, given, work, kept, shows_progress=True):
             pass
         default = session.tenant
-        for name, kept in work.tenants.items():
-            flows = kept.flows()
+        outcome = Outcome(work, session, kept)
+        for name, (_, flows) in outcome.tenants.items():
             if out is not None:
                 written = write_bundles(out, flows, name, default)
-                session.say(f"{len(written)} bundle{'s' * (len(written) != 1)} written to {out}")
+                session.say(f"{len(written)} files of {len(flows)} flow{'s' * (len(flows) != 1)} written to {out}")
                 continue
-            for each in flows:
+            for each in sorted(flows, key=lambda each: each.flow_id):
                 named = {} if name == default else {"tenant": name}
                 write_line(flow_bundle(each, name) if stix else {**named, **msgspec.to_builtins(each)})
+        if not outcome.summary.flows:
+            outcome.show_summary(session.console)
 
 
-def run(given: Given, *, roles: Collection[str] | None, out: Path | None) -> None:
+def run(given: Given, *, roles: Collection[str] | None, out: Path | None, page: Path | None) -> None:
     """Do all of it: print a line for each record of the roles as it comes, or a picture at the end; and write files."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
         work = Work(session.settings, with_ids=out is not None, live=roles is not None)
+        kept = KeptAlerts(of_clusters=page is not None)
         shows_progress = roles is None or not sys.stdout.isatty()
-        for each, name, observed in _observed(session, given, work, shows_progress=shows_progress):
+        for each, name, observed in _observed(session, given, work, kept, shows_progress=shows_progress):
             if roles is not None:
                 for output in outputs_of(each, observed, name, attack_table()):
                     if output.role in roles:
                         write_line(output.data)
+        outcome = Outcome(work, session, kept)
         if out is not None:
             written = write_results(out, work.tenants, session.tenant)
             session.say(f"{len(written)} files written to {out}")
+        if page is not None:
+            write_page(page, outcome, kept, session.source.name)
+            session.say(f"the page of incidents is {page}")
         if roles is None:
-            _show(work, session)
+            outcome.show(_console())
+        elif INCIDENTS in roles:
+            write_line(outcome.summary)
 
 
 def sample(count: int, seed: int) -> None:
@@ -159,7 +165,7 @@ def _alerts(batch: Sequence[InputItem]) -> list[Alert]:
 
 
 def _observed(
-    session: Session, given: Given, work: Work, *, shows_progress: bool
+    session: Session, given: Given, work: Work, kept: KeptAlerts | None = None, *, shows_progress: bool
 ) -> Iterator[tuple[EnrichedAlert, str, Observed]]:
     """Yield all alerts in their order, with the changes that each made."""
     resolver = _resolver(session.settings, given)
@@ -168,7 +174,11 @@ def _observed(
         work.configure(session.source.cluster_config, session.source.config)
         arrival_s = session.source.arrival_s
         latest = latest_time(time() if arrival_s is None else arrival_s, skew_s)
-        yield from work.observe(enrich(_alerts(batch), resolver, latest))
+        raw = {id(each.alert): each.raw for each in batch} if kept is not None else {}
+        for alert, tenant, observed in work.observe(enrich(_alerts(batch), resolver, latest)):
+            if kept is not None:
+                kept.add(alert, tenant, observed.change, raw.get(id(alert.alert)))
+            yield alert, tenant, observed
         flush()
     _say_rejected(resolver, session)
 
@@ -216,69 +226,6 @@ def _techniques_row(
         Text(found.source),
         *([] if candidates is None else [Text("\n".join(f"{each.confidence:.2f} {each.id}" for each in candidates))]),
     )
-
-
-def _show(work: Work, session: Session) -> None:
-    """Show clusters as a table, and flows drawn, those with most techniques first."""
-    console = _console()
-    found = {name: (each.clusters(), each.flows()) for name, each in work.tenants.items()}
-    for name, (clusters, flows) in found.items():
-        telling = sorted(clusters, key=lambda each: (-len(each.tactics), -len(each.techniques), -each.alerts))
-        shown = sorted(telling[:CLUSTERS_SHOWN], key=lambda each: (each.start_time, each.cluster_id))
-        of = f"{len(shown)} of {len(clusters)}" if len(shown) < len(clusters) else str(len(shown))
-        title = f"{of} clusters of two alerts or more" + ("" if len(found) == 1 else f", tenant {one_line(name)}")
-        if clusters:
-            console.print(cluster_table(shown, title))
-        best = sorted(flows, key=lambda each: (-len({node.tactic for node in each.nodes}), -len(each.nodes)))
-        for each in best[:FLOWS_SHOWN]:
-            console.print()
-            print_flow(console, each)
-        if len(flows) > FLOWS_SHOWN:
-            console.print(f"… and {len(flows) - FLOWS_SHOWN} smaller flows; `millrace alerts flow` prints all")
-        console.print()
-    forgotten = sum(each.members.forgotten for each in work.tenants.values())
-    if forgotten:
-        console.print(f"{forgotten} clusters that were closed first were too many to keep", highlight=False)
-    counts = [sum(map(len, each)) for each in zip(*found.values(), strict=True)]
-    console.print(
-        f"{counted(session.read, 'alert')}, {session.bad} that could not be read, "
-        f"{counted(counts[0], 'cluster')}, {counted(counts[1], 'flow')}",
-        highlight=False,
-    )
-
-
-def write_results(folder: Path, tenants: Mapping[str, TenantWork], default: str) -> list[Path]:
-    """Write all results: those of the default tenant into the folder, of each other one into a folder in it.
-
-    Raises:
-        LocationError: A file cannot be written.
-    """
-    written = [_write(_folder(folder, name, default), each.files(name)) for name, each in tenants.items()]
-    return [path for paths in written for path in paths]
-
-
-def write_bundles(folder: Path, flows: Iterable[Flow], tenant: str, default: str) -> list[Path]:
-    """Write a bundle for each flow.
-
-    Raises:
-        LocationError: One cannot be written.
-    """
-    bundles = {f"flow-{flow.flow_id}.stix.json": flow_bundle(flow, tenant) for flow in flows}
-    return _write(_folder(folder, tenant, default), bundles)
-
-
-def _folder(folder: Path, tenant: str, default: str) -> Path:
-    return folder if tenant == default else folder / tenant_slug(tenant)
-
-
-def _write(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            (folder / name).write_bytes(printable_json(data))
-    except OSError as error:
-        raise LocationError(f"{folder}: cannot be written: {error.strerror}; give --out a folder of your own") from None
-    return [folder / name for name in files]
 
 
 def _console() -> Output:

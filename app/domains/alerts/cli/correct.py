@@ -10,10 +10,10 @@ import typer
 
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.cli.session import quiet_pipe
-from app.domains.alerts.cli.show import technique_name
 from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, checked, similar_techniques
 from app.domains.alerts.lookups.csv_file import techniques_of
 from app.domains.alerts.lookups.table import LookupTable, open_lookup, update
+from app.domains.alerts.report.words import technique_name
 from app.domains.alerts.settings import AlertSettings
 from app.errors import ConflictError, LocationError, SettingsError
 from app.settings import read_settings

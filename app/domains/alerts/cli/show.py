@@ -5,13 +5,15 @@ Texts of alerts are shown plain: neither rich's markup nor control characters in
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from app.domains.alerts.attack import attack_table, parent_of
+from app.domains.alerts.formats.severity import word
+from app.domains.alerts.report.incident import severity_of
+from app.domains.alerts.report.page import severity_words, where
+from app.domains.alerts.report.words import clock, lasting, moment, some, technique_name
 from app.text import one_line
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge, FlowNode
+    from app.domains.alerts.report.summary import SevereAlert
 
 LONGEST_NAME = 64  # characters of an alert's name in a line
 LONGEST_HOST = 40
@@ -27,7 +30,7 @@ HOSTS_SHOWN = 4  # of a cluster
 TECHNIQUES_SHOWN = 4
 STEPS_SHOWN = 40  # of a flow
 DEEPEST = 6  # branches within branches that are still indented
-_DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
+_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "blue"}
 
 
 def cluster_table(clusters: Sequence[ClusterSummary], title: str) -> Table:
@@ -35,12 +38,14 @@ def cluster_table(clusters: Sequence[ClusterSummary], title: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("cluster", "alerts"):
         table.add_column(name, justify="right")
+    table.add_column("severity")
     for name in ("first", "lasts", "hosts", "techniques", "tactics"):
         table.add_column(name, overflow="fold")
     for each in clusters:
         table.add_row(
             str(each.cluster_id),
             str(each.alerts),
+            severity_text(each.severity),
             clock(each.start_time),
             lasting(each.end_time - each.start_time),
             Text(hosts(each)),
@@ -48,6 +53,31 @@ def cluster_table(clusters: Sequence[ClusterSummary], title: str) -> Table:
             Text(", ".join(each.tactics)),
         )
     return table
+
+
+def severe_table(alerts: Sequence[SevereAlert]) -> Table:
+    """Return a table of the most severe alerts, a row each."""
+    title = f"the {len(alerts)} most severe alerts" if len(alerts) > 1 else "the most severe alert"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("severity")
+    for name in ("time", "alert", "where", "techniques"):
+        table.add_column(name, overflow="fold")
+    table.add_column("flow", justify="right")
+    for each in alerts:
+        table.add_row(
+            severity_text(each.severity),
+            moment(each.time),
+            Text(one_line(each.name, LONGEST_NAME)),
+            Text(where(each)),
+            Text("\n".join(some([technique_name(key) for key in each.techniques], TECHNIQUES_SHOWN))),
+            "alone" if each.flow_id is None else str(each.flow_id),
+        )
+    return table
+
+
+def severity_text(severity: int | None) -> Text:
+    """Return a severity in a word and as a number, in the word's colour; `-` where none is stated."""
+    return Text("-") if severity is None else Text(f"{word(severity)} {severity}", _STYLES.get(word(severity), ""))
 
 
 def print_flow(console: Console, flow: Flow) -> None:
@@ -65,12 +95,17 @@ def draw(flow: Flow, most: int = STEPS_SHOWN) -> Iterator[Text]:
     last is indented.
     """
     ids = ", ".join(some([str(each) for each in flow.cluster_ids], 8))
+    severity = severity_of(flow)
     yield Text.assemble(
         (f"flow {flow.flow_id}", "bold"),
-        f"  {len(flow.nodes)} steps of cluster{'s' * (len(flow.cluster_ids) != 1)} {ids}, together with probability ",
+        f"  {len(flow.nodes)} step{'s' * (len(flow.nodes) != 1)} of cluster{'s' * (len(flow.cluster_ids) != 1)} {ids}, "
+        "together with probability ",
         (f"{flow.cluster_prob:.2f}", "bold"),
         f", from {moment(flow.start_time)} for {lasting(flow.end_time - flow.start_time)}",
+        *(() if severity is None else (", ", (severity_words(severity), _STYLES.get(word(severity), "")))),
     )
+    for reason in flow.reasons:
+        yield Text(f"  {one_line(reason)}", "dim")
     nodes = {node.id: node for node in flow.nodes}
     parents: dict[str, FlowEdge] = {}
     for edge in flow.edges:
@@ -119,21 +154,6 @@ def _step(number: int, node: FlowNode) -> Text:
     )
 
 
-def technique_name(key: str) -> str:
-    """Return `T1003.001 OS Credential Dumping: LSASS Memory`; the id alone where ATT&CK has no such technique."""
-    name = name_of(key)
-    return f"{key} {name}" if name else key
-
-
-def name_of(key: str) -> str:
-    """Return a technique's name; that of a sub-technique behind its parent's."""
-    table = attack_table()
-    found, parent = table.techniques.get(key), table.techniques.get(parent_of(key))
-    if found is None:
-        return ""
-    return found.name if parent is None or parent is found else f"{parent.name}: {found.name}"
-
-
 def hosts(cluster: ClusterSummary) -> str:
     """Return some sources and targets of a cluster."""
     srcs, dsts = (
@@ -141,30 +161,3 @@ def hosts(cluster: ClusterSummary) -> str:
         for ends in (cluster.srcs, cluster.dsts)
     )
     return srcs if srcs == dsts else f"{srcs} → {dsts}"
-
-
-def some(values: Sequence[str], most: int) -> list[str]:
-    """Return the first values, and how many more there are."""
-    return list(values) if len(values) <= most else [*values[:most], f"+{len(values) - most}"]
-
-
-def clock(time: float) -> str:
-    """Return the time of day, UTC."""
-    return datetime.fromtimestamp(time, UTC).strftime("%H:%M:%S")
-
-
-def moment(time: float) -> str:
-    """Return day and time, UTC."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def lasting(seconds: float) -> str:
-    """Return a duration in its two largest units."""
-    whole = round(seconds)
-    if whole < _MINUTE_S:
-        return f"{whole} s"
-    if whole < _HOUR_S:
-        return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02} s"
-    if whole < _DAY_S:
-        return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S:02} min"
-    return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"

@@ -90,7 +90,7 @@ class TenantWork:
             )
             for cluster, numbers in sorted(self.members.ids.items())
         ]
-        return result_files(clusters, self.flows(), (), lambda flow: flow_bundle(flow, tenant))
+        return result_files(clusters, self.flows(), (), lambda flow: flow_bundle(flow, tenant), tenant)
 
     def _keep(self, alert: EnrichedAlert, change: ClusterChange) -> None:
         found = self._events.setdefault(change.cluster_id, [])

@@ -7,6 +7,7 @@ the same names.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,8 @@ def process_flow(context: Context, run: str) -> str:
     else:
         flows = need(objects, layout.run_flows(run), list[Flow])
     clusters = _result_clusters(objects, plan, found.clusters)
-    files = result_files(clusters, flows, found.others, lambda flow: context.jobs.local.bundle(flow, plan.tenant))
+    bundle = functools.partial(context.jobs.local.bundle, tenant=plan.tenant)
+    files = result_files(clusters, flows, found.others, bundle, plan.tenant)
     objects.put(layout.tickets(run), files["cluster_ticket_output.json"])
     for name, data in files.items():
         objects.put(f"{OUTPUT}{run}/{name}", data)

@@ -12,20 +12,23 @@ from app.domains.alerts.alert import (
     DESCRIPTION,
     HASH,
     HOST,
+    LONGEST_ID,
     LONGEST_NAME,
     PORT,
     PRIORITY,
     PRODUCT,
     RULE_ID,
+    TIME_FROM,
     URL,
     USER,
     USER_AGENT,
     Alert,
 )
 from app.domains.alerts.formats import severity
-from app.domains.alerts.formats.attributes import attributes
+from app.domains.alerts.formats.attributes import attributes, text
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table, kept
+from app.domains.alerts.formats.times import TRANSPORT
 from app.domains.alerts.formats.values import stable_id
 
 TABLE = Table(
@@ -88,6 +91,8 @@ _ENDS_AND_NAME = frozenset(
     (*TABLE.src, *TABLE.dst, *TABLE.either, *TABLE.name, *(kept(each)[1] for each in TABLE.keep))
 )
 _KINDS = ("eventType", "_eventType", "categoryString", "cat", "sourceType", "_sourceType")
+_NUMBERS_TYPES = frozenset(("ATA", "Azure ATP", "Azure Advanced Threat Protection"))
+_DIGITS = re.compile(r"\d+")
 _WORD = re.compile(r"(?<!\S)[A-Za-z]{2,}(?=[\s.,:;!?]|$)")
 _WORDS = 3  # a field with this many words is meant for people
 
@@ -117,18 +122,21 @@ def read_fields(
         AlertFault: The record cannot be read.
     """
     whole = dict(record)
-    if not any(record.get(key) for key in TABLE.id):
-        parts = content or [[key, record[key]] for key in sorted(record) if record[key] not in (None, "")]
-        whole[TABLE.id[0]] = stable_id(reader.prefix, parts)
+    derives = not any(record.get(key) for key in TABLE.id) or _is_of_type(record)
+    if derives:
+        whole[TABLE.id[0]] = "-"  # until the time is known
     if not any(record.get(key) for key in TABLE.name):
         whole["name"] = _name_of(record)
     alert = reader.read(whole, tenant, received)
     read = alert.other_attributes
+    if derives:
+        parts = content or [[key, record[key]] for key in sorted(record) if record[key] not in (None, "")]
+        alert.id = stable_id(reader.prefix, [*parts, alert.time] if read.get(TIME_FROM) == TRANSPORT else parts)
     known = (alert.name, alert.src, alert.dst, read.get("src_port"))
     rest = {
         key: value
         for key, value in record.items()
-        if key not in _USED
+        if (key not in _USED or (derives and key in TABLE.id))
         and key not in read
         and _RESERVED_OF.get(key) not in read
         and not (key in _ENDS_AND_NAME and value in known)
@@ -140,6 +148,19 @@ def read_fields(
 def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
     """Return a record of mapped fields as an alert."""
     return read_fields(_READER, record, None, tenant, received)
+
+
+def _is_of_type(record: dict[str, Any]) -> bool:
+    """Return whether a record's id is the number of its type, which all alerts of this type share.
+
+    ArcSight's connectors write so: `externalId=4625` with the signature `Microsoft-Windows-Security-Auditing:4625`.
+    Microsoft's ATA and Azure ATP give every kind of alert a number of its own.
+    """
+    if text(record.get("deviceProduct")) in _NUMBERS_TYPES:
+        return True
+    id_ = text(next((record[key] for key in TABLE.id if record.get(key)), None))
+    types = [text(record.get(key)) or "" for key in TABLE.attributes[RULE_ID]]
+    return id_ is not None and (id_ in types or any(id_ in _DIGITS.findall(each[:LONGEST_ID]) for each in types))
 
 
 def _name_of(record: dict[str, Any]) -> str:
@@ -162,7 +183,7 @@ FORMAT = Format(
     read=read,
     tables=(("", TABLE),),
     notes=(
-        "Without an id, one is made of all fields.",
+        "Without an id, or where it is the number of the alert's type, one is made of all fields.",
         "Without a name, it is made of the fields that hold three words or more, else of the kind of event.",
         "`port` is the destination's, always; the source's is `src_port`.",
         "A severity in words is kept as `severity`.",
@@ -171,7 +192,8 @@ FORMAT = Format(
 )
 LINES = msgspec.structs.replace(
     TABLE,
-    time=("deviceReceiptTime", "startTime", "endTime", "syslog_time"),
+    time=("deviceReceiptTime", "startTime", "endTime"),
+    transport_time=("syslog_time",),
     either=(*TABLE.either, "deviceHostName", "deviceAddress"),
     name=("name", "ruleName", "message", "msg", "description"),
 )

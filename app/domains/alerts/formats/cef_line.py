@@ -128,8 +128,8 @@ FORMAT = Format(
     tables=(("", LINES),),
     notes=(
         "The dictionary's short keys are read by their long names, which the table shows: `src` is `sourceAddress`.",
-        "Without `externalId` the id is made of all from `CEF:` on, so that another syslog head changes nothing.",
-        "Without a time of its own, an event has that of its syslog head.",
+        "Without `externalId`, or where it is the number of the alert's type, the id is made of all from `CEF:` on.",
+        "Without a time of its own, an event has that of its syslog head, which then is a part of a made id.",
         "`port` is the destination's, always; the source's is `src_port`.",
         "All other fields are kept under their long names.",
     ),

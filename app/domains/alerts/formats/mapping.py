@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.domains.alerts.alert import LONGEST_NAME, PRODUCT, Alert, AlertFault
+from app.domains.alerts.alert import LONGEST_NAME, PRODUCT, TIME_FROM, Alert, AlertFault
 from app.domains.alerts.entities import is_own
 from app.domains.alerts.formats import times, values
 from app.domains.alerts.formats.attributes import (
@@ -44,6 +44,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         id: The sender's id; empty if an id is derived from the record, see `digest`.
         digest: Content to derive the id from if a record has none; empty if it must have one.
         time: The time; the first readable one is used.
+        transport_time: Times that a transport gave it, such as a syslog head, for an alert without one of its own.
         src: The source.
         dst: The target.
         either: A host that stands for source and target if both are missing.
@@ -65,6 +66,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     src: Paths
     dst: Paths
     name: Paths
+    transport_time: Paths = ()
     id: Paths = ()
     digest: Paths = ()
     either: Paths = ()
@@ -86,12 +88,19 @@ class FieldReader:
     def __init__(self, title: str, prefix: str, table: Table) -> None:
         """Use a format's title for messages, a prefix for derived ids, and a table, which becomes a tree."""
         self.title, self.prefix, self.table = title, prefix, table
-        self._where_id = self._where("id")
+        self._where_id, self._where_time = self._where("id"), self._where("time")
         self._keep = [kept(entry) for entry in table.keep]
         self._first = [(key, RESERVED[key], paths) for key, paths in table.attributes.items() if key not in ENTITIES]
         self._entities = [(key, RESERVED[key], paths) for key, paths in table.attributes.items() if key in ENTITIES]
         fields = (table.id, table.digest, table.time, table.src, table.dst, table.either, table.name, table.tech)
-        more = (table.tags, table.tenant, table.severity, table.closed, *table.attributes.values())
+        more = (
+            table.transport_time,
+            table.tags,
+            table.tenant,
+            table.severity,
+            table.closed,
+            *table.attributes.values(),
+        )
         self._tree = _tree(itertools.chain(*fields, *more, (path for _, path in self._keep)), table.dotted)
 
     def read(self, record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
@@ -112,7 +121,9 @@ class FieldReader:
             if path in found:
                 found[path] = [" ".join(map(str, found[path]))]
         id_ = self._id(found)
-        time = self._time(found, received)
+        time, time_from = times.first_seconds(
+            _values(found, self.table.time), _values(found, self.table.transport_time), self._where_time, received
+        )
         src, dst = self._ends(found)
         name = _text(found, table.name)
         if name is None:
@@ -125,7 +136,7 @@ class FieldReader:
             dst=dst,
             name=name[:LONGEST_NAME],
             tech=self._techniques(found),
-            other_attributes=self._attributes(found),
+            other_attributes=self._attributes(found) | ({TIME_FROM: time_from} if time_from else {}),
             tenant=_text(found, table.tenant) or tenant,
             severity=severity,
             severity_from=severity_from,
@@ -138,14 +149,6 @@ class FieldReader:
         if not self.table.digest:
             raise AlertFault("missing_id", self._missing("id"))
         return values.stable_id(self.prefix, [found[path][0] if path in found else None for path in self.table.digest])
-
-    def _time(self, found: Found, received: float | None) -> float:
-        seen: Any = None
-        for value in _values(found, self.table.time):
-            if (seconds := times.seconds_or_none(value, received)) is not None:
-                return seconds
-            seen = seen or value
-        return times.seconds(seen, self._where("time"), received)
 
     def _ends(self, found: Found) -> tuple[str, str]:
         src, dst = _entity(found, self.table.src), _entity(found, self.table.dst)

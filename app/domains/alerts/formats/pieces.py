@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -74,7 +75,8 @@ class PieceReader:
     """Reads pieces of any format, or of one.
 
     Attributes:
-        received: Arrival of the input, seconds since 1970, for times without a year; None is now.
+        received: Arrival of the input, seconds since 1970, for times without a year and alerts without a time; None is
+            now.
     """
 
     def __init__(
@@ -98,6 +100,10 @@ class PieceReader:
             raise SettingsError(f"--format {format_}: there is none such; give one of {', '.join(names)}")
         self._tenant, self._texts = tenant, texts
         self._only_text, self._format = format_ == TEXT, known.get(format_)
+
+    @property
+    def _arrival(self) -> float:
+        return time.time() if self.received is None else self.received
 
     @property
     def takes_documents(self) -> bool:
@@ -126,7 +132,7 @@ class PieceReader:
     def record(self, record: Mapping[str, Any]) -> InputItem:
         """Read a record in the seed system's form."""
         try:
-            return InputItem(alert=read_alert(record, self._tenant, received=self.received))
+            return InputItem(alert=read_alert(record, self._tenant, received=self._arrival))
         except AlertFault as fault:
             return InputItem(fault=fault, raw=msgspec.json.encode(record))
 
@@ -140,7 +146,7 @@ class PieceReader:
             value: Any = json_of(raw.decode())
             if self._format is not None:
                 return Items([self.element(msgspec.json.encode(each)) for each in contained(value) or ()], {}, {})
-            found = read_document(value, self._tenant, received=self.received)
+            found = read_document(value, self._tenant, received=self._arrival)
         except AlertFault as fault:
             return Items([InputItem(fault=fault, raw=raw)], {}, {})
         alerts, faults = dict(zip(found.indexes, found.alerts, strict=True)), dict(found.faults)
@@ -158,7 +164,7 @@ class PieceReader:
 
     def _one(self, raw: bytes) -> Alert:
         if self._format is None:
-            return read_alert_bytes(raw, self._tenant, received=self.received)
+            return read_alert_bytes(raw, self._tenant, received=self._arrival)
         text = _decoded(raw)
         record: Any = json_of(text) if is_json(raw) else text
         if isinstance(record, list) or (isinstance(record, dict) and len(contained(record) or [0]) != 1):
@@ -168,7 +174,7 @@ class PieceReader:
         of_lines = self._format.name in _LINE_FORMATS
         if of_lines != isinstance(record, str) or (of_lines and not self._format.matches(record)):
             raise AlertFault("unknown_format", f"it is not of {self._format.title}, {self._format.known_by}")
-        return self._format.read(record, self._tenant, self.received)
+        return self._format.read(record, self._tenant, self._arrival)
 
 
 def is_json(line: bytes) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.domains.alerts.alert import Alert, AlertFault
+from app.domains.alerts.alert import TIME_FROM, Alert, AlertFault
 from app.domains.alerts.formats.attributes import attributes
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import Table
 from app.domains.alerts.formats.severity import STATED
-from app.domains.alerts.formats.times import seconds
+from app.domains.alerts.formats.times import first_seconds
 from app.domains.alerts.formats.values import (
     clean,
     entity_or_none,
@@ -70,15 +70,19 @@ def read_plain(
     if given is not None and type(given) is not dict:
         raise AlertFault("bad_field", f"{key} is not an object; send one, or leave it out")
     own = get("tenant")
+    time, time_from = first_seconds((get("time"),), (), "time", received)
+    other_attributes = attributes(given, aliases=aliases) if given else {}
+    if time_from:
+        other_attributes[TIME_FROM] = time_from
     severity, severity_from = STATED.read(get("severity")) or (None, "")
     return Alert(
         id=identifier(get("id"), "id"),
-        time=seconds(get("time"), "time", received),
+        time=time,
         src=required_entity(get("src"), "src", "src"),
         dst=required_entity(get("dst"), "dst", "dst"),
         name=required_name(get("name"), "name"),
         tech=listed_techniques(get("tech")),
-        other_attributes=attributes(given, aliases=aliases) if given else {},
+        other_attributes=other_attributes,
         tenant=clean(own[:LONGEST_TENANT]) if isinstance(own, str) and own else tenant,
         label=label(get("label")),
         severity=severity,

@@ -37,11 +37,15 @@ def clean(text: str) -> str:
 
 
 def identifier(value: object, where: str) -> int | str:
-    """Return an id as it came; a whole number of more than 64 bits as text.
+    """Return an id as it came; `17.0` is 17, and a whole number of more than 64 bits or a fraction becomes text.
 
     Raises:
         AlertFault: `missing_id` or `bad_id`.
     """
+    if type(value) is float and math.isfinite(value):
+        if value != int(value):
+            return repr(value)
+        value = int(value)
     if type(value) is int:
         if SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
             return value

@@ -73,13 +73,21 @@ def test_changes_of_a_cluster_share_a_partition_key_and_come_in_order() -> None:
 
 def test_one_bad_alert_harms_no_other() -> None:
     spine = alerts_spine()
-    bad = [b"\xff", b"{", b"no alert at all", payload(3, time="soon"), msgspec.json.encode({**alert(3), "src": ""})]
+    bad = [b"\xff", b"{", b"no alert at all", payload(3, name=""), msgspec.json.encode({**alert(3), "src": ""})]
     result = spine.run([payload(0), *bad, payload(1)], ["acme"] * 7)
 
     assert result.acknowledged == 7
     reasons = [each["reason"] for each in spine.quarantined()]
-    assert reasons == ["not_utf8", "not_json", "unknown_format", "bad_time", "missing_src"]
+    assert reasons == ["not_utf8", "not_json", "unknown_format", "missing_name", "missing_src"]
     assert [each["alert"]["id"] for each in emitted(spine, "enriched")] == ["a0", "a1"]
+
+
+def test_an_alert_whose_date_cannot_be_read_is_of_its_arrival_and_says_so() -> None:
+    spine = alerts_spine()
+    spine.run([payload(3, time="soon")], ["acme"])
+    [record] = emitted(spine, "enriched")
+    assert record["alert"]["other_attributes"]["time_from"] == "arrival"
+    assert record["alert"]["time"] > 0
 
 
 def test_an_alert_of_ten_megabytes_is_set_aside_with_its_reason(tmp_path: Path) -> None:

@@ -55,7 +55,10 @@ def test_bikes_are_predicted_over_http_one_or_many(make: Callable[..., dict[str,
     assert [each["prediction"]["pred_id"] for each in one.json["predictions"]] == [123]
     assert [each["prediction"]["pred_id"] for each in many.json["predictions"]] == [123, 124]
     wrong = predict([record, {**record, "features": {**record["features"], "t1": "warm"}}])  # type: ignore[dict-item]
-    assert (wrong.status, wrong.json["field"]) == (400, "$[1].features.t1")
+    assert (wrong.status, [each["index"] for each in wrong.json["quarantined"]]) == (200, [1])
+    assert "$.features.t1" in wrong.json["quarantined"][0]["message"]
+    wrong = predict({**record, "features": {**record["features"], "t1": "warm"}})  # type: ignore[dict-item]
+    assert (wrong.status, wrong.json["field"]) == (400, "$.features.t1")
 
 
 def test_the_document_of_the_api_is_valid() -> None:

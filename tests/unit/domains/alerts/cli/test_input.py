@@ -122,7 +122,7 @@ def test_each_line_has_a_format_of_its_own(read: Callable[..., list[InputItem]])
 def test_a_bad_line_harms_no_other_and_is_told_by_its_number(read: Callable[..., list[InputItem]]) -> None:
     bad = {
         2: (b'{"broken": ', "not_json"),
-        3: (line(3, time=None), "missing_time"),
+        3: (line(3, src=None), "missing_src"),
         4: (b"\xff\xfe", "not_utf8"),
         5: (b"nobody knows this", "unknown_format"),
         6: (b"x" * (2 * LARGEST_ALERT_BYTES), "alert_too_large"),
@@ -240,8 +240,8 @@ class TestTexts:
         assert (item.alert.name, item.alert.other_attributes) == ("Mimikatz", {"description": "It was run"})
 
     def test_what_is_meant_as_an_alert_stays_one(self, read: Callable[..., list[InputItem]]) -> None:
-        items = read(line(1, time=None) + b'\n{"broken": \n' + b"CEF:0|half a head", PieceReader(texts=True))
-        assert [reason for _, reason in faults(items)] == ["missing_time", "not_json", "bad_field"]
+        items = read(line(1, src=None) + b'\n{"broken": \n' + b"CEF:0|half a head", PieceReader(texts=True))
+        assert [reason for _, reason in faults(items)] == ["missing_src", "not_json", "bad_field"]
 
     def test_everything_on_demand(self, read: Callable[..., list[InputItem]]) -> None:
         items = read(line(1) + b"\n[1, 2", PieceReader(format_="text", texts=True))

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from app.domains.alerts.cli.show import cluster_table, draw, hosts, lasting, name_of, print_flow, technique_name
+from app.domains.alerts.cli.show import cluster_table, draw, hosts, print_flow
 from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge, FlowNode, Step
+from app.domains.alerts.report.words import lasting, name_of, technique_name
 from app.text import one_line
 
 START_S = 1_715_673_600.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.domains.alerts.cli import work as alerts_work
-from app.domains.alerts.cli.commands import write_bundles, write_results
+from app.domains.alerts.cli.outcome import write_bundles, write_results
 from app.domains.alerts.cli.work import TenantWork, Work, enrich
 from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.formats import read_alert
@@ -130,5 +130,5 @@ def test_bundles_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         write_bundles(tmp_path / folder, flows, "default", "default")
     names = [path.name for path in sorted((tmp_path / "one").iterdir())]
-    assert names == sorted(f"flow-{flow.flow_id}.stix.json" for flow in flows)
+    assert names == sorted(f"flow-{flow.flow_id}{ending}" for flow in flows for ending in (".stix.json", ".afb"))
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)

@@ -161,6 +161,33 @@ def test_a_cef_lines_made_id_does_not_depend_on_its_syslog_head() -> None:
     assert "externalId" not in first.other_attributes
 
 
+def test_a_cef_line_whose_only_time_is_its_syslog_heads_differs_by_it() -> None:
+    body = "gw1 CEF:0|Example|Wall|1|1|scan|3|src=192.0.2.1"
+    first, again, later = (read_alert(f"<13>May 23 2024 12:54:{second} {body}") for second in ("16", "16", "17"))
+    assert first.id == again.id != later.id
+    assert (first.time, first.other_attributes["time_from"]) == (TIME - 0.5, "transport")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Microsoft|Windows|1|Microsoft-Windows-Security-Auditing:4625|Logon failed",
+        "Example|Wall|1|4625|Logon failed",
+        "Microsoft|ATA|1.9|HoneytokenActivitySuspiciousActivity|Honeytoken activity",
+    ],
+)
+def test_a_cef_id_that_is_the_number_of_its_type_is_no_id(head: str) -> None:
+    line = f"CEF:0|{head}|5|externalId=4625 src=192.0.2.1 rt={{}}"
+    first, again, later = (read_alert(line.format(each)) for each in (1716468856500, 1716468856500, 1716468860000))
+    assert first.id == again.id != later.id
+    assert first.other_attributes["externalId"] == "4625"
+
+
+def test_a_cef_id_that_only_resembles_its_type_is_the_id() -> None:
+    line = "CEF:0|Example|Wall|1|rule-4625|Logon failed|5|externalId=46250 src=192.0.2.1 rt=1716468856500"
+    assert read_alert(line).id == "46250"
+
+
 @pytest.mark.parametrize("line", ["CEF:0|Example|Wall", "CEF:", "CEF:0|a|b|c|d|e"])
 def test_a_cef_line_with_half_a_head_is_refused(line: str) -> None:
     assert reason_of(line) == "bad_field"
