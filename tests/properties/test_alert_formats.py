@@ -11,6 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
+from app.domains.alerts.aliases import is_alias
 from app.domains.alerts.formats import (
     FORMATS,
     format_of,
@@ -115,6 +116,7 @@ def reads_back(alert: Alert) -> None:
     assert alert.src
     assert alert.dst
     assert alert.name
+    assert all(is_alias(name, address) for name, address in alert.aliases)
     port = alert.other_attributes.get("port", 0)
     assert type(port) is int
     assert 0 <= port <= 65535

@@ -61,7 +61,7 @@ class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
         label: The ground truth of a labelled data set.
         severity: Severity by the sender, 0 to 100; None if it states none.
         severity_from: What `severity` was read from: "CEF severity 8 of 10".
-        aliases: (name, address) of machines that the alert states together; both are entities as they stand in it.
+        aliases: (name, address) of machines that the alert states to be one, as they stand in it.
         closed: Why the alert asks for no more attention, in the words of its format ("OCSF status Resolved"); empty if
             it is open.
     """

@@ -2,7 +2,8 @@
 
 An address is like a lease: a name has it from its first alert with both until another name takes it. So the past of an
 address is a list of runs, each with its names, and an alert's address belongs to the name whose run its time is in.
-Names of one sort compete for an address: host names, ids of cloud resources, and MAC addresses are three sorts. Names
+Names of one sort compete for an address: host names, ids of instances, other ids, and MAC addresses are
+four sorts. Names
 that one alert states together with an address are one machine's.
 
 An address with many names in a short time is a NAT, a proxy, a load balancer or a sensor's own, and a name with many
@@ -104,8 +105,8 @@ class AliasTable:
         """
         together: dict[_Key, list[str]] = {}
         for each_name, each_address in pairs:
-            name, address = canonical(each_name), canonical(each_address)
-            if name and is_address(address) and not is_address(name) and not _EVERYWHERE.fullmatch(address):
+            if is_alias(each_name, each_address):
+                name, address = canonical(each_name), canonical(each_address)
                 self.see(name, time)
                 names = together.setdefault((address, _sort(name)), [])
                 if name not in names:
@@ -301,14 +302,28 @@ class StoredAliases(msgspec.Struct, array_like=True):
     full: list[tuple[str, list[tuple[str, float]]]] = []
 
 
-_NAME, _RESOURCE, _HARDWARE = _SORTS = ("name", "resource", "mac")
+def is_alias(name: str, address: str) -> bool:
+    """Return whether a name and an address that an alert states as one machine's say which machine it is.
+
+    A full name with an address outside does not: it is a domain, and a host of it serves many.
+    """
+    name, address = canonical(name), canonical(address)
+    where, what = kind(address), kind(name)
+    if where not in ("inside", "outside") or what not in ("name", "resource") or _EVERYWHERE.fullmatch(address):
+        return False
+    return where == "inside" or what == "resource" or "." not in name
+
+
+_NAME, _INSTANCE, _HARDWARE, _ID = _SORTS = ("name", "instance", "mac", "id")
 
 
 def _sort(name: str) -> str:
     """Return the sort of a name: those of one sort compete for an address."""
     if _MAC.fullmatch(name):
         return _HARDWARE
-    return _RESOURCE if kind(name) == "resource" else _NAME
+    if kind(name) == "resource":
+        return _INSTANCE if name.startswith("i-") else _ID
+    return _NAME
 
 
 def _is_one(some: Iterable[str], others: Iterable[str]) -> bool:

@@ -58,7 +58,7 @@ _ADDRESS_NAME = re.compile(
 """Names that EC2 makes from addresses."""
 _WITH_PORT = re.compile(r"([^:\s]+)[:#](\d{1,5})")
 _MAC = re.compile(r"(?:[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4})")
-_INSTANCE = re.compile(r"i-[0-9a-f]{8,17}")
+_INSTANCE = re.compile(r"(i-[0-9a-f]{8,17})(?:\.ec2\.internal|\.[a-z0-9-]+\.compute\.internal)?")
 _RESOURCE = re.compile(
     r"(?:i|eni|vpc|subnet|sg|vol|ami|snap|igw|nat|vpce|rtb|acl|eipalloc|lt|asg)-[0-9a-f]{8,17}"
     r"|a[a-z]{3}[a-z2-7]{12,17}|\d{12}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -190,6 +190,8 @@ def _read_host(text: str) -> str:  # noqa: PLR0911 - one return for each form
     if _MAC.fullmatch(lower):
         digits = re.sub("[^0-9a-f]", "", lower)
         return "" if digits in ("0" * 12, "f" * 12) else ":".join(re.findall("..", digits))
+    if found := _INSTANCE.fullmatch(lower):
+        return found[1]
     return "" if _is_nobody(lower) else lower.removesuffix("$")
 
 

@@ -57,6 +57,16 @@ TARGET = Table(
         },
         "Compliance.Status": {"passed": "ASFF Compliance.Status PASSED"},
     },
+    aliases=(
+        (
+            ("Resources.Id",),
+            (
+                "Resources.Details.AwsEc2Instance.IpV4Addresses",
+                "Resources.Details.AwsEc2Instance.IpV6Addresses",
+            ),
+        ),
+        (("Network.SourceDomain",), ("Network.SourceIpV4", "Network.SourceIpV6")),
+    ),
     attributes={
         PORT: (
             "Network.DestinationPort",

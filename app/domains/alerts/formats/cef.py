@@ -50,6 +50,11 @@ TABLE = Table(
         *("cat", "tag"),
     ),
     severity=dict.fromkeys(("severityLevel", "severityId", "severity"), severity.CEF),
+    aliases=(
+        (("sourceHostName", "sourceNtHost"), ("sourceAddress", "sourceAddressIPv6")),
+        (("destinationHostName", "destinationNtHost"), ("destinationAddress", "destinationAddressIPv6")),
+        (("deviceHostName",), ("deviceAddress",)),
+    ),
     attributes={
         PORT: ("destinationPort", "destinationTranslatedPort", "destPublicPort"),
         PRIORITY: ("severityLevel", "severityId", "severity"),

@@ -66,6 +66,14 @@ TABLE = Table(
         "kibana.alert.workflow_status": {"closed": "Elastic kibana.alert.workflow_status closed"},
         "signal.status": {"closed": "Elastic signal.status closed"},
     },
+    aliases=(
+        (("host.name", "host.hostname"), ("host.ip",)),
+        (("cloud.instance.id",), ("host.ip",)),
+        (("source.domain",), ("source.ip", "source.address")),
+        (("destination.domain",), ("destination.ip", "destination.address")),
+        (("client.domain",), ("client.ip", "client.address")),
+        (("server.domain",), ("server.ip", "server.address")),
+    ),
     attributes={
         PORT: ("destination.port", "server.port"),
         PRIORITY: ("kibana.alert.risk_score", "signal.rule.risk_score", "event.risk_score", "event.severity"),

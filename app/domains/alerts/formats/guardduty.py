@@ -64,6 +64,15 @@ TARGET = Table(
     tags=("service.detection.sequence.sequenceIndicators.values", "service.detection.sequence.signals.type"),
     severity={"severity": severity.GUARDDUTY},
     closed={"service.archived": {"true": "GuardDuty service.archived true"}},
+    aliases=(
+        (
+            ("resource.instanceDetails.instanceId",),
+            tuple(
+                f"resource.instanceDetails.networkInterfaces.{address}"
+                for address in ("privateIpAddress", "ipv6Addresses", "publicIp")
+            ),
+        ),
+    ),
     attributes={
         PORT: (
             f"{_ACTION}.networkConnectionAction.localPortDetails.port",
@@ -154,6 +163,8 @@ def _capitals(table: Table) -> Table:
             changed[field] = {key: tuple(map(_capital, each)) for key, each in paths.items()}
         elif field == "keep":
             changed[field] = tuple(f"{key}={_capital(path)}" for key, path in map(kept, paths))
+        elif field == "aliases":
+            changed[field] = tuple(tuple(tuple(map(_capital, each)) for each in pair) for pair in paths)
         elif isinstance(paths, dict):
             changed[field] = {_capital(path): each for path, each in paths.items()}
         elif isinstance(paths, tuple):

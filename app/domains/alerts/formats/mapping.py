@@ -24,6 +24,7 @@ from app.domains.alerts.formats.attributes import (
     attributes_read,
     text,
 )
+from app.domains.alerts.formats.machines import Machine, aliases_of
 from app.domains.alerts.formats.severity import Scale  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         severity: Paths of severities, those with precedence first, each with its scale; the first readable one is used.
         closed: Paths of states, each with the values (in small letters; `true` for a boolean, `4` for a number) that
             close an alert, and the words for `Alert.closed`.
+        aliases: Pairs of paths, of names and of addresses, that stand for one machine (`machines.py`).
         attributes: Reserved keys.
         keep: Attributes kept under their own path, or under another key (`sensor=host`).
         product: The product's name for records that do not name it.
@@ -75,6 +77,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Paths = ()
     severity: dict[str, Scale] = {}
     closed: dict[str, dict[str, str]] = {}
+    aliases: tuple[tuple[Paths, Paths], ...] = ()
     attributes: dict[str, Paths] = {}
     keep: Paths = ()
     product: str = ""
@@ -101,6 +104,8 @@ class FieldReader:
             table.closed,
             *table.attributes.values(),
         )
+        self._machines = [Machine(*pair) for pair in table.aliases]
+        more = (*more, *itertools.chain(*table.aliases), [each.at for each in self._machines if each.at])
         self._tree = _tree(itertools.chain(*fields, *more, (path for _, path in self._keep)), table.dotted)
 
     def read(self, record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
@@ -140,6 +145,7 @@ class FieldReader:
             tenant=_text(found, table.tenant) or tenant,
             severity=severity,
             severity_from=severity_from,
+            aliases=aliases_of(self._machines, found) if self._machines else [],
             closed=self._closed(found),
         )
 

@@ -38,6 +38,10 @@ _DEVICE = (
 
 _ENDED = ("Suppressed", "Resolved", "Archived", "Deleted", "Closed")
 
+_ENDPOINTS = ("evidences.src_endpoint", "evidences.dst_endpoint", "src_endpoint", "dst_endpoint")
+_DEVICES = ("evidences.device", "device", "resources")
+_NAMES = ("hostname", "name", "instance_uid", "uid")
+
 TABLE = Table(
     id=("finding_info.uid", "finding.uid", "metadata.uid"),
     time=("time", "time_dt", "finding_info.created_time", "finding.created_time"),
@@ -77,6 +81,10 @@ TABLE = Table(
         "status": {each.lower(): f"OCSF status {each}" for each in _ENDED},
         "activity_id": {"3": "OCSF activity_id 3 (Close)"},
     },
+    aliases=tuple(
+        (tuple(f"{at}.{name}" for name in _NAMES), (f"{at}.ip", f"{at}.network_interfaces.ip"))
+        for at in (*_ENDPOINTS, *_DEVICES)
+    ),
     attributes={
         PORT: ("evidences.dst_endpoint.port", "dst_endpoint.port"),
         PRIORITY: ("severity_id",),

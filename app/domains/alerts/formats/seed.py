@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from app.domains.alerts.alert import TIME_FROM, Alert, AlertFault
+from app.domains.alerts.aliases import is_alias
 from app.domains.alerts.formats.attributes import attributes
 from app.domains.alerts.formats.format import Format
+from app.domains.alerts.formats.machines import MAX_ALIASES
 from app.domains.alerts.formats.mapping import Table
 from app.domains.alerts.formats.severity import STATED
 from app.domains.alerts.formats.times import first_seconds
@@ -24,7 +26,6 @@ REQUIRED = frozenset(("id", "time", "src", "dst", "name"))
 ATTRIBUTES = "other_attributes_dict"
 LONGEST_TENANT = 256  # characters: a tenant is part of keys of tables
 LONGEST_REASON = 256  # characters of the words for a severity or a closed alert
-MAX_ALIASES = 32  # of an alert, as many as it may have hosts
 _ENOUGH = 3  # required fields: with fewer, a record has another format; with one or two missing, it is faulty
 
 TABLE = Table(
@@ -102,7 +103,7 @@ def _aliases(value: object) -> list[tuple[str, str]]:
     for each in value[:MAX_ALIASES] if type(value) is list else ():
         if type(each) is list and len(each) == 2:  # noqa: PLR2004 - a name and an address
             name, address = map(entity_or_none, each)
-            if name and address:
+            if name and address and is_alias(name, address):
                 pairs.append((name, address))
     return pairs
 

@@ -42,6 +42,12 @@ TABLE = Table(
     tech=("rule.mitre.id", "data.alert.metadata.mitre_technique_id"),
     tags=("rule.groups",),
     severity={"rule.level": severity.WAZUH},
+    aliases=(
+        (("agent.name",), ("agent.ip",)),
+        (("data.win.eventdata.workstationName",), ("data.win.eventdata.ipAddress",)),
+        (("data.win.eventdata.sourceHostname",), ("data.win.eventdata.sourceIp",)),
+        (("data.win.eventdata.destinationHostname",), ("data.win.eventdata.destinationIp",)),
+    ),
     attributes={
         PORT: ("data.dstport", "data.dest_port", "data.win.eventdata.destinationPort"),
         PRIORITY: ("rule.level",),

@@ -73,6 +73,7 @@ WRITINGS = {
     "00:0c:29:ab:cd:ef": ("00-0C-29-AB-CD-EF", "000c.29ab.cdef", "00:0c:29:ab:cd:ef"),
     "i-0abcdef0123456789": (
         "i-0abcdef0123456789",
+        "i-0abcdef0123456789.us-west-2.compute.internal",
         "arn:aws:ec2:us-east-1:123456789012:instance/i-0abcdef0123456789",
         "arn:aws:sts::123456789012:assumed-role/WebRole/i-0abcdef0123456789",
         "AROAABCDEFGHIJKLMNOPQ:i-0abcdef0123456789",

@@ -35,6 +35,8 @@ _NUMBER = Scale(
 )
 """Falcon's console: 20 is low, 40 medium, 60 high, 80 critical; older events have 1 to 5, with the word beside."""
 
+_ENDPOINT_ADDRESSES = ("address_ip4", "address_ip6", "ip_address")
+
 STREAM = Table(
     id=("event.CompositeId", "event.DetectId", "event.IncidentID", "event.FalconHostLink"),
     digest=("metadata.customerIDString", "metadata.offset", "metadata.eventCreationTime"),
@@ -62,6 +64,11 @@ STREAM = Table(
     either=("event.SourceAccountUpn", "event.SourceAccountName", "event.UserName", "event.HostID", "event.IncidentID"),
     name=("event.DetectName", "event.Name", "event.IncidentDescription", "event.Technique", "metadata.eventType"),
     tech=("event.MitreAttack.TechniqueID", "event.TechniqueID", "event.TechniqueId"),
+    aliases=(
+        (("event.Hostname", "event.ComputerName"), ("event.LocalIP", "event.LocalIPv4", "event.LocalIPv6")),
+        (("event.SourceEndpointHostName",), ("event.SourceEndpointIpAddress",)),
+        (("event.EndpointName",), ("event.EndpointIp",)),
+    ),
     severity={"event.SeverityName": _WORD, "event.Severity": _NUMBER},
     attributes={
         PORT: ("event.NetworkAccesses.RemotePort",),
@@ -114,6 +121,13 @@ ALERT = Table(
     either=("source_account_upn", "source_account_name", "user_principal", "user_name", "composite_id"),
     name=("display_name", "name", "behaviors.display_name", "scenario", "behaviors.scenario", "technique", "type"),
     tech=("mitre_attack.technique_id", "technique_ids", "technique_id", "behaviors.technique_id"),
+    aliases=(
+        (("device.hostname",), ("device.local_ip",)),
+        *(
+            ((f"{end}_endpoint_host_name",), tuple(f"{end}_endpoint_{address}" for address in _ENDPOINT_ADDRESSES))
+            for end in ("source", "target")
+        ),
+    ),
     severity={
         "severity_name": _WORD,
         "severity": _NUMBER,

@@ -44,6 +44,11 @@ TIMELINE = Table(
     name=("RuleTitle",),
     tech=("MitreTags",),
     tags=("OtherTags", "Tags"),
+    aliases=tuple(
+        ((f"{column}.{name}",), (f"{column}.{address}",))
+        for column in _DETAILS
+        for name, address in (("SrcComp", "SrcIP"), ("WorkstationName", "IpAddress"), ("SrcHost", "SrcIP"))
+    ),
     severity={"Level": _LEVEL},
     attributes={
         PORT: _details("TgtPort", "DstPort", "DestinationPort"),

@@ -124,6 +124,7 @@ GRAPH = Table(
     either=("incidentId",),
     name=("title", "threatDisplayName", "category"),
     tech=("mitreTechniques",),
+    aliases=((("evidence.deviceDnsName", "evidence.hostName"), ("evidence.lastIpAddress", "evidence.ipInterfaces")),),
     severity={"severity": _DEFENDER},
     closed={"status": closing("Defender status", "resolved", "dismissed")},
     attributes={
@@ -286,6 +287,12 @@ SENTINEL_ALERT = Table(
     name=("DisplayName", "AlertDisplayName", "AlertName", "AlertType"),
     tech=("SubTechniques", "Techniques"),
     tags=("ExtendedProperties.MitreTechniqueId", "ExtendedProperties.MITRE Techniques"),
+    aliases=(
+        (
+            ("Entities.host.fqdn", "Entities.host.hostName", "Entities.host.netBiosName"),
+            ("Entities.host.ipInterfaces.address",),
+        ),
+    ),
     severity={"AlertSeverity": _SENTINEL, "Severity": _SENTINEL},
     closed={"Status": closing("Sentinel status", "Resolved", "Dismissed")},
     attributes={

@@ -42,6 +42,10 @@ NOTABLE = Table(
     name=("rule_title", "rule_name", "search_name", "signature", "source"),
     tech=("annotations.mitre_attack", "annotations.mitre_attack.mitre_technique_id", "mitre_technique_id"),
     tags=("tag", "annotations"),
+    aliases=(
+        (("src_host", "src_nt_host", "src_dns"), ("src_ip",)),
+        (("dest_host", "dest_nt_host", "dest_dns"), ("dest_ip",)),
+    ),
     severity={"urgency": Scale("Splunk urgency"), "severity": Scale("Splunk severity")},
     closed={
         "status_label": closing("Splunk status", "Resolved", "Closed"),
