@@ -22,7 +22,8 @@ from app.domains.alerts.formats import severity
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table
 
-_HOST = ("host.name", "host.hostname", "host.ip", "agent.name")
+_HOST = ("host.name", "host.hostname", "host.ip", "host", "agent.name")
+_USER = ("user.name", "source.user.name", "destination.user.name", "user.target.name", "user.email", "winlog.user.name")
 
 TABLE = Table(
     id=("kibana.alert.uuid", "_id", "event.id"),
@@ -42,6 +43,7 @@ TABLE = Table(
     time=("kibana.alert.original_time", "signal.original_time", "@timestamp", "event.created"),
     src=("source.ip", "source.address", "source.domain", "client.ip", "client.address", *_HOST),
     dst=("destination.ip", "destination.address", "destination.domain", "server.ip", "server.address", *_HOST),
+    either=(*_USER, "user.id", "cloud.instance.id", "cloud.account.id"),
     name=("kibana.alert.rule.name", "signal.rule.name", "rule.name", "message", "event.action"),
     tech=(
         "kibana.alert.rule.threat.technique.subtechnique.id",
@@ -80,8 +82,8 @@ TABLE = Table(
         URL: ("url.full", "url.original"),
         USER_AGENT: ("user_agent.original",),
         CERTIFICATE: ("tls.server.hash.sha256", "tls.server.hash.sha1", "tls.client.hash.sha256"),
-        HOST: ("host.name", "host.hostname"),
-        USER: ("user.name", "source.user.name", "destination.user.name", "user.target.name", "winlog.user.name"),
+        HOST: ("host.name", "host.hostname", "host"),
+        USER: _USER,
         HASH: (
             "process.hash.sha256",
             "file.hash.sha256",
@@ -160,7 +162,7 @@ FORMAT = Format(
     notes=(
         "Objects may be nested or their keys dotted, in any mix.",
         "The time is that of the event, not of the rule's run, where the alert has both.",
-        "An end that the event does not name is the host.",
+        "An end that the event does not name is the host, else the user.",
         "`event.id` stands last: two rules that fired on one event have it in common.",
         "Without `process.command_line`, the arguments are put together.",
         "`priority` is the risk score, 0 to 100, where 100 is the worst; without one, `event.severity`.",

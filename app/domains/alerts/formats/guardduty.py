@@ -33,7 +33,7 @@ _CALLS = (
     "rdsLoginAttemptAction",
     "portProbeAction.portProbeDetails",
 )
-_REMOTE: Paths = (
+REMOTE: Paths = (
     *(f"{_ACTION}.{call}.remoteIpDetails.ipAddressV4" for call in _CALLS),
     *(f"{_ACTION}.{call}.remoteIpDetails.ipAddressV6" for call in _CALLS),
     f"{_ACTION}.dnsRequestAction.domain",
@@ -57,8 +57,8 @@ _RESOURCE: Paths = (
 
 TARGET = Table(
     id=("id",),
-    time=("service.eventLastSeen", "updatedAt", "createdAt"),
-    src=_REMOTE,
+    time=("service.eventLastSeen", "updatedAt", "createdAt", "@timestamp"),
+    src=REMOTE,
     dst=_RESOURCE,
     name=("title", "type"),
     tags=("service.detection.sequence.sequenceIndicators.values", "service.detection.sequence.signals.type"),
@@ -114,7 +114,7 @@ TARGET = Table(
 ACTOR = msgspec.structs.replace(
     TARGET,
     src=_RESOURCE,
-    dst=_REMOTE,
+    dst=REMOTE,
     attributes={**TARGET.attributes, PORT: (f"{_ACTION}.networkConnectionAction.remotePortDetails.port",)},
 )
 """The table for a resource that is the actor: it is the source, and the port is the other side's."""

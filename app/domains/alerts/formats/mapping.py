@@ -43,7 +43,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: The sender's id; empty if an id is derived from the record, see `digest`.
-        digest: Content to derive the id from if a record has none; empty if it must have one.
+        digest: Content to derive the id from if a record has none; empty for all of it.
         time: The time; the first readable one is used.
         transport_time: Times that a transport gave it, such as a syslog head, for an alert without one of its own.
         src: The source.
@@ -125,7 +125,7 @@ class FieldReader:
         for path in table.joined:
             if path in found:
                 found[path] = [" ".join(map(str, found[path]))]
-        id_ = self._id(found)
+        id_ = self._id(found, record)
         time, time_from = times.first_seconds(
             _values(found, self.table.time), _values(found, self.table.transport_time), self._where_time, received
         )
@@ -149,11 +149,11 @@ class FieldReader:
             closed=self._closed(found),
         )
 
-    def _id(self, found: Found) -> int | str:
+    def _id(self, found: Found, record: dict[str, Any]) -> int | str:
         for value in _values(found, self.table.id):
             return values.identifier(value, self._where_id)
         if not self.table.digest:
-            raise AlertFault("missing_id", self._missing("id"))
+            return values.stable_id(self.prefix, [record])
         return values.stable_id(self.prefix, [found[path][0] if path in found else None for path in self.table.digest])
 
     def _ends(self, found: Found) -> tuple[str, str]:
@@ -167,7 +167,7 @@ class FieldReader:
 
     def _techniques(self, found: Found) -> list[str]:
         carried, tags = _values(found, self.table.tech), _values(found, self.table.tags)
-        return values.techniques([*carried, *values.technique_ids(tags)] if tags else carried)
+        return values.techniques([*carried, *values.technique_ids(tags)]) if carried or tags else []
 
     def _severity(self, found: Found) -> tuple[int | None, str]:
         for path, scale in self.table.severity.items():

@@ -108,5 +108,5 @@ def _nearly(record: dict[str, Any]) -> str:
     if "event_type" in record:
         return "of Suricata's EVE only lines whose event_type is alert are read"
     if "class_uid" in record:
-        return "of OCSF only the classes 2004 and 2001 are read"
+        return "of OCSF only findings are read, class_uid 2001 to 2008"
     return "the record is of no known format"

@@ -17,9 +17,9 @@ from app.domains.alerts.formats.values import (
     entity_or_none,
     identifier,
     label,
-    listed_techniques,
     required_entity,
     required_name,
+    techniques,
 )
 
 REQUIRED = frozenset(("id", "time", "src", "dst", "name"))
@@ -82,7 +82,7 @@ def read_plain(
         src=required_entity(get("src"), "src", "src"),
         dst=required_entity(get("dst"), "dst", "dst"),
         name=required_name(get("name"), "name"),
-        tech=listed_techniques(get("tech")),
+        tech=techniques(get("tech")),
         other_attributes=other_attributes,
         tenant=clean(own[:LONGEST_TENANT]) if isinstance(own, str) and own else tenant,
         label=label(get("label")),

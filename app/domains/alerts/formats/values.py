@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -12,7 +13,7 @@ from app.domains.alerts.alert import LONGEST_ENTITY, LONGEST_ID, LONGEST_NAME, A
 from app.domains.alerts.entities import PLACEHOLDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MAX_TECHNIQUES = 64  # of an alert; the longest lists of real rules have about 20
 LONGEST_TECHNIQUE = 128  # characters: an id and the technique's name
@@ -24,7 +25,16 @@ TOO_MANY_DIGITS = 10**MOST_DIGITS
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _TECHNIQUE = re.compile(r"(?<![A-Za-z0-9])[Tt]\d{4}(?:\.\d{3})?(?!\d)")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
-_SEPARATORS = re.compile(r"[,;\n]")
+_SEPARATORS = re.compile(r"[,;|\n]")
+_AROUND = " \t\r\"'[](){}"  # a list in a text may be written as JSON or Python write it
+_TECHNIQUE_DEPTH = 6  # of lists and objects: `{"technique": [{"subtechnique": [{"id": …}]}]}`
+_TECHNIQUE_KEYS = frozenset(
+    (
+        *("id", "uid", "external_id", "technique_id", "techniqueid", "mitre_id", "mitre_technique_id"),
+        *("technique", "techniques", "sub_technique", "subtechnique", "subtechniques", "sub_techniques"),
+    )
+)
+"""Keys of objects that stand for techniques, in small letters."""
 _DIGEST_BYTES = 12  # a collision among a billion alerts has a probability of about 10**-11
 _DIGEST_DEPTH = 64  # as deep as JSON is read
 _TAIL = 17  # characters: a mark and 16 hexadecimal digits of a digest, at the end of a shortened entity
@@ -126,28 +136,40 @@ def port(value: object) -> int | None:
     return int(found) if found is not None and found == int(found) and 0 <= found <= LARGEST_PORT else None
 
 
-def techniques(values: Iterable[object]) -> list[str]:
-    """Return the sender's technique ids as they are written, each once; other types are ignored."""
+def techniques(value: object) -> list[str]:
+    """Return the sender's technique ids as they are written, each once.
+
+    Args:
+        value: A text with one or several (`T1110;T1078`, `T1059, T1003`), an object that has them under a key such as
+            `id` or `technique`, or a list of these, nested as it may be. Other types are ignored.
+    """
     found: dict[str, None] = {}
-    for value in values:
-        if isinstance(value, str) and len(found) < MAX_TECHNIQUES:
-            text = clean(value[:LONGEST_TECHNIQUE].strip())
-            if text:
-                found[text] = None
-    return list(found)
+    waiting = [(value, 0)]
+    while waiting and len(found) < MAX_TECHNIQUES:
+        each, depth = waiting.pop(0)
+        if isinstance(each, str):
+            found |= dict.fromkeys(_separated(clean(each[: MAX_TECHNIQUES * LONGEST_TECHNIQUE])))
+        elif depth < _TECHNIQUE_DEPTH and type(each) is list:
+            waiting[:0] = [(inner, depth + 1) for inner in each[:MAX_TECHNIQUES]]
+        elif depth < _TECHNIQUE_DEPTH and type(each) is dict:
+            named = (each[key] for key in each if isinstance(key, str) and key.lower() in _TECHNIQUE_KEYS)
+            waiting[:0] = [(inner, depth + 1) for inner in itertools.islice(named, MAX_TECHNIQUES)]
+    return list(found)[:MAX_TECHNIQUES]
 
 
-def listed_techniques(value: object) -> list[str]:
-    """Return technique ids from a list, or from one text with commas."""
-    if type(value) is list:
-        return techniques(value) if value else []
-    return techniques(_SEPARATORS.split(value[: MAX_TECHNIQUES * LONGEST_TECHNIQUE])) if isinstance(value, str) else []
+def _separated(text: str) -> Iterator[str]:
+    """Yield the parts of a list in a text; blanks separate ids too, but not an id and its name."""
+    for part in _SEPARATORS.split(text):
+        ids = _TECHNIQUE.findall(part)
+        for each in ids if len(ids) > 1 else (part,):
+            if kept := each[:LONGEST_TECHNIQUE].strip(_AROUND):
+                yield kept
 
 
 def technique_ids(values: Iterable[object]) -> list[str]:
     """Return the technique ids within arbitrary texts, such as a rule's tags: `attack.t1059.001`."""
     ids = (each.upper() for value in values if isinstance(value, str) for each in _TECHNIQUE.findall(value[:4096]))
-    return techniques(ids)
+    return list(dict.fromkeys(itertools.islice(ids, MAX_TECHNIQUES)))
 
 
 def label(value: object) -> int | str | None:

@@ -38,6 +38,7 @@ TABLE = Table(
         "manager.name",
     ),
     dst=("data.dstip", "data.dest_ip", "data.win.eventdata.destinationIp", *_HOST, "manager.name"),
+    either=("data.srcuser", "data.dstuser", "data.office365.UserId", "data.aws.userIdentity.userName"),
     name=("rule.description", "full_log"),
     tech=("rule.mitre.id", "data.alert.metadata.mitre_technique_id"),
     tags=("rule.groups",),

@@ -324,7 +324,12 @@ def test_ocsfs_deprecated_class_keeps_its_finding_elsewhere() -> None:
     assert alert.tech == ["T1204"]
 
 
-@pytest.mark.parametrize("class_uid", [4001, 2003, True, "2004"])
+@pytest.mark.parametrize("class_uid", [2002, 2003, 2005, 2006, "2004", 2004.0])
+def test_all_findings_of_ocsf_are_read(class_uid: object) -> None:
+    assert read_alert({**OCSF, "class_uid": class_uid}) == read_alert(OCSF)
+
+
+@pytest.mark.parametrize("class_uid", [4001, 2000, 2009, True, "", None])
 def test_other_classes_of_ocsf_are_no_alerts(class_uid: object) -> None:
     assert reason_of({**OCSF, "class_uid": class_uid}) == "unknown_format"
 
@@ -624,3 +629,89 @@ def test_of_the_public_sample_all_is_read_that_names_an_end() -> None:
     assert len(document.alerts) == 17
     assert all(alert.src and alert.dst and alert.name for alert in document.alerts)
     assert {alert.other_attributes.get("port") for alert in document.alerts} >= {11211}
+
+
+def test_an_ocsf_finding_with_observables_alone() -> None:
+    bare = {key: value for key, value in OCSF.items() if key not in {"evidences", "device"}}
+    seen = [
+        {"name": "src_endpoint.ip", "type_id": 2, "value": ATTACKER},
+        {"name": "dst_endpoint.hostname", "type": "Hostname", "type_id": 1, "value": "web1"},
+        {"name": "User Name", "type_id": 4, "value": "ann"},
+        {"name": "SHA-256", "type": "Hash", "value": "ab" * 32},
+        {"name": "no value", "type_id": 2},
+        7,
+    ]
+    alert = read_alert({**bare, "observables": seen})
+    assert (alert.src, alert.dst) == (ATTACKER, "web1")
+    said = alert.other_attributes
+    assert (said["host"], said["user"], said["hash"]) == (["web1", ATTACKER], "ann", "ab" * 32)
+    nameless = read_alert({**bare, "observables": [{"name": "IP Address", "type_id": "2", "value": ATTACKER}]})
+    assert (nameless.src, nameless.dst) == (ATTACKER, ATTACKER)
+    assert read_alert({**bare, "observables": seen[2:3]}).src == "ann"
+
+
+def test_other_findings_of_ocsf() -> None:
+    incident = {
+        "class_uid": 2005,
+        "time": 1716468856500,
+        "status_id": 3,
+        "finding_info_list": [
+            {"title": "Ransomware on web1", "uid": "f-9", "attacks": [{"technique": {"uid": "T1486"}}]}
+        ],
+        "resources": [{"hostname": "web1"}],
+    }
+    alert = read_alert(incident)
+    assert (alert.name, alert.tech, alert.src, alert.closed) == ("Ransomware on web1", ["T1486"], "web1", "")
+    assert read_alert({**incident, "status_id": 5}).closed == "OCSF status_id 5 (Closed)"
+    assert read_alert(incident).id == alert.id != read_alert({**incident, "time": 1716468856501}).id
+    passed = {**OCSF, "class_uid": 2003, "compliance": {"status_id": 1, "control": "S3.1"}}
+    assert read_alert(passed).closed == "OCSF compliance.status_id 1 (Pass)"
+
+
+def test_a_finding_of_guardduty_in_security_hub() -> None:
+    fields = {
+        "aws/guardduty/service/action/actionType": "PORT_PROBE",
+        "aws/guardduty/service/action/portProbeAction/portProbeDetails.0_/remoteIpDetails/ipAddressV4": ATTACKER,
+        "aws/guardduty/service/action/portProbeAction/portProbeDetails.0_/localPortDetails/port": "22",
+        "aws/guardduty/service/resourceRole": "TARGET",
+        "aws/guardduty/service/archived": "false",
+    }
+    bare = {key: value for key, value in ASFF.items() if key != "Network"}
+    finding = {**bare, "ProductFields": fields, "Types": ["TTPs/Discovery/Recon:EC2-PortProbeUnprotectedPort"]}
+    alert = read_alert(finding)
+    assert (alert.src, alert.dst) == (ATTACKER, "arn:aws:ec2:eu-west-1:111122223333:instance/i-0example")
+    assert (alert.other_attributes["port"], alert.other_attributes["rule_id"]) == (
+        22,
+        "Recon:EC2/PortProbeUnprotectedPort",
+    )
+    asks = {"aws/guardduty/service/action/dnsRequestAction/domain": "c2.example.com"}
+    asking = read_alert({**finding, "ProductFields": asks})
+    assert (asking.dst, asking.src) == ("c2.example.com", "arn:aws:ec2:eu-west-1:111122223333:instance/i-0example")
+    odd = {"aws/guardduty/service/": "x", "aws/guardduty/service/a": "1", "aws/guardduty/service/a/b": "2"}
+    assert read_alert({**finding, "ProductFields": odd}).dst == alert.dst
+
+
+def test_a_suricata_rule_that_names_its_target_states_the_direction() -> None:
+    ends = {"source": {"ip": VICTIM, "port": 22}, "target": {"ip": ATTACKER, "port": 40022}}
+    alert = read_alert(with_(SURICATA, "alert", {**SURICATA["alert"], **ends}))
+    assert (alert.src, alert.dst) == (VICTIM, ATTACKER)
+    assert (alert.other_attributes["port"], alert.other_attributes["src_port"]) == (40022, 22)
+
+
+def test_a_suricata_alert_with_the_shippers_time_alone() -> None:
+    shipped = {**with_(SURICATA, "timestamp", ...), "@timestamp": ISO}
+    assert read_alert(shipped).time == TIME
+    assert read_alert(shipped).id != read_alert({**shipped, "@timestamp": "2024-05-23T12:54:17Z"}).id
+
+
+def test_a_host_may_be_a_text() -> None:
+    logstash = {"@timestamp": ISO, "host": "web1", "message": "Many failed logins", "event": {"kind": "alert"}}
+    alert = read_alert(logstash)
+    assert (alert.src, alert.dst, alert.other_attributes["host"]) == ("web1", "web1", "web1")
+
+
+def test_an_elastic_alert_without_a_host_is_of_its_address_else_of_its_user() -> None:
+    cloud = {key: value for key, value in ECS.items() if key not in {"host", "destination"}}
+    assert (read_alert(cloud).src, read_alert(cloud).dst) == (ATTACKER, ATTACKER)
+    del cloud["source"]
+    assert (read_alert(cloud).src, read_alert(cloud).dst) == ("ann", "ann")

@@ -167,10 +167,18 @@ def test_a_long_name_is_cut() -> None:
     [
         ([], []),
         (None, []),
-        (["T1059.001 - PowerShell", "attack.t1110", 5, None, {"id": "T1"}, "T1110", "T1110", " "],
+        (["T1059.001 - PowerShell", "attack.t1110", 5, None, {"x": "T1"}, "T1110", "T1110", " "],
          ["T1059.001 - PowerShell", "attack.t1110", "T1110"]),
         ("T1059, T1110", ["T1059", "T1110"]),
-        ({"id": "T1059"}, []),
+        (["T1059, T1003"], ["T1059", "T1003"]),
+        ("T1110;T1078.004 | T1003", ["T1110", "T1078.004", "T1003"]),
+        ("T1110 T1078\tT1003", ["T1110", "T1078", "T1003"]),
+        ('["T1110", "T1078"]', ["T1110", "T1078"]),
+        ("T1110, no technique; T9999", ["T1110", "no technique", "T9999"]),
+        ({"id": "T1059"}, ["T1059"]),
+        ([{"technique": {"id": "T1059", "subtechnique": [{"id": "T1059.001"}], "name": "Shell"}}, {"uid": "T1110"}],
+         ["T1059", "T1059.001", "T1110"]),
+        ([[["T1059"]], ["T1110"]], ["T1059", "T1110"]),
     ],
 )  # fmt: skip
 def test_techniques_are_kept_as_they_came_each_once(given: object, kept: list[str]) -> None:
