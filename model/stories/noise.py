@@ -26,8 +26,8 @@ MOST_OF_BURST = 12  # alerts
 STICKY_HOSTS = 3  # machines where a sticky type recurs, for each hundred of the network
 NIGHT = 0.15  # activity of people at night, of that at midday
 _FILE = Path(__file__).with_name("noise.toml")
-_RARE_LEVELS = (1, 1, 1, 2, 2, 2, 3, 3, 4)
-"""Severities of rare rules: one in three is high or critical and means nothing."""
+_RARE_LEVELS = {Level.LOW: 20, Level.MEDIUM: 14, Level.HIGH: 5, Level.CRITICAL: 1}
+"""Severities of rare rules and how many of forty have each: some are high, one is critical, and none means anything."""
 
 
 class NoiseType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,7 +131,8 @@ def _rare(chance: random.Random, network: Network, begin_s: float, span_s: float
     tail = _catalogue().rare[split]
     title = f"{chance.choice(tail.objects)} {chance.choice(tail.verbs)}"
     of_rule = chance_of(title)
-    level, technique = Level(of_rule.choice(_RARE_LEVELS)), of_rule.choice(tail.techniques)
+    [level] = of_rule.choices(list(_RARE_LEVELS), list(_RARE_LEVELS.values()))
+    technique = of_rule.choice(tail.techniques)
     host = chance.choice(network.hosts)
     for _ in range(chance.randrange(1, 4)):
         yield Event(
@@ -149,7 +150,8 @@ def _rare(chance: random.Random, network: Network, begin_s: float, span_s: float
 
 def _misfires(chance: random.Random, network: Network, begin_s: float, span_s: float, split: str) -> Iterator[Event]:
     """Yield a false alert of a rule that sees attacks: half of these rules recur at one machine."""
-    rules = chance_of(network.account, "misfires").sample(sorted(phrased_techniques()), MISFIRING_RULES)
+    possible = [each for each in sorted(phrased_techniques()) if level_of(tactic_of(each)) < Level.CRITICAL]
+    rules = chance_of(network.account, "misfires").sample(possible, MISFIRING_RULES)
     technique = chance.choice(rules)
     of_rule = chance_of(network.account, technique)
     place = of_rule if of_rule.random() < 0.5 else chance  # noqa: PLR2004 - half recur
