@@ -27,6 +27,7 @@ FEW_STEPS = 10  # of a part: then each shows its technique's id
 MOST_LANES = 40  # of a part; steps of further machines share one
 LONGEST_LABEL = 24  # characters of a machine at its lane
 PAUSE_S = 600.0  # a shorter pause is no gap
+_TWO_FIGURES = 99  # a longer number is written smaller in its circle
 OTHER_MACHINES = "other machines"
 _LEFT, _TOP, _LANE, _RADIUS, _STEP, _WIDE_STEP, _GAP = 190, 52, 46, 11, 30, 76, 70
 
@@ -171,7 +172,8 @@ class _Part:
             add(group, "line", x1=mark.x, y1=mark.source_y, x2=mark.x, y2=mark.y, class_="reach")
             add(group, "circle", cx=mark.x, cy=mark.source_y, r=4, class_="source")
         add(group, "circle", cx=mark.x, cy=mark.y, r=_RADIUS)
-        add(group, "text", str(mark.number), x=mark.x, y=mark.y + 4, class_="number")
+        long = " long" if mark.number > _TWO_FIGURES else ""
+        add(group, "text", str(mark.number), x=mark.x, y=mark.y + 4, class_=f"number{long}")
         if self._step == _WIDE_STEP and step.technique:
             add(group, "text", step.technique, x=mark.x, y=mark.y + _RADIUS + 11, class_="technique")
         technique = technique_name(step.technique) if step.technique else "technique unknown"

@@ -101,7 +101,7 @@ class _Page:
         body = _table(main, heads, numbers=("Steps", "Alerts"))
         for incident in self._incidents[:MOST_LISTED]:
             row = add(body, "tr")
-            _tag(add(row, "td"), incident.severity)
+            _tag(add(row, "td", class_="time"), incident.severity)
             cell = add(row, "td")
             text = f"{incident.number}. {one_line(incident.title, LONGEST_NAME)}{self._tenant(incident)}"
             if incident.number <= MOST_INCIDENTS:
@@ -189,14 +189,14 @@ class _Page:
             time = add(row, "td", moment(step.start_time), class_="time")
             if step.end_time > step.start_time:
                 add(time, "br").tail = f"for {lasting(step.end_time - step.start_time)}"
-            severity = add(row, "td", "-" if step.severity is None else "")
+            severity = add(row, "td", "-" if step.severity is None else "", class_="time")
             if step.severity is not None:
                 _tag(severity, step.severity)
             technique = add(row, "td", node.tactic or "unknown")
             if step.technique:
                 add(technique, "br").tail = technique_name(step.technique)
             src, dst = (incident.machines.get(incident.machine(end), end) for end in (step.src, step.dst))
-            add(row, "td", one_line(src if src == dst else f"{src} → {dst}"), class_="where")
+            add(row, "td", one_line(src if src == dst else f"{src} → {dst}"))
             times = f" ({step.alerts} times)" if step.alerts > 1 else ""
             add(row, "td", one_line(step.name, LONGEST_NAME) + times)
             parent = parents.get(node.id)
@@ -247,11 +247,11 @@ class _Page:
         of_flow = {(each.tenant, each.flow.flow_id): each.number for each in self._incidents}
         for each in severe:
             row = add(body, "tr")
-            _tag(add(row, "td"), each.severity)
+            _tag(add(row, "td", class_="time"), each.severity)
             add(row, "td", each.severity_from)
             add(row, "td", moment(each.time), class_="time")
             add(row, "td", one_line(each.name, LONGEST_NAME))
-            add(row, "td", where(each), class_="where")
+            add(row, "td", where(each))
             add(row, "td", ", ".join(map(technique_name, each.techniques)))
             number = of_flow.get((each.tenant, each.flow_id)) if each.flow_id is not None else None
             cell = add(row, "td", "" if number else "stands alone")

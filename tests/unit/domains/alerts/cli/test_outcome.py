@@ -1,0 +1,95 @@
+"""The end of a run: never silent, the most severe first, and the same numbers as lines and as a page."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from app.domains.alerts.report.incident import by_severity
+from app.domains.alerts.report.summary import summarize
+from tests.commands_for_tests import run_command
+from tests.flows_for_tests import cluster, flow_of, step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def strangers(count: int) -> str:
+    """Alerts an hour apart, each of machines of its own, with severities from 1 on."""
+    alerts: list[dict[str, Any]] = [
+        {
+            "id": number,
+            "time": 1_715_673_600 + 3_600 * number,
+            "src": f"10.0.{number}.1",
+            "dst": f"10.0.{number}.2",
+            "name": "Something of no account was seen",
+            "severity": 1 + number % 60,
+            "other_attributes": {"user": f"user{number}"},
+        }
+        for number in range(count)
+    ]
+    return "\n".join(map(json.dumps, alerts))
+
+
+def millrace(*arguments: str, given: str = "") -> tuple[str, str]:
+    done = run_command("millrace", ["alerts", *arguments, "--no-model"], given=given)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_a_run_without_any_incident_says_what_there_is() -> None:
+    shown, _ = millrace("run", given=strangers(30))
+    assert "0 incidents." in shown
+    assert "30 alerts stand alone; the others are in 0 clusters." in shown
+    assert "the 10 most severe alerts" in shown
+    assert [line.split()[2] for line in shown.splitlines() if "Something of no account" in line] == [
+        str(severity) for severity in range(30, 20, -1)
+    ]
+
+
+def test_flows_without_any_flow_say_so_beside_the_lines() -> None:
+    shown, said = millrace("flow", given=strangers(3))
+    assert shown == ""
+    assert "3 alerts stand alone" in said
+
+
+def test_as_lines_the_last_is_the_summary() -> None:
+    shown, _ = millrace("run", "--json", given=strangers(12))
+    summary = json.loads(shown.splitlines()[-1])
+    assert summary["type"] == "summary"
+    assert (summary["alerts"], summary["alone"], summary["flows"]) == (12, 12, 0)
+    assert [each["severity"] for each in summary["most_severe"]] == list(range(12, 2, -1))
+    other, _ = millrace("run", "--json", "--role", "enriched", given=strangers(12))
+    assert "summary" not in other  # whoever asks for one stream's records gets these
+
+
+@pytest.mark.parametrize("html", ["report.html", "no/such/folder/report.html"])
+def test_a_page_beside_the_other_results(tmp_path: Path, html: str) -> None:
+    path = tmp_path / html
+    arguments = ["alerts", "run", "--no-model", "--html", str(path), "--out", str(tmp_path / "out")]
+    done = run_command("millrace", arguments, given=strangers(5))
+    if path.parent.exists():
+        assert done.returncode == 0
+        assert "5 alerts stand alone" in path.read_text()
+        assert json.loads((tmp_path / "out" / "navigator.json").read_text())["versions"]["layer"] == "4.5"
+    else:
+        assert done.returncode == 47
+        assert "cannot be written: No such file or directory; give --html a file of your own" in done.stderr
+
+
+def test_alerts_are_counted_in_flows_in_clusters_or_alone() -> None:
+    clusters = [cluster(1, [step(0, "T1059", "a", "b", alerts=4)]), cluster(7, [step(9, "", "c", "c", alerts=2)])]
+    flows = [flow_of([step(0, "T1059", "a", "b", alerts=4), step(9, "T1003", "b", "b")])]
+    summary = summarize(20, 1, {"default": (clusters, flows)}, [])
+    assert summary.alone == 20 - 4 - 2 - 1
+    assert (summary.clusters, summary.flows, summary.flows_by_severity) == (2, 1, {"unstated": 1})
+
+
+def test_flows_stand_with_the_most_severe_first() -> None:
+    low, high = (flow_of([step(0, "T1059", "a", "b")] * 3, flow_id=each, severity=each) for each in (20, 95))
+    stated = flow_of([msgspec.structs.replace(step(0, "", "a", "b"), severity=70)], flow_id=50)
+    unstated = flow_of([step(0, "T1059", "a", "b")] * 9, flow_id=2)
+    assert [each.flow_id for each in by_severity([unstated, low, stated, high])] == [95, 50, 20, 2]
