@@ -63,6 +63,9 @@ RULES = f"""\
   1 to 39 low, 40 to 69 medium, 70 to 89 high, 90 to 100 critical), and within a band in proportion. A word alone
   stands for the middle of its band. A value beyond the ends of its scale is taken as the end. `severity_from` says
   what was read.
+- **Aliases** are pairs of a name and an address that an alert states to be one machine, as they stand in it. Addresses
+  that every machine has for itself (loopback, link-local, container bridges), and full names with an address outside,
+  are no pair. Flows learn from them which alerts are of one machine.
 - **Closed** alerts say so in `closed`, in the words of their format.
 - **Sizes.** An alert has at most {LARGEST_ALERT_BYTES} bytes and {MAX_DEPTH} levels of JSON.
 - **Lone surrogates** become U+FFFD, so that every alert can be written again.
@@ -119,7 +122,14 @@ def _rows(table: Table) -> Iterator[list[str]]:
         yield ["`severity`", ", ".join(scales)]
     if states := [f"`{path}` is {_paths(values)}" for path, values in table.closed.items()]:
         yield ["`closed` where", "; ".join(states)]
+    if machines := [_machine(*each) for each in table.aliases]:
+        yield ["`aliases`", "; ".join(machines)]
     yield from _attributes(table)
+
+
+def _machine(names: tuple[str, ...], addresses: tuple[str, ...], others: tuple[str, ...] = ()) -> str:
+    beside = f"{_paths(names)} with {_paths(addresses)}"
+    return f"{beside}, unless the name is that in {_paths(others)}" if others else beside
 
 
 def _attributes(table: Table) -> Iterator[list[str]]:

@@ -51,7 +51,11 @@ TABLE = Table(
     ),
     severity=dict.fromkeys(("severityLevel", "severityId", "severity"), severity.CEF),
     aliases=(
-        (("sourceHostName", "sourceNtHost"), ("sourceAddress", "sourceAddressIPv6")),
+        (
+            ("sourceHostName", "sourceNtHost"),
+            ("sourceAddress", "sourceAddressIPv6"),
+            ("destinationHostName", "destinationNtHost"),
+        ),
         (("destinationHostName", "destinationNtHost"), ("destinationAddress", "destinationAddressIPv6")),
         (("deviceHostName",), ("deviceAddress",)),
     ),

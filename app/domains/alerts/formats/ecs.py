@@ -71,7 +71,7 @@ TABLE = Table(
     aliases=(
         (("host.name", "host.hostname"), ("host.ip",)),
         (("cloud.instance.id",), ("host.ip",)),
-        (("source.domain",), ("source.ip", "source.address")),
+        (("source.domain",), ("source.ip", "source.address"), ("host.name", "host.hostname")),
         (("destination.domain",), ("destination.ip", "destination.address")),
         (("client.domain",), ("client.ip", "client.address")),
         (("server.domain",), ("server.ip", "server.address")),

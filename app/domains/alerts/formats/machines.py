@@ -1,61 +1,71 @@
 """Read which names and addresses an alert states to be one machine.
 
-`Table.aliases` has pairs of names' paths and addresses' paths. The parts that all paths of a pair begin with lead to
-objects that stand for one machine each: `evidences.device`, for `evidences.device.hostname` and `evidences.device.ip`.
-So the name of one machine is never put beside the address of the next in a list.
+`Table.aliases` has paths of names and of addresses. The parts that all of them begin with lead to objects that stand
+for one machine each: `evidences.device`, for `evidences.device.hostname` and `evidences.device.ip`. So the name of one
+machine is never put beside the address of the next in a list.
+
+Windows writes the name of the machine that somebody logs on to as the workstation of a remote desktop's logon, beside
+the client's address. So an entry may have a third part: paths of names that are another machine's.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from app.domains.alerts.aliases import is_alias
+from app.domains.alerts.entities import canonical, short_name
 from app.domains.alerts.formats.attributes import MAX_LIST
 from app.domains.alerts.formats.values import entity_or_none
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-Paths = tuple[str, ...]
+Paths: TypeAlias = tuple[str, ...]
+MachinePaths: TypeAlias = tuple[Paths, Paths] | tuple[Paths, Paths, Paths]
+"""Paths of a machine's names, of its addresses, and of names that are not its own."""
 
 MAX_ALIASES = 32  # pairs of one alert
 
 
 class Machine:
-    """Objects of a record that stand for one machine each.
+    """Paths of the names and addresses of one machine.
 
     Attributes:
-        at: Path of the objects; empty for the record itself.
+        at: Path of the objects that stand for a machine each; empty for the record itself.
     """
 
-    def __init__(self, names: Paths, addresses: Paths) -> None:
-        """Use the paths of one pair of `Table.aliases`."""
-        self._flat = (names, addresses)
-        parents = [path.split(".")[:-1] for path in (*names, *addresses)]
-        equal = (set(parts) for parts in zip(*parents, strict=False))
+    def __init__(self, names: Paths, addresses: Paths, others: Paths = ()) -> None:
+        """Use an entry of `Table.aliases`."""
+        self._names, self._addresses, self._others = names, addresses, others
+        equal = (set(parts) for parts in zip(*(path.split(".")[:-1] for path in (*names, *addresses)), strict=False))
         shared = [part for (part,) in itertools.takewhile(lambda parts: len(parts) == 1, equal)]
         self.at = ".".join(shared)
-        self._within = tuple(
-            tuple(tuple(path.split(".")[len(shared) :]) for path in paths) for paths in (names, addresses)
+        self._names_within, self._addresses_within = (
+            [path.split(".")[len(shared) :] for path in paths] for paths in (names, addresses)
         )
 
-    def pairs(self, found: Mapping[str, list[Any]]) -> Iterable[tuple[str, str]]:
+    def pairs(self, found: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
         """Yield the (name, address) of a record, as they stand in it.
 
         Args:
             found: Values of the record by path, with the objects by theirs.
         """
-        objects = [each for each in found.get(self.at, ()) if type(each) is dict] if self.at else []
-        some = False
+        names = [value for path in self._names if path in found for value in found[path]]
+        addresses = [value for path in self._addresses if path in found for value in found[path]]
+        if not names or not addresses:
+            return
+        others = {_short(value) for path in self._others if path in found for value in found[path]}
+        objects = [each for each in found.get(self.at, ()) if type(each) is dict]
+        if len(objects) <= 1:
+            yield from _paired(names, addresses, others)
+            return
         for each in objects:
-            names, addresses = ([value for path in paths for value in _values(each, path)] for paths in self._within)
-            for pair in _paired(names, addresses):
-                some = True
-                yield pair
-        if not some and len(objects) <= 1:  # the record has dotted keys
-            names, addresses = ([value for path in paths for value in found.get(path, ())] for paths in self._flat)
-            yield from _paired(names, addresses)
+            names, addresses = (
+                [value for path in paths for value in _values(each, path)]
+                for paths in (self._names_within, self._addresses_within)
+            )
+            yield from _paired(names, addresses, others)
 
 
 def aliases_of(machines: Sequence[Machine], found: Mapping[str, list[Any]]) -> list[tuple[str, str]]:
@@ -64,11 +74,15 @@ def aliases_of(machines: Sequence[Machine], found: Mapping[str, list[Any]]) -> l
     return list(itertools.islice(dict.fromkeys(pairs), MAX_ALIASES))
 
 
-def _paired(names: list[Any], addresses: list[Any]) -> Iterable[tuple[str, str]]:
-    for each_name, each_address in itertools.product(names, addresses) if names and addresses else ():
+def _paired(names: list[Any], addresses: list[Any], others: set[str]) -> Iterator[tuple[str, str]]:
+    for each_name, each_address in itertools.product(names, addresses):
         name, address = entity_or_none(each_name), entity_or_none(each_address)
-        if name and address and is_alias(name, address):
+        if name and address and is_alias(name, address) and not (others and _short(name) in others):
             yield name, address
+
+
+def _short(value: object) -> str:
+    return short_name(canonical(value)) if isinstance(value, str) else ""
 
 
 def _values(value: object, path: Sequence[str]) -> Iterable[object]:

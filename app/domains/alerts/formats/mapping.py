@@ -24,7 +24,7 @@ from app.domains.alerts.formats.attributes import (
     attributes_read,
     text,
 )
-from app.domains.alerts.formats.machines import Machine, aliases_of
+from app.domains.alerts.formats.machines import Machine, MachinePaths, aliases_of
 from app.domains.alerts.formats.severity import Scale  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         severity: Paths of severities, those with precedence first, each with its scale; the first readable one is used.
         closed: Paths of states, each with the values (in small letters; `true` for a boolean, `4` for a number) that
             close an alert, and the words for `Alert.closed`.
-        aliases: Pairs of paths, of names and of addresses, that stand for one machine (`machines.py`).
+        aliases: Paths of names and of addresses that stand for one machine (`machines.py`).
         attributes: Reserved keys.
         keep: Attributes kept under their own path, or under another key (`sensor=host`).
         product: The product's name for records that do not name it.
@@ -77,7 +77,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Paths = ()
     severity: dict[str, Scale] = {}
     closed: dict[str, dict[str, str]] = {}
-    aliases: tuple[tuple[Paths, Paths], ...] = ()
+    aliases: tuple[MachinePaths, ...] = ()
     attributes: dict[str, Paths] = {}
     keep: Paths = ()
     product: str = ""

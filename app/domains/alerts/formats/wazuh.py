@@ -45,7 +45,11 @@ TABLE = Table(
     severity={"rule.level": severity.WAZUH},
     aliases=(
         (("agent.name",), ("agent.ip",)),
-        (("data.win.eventdata.workstationName",), ("data.win.eventdata.ipAddress",)),
+        (
+            ("data.win.eventdata.workstationName",),
+            ("data.win.eventdata.ipAddress",),
+            ("data.win.system.computer", "agent.name"),
+        ),
         (("data.win.eventdata.sourceHostname",), ("data.win.eventdata.sourceIp",)),
         (("data.win.eventdata.destinationHostname",), ("data.win.eventdata.destinationIp",)),
     ),

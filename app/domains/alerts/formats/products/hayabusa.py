@@ -45,9 +45,9 @@ TIMELINE = Table(
     tech=("MitreTags",),
     tags=("OtherTags", "Tags"),
     aliases=tuple(
-        ((f"{column}.{name}",), (f"{column}.{address}",))
+        ((f"{column}.{name}",), (f"{column}.{address}",), ("Computer",))
         for column in _DETAILS
-        for name, address in (("SrcComp", "SrcIP"), ("WorkstationName", "IpAddress"), ("SrcHost", "SrcIP"))
+        for name, address in (("SrcComp", "SrcIP"), ("WorkstationName", "IpAddress"))
     ),
     severity={"Level": _LEVEL},
     attributes={

@@ -43,7 +43,7 @@ NOTABLE = Table(
     tech=("annotations.mitre_attack", "annotations.mitre_attack.mitre_technique_id", "mitre_technique_id"),
     tags=("tag", "annotations"),
     aliases=(
-        (("src_host", "src_nt_host", "src_dns"), ("src_ip",)),
+        (("src_host", "src_nt_host", "src_dns"), ("src_ip",), ("dest", "dest_host", "dest_nt_host", "dest_dns")),
         (("dest_host", "dest_nt_host", "dest_dns"), ("dest_ip",)),
     ),
     severity={"urgency": Scale("Splunk urgency"), "severity": Scale("Splunk severity")},

@@ -69,6 +69,18 @@ STATED: dict[str, tuple[Any, list[tuple[str, str]]]] = {
         },
         [("dc1", "10.20.0.2"), ("WKS-31", "::ffff:10.20.0.31")],
     ),
+    "wazuh, a remote desktop's logon": (
+        {
+            **_WAZUH, "agent": {"id": "009", "name": "dc1", "ip": "10.20.0.2"},
+            "data": {
+                "win": {
+                    "system": {"computer": "DC1.corp.example.com"},
+                    "eventdata": {"logonType": "10", "workstationName": "DC1", "ipAddress": "10.20.0.31"},
+                }
+            },
+        },
+        [("dc1", "10.20.0.2")],
+    ),
     "ocsf, several evidences": (
         {
             **_OCSF,
