@@ -309,7 +309,9 @@ def is_alias(name: str, address: str) -> bool:
     """
     name, address = canonical(name), canonical(address)
     where, what = kind(address), kind(name)
-    if where not in ("inside", "outside") or what not in ("name", "resource") or _EVERYWHERE.fullmatch(address):
+    if where not in ("inside", "outside") or what not in ("name", "resource") or " " in name:  # a person's name
+        return False
+    if _EVERYWHERE.fullmatch(address):
         return False
     return where == "inside" or what == "resource" or "." not in name
 

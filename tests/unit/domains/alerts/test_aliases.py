@@ -130,7 +130,7 @@ def test_a_name_with_many_addresses_is_a_collector() -> None:
 def test_what_is_no_name_with_an_address_is_ignored() -> None:
     table = AliasTable()
     pairs = [("web1", "web2"), ("localhost", ADDRESS), ("web1", "127.0.0.1"), ("web1", "172.17.0.1"), ("", "")]
-    table.learn([*pairs, (ADDRESS, "10.20.0.32"), ("any", "any")], NOW)
+    table.learn([*pairs, (ADDRESS, "10.20.0.32"), ("any", "any"), ("Alice Smith", ADDRESS)], NOW)
     assert table.dump() == StoredAliases()
 
 
