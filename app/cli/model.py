@@ -59,6 +59,10 @@ RuleFolders = Annotated[
         show_default=False,
     ),
 ]
+Train = Annotated[
+    bool,
+    typer.Option("--train", help="Also train the model that answers where no rule does, on top of the shipped one."),
+]
 
 _METRICS_SHOWN = 3  # in the list; `show` has them all
 
@@ -123,6 +127,7 @@ def learn_one(
     name: LearnedName,
     more: MoreRules = None,
     rules: RuleFolders = None,
+    train: Train = False,
     output: Output = "",
     as_json: AsJson = False,
 ) -> None:
@@ -139,7 +144,7 @@ def learn_one(
     try:
         from model.rules.learn import learn, unknown_line  # noqa: PLC0415 - needs packages that the image has not
 
-        learned = learn(folders, output or _location(""), note)
+        learned = learn(folders, output or _location(""), note, train=train)
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"{error.name} is missing: run `./scripts/learn_rules.sh {name} …`, which installs what learning needs, "

@@ -1,14 +1,12 @@
-"""Learn techniques from one's own detection rules: a catalogue by id and by title.
+"""Learn techniques from one's own detection rules: a catalogue and, if wanted, a technique model on top of ours.
 
-It is a bundle for one's own use. The rules stay under the licences of their owners, which the bundle's card lists.
+Both are bundles for one's own use. The rules stay under the licences of their owners, which the bundle's card lists.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,10 +15,10 @@ from app.domains.alerts.attack import attack_table
 from app.domains.alerts.techniques.catalogue import OWN_RULES, RULES_FILE, Source
 from app.errors import SettingsError
 from app.inference.bundle import find_bundle, find_bundle_if_any, write_bundle
-from app.inference.manifest import MANIFEST, Field, Manifest
 from app.storage.objects import open_objects
 from app.text import one_line
 from model.catalogue.derive import Row, derive
+from model.rules.bundle import NOTICE, write
 from model.rules.folders import read_folders
 from model.rules.rule import KINDS
 
@@ -32,10 +30,6 @@ if TYPE_CHECKING:
     from model.rules.folders import Rules
     from model.rules.rule import Rule
 
-NOTICE = (
-    "Ids, titles, authors and techniques of detection rules that one organization has, for its own use: "
-    "each rule stays under the licence of its owner, and this file is not for passing on"
-)
 NEEDED = ("technique", "cluster")
 """Bundles that the alerts' commands and pipelines read from the same location."""
 _PROGRESS_EVERY_S = 2.0
@@ -78,17 +72,19 @@ class Learned(msgspec.Struct, frozen=True):
     location: str
 
 
-def learn(folders: Sequence[Path], output: str, say: Callable[[str], None]) -> Learned:
-    """Read rules and write what was learned from them as a bundle.
+def learn(folders: Sequence[Path], output: str, say: Callable[[str], None], *, train: bool = False) -> Learned:
+    """Read rules and write what was learned from them as bundles.
 
     Args:
         folders: Folders of rules, or files.
         output: A folder or `s3://…` of bundles.
         say: Called with each line about the progress.
+        train: Whether to train a technique model, too.
 
     Raises:
         LocationError: A folder is not there.
         SettingsError: No rule names a technique.
+        ModuleNotFoundError: A package that training needs is missing.
         CloudError: A bundle cannot be written.
     """
     found = read_folders(folders, _progress(say))
@@ -108,6 +104,10 @@ def learn(folders: Sequence[Path], output: str, say: Callable[[str], None]) -> L
     bundles = {OWN_RULES: write(OWN_RULES, "attack_rules", files, output, say)}
     for name in NEEDED:
         _bring(name, output, say)
+    if train:
+        from model.rules.train import train_on  # noqa: PLC0415 - needs the packages of training
+
+        bundles["technique"] = train_on(found.rules, output, say)
     return Learned(kinds, list(map(str, found.unreadable)), dict(unknown.most_common()), bundles, output)
 
 
@@ -163,31 +163,6 @@ def _sources(found: Rules) -> dict[str, Source]:
         licences = "; ".join(f"{name}: {count}" for name, count in found.licences.get(kind, Counter()).most_common(16))
         sources[kind] = Source(f"own rules, {kind}", "", licences, "", "the owners of the rules")
     return sources
-
-
-def write(name: str, model: str, files: Mapping[str, bytes], output: str, say: Callable[[str], None]) -> str:
-    """Write a bundle whose run id is a digest of its data, and return the id; one that is there is left as it is."""
-    data = sorted(each for each in files if not each.endswith(".md"))
-    digest = hashlib.sha256(b"".join(hashlib.sha256(files[each]).digest() for each in data)).hexdigest()
-    run_id = digest[:32]
-    objects = open_objects(f"{output.rstrip('/')}/{name}/{run_id}")
-    if objects.exists(MANIFEST):
-        say(f"bundle: {objects.root}: nothing is new, so it stays as it is")
-        return run_id
-    manifest = Manifest(
-        name=name,
-        run_id=run_id,
-        model=model,
-        created=datetime.now(UTC).isoformat(timespec="microseconds"),
-        signature=[Field("text", "string")],
-        metrics={},
-        training_data_sha256=digest,
-        attribution=NOTICE,
-        files={},
-    )
-    write_bundle(objects, manifest, files)
-    say(f"bundle: {objects.root}: {sum(map(len, files.values())) / 1e6:.1f} MB")
-    return run_id
 
 
 def _bring(name: str, output: str, say: Callable[[str], None]) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ANNOTATIONS = "action.correlationsearch.annotations"
 """The setting of a Splunk search that holds its techniques, as JSON."""
 LABEL = "action.correlationsearch.label"
-_LISTS = ("data", "entry", "resources", "value", "rules", "hits")
+_LISTS = ("data", "entry", "resources", "results", "value", "rules", "hits")
 """Fields that hold the rules in exports."""
 _OF_SENTINEL = {"relevantTechniques", "tactics", "queryFrequency"}
 _DEEPEST = 4  # levels of such fields, and of wrappers, around a rule
@@ -50,7 +50,7 @@ def rules_in(value: object, depth: int = 0) -> Iterator[Rule | Fault]:
         if found is not None:
             yield found
             return
-        for key in ("rule", "attributes"):  # Elastic's TOML; saved objects of Kibana
+        for key in ("rule", "attributes", "result"):  # Elastic's TOML; saved objects of Kibana; results of Splunk
             if isinstance(value.get(key), dict):
                 yield from rules_in(value[key], depth + 1)
         for key in _LISTS:
@@ -86,9 +86,9 @@ def _sigma(fields: dict[Any, Any]) -> Rule | Fault:
 def _elastic(fields: dict[Any, Any]) -> Rule | Fault:
     """Read an Elastic rule; Kibana's saved objects keep all but the name in `params`."""
     inner = fields["params"] if isinstance(fields.get("params"), dict) else fields
-    threats = inner.get("threat") if isinstance(inner.get("threat"), list) else []
+    threats = inner.get("threat")
     found: list[object] = []
-    for threat in threats or []:
+    for threat in threats if isinstance(threats, list) else [threats]:
         listed = threat.get("technique") if isinstance(threat, dict) else None
         for technique in listed if isinstance(listed, list) else []:
             if isinstance(technique, dict):
@@ -175,7 +175,7 @@ _READERS: tuple[tuple[Callable[[dict[Any, Any]], bool], Callable[[dict[Any, Any]
     (lambda rule: _has(rule, "properties", "query", "displayName"), _sentinel),
     (lambda rule: _has(rule, "content", "search"), _saved_search),
     (lambda rule: "query" in rule and not _OF_SENTINEL.isdisjoint(rule), _sentinel),
-    (lambda rule: "name" in rule and ("rule_id" in rule or isinstance(rule.get("threat"), list)), _elastic),
+    (lambda rule: "name" in rule and ("rule_id" in rule or isinstance(rule.get("threat"), list | dict)), _elastic),
     (lambda rule: "name" in rule and (_has(rule, "params", "ruleId") or _has(rule, "params", "threat")), _elastic),
     (lambda rule: "search" in rule and ("name" in rule or "title" in rule), _splunk),
 )
