@@ -27,7 +27,7 @@ class ClusterChange(msgspec.Struct, frozen=True, gc=False):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Alerts of one cluster with the same technique, source and target.
+    """Alerts of one cluster of the same type, source and target.
 
     Attributes:
         technique: The surest technique id; empty when unknown.
@@ -38,6 +38,7 @@ class Step(msgspec.Struct, frozen=True):
         end_time: Time of the latest alert.
         alerts: Number of alerts.
         first_id: Id of the first alert.
+        number: A number that no other step of the tenant has; 0 if it was made by an earlier release.
         severity: The highest severity of its alerts, 0 to 100; None if none states one.
         entities: Users, hashes and further hosts of its alerts.
     """
@@ -50,6 +51,7 @@ class Step(msgspec.Struct, frozen=True):
     end_time: float
     alerts: int
     first_id: int | str
+    number: int = 0
     severity: int | None = None
     entities: tuple[str, ...] = ()
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
+from app.domains.alerts.clusters.clusters import LONGEST_TYPE, step_key
+from app.domains.alerts.clusters.entities import entities_of
+from app.domains.alerts.clusters.state import highest
 from app.domains.alerts.incidents import ClusterSummary, Step
-from app.domains.alerts.tickets import TICKET_ALERTS, tactics_of
+from app.domains.alerts.tickets import tactics_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +42,7 @@ class Membership:
         """Start empty.
 
         Args:
-            most_closed: The most closed clusters of two alerts or more whose summaries are kept. Then no numbers of
+            most_closed: The most closed clusters whose summaries are kept. Then no numbers of
                 alerts are kept either, so that an input may be endless. None keeps everything.
         """
         self.ids: dict[int, list[int]] = {}
@@ -71,9 +76,7 @@ class Membership:
         if self._most_closed is None:
             return
         self.ids.pop(summary.cluster_id, None)
-        if summary.alerts < TICKET_ALERTS:
-            del self.summaries[summary.cluster_id]
-        elif len(self.summaries) > self._most_closed:
+        if len(self.summaries) > self._most_closed:
             del self.summaries[next(iter(self.summaries))]
             self.forgotten += 1
 
@@ -108,21 +111,17 @@ def summary_of(
     steps: dict[tuple[str, str, str], Step] = {}
     for time, each in by_time:
         alert, technique = each.alert, next(iter(each.techniques.ids), "")
-        key = (technique, alert.src, alert.dst)
+        key = step_key(alert.name, alert.src, alert.dst)
         first = steps.get(key)
         if first is not None:
-            steps[key] = Step(
-                technique,
-                first.name,
-                alert.src,
-                alert.dst,
-                first.start_time,
-                time,
-                first.alerts + 1,
-                first.first_id,
-            )
+            severity = highest(first.severity, alert.severity)
+            steps[key] = msgspec.structs.replace(first, end_time=time, alerts=first.alerts + 1, severity=severity)
         elif len(steps) < MOST_STEPS:
-            steps[key] = Step(technique, alert.name, alert.src, alert.dst, time, time, 1, alert.id)
+            others = tuple(entity for entity in entities_of(alert) if entity not in (alert.src, alert.dst))
+            steps[key] = Step(
+                technique, alert.name[:LONGEST_TYPE], alert.src, alert.dst, time, time, 1, alert.id,
+                severity=alert.severity, entities=others,
+            )  # fmt: skip
     techniques = tuple(dict.fromkeys(technique for _, each in by_time for technique in each.techniques.ids))
     return ClusterSummary(
         cluster_id=cluster,
@@ -136,4 +135,6 @@ def summary_of(
         tactics=tactics_of(techniques, table),
         steps=tuple(steps.values()),
         merged=tuple(merged),
+        severity=max((each.alert.severity for each in alerts if each.alert.severity is not None), default=None),
+        aliases=tuple(dict.fromkeys(alias for _, each in by_time for alias in each.alert.aliases))[:MOST_STEPS],
     )

@@ -14,6 +14,7 @@ import msgspec
 
 from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.domains.alerts.attack import attack_table
+from app.domains.alerts.flows.flows import Word  # noqa: TC001 - msgspec reads the type
 from app.domains.alerts.formats import own, read_alert_bytes, seed
 from app.domains.alerts.incidents import ClusterSummary, Flow  # noqa: TC001 - msgspec reads the types
 from app.domains.alerts.tickets import cluster_ticket, flow_ticket, tactics_of
@@ -102,14 +103,14 @@ class FlowRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="flow"):
     """A changed attack flow, in the role `incidents`.
 
     Attributes:
-        change: `opened`, `grew`, or `merged` with the flows in `merged`.
+        change: `opened`, `grew`, `merged` with the flows in `merged`, `shrank`, or `closed`; `flow.reasons` say why.
         tenant: Its tenant.
         flow_id: Its id.
         merged: Flows that became part of it by this change.
         flow: The flow as it stands.
     """
 
-    change: Change
+    change: Word
     tenant: str
     flow_id: int
     merged: tuple[int, ...]
@@ -182,39 +183,37 @@ def outputs_of(alert: EnrichedAlert, observed: Observed, tenant: str, table: Att
         event_time=change.event_time,
     )
     first = Output(str(alert.alert.id)[:LONGEST_ID_KEY] or "-", encoded(record), ENRICHED)
-    if observed.summary is None:
+    if observed.summary is None and not observed.flows:
         return (first,)
     return (
         first,
-        *_cluster_outputs(change, observed.summary, tenant),
-        *(output for flow in observed.flows for output in _flow_outputs(flow, tenant)),
-        *_ticket_outputs(observed, observed.summary, tenant, table),
+        *(() if observed.summary is None else _cluster_outputs(change, observed.summary, tenant, table)),
+        *(output for flow in observed.flows for output in _flow_outputs(flow, tenant, table)),
     )
 
 
-def _cluster_outputs(change: ClusterChange, summary: ClusterSummary, tenant: str) -> Iterator[Output]:
+def _cluster_outputs(
+    change: ClusterChange, summary: ClusterSummary, tenant: str, table: AttackTable
+) -> Iterator[Output]:
+    """Yield a cluster's change and its ticket; a stream does not keep the alerts, so a ticket has steps instead."""
     word: Change = "merged" if change.merged else "opened" if summary.alerts == _SECOND else "grew"
     record = ClusterRecord(
         change=word, tenant=tenant, cluster_id=change.cluster_id, merged=change.merged, cluster=summary
     )
-    yield Output(key_of(tenant, f"cluster/{change.cluster_id}"), encoded(record), INCIDENTS)
+    key = key_of(tenant, f"cluster/{change.cluster_id}")
+    yield Output(key, encoded(record), INCIDENTS)
     for merged in change.merged:
         became = BecameRecord(tenant=tenant, cluster_id=merged, into=change.cluster_id)
         yield Output(key_of(tenant, f"cluster/{merged}"), encoded(became), INCIDENTS)
-
-
-def _flow_outputs(change: FlowChange, tenant: str) -> Iterator[Output]:
-    flow = change.flow
-    word: Change = "opened" if change.opened else "merged" if change.merged else "grew"
-    record = FlowRecord(change=word, tenant=tenant, flow_id=flow.flow_id, merged=change.merged, flow=flow)
-    yield Output(key_of(tenant, f"flow/{flow.flow_id}"), encoded(record), INCIDENTS)
-
-
-def _ticket_outputs(observed: Observed, summary: ClusterSummary, tenant: str, table: AttackTable) -> Iterator[Output]:
-    """Yield the tickets' contents: as in the files, with steps in place of the alerts, which a stream does not keep."""
     ticket = cluster_ticket(summary, (), table) | {"tenant": tenant, "steps": summary.steps}
-    yield Output(key_of(tenant, f"cluster/{summary.cluster_id}"), encoded(ticket), TICKETS)
-    for change in observed.flows:
-        flow = change.flow
+    yield Output(key, encoded(ticket), TICKETS)
+
+
+def _flow_outputs(change: FlowChange, tenant: str, table: AttackTable) -> Iterator[Output]:
+    """Yield a flow's change, and its ticket unless it closed."""
+    flow, key = change.flow, key_of(tenant, f"flow/{change.flow.flow_id}")
+    record = FlowRecord(change=change.word, tenant=tenant, flow_id=flow.flow_id, merged=change.merged, flow=flow)
+    yield Output(key, encoded(record), INCIDENTS)
+    if change.word != "closed":
         ticket = flow_ticket(flow, (), (), table) | {"tenant": tenant, "steps": flow.nodes, "edges": flow.edges}
-        yield Output(key_of(tenant, f"flow/{flow.flow_id}"), encoded(ticket), TICKETS)
+        yield Output(key, encoded(ticket), TICKETS)

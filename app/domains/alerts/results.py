@@ -12,6 +12,7 @@ import msgspec
 
 from app.domains.alerts import tickets
 from app.domains.alerts.attack import attack_table
+from app.domains.alerts.clusters.clusters import step_key
 from app.domains.alerts.flows.flows import build_flows
 from app.domains.alerts.flows.stix import bundle_of
 from app.domains.alerts.flows.stix_check import check_bundle
@@ -20,8 +21,9 @@ from app.errors import UnprocessableError
 from app.text import printable_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from app.domains.alerts.clusters.clusters import StepKey
     from app.domains.alerts.flows.config import FlowConfig
     from app.domains.alerts.incidents import ClusterSummary, Flow
 
@@ -38,25 +40,19 @@ class ResultCluster:
         ids: The users' ids of its alerts, in the order in which they came.
         merged: Clusters that became part of it.
         events: Its first alerts as a ticket shows them, `event_row`.
+        steps: The step of each of `ids`; empty if all belong to every flow of the cluster.
     """
 
     summary: ClusterSummary
     ids: Sequence[int | str]
     merged: Sequence[int] = ()
     events: Sequence[msgspec.Raw] = ()
+    steps: Sequence[StepKey] = ()
 
 
 def flows_of(summaries: Iterable[ClusterSummary], config: FlowConfig) -> list[Flow]:
-    """Return the flows of clusters with their final counts.
-
-    Args:
-        summaries: The clusters. A cluster of one alert is in no flow, as the stream publishes a cluster from its second
-            alert on.
-        config: How flows are cut.
-    """
-    notable = [each for each in summaries if each.alerts >= tickets.TICKET_ALERTS]
-    newest = sorted(notable, key=lambda each: -each.cluster_id)[:MOST_FLOW_CLUSTERS]
-    return build_flows(newest, attack_table(), config)
+    """Return the flows of clusters with their final counts."""
+    return build_flows(summaries, attack_table(), config)
 
 
 def result_files(
@@ -76,10 +72,10 @@ def result_files(
         tenant: The tenant.
     """
     table = attack_table()
-    of = {each.summary.cluster_id: each.ids for each in clusters}
+    of = {each.summary.cluster_id: each for each in clusters}
     known = {each.cluster_id: each for each in others} | {each.summary.cluster_id: each.summary for each in clusters}
     mine = [flow for flow in flows if not of.keys().isdisjoint(flow.cluster_ids)]
-    ids = {flow.flow_id: [each for cluster in flow.cluster_ids for each in of.get(cluster, ())] for flow in mine}
+    ids = {flow.flow_id: _ids_of(flow, of) for flow in mine}
     files = {
         "cluster.json": _ORDERED.encode(
             [tickets.cluster_row(each.summary, each.ids, each.merged, table) for each in clusters]
@@ -105,6 +101,21 @@ def result_files(
         **tool_files(mine, tenant),
     }
     return {name: printable_json(data) for name, data in files.items()}
+
+
+def _ids_of(flow: Flow, clusters: Mapping[int, ResultCluster]) -> list[int | str]:
+    """Return the ids of a flow's alerts: of each of its clusters, those of the steps that the flow has."""
+    steps: dict[int, set[StepKey]] = {}
+    for node in flow.nodes:
+        steps.setdefault(node.cluster_id, set()).add(step_key(node.step.name, node.step.src, node.step.dst))
+    found: list[int | str] = []
+    for cluster in flow.cluster_ids:
+        each = clusters.get(cluster)
+        if each is not None:
+            mine = steps.get(cluster) if each.steps else None
+            rows = zip(each.ids, each.steps or (None,) * len(each.ids), strict=True)
+            found += [id_ for id_, key in rows if mine is None or key in mine]
+    return found
 
 
 def flow_bundle(flow: Flow, tenant: str) -> bytes:

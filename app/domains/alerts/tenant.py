@@ -99,14 +99,15 @@ class Tenant:
         self.clusters, self.flows = clusters, flows
 
     def observe(self, alert: EnrichedAlert) -> Observed:
-        """Add one alert; flows are updated only by notable changes, since most alerts repeat known activity."""
+        """Add one alert; most alerts repeat known activity, so only new clusters and notable changes update flows."""
         [change] = self.clusters.add((alert,))
-        if not change.notable:
+        if not change.notable and not change.opened:
             return Observed(change)
         summary = self.clusters.summary(change.cluster_id)
         if summary is None:  # the cluster was removed at once by a limit
             return Observed(change)
-        return Observed(change, summary, tuple(self.flows.update(summary, self.clusters.clock)))
+        flows = tuple(self.flows.update(summary, self.clusters.clock))
+        return Observed(change, summary if change.notable else None, flows)
 
     def dump(self) -> bytes:
         """Return the state as bytes: equal for the same alerts, however they were cut into batches."""

@@ -56,6 +56,7 @@ def cluster_row(
         "cluster_tacs": [str(number) for number in numbers_of(summary.tactics, table)],
         "cluster_stages": [str(table.stage_of(tactic)) for tactic in summary.tactics],
         "alerts": summary.alerts,
+        "severity": summary.severity,
         "merged": sorted({*merged, *summary.merged}),
     }
 
@@ -69,6 +70,7 @@ def flow_row(flow: Flow, ids: Sequence[int | str]) -> dict[str, Any]:
         "cluster_ids": list(flow.cluster_ids),
         "start_time": flow.start_time,
         "end_time": flow.end_time,
+        **_weight(flow),
         "edges": msgspec.to_builtins(flow.edges),
     }
 
@@ -82,6 +84,8 @@ def event_row(each: EnrichedAlert, table: AttackTable) -> msgspec.Raw:
         "dst": alert.dst,
         "time": alert.time,
         "name": alert.name,
+        "severity": alert.severity,
+        "severity_from": alert.severity_from,
         "tech": list(each.techniques.ids),
         "tac": numbers_of(tactics, table),
         "stage": [table.stage_of(tactic) for tactic in tactics],
@@ -108,6 +112,7 @@ def cluster_ticket(summary: ClusterSummary, events: Sequence[msgspec.Raw], table
         "involved_entities": list(summary.entities),
         **_involved(summary.techniques, table),
         "alerts": summary.alerts,
+        "severity": summary.severity,
         "metrics": {  # per step
             "tech": spread([1 if step.technique else 0 for step in summary.steps], quarters=False),
             "tac": spread([len(tactics) for tactics in of_steps], quarters=False),
@@ -127,12 +132,12 @@ def flow_ticket(
         clusters: The known summaries of its clusters; the flow's own steps stand for the others.
         table: ATT&CK.
     """
-    known = {each.cluster_id for each in clusters}
-    steps = [node.step for node in flow.nodes if node.cluster_id not in known]
-    techniques = [each for cluster in clusters for each in cluster.techniques]
-    techniques += [step.technique for step in steps if step.technique]
-    entities = [each for cluster in clusters for each in cluster.entities]
-    entities += [each for step in steps for each in (step.src, step.dst)]
+    steps = [node.step for node in flow.nodes]
+    techniques = [step.technique for step in steps if step.technique]
+    entities = [each for step in steps for each in (step.src, step.dst, *step.entities)]
+    if not steps:  # a job elsewhere names clusters alone
+        techniques = [each for cluster in clusters for each in cluster.techniques]
+        entities = [each for cluster in clusters for each in cluster.entities]
     return {
         "flow_id": flow.flow_id,
         "cluster_prob": flow.cluster_prob,
@@ -141,6 +146,7 @@ def flow_ticket(
         "cluster_ids": list(flow.cluster_ids),
         "start_time": flow.start_time,
         "end_time": flow.end_time,
+        **_weight(flow),
         "involved_entities": list(dict.fromkeys(entities)),
         **_involved(dict.fromkeys(techniques), table),
         "metrics": _metrics(clusters) if clusters else _metrics_of_steps(flow, table),
@@ -202,6 +208,17 @@ def _term(text: str) -> str:
         return text
     safe = printable(text, len(text), " ")
     return '"' + safe.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _weight(flow: Flow) -> dict[str, Any]:
+    """Return how much a flow matters, and why it is an incident."""
+    return {
+        "alerts": flow.alerts,
+        "severity": flow.severity,
+        "risk": flow.risk,
+        "context": flow.context,
+        "reasons": list(flow.reasons),
+    }
 
 
 def _involved(techniques: Iterable[str], table: AttackTable) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.domains.alerts.alert import EnrichedAlert
 from app.domains.alerts.attack import attack_table
+from app.domains.alerts.clusters.clusters import step_key
 from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.flows.config import FlowConfig
 from app.domains.alerts.membership import Membership
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from app.domains.alerts.alert import Alert
+    from app.domains.alerts.clusters.clusters import StepKey
     from app.domains.alerts.incidents import ClusterChange, ClusterSummary, Flow
     from app.domains.alerts.techniques.resolver import TechniqueResolver
     from app.settings import Settings
@@ -57,6 +59,7 @@ class TenantWork:
         self.tenant.clusters.on_close(self.members.close)
         self._with_ids, self._live = with_ids, live
         self._ids: list[int | str] = []
+        self._steps: list[StepKey] = []
         self._events: dict[int, list[tuple[int, msgspec.Raw]]] = {}
 
     def observe(self, alert: EnrichedAlert) -> Observed:
@@ -75,7 +78,8 @@ class TenantWork:
 
     def flows(self) -> list[Flow]:
         """Return the flows, by their id."""
-        return flows_of(self.clusters(), self._config)
+        self.members.take_summaries(self.tenant.clusters)
+        return flows_of(self.members.summaries.values(), self._config)
 
     def files(self, tenant: str) -> dict[str, bytes]:
         """Return the files of results by their names; all ids must have been kept."""
@@ -87,6 +91,7 @@ class TenantWork:
                 [self._ids[number] for number in sorted(numbers)],
                 merges.get(cluster, ()),
                 [event for _, event in self._events[cluster]],
+                [self._steps[number] for number in sorted(numbers)],
             )
             for cluster, numbers in sorted(self.members.ids.items())
         ]
@@ -101,6 +106,7 @@ class TenantWork:
         if len(found) < TICKET_EVENTS:
             found.append((len(self._ids), event_row(alert, attack_table())))
         self._ids.append(alert.alert.id)
+        self._steps.append(step_key(alert.alert.name, alert.alert.src, alert.alert.dst))
 
 
 class Work:

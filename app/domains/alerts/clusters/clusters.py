@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import functools
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import msgspec
 
@@ -13,7 +14,7 @@ from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.clusters.links import Links, PacedType
 from app.domains.alerts.clusters.packing import pack, unpack
 from app.domains.alerts.clusters.recurrence import pattern_of
-from app.domains.alerts.clusters.state import AlertSignature, State, StepRecord
+from app.domains.alerts.clusters.state import MOST_ALIASES, AlertSignature, State, StepRecord
 from app.domains.alerts.entities import entities_of
 from app.domains.alerts.incidents import ClusterChange, ClusterSummary
 from app.domains.alerts.text import fold
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["Affinity", "ClusterConfig", "Clusters"]
 
 FREQUENT_A_DAY = 1_440.0  # seconds of a day with an alert: a type that occurs every minute is not rare
-LONGEST_TYPE = 200  # characters of a folded name: further ones distinguish no types
+LONGEST_TYPE = 200  # characters of a name: further ones distinguish no types
 _CACHED_NAMES = 10_000
+
+StepKey: TypeAlias = tuple[str, str, str]
+"""A step within its cluster: text of its type, source, target."""
 
 
 class Clusters:
@@ -87,7 +91,7 @@ class Clusters:
         key = (paced.type.text, paced.type.technique, alert.src, alert.dst, entities_of(alert))
         signature = self._state.signatures.get(key)
         if signature is not None and signature.last_time // 1 == time // 1:
-            change = _count_duplicate(signature, time)
+            change = _count_duplicate(signature, time, alert.severity)
         else:
             change = self._place(key, paced, signature, each, time)
         return msgspec.structs.replace(change, event_time=time) if is_ahead else change
@@ -143,7 +147,7 @@ class Clusters:
         """Return the type of an alert by its name and surest technique."""
         found = self._types.get((name, technique))
         if found is None:
-            text = fold(name)[:LONGEST_TYPE]
+            text = type_text(name)
             pace = min(self._affinity.rate(text) / FREQUENT_A_DAY, 1.0) ** self._config.patience
             found = PacedType(AlertType(text, technique), pace)
             self._types.put((name, technique), found)
@@ -159,31 +163,49 @@ class Clusters:
         alert, config, state = each.alert, self._config, self._state
         state.clusters.move_to_end(cluster.id)
         cluster.last_clock = state.clock
-        cluster.count(time)
+        cluster.count(time, alert.severity)
         most = config.most_listed
         news = _add_up_to(most, cluster.techniques, each.techniques.ids)
         if not stays:
             news |= _add_up_to(most, cluster.entities, signature.entities)
             _add_up_to(most, cluster.srcs, (alert.src,))
             _add_up_to(most, cluster.dsts, (alert.dst,))
+        for alias in alert.aliases:
+            if len(cluster.aliases) < MOST_ALIASES:
+                cluster.aliases[alias] = None
         step = cluster.steps.get(signature.step)
         if step is not None:
-            step.count(time)
+            step.count(time, alert.severity)
+            if not stays:
+                step.add_entities(signature.entities)
         elif len(cluster.steps) < config.most_steps:
-            name = alert.name[:LONGEST_TYPE]
-            cluster.steps[signature.step] = StepRecord(
-                signature.type.technique, name, alert.src, alert.dst, time, time, 1, alert.id
-            )
+            step = cluster.steps[signature.step] = StepRecord(
+                signature.type.technique, alert.name[:LONGEST_TYPE], alert.src, alert.dst, time, time, 1, alert.id,
+                state.next_step, alert.severity, (),
+            )  # fmt: skip
+            step.add_entities(signature.entities)
+            state.next_step += 1
         return news
 
 
-def _count_duplicate(signature: AlertSignature, time: float) -> ClusterChange:
+@functools.lru_cache(_CACHED_NAMES)
+def type_text(name: str) -> str:
+    """Return the text of an alert's type, by its name; the same for the name of a step."""
+    return fold(name[:LONGEST_TYPE])
+
+
+def step_key(name: str, src: str, dst: str) -> StepKey:
+    """Return which step of a cluster an alert belongs to, by its name and ends; the same for the step's own."""
+    return type_text(name), src, dst
+
+
+def _count_duplicate(signature: AlertSignature, time: float, severity: int | None) -> ClusterChange:
     """Count one more alert of a signature in the same second."""
     cluster = signature.cluster
-    cluster.count(time)
+    cluster.count(time, severity)
     step = cluster.steps.get(signature.step)
     if step is not None:
-        step.count(time)
+        step.count(time, severity)
     return ClusterChange(cluster.id, duplicate=True, notable=cluster.notify_if(news=False))
 
 

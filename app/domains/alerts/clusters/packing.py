@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.clusters.state import State
 
-VERSION = 3  # of the format; to be raised with any change of the structs below
-_OLDEST = 2  # the oldest version that is read: it has no `clock_latest`
+VERSION = 4  # of the format; to be raised with any change of the structs below
+_OLDEST = (
+    2  # the oldest version that is read: it has no `clock_latest`, and as 3 no severity, entities of steps, aliases
+)
 WHAT = "state of clusters"
 
 
@@ -33,6 +35,9 @@ class _Step(msgspec.Struct, array_like=True, gc=False):
     end: float
     alerts: int
     first_id: int | str
+    number: int = 0
+    severity: int | None = None
+    entities: list[int] = []
 
 
 class _Cluster(msgspec.Struct, array_like=True, gc=False):
@@ -48,6 +53,8 @@ class _Cluster(msgspec.Struct, array_like=True, gc=False):
     techniques: list[int]
     steps: list[_Step]
     merged: list[int]
+    severity: int | None = None
+    aliases: list[tuple[int, int]] = []
 
 
 class _Signature(msgspec.Struct, array_like=True, gc=False):
@@ -77,6 +84,7 @@ class _State(msgspec.Struct, array_like=True):
     targets: list[tuple[int, list[tuple[int, int, int]]]]
     patterns: list[tuple[int, list[int], int, float, int]]
     clock_latest: float = math.inf
+    next_step: int = 1
 
 
 def pack(state: State) -> bytes:
@@ -104,11 +112,12 @@ def pack(state: State) -> bytes:
                 [
                     _Step(
                         index(step.technique), index(key[0]), index(step.name), index(step.src), index(step.dst),
-                        step.start, step.end, step.alerts, step.first_id,
+                        step.start, step.end, step.alerts, step.first_id, step.number, step.severity,
+                        indexes(step.entities),
                     )
                     for key, step in each.steps.items()
                 ],
-                each.merged,
+                each.merged, each.severity, [(index(name), index(address)) for name, address in each.aliases],
             )
             for each in state.clusters.values()
         ],
@@ -126,6 +135,7 @@ def pack(state: State) -> bytes:
         ],
         [(index(target), indexes(types), *found) for (target, types), found in state.patterns.seen.items()],
         state.clock_latest,
+        state.next_step,
     )  # fmt: skip
     packed.texts = list(texts)
     return pack_state(packed)
@@ -151,7 +161,7 @@ def _fill(state: State, packed: _State) -> None:
         return dict.fromkeys(texts[index] for index in indexes)
 
     state.next_id, state.clock, state.ahead = packed.next_id, packed.clock, packed.ahead
-    state.clock_latest = packed.clock_latest
+    state.clock_latest, state.next_step = packed.clock_latest, packed.next_step
     state.entities.counts = OrderedDict((texts[index], (count, period)) for index, count, period in packed.counts)
     state.entities.total = packed.total
     state.merged_into = dict(packed.merged_into)
@@ -166,13 +176,19 @@ def _fill(state: State, packed: _State) -> None:
     for row in packed.clusters:
         cluster = OpenCluster(row.id, row.start, row.last_clock)
         cluster.alerts, cluster.last_notified_count = row.alerts, row.last_notified_count
-        cluster.end, cluster.merged = row.end, row.merged
+        cluster.end, cluster.merged, cluster.severity = row.end, row.merged, row.severity
+        cluster.aliases = {(texts[name], texts[address]): None for name, address in row.aliases}
         cluster.srcs, cluster.dsts = as_set(row.srcs), as_set(row.dsts)
         cluster.entities, cluster.techniques = as_set(row.entities), as_set(row.techniques)
         for s in row.steps:
             src, dst = texts[s.src], texts[s.dst]
-            step = StepRecord(texts[s.technique], texts[s.name], src, dst, s.start, s.end, s.alerts, s.first_id)
-            cluster.steps[texts[s.kind], src, dst] = step
+            number = s.number
+            if not number:  # an earlier release's, which kept the steps by technique
+                number, state.next_step = state.next_step, state.next_step + 1
+            cluster.steps[texts[s.kind], src, dst] = StepRecord(
+                texts[s.technique], texts[s.name], src, dst, s.start, s.end, s.alerts, s.first_id,
+                number, s.severity, tuple(texts[each] for each in s.entities),
+            )  # fmt: skip
         state.clusters[cluster.id] = cluster
     for each in packed.signatures:
         cluster = state.clusters[each.cluster]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SignatureKey: TypeAlias = tuple[str, str, str, str, tuple[str, ...]]
 """Text and technique of a type, source, target, and all entities."""
 NEVER = float("-inf")  # a time before any
+MOST_STEP_ENTITIES = 16  # users, hashes and further hosts of a step: two alerts' worth of each kind
+MOST_ALIASES = 16  # pairs of names of a machine that one cluster states: flows remember them longer
 
 
 class StepRecord(msgspec.Struct, array_like=True, gc=False):
@@ -36,14 +38,25 @@ class StepRecord(msgspec.Struct, array_like=True, gc=False):
     end: float
     alerts: int
     first_id: int | str
+    number: int
+    severity: int | None
+    entities: tuple[str, ...]
 
-    def count(self, time: float) -> None:
+    def count(self, time: float, severity: int | None) -> None:
         """Count one more alert."""
         self.alerts += 1
         if time > self.end:
             self.end = time
         elif time < self.start:
             self.start = time
+        if severity is not None and (self.severity is None or severity > self.severity):
+            self.severity = severity
+
+    def add_entities(self, entities: Iterable[str]) -> None:
+        """Add entities besides source and target."""
+        new = [each for each in entities if each not in (self.src, self.dst) and each not in self.entities]
+        if new:
+            self.entities = (*self.entities, *new)[:MOST_STEP_ENTITIES]
 
     def joined(self, other: StepRecord) -> StepRecord:
         """Return both steps as one, with the name and first id of the earlier."""
@@ -51,11 +64,16 @@ class StepRecord(msgspec.Struct, array_like=True, gc=False):
         return StepRecord(
             first.technique, first.name, first.src, first.dst,
             min(self.start, other.start), max(self.end, other.end), self.alerts + other.alerts, first.first_id,
+            min(self.number, other.number), highest(self.severity, other.severity),
+            tuple(dict.fromkeys((*self.entities, *other.entities)))[:MOST_STEP_ENTITIES],
         )  # fmt: skip
 
     def step(self) -> Step:
         """Return the step as it stands."""
-        return Step(self.technique, self.name, self.src, self.dst, self.start, self.end, self.alerts, self.first_id)
+        return Step(
+            self.technique, self.name, self.src, self.dst, self.start, self.end, self.alerts, self.first_id,
+            self.number, self.severity, self.entities,
+        )  # fmt: skip
 
 
 class OpenCluster:
@@ -72,14 +90,16 @@ class OpenCluster:
         dsts: Targets.
         entities: All entities in canonical form.
         techniques: Technique ids.
-        steps: By technique (or type, where the technique is unknown), source and target.
+        steps: By the text of their type, source and target.
+        severity: The highest severity of its alerts; None if none states one.
+        aliases: (name, address) of machines that its alerts state together.
         merged: Ids of clusters that became part of it.
         signatures: Signatures that alerts are still compared with.
     """
 
     __slots__ = (
-        "alerts", "dsts", "end", "entities", "id", "last_clock", "last_notified_count", "merged", "signatures", "srcs",
-        "start", "steps", "techniques",
+        "alerts", "aliases", "dsts", "end", "entities", "id", "last_clock", "last_notified_count", "merged", "severity",
+        "signatures", "srcs", "start", "steps", "techniques",
     )  # fmt: skip
 
     def __init__(self, cluster_id: int, time: float, clock: float) -> None:
@@ -92,10 +112,13 @@ class OpenCluster:
         self.techniques: dict[str, None] = {}
         self.steps: dict[tuple[str, str, str], StepRecord] = {}
         self.merged: list[int] = []
+        self.severity: int | None = None
+        self.aliases: dict[tuple[str, str], None] = {}
         self.signatures: dict[AlertSignature, None] = {}
 
-    def count(self, time: float) -> None:
+    def count(self, time: float, severity: int | None) -> None:
         """Count one more alert."""
+        self.severity = highest(self.severity, severity)
         self.alerts += 1
         if time > self.end:
             self.end = time
@@ -125,6 +148,8 @@ class OpenCluster:
             tactics=tuple(tactics),
             steps=tuple(step.step() for step in steps),
             merged=tuple(self.merged),
+            severity=self.severity,
+            aliases=tuple(self.aliases),
         )
 
     def absorb(self, other: OpenCluster, most_listed: int, most_steps: int) -> None:
@@ -141,6 +166,8 @@ class OpenCluster:
             elif len(steps) < most_steps:
                 steps[key] = step
         self.steps, self.merged = steps, merged
+        self.severity = highest(self.severity, other.severity)
+        self.aliases = dict(list({**first.aliases, **second.aliases}.items())[:MOST_ALIASES])
         self.id, self.alerts = first.id, self.alerts + other.alerts
         self.start, self.end = min(self.start, other.start), max(self.end, other.end)
         for signature in other.signatures:
@@ -173,7 +200,7 @@ class AlertSignature:
         """Start without an alert; `State.mark_latest` sets the times."""
         self.type, self.key, self.cluster = kind, key, cluster
         _, _, self.src, self.dst, self.entities = key
-        self.step = (kind.technique or kind.text, self.src, self.dst)
+        self.step = (kind.text, self.src, self.dst)
         self.last_time = self.last_clock = 0.0
         self.recurring: tuple[str, ...] = ()
         self.pace = 1.0
@@ -187,6 +214,7 @@ class State:
         recurrence: Recurring types of each target.
         patterns: Cluster of each recurring pattern.
         next_id: Id of the next cluster.
+        next_step: Number of the next step, over all clusters.
         clock: Latest time that two alerts confirm, or that one reached without a jump; `NEVER` before the first.
         clock_latest: `EnrichedAlert.latest` of the alert that moved the clock last; `NEVER` while no alert with a
             possible date has moved it.
@@ -205,6 +233,7 @@ class State:
         self.recurrence = RecurrenceTracker(config.recurrence_window_s, config.recurrence_least, config.most_targets)
         self.patterns = PatternMemory(config.recall_s, config.recall_least_s, config.most_targets)
         self.next_id = 1
+        self.next_step = 1
         self.clock = NEVER
         self.clock_latest = NEVER
         self.ahead = NEVER
@@ -357,6 +386,11 @@ class State:
             self.merged_into.pop(ended, None)
         for signature in cluster.signatures:
             self.remove_signature(signature)
+
+
+def highest(one: int | None, other: int | None) -> int | None:
+    """Return the higher of two severities, where None is lower than any."""
+    return other if one is None else one if other is None else max(one, other)
 
 
 def _first(most: int, values: Iterable[str]) -> dict[str, None]:

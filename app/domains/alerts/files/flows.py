@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.domains.alerts.attack import attack_table
+from app.domains.alerts.clusters.clusters import StepKey, step_key
 from app.domains.alerts.files import external, layout
 from app.domains.alerts.files.protocol import ChunkCluster, RunCluster, RunClusters
 from app.domains.alerts.files.techniques import read_enriched
@@ -188,7 +189,7 @@ def _describe(objects: Objects, plan: RunPlan, members: Membership, merges: dict
 
 
 def _result_clusters(objects: Objects, plan: RunPlan, clusters: Sequence[RunCluster]) -> list[ResultCluster]:
-    """Return clusters with the users' ids, and the first alerts of each that is worth a ticket."""
+    """Return clusters with the users' ids and steps, and the first alerts of each that is worth a ticket."""
     ids = [each for chunk in plan.chunks for each in need(objects, layout.user_ids(chunk.unique_id), list[int | str])]
     events: dict[int, list[msgspec.Raw]] = {each.summary.cluster_id: [] for each in clusters}
     wanted = {
@@ -197,8 +198,10 @@ def _result_clusters(objects: Objects, plan: RunPlan, clusters: Sequence[RunClus
         if each.summary.alerts >= TICKET_ALERTS
         for internal in each.ids[:TICKET_EVENTS]
     }
+    steps: dict[int, StepKey] = {}
     for chunk in plan.chunks:  # one is held at a time
         for internal, alert in enumerate(read_enriched(objects, plan, chunk.unique_id), chunk.first):
+            steps[internal] = step_key(alert.alert.name, alert.alert.src, alert.alert.dst)
             if internal in wanted:
                 events[wanted[internal]].append(event_row(alert, attack_table()))
     return [
@@ -207,6 +210,7 @@ def _result_clusters(objects: Objects, plan: RunPlan, clusters: Sequence[RunClus
             [ids[internal] for internal in each.ids],
             each.merged,
             events[each.summary.cluster_id],
+            [steps[internal] for internal in each.ids],
         )
         for each in clusters
     ]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 ORDER = Path(__file__).parents[1] / "data" / "attack_order.json"
 
-MENTIONED, SOURCE, TARGET, ITSELF = 0, 1, 2, 3
-"""Role of an entity in a step: neither end (a user, a hash), its source, its target, or both ends at once."""
+MENTIONED, SOURCE, TARGET, ITSELF, CLUSTER = 0, 1, 2, 3, 4
+"""Role of an entity in a step: neither end (a user, a hash), its source, its target, both at once; or its cluster."""
 
 _SHARED = (0.55, "same user or file {entity}")
 _EVIDENCE = {
@@ -35,12 +35,12 @@ _EVIDENCE = {
     (ITSELF, TARGET): (0.5, "same target {entity}"),
     (SOURCE, ITSELF): (0.5, "on the earlier source {entity}"),
     (SOURCE, TARGET): (0.35, "back to the earlier source {entity}"),
+    (CLUSTER, CLUSTER): (0.3, "in the same {entity}"),
 }
 """Strength and wording by the entity's role in the earlier and in the later step."""
-SAME_CLUSTER = 0.3  # strength between neighbouring steps of one cluster that share no entity
-_RARITIES = (1.0, 1.0, 0.85, 0.65, 0.45, 0.25)
-"""Weight of an entity that 1, 2, up to 4, 8, 16 or more clusters have. In steps, so that one more cluster seldom
-changes the links between others."""
+_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.7, 0.4, 0.2, 0.1)
+"""Weight of an entity at which 1, 2, up to 4, 8, 16, 32, 64 or more different others meet. In steps, so that one more
+seldom changes the links between others."""
 
 _LEAST, _MOST = 0.01, 0.99  # no edge is certain, and no drawn edge is impossible
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
@@ -89,16 +89,14 @@ class Touch(NamedTuple):
     Attributes:
         start: Start of the step.
         position: Usual position of its technique, which breaks ties of time.
-        cluster: Id of the step's cluster.
-        step: Index of the step in the cluster.
+        number: The step's number.
         end: End of the step.
-        role: One of `MENTIONED`, `SOURCE`, `TARGET`, `ITSELF`.
+        role: One of `MENTIONED`, `SOURCE`, `TARGET`, `ITSELF`, `CLUSTER`.
     """
 
     start: float
     position: float
-    cluster: int
-    step: int
+    number: int
     end: float
     role: int
 
@@ -110,7 +108,7 @@ class Evidence(NamedTuple):
         strength: 0 to 1, before the entity's rarity is considered.
         source: The earlier step.
         target: The later step.
-        entity: The shared entity; empty when they only share the cluster.
+        entity: The shared entity.
     """
 
     strength: float
@@ -119,9 +117,9 @@ class Evidence(NamedTuple):
     entity: str
 
 
-def rarity(clusters: int) -> float:
-    """Return the weight of an entity that this many clusters have."""
-    return _RARITIES[min((clusters - 1).bit_length(), len(_RARITIES) - 1)]
+def weight_of(others: int) -> float:
+    """Return the weight of an entity at which this many different others meet."""
+    return _WEIGHTS[min(max(others - 1, 0).bit_length(), len(_WEIGHTS) - 1)]
 
 
 def strength(source: Touch, target: Touch, window_s: float, half_life_s: float) -> float:
@@ -152,10 +150,8 @@ def reason(evidence: Evidence) -> str:
         when = "while it went on"
     else:
         when = f"{_span(target.start - source.end)} later"
-    if not evidence.entity:
-        return f"{when} in the same cluster"
     words = _EVIDENCE.get((source.role, target.role), _SHARED)[1].format(entity=evidence.entity)
-    return f"{when} {words}" if words.startswith("on ") else f"{when}: {words}"
+    return f"{when} {words}" if words.startswith(("on ", "in ")) else f"{when}: {words}"
 
 
 def _span(seconds: float) -> str:

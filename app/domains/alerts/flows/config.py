@@ -1,4 +1,4 @@
-"""Settings of attack flows: when clusters are linked, and how much is remembered and drawn."""
+"""Settings of attack flows: when steps are linked, what makes an incident, and how much is remembered and drawn."""
 
 from __future__ import annotations
 
@@ -12,33 +12,42 @@ _HOUR_S, _DAY_S = 3_600.0, 86_400.0
 
 
 class FlowConfig(LimitedConfig, frozen=True):
-    """Settings of a tenant's flows.
+    """Settings of a tenant's flows; the package's docstring has the rules that they belong to.
+
+    The defaults were chosen on made stories (`model/stories/README.md`).
 
     Attributes:
-        window_s: Longest gap between linked steps, and the time without news after which a flow is forgotten.
+        window_s: Longest gap between linked steps, and the time without news after which a flow is closed.
         half_life_s: Gap between two steps at which a shared entity is half as strong evidence.
-        link_threshold: Probability from which on two clusters belong to the same flow.
+        link_threshold: Probability from which on two steps belong to the same flow.
         tactic_weight: How far the usual order of techniques moves the probability of an edge: 0 not at all, 1 as far
             as independent evidence would.
+        common_places: A type of alert that comes at more places than this, at as many different times, is frequent: it
+            links nothing.
+        routine_hours: A type of alert that comes at one host in more hours than this is frequent there.
+        risk_threshold: Sum of the risks of different types from which on linked steps are an incident.
+        tactic_threshold: Number of tactics from which on half of `risk_threshold` suffices.
+        critical_severity: Severity from which on a single alert is an incident.
         parents: Incoming edges of a step that are drawn.
-        common_clusters: An entity in more clusters than this links none of them; it may be a gateway.
-        most_clusters: Clusters that are remembered; flows without news for longest are forgotten first.
-        most_flow_clusters: Clusters of one flow; larger flows are cut at their weakest links.
-        most_nodes: Steps of one flow that are drawn: the first half and the last half.
-        most_steps: Steps of one cluster that are considered, the first ones.
-        most_entities: Entities of one cluster that are considered, the first ones.
+        most_steps: Steps that are remembered; the oldest are forgotten first.
+        most_of_type: Steps of one type that are remembered, the latest.
+        most_flow_steps: Steps of one flow; larger flows are cut at their weakest links.
+        most_entities: Entities of one step that are considered, the first ones.
     """
 
     REQUEST_KEY: ClassVar[str] = "config of flows"
 
-    window_s: Annotated[float, Meta(ge=1, le=30 * _DAY_S)] = 2 * _DAY_S
+    window_s: Annotated[float, Meta(ge=1, le=30 * _DAY_S)] = 4 * _DAY_S
     half_life_s: Annotated[float, Meta(ge=1, le=365 * _DAY_S)] = 12 * _HOUR_S
-    link_threshold: Annotated[float, Meta(ge=0.01, le=1)] = 0.4
+    link_threshold: Annotated[float, Meta(ge=0.01, le=1)] = 0.15
     tactic_weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    common_places: Annotated[int, Meta(ge=1, le=1_000)] = 3
+    routine_hours: Annotated[int, Meta(ge=1, le=1_000)] = 6
+    risk_threshold: Annotated[float, Meta(ge=0, le=100)] = 1.5
+    tactic_threshold: Annotated[int, Meta(ge=1, le=20)] = 3
+    critical_severity: Annotated[int, Meta(ge=1, le=101)] = 90
     parents: Annotated[int, Meta(ge=1, le=16)] = 3
-    common_clusters: Annotated[int, Meta(ge=1, le=256)] = 16
-    most_clusters: Annotated[int, Meta(ge=1, le=20_000)] = 2_000
-    most_flow_clusters: Annotated[int, Meta(ge=1, le=1_000)] = 64
-    most_nodes: Annotated[int, Meta(ge=2, le=5_000)] = 128
-    most_steps: Annotated[int, Meta(ge=1, le=256)] = 32
-    most_entities: Annotated[int, Meta(ge=1, le=256)] = 32
+    most_steps: Annotated[int, Meta(ge=1, le=50_000)] = 4_000
+    most_of_type: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    most_flow_steps: Annotated[int, Meta(ge=2, le=5_000)] = 256
+    most_entities: Annotated[int, Meta(ge=1, le=256)] = 16

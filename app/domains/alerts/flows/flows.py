@@ -4,137 +4,89 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
 from app.domains.alerts.flows.causality import TechniqueOrder, technique_order
+from app.domains.alerts.flows.clock import Clock
+from app.domains.alerts.flows.common import Types
 from app.domains.alerts.flows.config import FlowConfig
-from app.domains.alerts.flows.entry import Entry, pack_flows, unpack_flows
+from app.domains.alerts.flows.context import Context
 from app.domains.alerts.flows.graph import Graph
+from app.domains.alerts.flows.node import Node, pack_flows, unpack_flows
+from app.domains.alerts.flows.risk import is_incident
 from app.domains.alerts.flows.view import draw
-from app.domains.alerts.incidents import Flow  # noqa: TC001 - msgspec reads the type of a field
+from app.domains.alerts.incidents import Flow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from app.domains.alerts.attack import AttackTable
-    from app.domains.alerts.incidents import ClusterSummary
+    from app.domains.alerts.incidents import ClusterSummary, Step
 
 __all__ = ["FlowChange", "FlowConfig", "Flows", "build_flows"]
 
 _DEFAULT = FlowConfig()
-_KEPT_SHARE = 15 / 16  # of `most_clusters`, once it is exceeded: forgetting several at once makes it rare
+_KEPT_SHARE = 15 / 16  # of `most_steps`, once it is exceeded: forgetting several at once makes it rare
 _DIGITS = 3  # leading binary digits of a count that must change to be news: growth by an eighth to a quarter
-_SMALL = 1 << _DIGITS  # below it, every change of a count is news
-_TICKS_PER_WINDOW = 16  # how often old clusters are forgotten
+_CLUSTER_STEPS = 64  # numbers that are set aside for each cluster whose steps have none
+
+Word: TypeAlias = Literal["opened", "grew", "merged", "shrank", "closed"]
 
 
 class FlowChange(msgspec.Struct, frozen=True):
     """A change of one flow that an analyst wants to see.
 
     Attributes:
-        flow: The flow as it stands.
-        opened: Whether there was no flow of this id before.
+        word: What became of it: it `opened`, `grew`, took in others (`merged`), lost steps (`shrank`), or `closed`:
+            it is no incident any more, or had no news for as long as the window.
+        flow: The flow as it stands; of one that closed, as far as its steps are still there.
         merged: Flows that became part of it; an id is used again only if the flow falls apart.
     """
 
+    word: Word
     flow: Flow
-    opened: bool
-    merged: tuple[int, ...]
+    merged: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Linked clusters.
+    """Linked steps that are an incident.
 
     Attributes:
-        clusters: Their ids, sorted.
-        steps: Number of their steps.
-        techniques: Techniques of their steps.
+        steps: Their numbers, sorted.
+        clusters: Ids of their clusters.
+        techniques: Number of their techniques.
     """
 
-    clusters: tuple[int, ...]
-    steps: int
-    techniques: frozenset[str]
+    steps: tuple[int, ...]
+    clusters: frozenset[int]
+    techniques: int
 
-    @property
-    def is_flow(self) -> bool:
-        """Return whether there are at least two steps to put in order."""
-        return len(self.clusters) > 1 or self.steps > 1
-
-    def notified_size(self) -> tuple[object, ...]:
+    def notified_size(self) -> tuple[int, ...]:
         """Return the sizes whose change is news: so a flow of n steps is news about log(n) times."""
-        clusters = len(self.clusters)
-        return (
-            self.clusters if clusters < _SMALL else _rounded(clusters),
-            _rounded(self.steps),
-            _rounded(len(self.techniques)),
-        )
-
-
-class Clock:
-    """The latest end of a cluster, by which old clusters are forgotten.
-
-    An end further ahead than the window counts only when a second cluster confirms it, so that one wrong clock does
-    not make everything else old.
-
-    Attributes:
-        now: The latest end that counts.
-        ahead: Id and end of a cluster that is too far ahead to count yet.
-        horizon: Clusters that ended before it are forgotten; it moves in ticks.
-    """
-
-    def __init__(self, window_s: float) -> None:
-        """Start before every time."""
-        self._window_s = window_s
-        self.now = float("-inf")
-        self.ahead: tuple[int, float] | None = None
-        self.horizon = float("-inf")
-
-    def move(self, cluster: int, end: float, latest: float) -> bool:
-        """Note the end of a cluster; return whether the horizon moved.
-
-        Args:
-            cluster: Its id.
-            end: Its end.
-            latest: The latest time that the clock can have.
-        """
-        if latest < self.now:
-            self.now, self.horizon, self.ahead = latest, min(self.horizon, self._horizon(latest)), None
-        end = min(end, latest)
-        limit = self.now + self._window_s
-        if self.now != float("-inf") and end > limit:
-            if self.ahead is None or self.ahead[0] == cluster or self.ahead[1] <= limit:
-                self.ahead = (cluster, end)
-                return False
-            end, self.ahead = min(end, self.ahead[1]), None
-        if end <= self.now:
-            return False
-        self.now = end
-        horizon = self._horizon(end)
-        moved, self.horizon = horizon > self.horizon, max(horizon, self.horizon)
-        return moved
-
-    def _horizon(self, now: float) -> float:
-        tick = self._window_s / _TICKS_PER_WINDOW
-        return now // tick * tick - self._window_s
+        return (_rounded(len(self.steps)), _rounded(len(self.clusters)), _rounded(self.techniques))
 
 
 class Flows:
-    """A tenant's flows. A single cluster of one step is no flow."""
+    """A tenant's flows: linked steps that are an incident."""
 
     def __init__(self, table: AttackTable, config: FlowConfig = _DEFAULT, order: TechniqueOrder | None = None) -> None:
-        """Start without a cluster."""
+        """Start without a step."""
         self._table, self._config, self._order = table, config, order or technique_order()
+        self._nodes: dict[int, Node] = {}
+        self._of_cluster: dict[int, set[int]] = {}
+        self._types = Types(config)
         self._graph = Graph(config)
-        self._groups: dict[int, _Group] = {}  # by their smallest cluster id, which is the flow's id
-        self._group_of: dict[int, int] = {}
+        self._context = Context(config, self._types)
+        self._groups: dict[int, _Group] = {}  # incidents, by their smallest step, which is the flow's id
+        self._group_of: dict[int, int] = {}  # by step
         self._clock = Clock(config.window_s)
 
     def __len__(self) -> int:
-        """Return the number of remembered clusters."""
-        return len(self._graph.entries)
+        """Return the number of remembered steps."""
+        return len(self._nodes)
 
     def update(self, cluster: ClusterSummary, now: float = math.inf) -> list[FlowChange]:
         """Update the flows with a cluster as it stands: a new one, one that grew, or one that absorbed others.
@@ -144,43 +96,48 @@ class Flows:
             now: The clock of the clusters, beyond which that of the flows does not go.
 
         Returns:
-            Changed flows in order of id: those that opened, took in another flow, or have more clusters, steps or
-            techniques. Each of the first eight of these is news, then an increase by at most a quarter. A cluster that
-            is unchanged, or that ended before the window, changes nothing. Changes of other flows because old clusters
-            are forgotten show with their next update. Of a flow that falls apart, because the entity that joined it has
-            become common, the parts that are flows are returned.
+            Changed flows in order of id. Of their growth, each of the first eight steps, clusters and techniques is
+            news, then an increase by at most a quarter. A cluster that is unchanged, or that ended before the window,
+            changes nothing.
         """
-        graph = self._graph
-        entry = Entry.of(cluster, self._config)
-        old = graph.entries.get(entry.id)
-        gone = [each for each in cluster.merged if each in graph.entries and each != entry.id]
-        if not gone and old is not None and old.is_same(entry):
+        new: dict[int, Step] = {}
+        for index, step in enumerate(cluster.steps):
+            number = step.number or cluster.cluster_id * _CLUSTER_STEPS + index
+            new[number] = step if step.number else msgspec.structs.replace(step, number=number)
+        old = set().union(*(self._of_cluster.get(each, ()) for each in (cluster.cluster_id, *cluster.merged)))
+        gone = [
+            number
+            for number in old
+            if number not in new
+            or new[number] != self._nodes[number].step
+            or self._nodes[number].cluster != cluster.cluster_id
+        ]
+        came = new.keys() - (old - set(gone))
+        if not gone and not came:
             return []
-        stale = self._clock.move(entry.id, entry.end, now)
-        if not entry.steps or entry.end < self._clock.horizon:
-            return []
-        entry.prepare(self._table, self._order, self._config)
-        if old is not None:
-            gone.append(old.id)
-        before = {self._group_of[each] for each in gone}
-        changes = self._regroup(before, graph.change(gone, entry), gone, entry.id)
+        stale = self._clock.move(cluster.cluster_id, cluster.end_time, now)
+        nodes = [
+            Node(cluster.cluster_id, new[number], self._table, self._order, self._config.most_entities)
+            for number in sorted(came)
+            if new[number].end_time >= self._clock.horizon
+        ]
+        gone += self._excess(nodes)
         if stale:
-            self._forget(group for group in self._groups.values() if self._end(group) < self._clock.horizon)
-        self._enforce_limit()
-        return changes
+            gone += [each.number for each in self._nodes.values() if each.step.end_time < self._clock.horizon]
+        return self._change(set(gone), nodes)
 
     def flows(self) -> list[Flow]:
         """Return all flows in order of id."""
-        return [self._draw(group) for _, group in sorted(self._groups.items()) if group.is_flow]
+        return [self._draw(group) for _, group in sorted(self._groups.items())]
 
     def flow(self, flow_id: int) -> Flow | None:
         """Return one flow, or None if there is none of this id."""
         group = self._groups.get(flow_id)
-        return self._draw(group) if group is not None and group.is_flow else None
+        return None if group is None else self._draw(group)
 
     def dump(self) -> bytes:
-        """Return the state as bytes; equal for the same clusters."""
-        return pack_flows(self._clock.now, self._clock.ahead, self._clock.horizon, self._graph.entries)
+        """Return the state as bytes; equal for the same steps."""
+        return pack_flows(self._clock.now, self._clock.ahead, self._clock.horizon, self._nodes.values())
 
     @classmethod
     def load(cls, data: bytes, table: AttackTable, config: FlowConfig = _DEFAULT) -> Flows:
@@ -190,91 +147,130 @@ class Flows:
             UnreadableStateError: The bytes were not written by `dump` of this version.
         """
         flows = cls(table, config)
-        stored, entries = unpack_flows(data)
+        stored, steps = unpack_flows(data)
         clock = flows._clock
         clock.now, clock.ahead, clock.horizon = stored.now, stored.ahead, stored.horizon
-        for entry in entries:
-            entry.prepare(table, flows._order, config)
-        flows._graph.build(entries)
-        flows._regroup(set(), set(flows._graph.entries), (), None)
+        flows._change(
+            set(), [Node(cluster, step, table, flows._order, config.most_entities) for cluster, step in steps]
+        )
         return flows
 
-    def _regroup(
-        self, before: set[int], touched: set[int], gone: Iterable[int], updated: int | None
-    ) -> list[FlowChange]:
-        """Group the clusters with changed links again.
-
-        Args:
-            before: Groups that lose a cluster.
-            touched: Clusters with changed links.
-            gone: Clusters that were removed.
-            updated: The cluster that was added in their place; None to return no changes.
-        """
-        groups = self._graph.groups(touched)
-        before |= {self._group_of[each] for group in groups for each in group if each in self._group_of}
-        was = {group: self._groups.pop(group) for group in before}
-        became = dict.fromkeys(gone, updated)
-        for cluster in gone:
-            self._group_of.pop(cluster, None)
-        changes = []
-        for clusters in groups:
-            self._groups[clusters[0]] = self._group(clusters)
-            for each in clusters:
-                self._group_of[each] = clusters[0]
-        for clusters in groups if updated is not None else ():
-            group, old = self._groups[clusters[0]], was.get(clusters[0])
-            if not group.is_flow:
+    def _change(self, gone: set[int], nodes: Sequence[Node]) -> list[FlowChange]:
+        """Remove steps and add others; return what changed."""
+        texts: dict[str, bool] = {}  # touched types, and whether they were common
+        removed = [self._nodes.pop(number) for number in sorted(gone)]
+        for node, count in (*((each, -1) for each in removed), *((each, 1) for each in nodes)):
+            texts.setdefault(node.text, self._types.is_common(node.text))
+            self._types.change(node, count)
+            of_cluster = self._of_cluster.setdefault(node.cluster, set())
+            if count > 0:
+                self._nodes[node.number] = node
+                of_cluster.add(node.number)
                 continue
-            merged = tuple(
-                sorted(
-                    flow
-                    for flow, former in was.items()
-                    if former.is_flow
-                    and flow not in self._groups
-                    and self._group_of.get(became.get(flow, flow) or flow) == clusters[0]
-                )
+            self._context.discard(node)
+            of_cluster.discard(node.number)
+            if not of_cluster:
+                del self._of_cluster[node.cluster]
+        out = {number for number in gone if number in self._graph.nodes}
+        into: list[Node] = []
+        fresh = {node.number for node in nodes}
+        for text, was_common in texts.items():
+            common = self._types.is_common(text)
+            for node in self._types.nodes.get(text, {}).values():
+                if common and was_common and node.number not in fresh:
+                    continue  # it has been context before
+                linked = node.number in self._graph.nodes and node.number not in gone
+                links = not common and not self._types.is_routine(node)
+                if links and not linked:
+                    self._context.discard(node)
+                    into.append(node)
+                elif not links:
+                    self._context.add(node)
+                    if linked:
+                        out.add(node.number)
+        return self._regroup(out, sorted(into, key=lambda each: each.number))
+
+    def _excess(self, nodes: Sequence[Node]) -> list[int]:
+        """Return the oldest steps that are too many, once others come."""
+        gone = []
+        for text in {node.text for node in nodes}:
+            there = self._types.nodes.get(text, {})
+            if len(there) >= self._config.most_of_type:
+                gone += sorted(there, key=lambda number: (there[number].step.end_time, number))[:1]
+        most = self._config.most_steps
+        if len(self._nodes) + len(nodes) > most:
+            left = len(self._nodes) + len(nodes) - int(most * _KEPT_SHARE)
+            oldest = sorted(
+                self._nodes.values(), key=lambda each: (each.number in self._group_of, each.step.end_time, each.number)
             )
-            opened = old is None or not old.is_flow
-            if opened or merged or (old is not None and old.notified_size() != group.notified_size()):
-                changes.append(FlowChange(self._draw(group), opened, merged))
-        return changes
+            gone += [each.number for each in oldest[:left]]
+        return gone
 
-    def _group(self, clusters: tuple[int, ...]) -> _Group:
-        entries = [self._graph.entries[cluster] for cluster in clusters]
-        return _Group(
-            clusters,
-            sum(len(entry.steps) for entry in entries),
-            frozenset().union(*(entry.techniques for entry in entries)),
-        )
+    def _regroup(self, out: set[int], into: Sequence[Node]) -> list[FlowChange]:
+        """Change the linked steps; return what became of the flows."""
+        if not out and not into:
+            return []
+        before = {self._group_of[number] for number in out if number in self._group_of}
+        groups = self._graph.groups(self._graph.change(sorted(out), into))
+        before |= {self._group_of[each] for group in groups for each in group if each in self._group_of}
+        was = {flow: self._groups.pop(flow) for flow in before}
+        for group in was.values():
+            for number in group.steps:
+                del self._group_of[number]
+        left = {number for group in was.values() for number in group.steps if number in self._graph.nodes}
+        now = []
+        for steps in {*groups, *self._graph.groups(left)}:
+            nodes = [self._graph.nodes[number] for number in steps]
+            if is_incident(nodes, self._table, self._config):
+                techniques = {node.step.technique for node in nodes}
+                group = _Group(steps, frozenset(node.cluster for node in nodes), len(techniques))
+                now.append(group)
+                self._groups[steps[0]] = group
+                self._group_of.update(dict.fromkeys(steps, steps[0]))
+        return self._changes(was, sorted(now, key=lambda each: each.steps))
 
-    def _forget(self, groups: Iterable[_Group]) -> None:
-        gone = [cluster for group in groups for cluster in group.clusters]
-        if gone:
-            before = {self._group_of[each] for each in gone}
-            self._regroup(before, self._graph.change(gone), gone, None)
+    def _changes(self, was: dict[int, _Group], now: Sequence[_Group]) -> list[FlowChange]:
+        """Return what became of former flows, and which are new."""
+        changes = []
+        followed: dict[int, list[int]] = {}  # by flow, the former flows with another id that went on in it
+        for flow, former in was.items():
+            if flow in self._groups:
+                continue
+            heir = next((self._group_of[number] for number in former.steps if number in self._group_of), None)
+            if heir is None:
+                changes.append(FlowChange("closed", self._ended(flow, former)))
+            else:
+                followed.setdefault(heir, []).append(flow)
+        for group in now:
+            flow = group.steps[0]
+            old, merged = was.get(flow), tuple(sorted(followed.get(flow, ())))
+            word: Word | None = None
+            if old is None:
+                word = "opened"
+            elif merged:
+                word = "merged"
+            elif group.notified_size() != old.notified_size():
+                word = "shrank" if len(group.steps) < len(old.steps) else "grew"
+            if word:
+                changes.append(FlowChange(word, self._draw(group), merged))
+        return sorted(changes, key=lambda each: each.flow.flow_id)
 
-    def _enforce_limit(self) -> None:
-        """Forget the groups without news for longest when there are too many clusters."""
-        most = self._config.most_clusters
-        left = len(self._graph.entries)
-        if left > most:
-            oldest = []
-            for group in sorted(self._groups.values(), key=lambda each: (self._end(each), each.clusters)):
-                if left <= most * _KEPT_SHARE:
-                    break
-                oldest.append(group)
-                left -= len(group.clusters)
-            self._forget(oldest)
-
-    def _end(self, group: _Group) -> float:
-        entries = self._graph.entries
-        return max(entries[cluster].end for cluster in group.clusters)
+    def _ended(self, flow: int, group: _Group) -> Flow:
+        """Return a flow that is no more."""
+        nodes = [self._nodes[number] for number in group.steps if number in self._nodes]
+        ends = [node.step.end_time for node in nodes]
+        why = "its types of alerts have become frequent" if nodes else "no news for as long as the window"
+        return Flow(
+            flow, tuple(sorted(group.clusters)), 0.0, (), (), min(ends, default=0.0), max(ends, default=0.0),
+            reasons=(f"closed: {why}",),
+        )  # fmt: skip
 
     def _draw(self, group: _Group) -> Flow:
-        return draw(group.clusters, self._graph, self._table, self._config)
+        nodes = [self._graph.nodes[number] for number in group.steps]
+        return draw(nodes, self._context.of(nodes, self._graph), self._graph, self._table, self._config)
 
 
-def build_flows(clusters: Sequence[ClusterSummary], table: AttackTable, config: FlowConfig = _DEFAULT) -> list[Flow]:
+def build_flows(clusters: Iterable[ClusterSummary], table: AttackTable, config: FlowConfig = _DEFAULT) -> list[Flow]:
     """Return the flows of clusters: the result of an update with each of them, in order of their ends."""
     flows = Flows(table, config)
     for cluster in sorted(clusters, key=lambda each: (each.end_time, each.cluster_id)):

@@ -1,36 +1,38 @@
-"""Links between clusters that share entities, and the groups of linked clusters.
+"""Links between steps that share entities, and the groups of linked steps.
 
-The links depend only on the clusters that are present, not on the order in which they came. An entity's weight follows
-from the number of clusters that have it now, and links are weighed again when it changes; since it changes in steps,
-one more cluster seldom costs more than its own links. An entity links a cluster only to its neighbours in time among
-the clusters that have the entity.
+The links depend only on the steps that are present, not on the order in which they came. An entity's weight follows
+from how many different others meet at it; links are weighed again when it changes, and since it changes in steps, one
+more step seldom costs more than its own links. An entity links a step only to its neighbours in time among the steps
+that have the entity.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from app.domains.alerts.flows.causality import Evidence, rarity
-from app.domains.alerts.flows.entry import Entry, best_evidence
+from app.domains.alerts.flows.causality import CLUSTER, ITSELF, Evidence, strength, weight_of
+from app.domains.alerts.flows.common import tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.domains.alerts.flows.config import FlowConfig
+    from app.domains.alerts.flows.node import Node
 
-NEIGHBOURS = 4  # clusters before, and as many after, to which an entity links a cluster; further ones add nothing
+NEIGHBOURS = 3  # steps before, and as many after, to which an entity links a step: enough for each role
 _DIGITS = 6  # of a link's probability: more than is meaningful, fewer than depend on the order of multiplication
 
 
 class Link:
-    """Evidence between two clusters.
+    """Evidence between two steps.
 
     Attributes:
-        one: The smaller id.
-        other: The larger id.
-        evidence: By entity, the strongest.
-        probability: That at least one piece of evidence holds: 1 - product(1 - rarity * strength).
+        one: The smaller number.
+        other: The larger number.
+        evidence: By entity.
+        probability: That at least one piece of evidence holds: 1 - product(1 - weight * strength).
     """
 
     __slots__ = ("evidence", "one", "other", "probability")
@@ -42,79 +44,86 @@ class Link:
         self.probability = 0.0
 
     def rank(self) -> tuple[float, int, int]:
-        """Return a sort key: the more probable link first, among equals the one of the smaller ids."""
+        """Return a sort key: the more probable link first, among equals the one of the smaller numbers."""
         return -self.probability, self.one, self.other
 
 
-class Graph:
-    """Clusters and their links.
+class Timeline:
+    """The steps of an entity in order of time, and the others that meet at it.
 
     Attributes:
-        entries: Clusters by id.
-        links: By cluster, by neighbour: every link, however weak.
-        strong: By cluster, the neighbours in the same flow.
+        steps: (start, number) of each step, sorted.
+        weight: Weight of the entity.
+    """
+
+    __slots__ = ("_others", "_slots", "steps", "weight")
+
+    def __init__(self) -> None:
+        """Start without a step."""
+        self.steps: list[tuple[float, int]] = []
+        self._others: Counter[str] = Counter()
+        self._slots: Counter[int] = Counter()
+        self.weight = 1.0
+
+    def meet(self, entity: str, node: Node, change: int) -> bool:
+        """Count those who meet at the entity in a step (1), or no longer (-1); return whether its weight changed."""
+        role = node.touches[entity].role
+        if role == CLUSTER:
+            return False
+        if role != ITSELF:
+            tally(self._others, (each for each in (node.src, node.dst) if each and each != entity), change)
+        tally(self._slots, node.slots, change)
+        before, self.weight = self.weight, weight_of(min(len(self._others), len(self._slots)))
+        return before != self.weight
+
+
+class Graph:
+    """Steps and their links.
+
+    Attributes:
+        nodes: Steps by number.
+        links: By step, by neighbour: every link, however weak.
+        strong: By step, the neighbours in the same flow.
     """
 
     def __init__(self, config: FlowConfig) -> None:
         """Start empty."""
         self._config = config
-        self.entries: dict[int, Entry] = {}
+        self.nodes: dict[int, Node] = {}
         self.links: dict[int, dict[int, Link]] = {}
         self.strong: dict[int, set[int]] = {}
-        self._timelines: dict[str, list[tuple[float, int]]] = {}  # by entity, (start, id) of its clusters, sorted
-        self._weights: dict[str, float] = {}
+        self._timelines: dict[str, Timeline] = {}
         self._stale: dict[tuple[int, int], Link] = {}
 
-    def rarity(self, entity: str) -> float:
-        """Return the present weight of an entity; 0 when it is too common."""
-        return self._weights[entity]
+    def weight(self, entity: str) -> float:
+        """Return the present weight of an entity; 1 for one that no linked step has."""
+        timeline = self._timelines.get(entity)
+        return timeline.weight if timeline is not None else 1.0
 
-    def build(self, entries: Iterable[Entry]) -> None:
-        """Add many clusters to an empty graph at once."""
-        for entry in entries:
-            self._add_node(entry)
-            for entity in entry.touches:
-                self._timelines.setdefault(entity, []).append((entry.start, entry.id))
-        for entity, timeline in self._timelines.items():
-            timeline.sort()
-            self._weights[entity] = self._weight(len(timeline))
-            if len(timeline) <= self._config.common_clusters:
-                self._link_all(entity)
-        self._weigh_links(set())
-
-    def change(self, removed: Iterable[int], added: Entry | None = None) -> set[int]:
-        """Remove clusters and add one, which may have the id of a removed one.
+    def change(self, removed: Iterable[int], added: Iterable[Node]) -> set[int]:
+        """Remove steps, then add others, which may have the numbers of removed ones.
 
         Returns:
-            Present clusters with other strong neighbours than before, and the added one.
+            Present steps with other strong neighbours than before, and the added ones.
         """
         touched: set[int] = set()
-        kept: set[str] = set()  # entities in whose timelines the cluster stays where it is
-        for cluster in removed:
-            entry = self.entries.pop(cluster)
-            if added is not None and cluster == added.id and entry.start == added.start:
-                kept = entry.touches.keys() & added.touches.keys()
-            self._remove_node(entry, kept if added is not None and cluster == added.id else set(), touched)
-        if added is not None:
-            touched.add(added.id)
-            self._add_node(added)
-            for entity in added.touches:
-                if entity not in kept:
-                    self._insert(entity, added)
-                elif len(self._timelines[entity]) <= self._config.common_clusters:
-                    self._link_neighbours(entity, added)
+        for number in removed:
+            self._remove(self.nodes.pop(number), touched)
+        for node in added:
+            touched.add(node.number)
+            self._add(node)
         self._weigh_links(touched)
-        return {cluster for cluster in touched if cluster in self.entries}
+        return {number for number in touched if number in self.nodes}
 
-    def groups(self, clusters: Iterable[int]) -> list[tuple[int, ...]]:
-        """Return the groups of all that is strongly linked to some clusters: sorted ids, within the largest size."""
+    def groups(self, numbers: Iterable[int]) -> list[tuple[int, ...]]:
+        """Return the groups of all that is strongly linked to some steps: sorted numbers, within the largest size."""
         found: list[tuple[int, ...]] = []
         seen: set[int] = set()
-        for cluster in sorted(clusters):
-            if cluster not in seen:
-                members = self._connected(cluster)
+        for number in sorted(numbers):
+            if number not in seen:
+                members = self._connected(number)
                 seen |= members
-                if len(members) <= self._config.most_flow_clusters:
+                if len(members) <= self._config.most_flow_steps:
                     found.append(tuple(sorted(members)))
                 else:
                     found.extend(self._split(members))
@@ -124,10 +133,10 @@ class Graph:
         """Return the strong links within a group, the most probable first."""
         members = set(group)
         found = [
-            self.links[cluster][neighbour]
-            for cluster in members
-            for neighbour in self.strong[cluster]
-            if cluster < neighbour and neighbour in members
+            self.links[number][neighbour]
+            for number in members
+            for neighbour in self.strong[number]
+            if number < neighbour and neighbour in members
         ]
         found.sort(key=Link.rank)
         return found
@@ -142,124 +151,92 @@ class Graph:
         return seen
 
     def _split(self, members: set[int]) -> list[tuple[int, ...]]:
-        """Group clusters by their strongest links first, as long as no group becomes too large."""
-        group_of = {cluster: [cluster] for cluster in members}
+        """Group steps by their strongest links first, as long as no group becomes too large."""
+        group_of = {number: [number] for number in members}
         for link in self.inside(members):
             one, other = group_of[link.one], group_of[link.other]
-            if one is not other and len(one) + len(other) <= self._config.most_flow_clusters:
+            if one is not other and len(one) + len(other) <= self._config.most_flow_steps:
                 one += other
-                for cluster in other:
-                    group_of[cluster] = one
+                for number in other:
+                    group_of[number] = one
         return sorted(tuple(sorted(group)) for group in {id(each): each for each in group_of.values()}.values())
 
-    def _add_node(self, entry: Entry) -> None:
-        self.entries[entry.id], self.links[entry.id], self.strong[entry.id] = entry, {}, set()
-
-    def _remove_node(self, entry: Entry, kept: set[str], touched: set[int]) -> None:
-        cluster = entry.id
-        for neighbour in self.links.pop(cluster):
-            del self.links[neighbour][cluster]
-        for neighbour in self.strong.pop(cluster):
-            self.strong[neighbour].discard(cluster)
-            touched.add(neighbour)
-        for entity in entry.touches:
-            if entity in kept:
-                continue
-            timeline = self._timelines[entity]
-            index = bisect_left(timeline, (entry.start, cluster))
-            del timeline[index]
-            if not timeline:
-                del self._timelines[entity], self._weights[entity]
-            elif self._weigh_entity(entity, len(timeline) + 1):
-                for first in range(max(index - NEIGHBOURS, 0), index):
-                    if first + NEIGHBOURS < len(timeline):  # these have moved up to be neighbours
-                        self._link(entity, timeline[first][1], timeline[first + NEIGHBOURS][1])
-
-    def _insert(self, entity: str, entry: Entry) -> None:
-        """Insert a cluster into an entity's timeline."""
-        timeline = self._timelines.setdefault(entity, [])
-        index = bisect_left(timeline, (entry.start, entry.id))
-        timeline.insert(index, (entry.start, entry.id))
-        if self._weigh_entity(entity, len(timeline) - 1):
+    def _add(self, node: Node) -> None:
+        self.nodes[node.number], self.links[node.number], self.strong[node.number] = node, {}, set()
+        key = (node.step.start_time, node.number)
+        for entity in node.touches:
+            timeline = self._timelines.get(entity)
+            if timeline is None:
+                timeline = self._timelines[entity] = Timeline()
+            steps = timeline.steps
+            index = bisect_left(steps, key)
+            steps.insert(index, key)
+            if timeline.meet(entity, node, 1):
+                self._reweigh(entity)
             for first in range(max(index - NEIGHBOURS, 0), index):
-                if first + NEIGHBOURS + 1 < len(timeline):  # these are no longer neighbours
-                    self._unlink(entity, timeline[first][1], timeline[first + NEIGHBOURS + 1][1])
-            self._link_neighbours(entity, entry)
+                if first + NEIGHBOURS + 1 < len(steps):  # these are no longer neighbours
+                    self._unlink(entity, steps[first][1], steps[first + NEIGHBOURS + 1][1])
+            for _, neighbour in steps[max(index - NEIGHBOURS, 0) : index + NEIGHBOURS + 1]:
+                if neighbour != node.number:
+                    self._link(entity, node.number, neighbour)
 
-    def _link_neighbours(self, entity: str, entry: Entry) -> None:
-        timeline = self._timelines[entity]
-        index = bisect_left(timeline, (entry.start, entry.id))
-        for _, neighbour in timeline[max(index - NEIGHBOURS, 0) : index + NEIGHBOURS + 1]:
-            if neighbour != entry.id:
-                self._link(entity, entry.id, neighbour)
+    def _remove(self, node: Node, touched: set[int]) -> None:
+        number = node.number
+        for neighbour in self.links.pop(number):
+            del self.links[neighbour][number]
+        for neighbour in self.strong.pop(number):
+            self.strong[neighbour].discard(number)
+            touched.add(neighbour)
+        for entity in node.touches:
+            timeline = self._timelines[entity]
+            steps = timeline.steps
+            index = bisect_left(steps, (node.step.start_time, number))
+            del steps[index]
+            if not steps:
+                del self._timelines[entity]
+                continue
+            if timeline.meet(entity, node, -1):
+                self._reweigh(entity)
+            for first in range(max(index - NEIGHBOURS, 0), index):
+                if first + NEIGHBOURS < len(steps):  # these have moved up to be neighbours
+                    self._link(entity, steps[first][1], steps[first + NEIGHBOURS][1])
 
-    def _weigh_entity(self, entity: str, before: int) -> bool:
-        """Set an entity's weight by its number of clusters, which was `before`.
-
-        Returns:
-            Whether its links are to be updated one by one: it neither became nor ceased to be too common, for which
-            all its links are updated here.
-        """
-        now, common = len(self._timelines[entity]), self._config.common_clusters
-        was = self._weights.get(entity)
-        weight = self._weights[entity] = self._weight(now)
-        if before <= common < now:
-            for one, other in self._pairs(entity, NEIGHBOURS + 1):
-                self._unlink(entity, one, other)
-        elif now <= common < before:
-            self._link_all(entity)
-        elif was is not None and was != weight:
-            for one, other in self._pairs(entity, NEIGHBOURS + 1):
-                link = self.links.get(one, {}).get(other)
-                if link is not None and entity in link.evidence:
+    def _reweigh(self, entity: str) -> None:
+        """Mark all links by an entity as to be weighed again."""
+        for _, number in self._timelines[entity].steps:
+            for link in self.links.get(number, {}).values():
+                if entity in link.evidence:
                     self._stale[link.one, link.other] = link
-        return now <= common and before <= common
-
-    def _weight(self, clusters: int) -> float:
-        return 0.0 if clusters > self._config.common_clusters else rarity(clusters)
-
-    def _pairs(self, entity: str, reach: int) -> list[tuple[int, int]]:
-        """Return the pairs of clusters at most `reach` apart in an entity's timeline.
-
-        A reach of `NEIGHBOURS` + 1 includes the pairs that were neighbours before one cluster came between them.
-        """
-        ids = [cluster for _, cluster in self._timelines[entity]]
-        return [(one, other) for index, one in enumerate(ids) for other in ids[index + 1 : index + 1 + reach]]
-
-    def _link_all(self, entity: str) -> None:
-        for one, other in self._pairs(entity, NEIGHBOURS):
-            self._link(entity, one, other)
 
     def _link(self, entity: str, one: int, other: int) -> None:
-        """Set the evidence by one entity between two clusters that have it."""
-        first, second = self.entries.get(one), self.entries.get(other)
+        """Set the evidence by one entity between two steps that have it."""
+        first, second = self.nodes.get(one), self.nodes.get(other)
         if first is None or second is None:  # one of several that are removed at once
             return
-        evidence = best_evidence(first.touches[entity], second.touches[entity], entity, self._config)
-        link = self.links[one].get(other)
-        if evidence is None:
-            self._unlink(entity, one, other)
+        source, target = sorted((first.touches[entity], second.touches[entity]))
+        value = strength(source, target, self._config.window_s, self._config.half_life_s)
+        if not value:
             return
+        link = self.links[one].get(other)
         if link is None:
             link = self.links[one][other] = self.links[other][one] = Link(min(one, other), max(one, other))
-        link.evidence[entity] = evidence
+        link.evidence[entity] = Evidence(value, source, target, entity)
         self._stale[link.one, link.other] = link
 
     def _unlink(self, entity: str, one: int, other: int) -> None:
-        """Drop the evidence by one entity between two clusters."""
+        """Drop the evidence by one entity between two steps."""
         link = self.links.get(one, {}).get(other)
         if link is not None and link.evidence.pop(entity, None) is not None:
             self._stale[link.one, link.other] = link
 
     def _weigh_links(self, touched: set[int]) -> None:
-        """Set the probability of changed links; add both clusters to `touched` where a link becomes strong or weak."""
-        weights = self._weights
+        """Set the probability of changed links; add both steps to `touched` where a link becomes strong or weak."""
         for (one, other), link in self._stale.items():
-            if self.links.get(one, {}).get(other) is not link:  # one of its clusters was removed
+            if self.links.get(one, {}).get(other) is not link:  # one of its steps was removed
                 continue
             unlikely = 1.0
             for entity in sorted(link.evidence) if len(link.evidence) > 1 else link.evidence:
-                unlikely *= 1.0 - weights[entity] * link.evidence[entity].strength
+                unlikely *= 1.0 - self._timelines[entity].weight * link.evidence[entity].strength
             link.probability = round(1.0 - unlikely, _DIGITS)
             if not link.evidence:
                 del self.links[one][other], self.links[other][one]

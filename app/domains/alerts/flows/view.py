@@ -1,11 +1,12 @@
-"""Draw a group of clusters as a `Flow`: nodes, edges, and the probability that the clusters belong together."""
+"""Draw linked steps as a `Flow`: nodes, edges, severity, risk and reasons."""
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from app.domains.alerts.flows.causality import Evidence, nudged, reason
+from app.domains.alerts.flows.causality import Evidence, nudged, reason, strength
+from app.domains.alerts.flows.risk import opening, probability, risk_of
 from app.domains.alerts.incidents import Flow, FlowEdge, FlowNode
 
 if TYPE_CHECKING:
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
     from app.domains.alerts.attack import AttackTable
     from app.domains.alerts.flows.causality import Touch
     from app.domains.alerts.flows.config import FlowConfig
-    from app.domains.alerts.flows.graph import Graph, Link
+    from app.domains.alerts.flows.context import Around
+    from app.domains.alerts.flows.graph import Graph
+    from app.domains.alerts.flows.node import Node
 
-_DIGITS = 4
+_EARLIER = 3  # steps of an entity that may have led to one: as many as link it
+_SHOWN = 3  # entities that are named as what joins a flow
+_DIGITS = 2
 
 
 class _Parent:
@@ -35,86 +40,82 @@ class _Parent:
             self.best, self.probability = evidence, probability
 
 
-def draw(group: Sequence[int], graph: Graph, table: AttackTable, config: FlowConfig) -> Flow:
-    """Return the flow of a group.
+def draw(linked: Sequence[Node], around: Around, graph: Graph, table: AttackTable, config: FlowConfig) -> Flow:
+    """Return the flow of linked steps, and of those around them that belong to it.
 
-    Every edge goes from the earlier to the later step by (start, usual position of its technique, cluster, index in the
-    cluster), so there is no cycle.
+    Every edge goes from the earlier to the later step by (start, usual position of its technique, number), so there is
+    no cycle.
     """
-    entries = sorted((graph.entries[cluster] for cluster in group), key=lambda entry: (entry.start, entry.id))
-    links = graph.inside(group)
-    marks = sorted(mark for entry in entries for mark in entry.marks)
-    if len(marks) > config.most_nodes:
-        last = config.most_nodes // 2
-        marks = marks[: config.most_nodes - last] + marks[-last:]
-    index_of = {(mark.cluster, mark.step): index for index, mark in enumerate(marks)}
-    parents = _parents(marks, index_of, graph, links)
-    kept = _pruned(marks, parents, config)
-    ids = [f"{mark.cluster}-{mark.step}" for mark in marks]
+    nodes = sorted((*linked, *around.joined), key=lambda each: each.sort_key)
+    parents = _parents(nodes, graph, config)
+    kept = _pruned([node.touches[f"cluster {node.cluster}"] for node in nodes], parents, config)
+    ids = [f"{node.cluster}-{node.number}" for node in nodes]
     stages: list[int] = []
-    nodes = []
-    for index, mark in enumerate(marks):
-        step = graph.entries[mark.cluster].steps[mark.step]
+    drawn = []
+    for index, node in enumerate(nodes):
         reached = max((stages[parent.index] for parent, _ in kept[index]), default=-1)
-        tactic, stage = _tactic(step.technique, reached, table)
+        tactic, stage = _tactic(node.step.technique, reached, table)
         stages.append(stage)
-        nodes.append(FlowNode(ids[index], mark.cluster, tactic, step))
+        drawn.append(FlowNode(ids[index], node.cluster, tactic, node.step))
     edges = tuple(
         FlowEdge(ids[parent.index], ids[index], probability, reason(parent.best))
         for index, found in enumerate(kept)
         for parent, probability in found
         if parent.best is not None
     )
+    clusters = sorted({node.cluster: node for node in reversed(nodes)}.values(), key=lambda node: node.sort_key)
     return Flow(
-        flow_id=min(group),
-        cluster_ids=tuple(entry.id for entry in entries),
-        cluster_prob=together(group, links),
-        nodes=tuple(nodes),
+        flow_id=min(node.number for node in linked),
+        cluster_ids=tuple(node.cluster for node in clusters),
+        cluster_prob=probability(linked, table),
+        nodes=tuple(drawn),
         edges=edges,
-        start_time=entries[0].start,
-        end_time=max(entry.end for entry in entries),
+        start_time=min(node.step.start_time for node in nodes),
+        end_time=max(node.step.end_time for node in nodes),
+        severity=max(node.severity for node in nodes),
+        risk=round(risk_of(linked), _DIGITS),
+        alerts=sum(node.step.alerts for node in nodes),
+        context=around.alerts,
+        reasons=_reasons(linked, around, parents, table, config),
     )
 
 
-def together(group: Sequence[int], links: Sequence[Link]) -> float:
-    """Return the geometric mean of the links in the maximum spanning tree of a group; 1 for one cluster."""
-    part = {cluster: cluster for cluster in group}
-    taken = []
-    for link in links:
-        one, other = _root(part, link.one), _root(part, link.other)
-        if one != other:
-            part[other] = one
-            taken.append(math.log(link.probability))
-    return round(math.exp(math.fsum(taken) / len(taken)), _DIGITS) if taken else 1.0
+def _reasons(
+    linked: Sequence[Node],
+    around: Around,
+    parents: Sequence[dict[int, _Parent]],
+    table: AttackTable,
+    config: FlowConfig,
+) -> tuple[str, ...]:
+    """Return in words what opened a flow, what joins its steps, and what is not part of it."""
+    found = [f"opened: {opening(linked, table, config)}"]
+    joins = Counter(parent.best.entity for of_step in parents for parent in of_step.values() if parent.best is not None)
+    named = [f"{entity} ({count})" for entity, count in sorted(joins.items(), key=lambda each: (-each[1], each[0]))]
+    if named:
+        found.append(f"joined by {', '.join(named[:_SHOWN])}{' and others' if len(named) > _SHOWN else ''}")
+    if around.joined:
+        found.append(f"{len(around.joined)} steps of frequent types belong to it: outside of it they are rare")
+    if around.alerts:
+        found.append(f"{around.alerts} alerts of frequent types at its entities are no part of it")
+    return tuple(found)
 
 
-def _root(part: dict[int, int], cluster: int) -> int:
-    while part[cluster] != cluster:
-        part[cluster] = cluster = part[part[cluster]]
-    return cluster
-
-
-def _parents(
-    marks: Sequence[Touch], index_of: dict[tuple[int, int], int], graph: Graph, links: Sequence[Link]
-) -> list[dict[int, _Parent]]:
-    found: list[dict[int, _Parent]] = [{} for _ in marks]
-
-    def take(evidence: Evidence, weight: float) -> None:
-        source = index_of.get((evidence.source.cluster, evidence.source.step))
-        target = index_of.get((evidence.target.cluster, evidence.target.step))
-        if source is not None and target is not None and weight:
-            of_target = found[target]
-            parent = of_target.get(source)
-            if parent is None:
-                parent = of_target[source] = _Parent(source)
-            parent.add(evidence, weight)
-
-    for cluster in dict.fromkeys(mark.cluster for mark in marks):
-        for evidence in graph.entries[cluster].inner:
-            take(evidence, 1.0)
-    for link in links:
-        for entity in sorted(link.evidence):
-            take(link.evidence[entity], graph.rarity(entity))
+def _parents(nodes: Sequence[Node], graph: Graph, config: FlowConfig) -> list[dict[int, _Parent]]:
+    """Return for each step, in order of time, the earlier ones that share an entity."""
+    found: list[dict[int, _Parent]] = [{} for _ in nodes]
+    latest: dict[str, list[tuple[int, Touch]]] = {}
+    for index, node in enumerate(nodes):
+        for entity, touch in node.touches.items():
+            earlier = latest.setdefault(entity, [])
+            weight = graph.weight(entity)
+            for other, before in earlier[-_EARLIER:]:
+                value = strength(before, touch, config.window_s, config.half_life_s)
+                if value and weight:
+                    parent = found[index].get(other)
+                    if parent is None:
+                        parent = found[index][other] = _Parent(other)
+                    parent.add(Evidence(value, before, touch, entity), weight)
+            earlier.append((index, touch))
     return found
 
 

@@ -1,0 +1,89 @@
+"""Steps that link nothing, since their type is frequent: which of them belong to a flow all the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.domains.alerts.flows.causality import CLUSTER
+from app.domains.alerts.flows.common import Spread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.domains.alerts.flows.common import Types
+    from app.domains.alerts.flows.config import FlowConfig
+    from app.domains.alerts.flows.graph import Graph
+    from app.domains.alerts.flows.node import Node
+
+_MARGIN_S = 1_800.0  # before and after a flow, in which steps can belong to it
+_LEAST_WEIGHT = 0.5  # of an entity that a step must share with a flow
+
+
+class Around(NamedTuple):
+    """What came at the entities of a flow meanwhile.
+
+    Attributes:
+        joined: Steps that belong to it: outside of the flow, their type is not frequent.
+        alerts: Number of alerts of all others.
+    """
+
+    joined: tuple[Node, ...]
+    alerts: int
+
+
+class Context:
+    """The steps of frequent types, by their entities."""
+
+    def __init__(self, config: FlowConfig, types: Types) -> None:
+        """Start without a step."""
+        self._config, self._types = config, types
+        self._by_entity: dict[str, dict[int, Node]] = {}
+
+    def add(self, node: Node) -> None:
+        """Add a step."""
+        for entity in node.touches:
+            self._by_entity.setdefault(entity, {})[node.number] = node
+
+    def discard(self, node: Node) -> None:
+        """Remove a step, if it is there."""
+        for entity in node.touches:
+            there = self._by_entity.get(entity)
+            if there is not None and there.pop(node.number, None) is not None and not there:
+                del self._by_entity[entity]
+
+    def of(self, nodes: Sequence[Node], graph: Graph) -> Around:
+        """Return what came at the entities of linked steps meanwhile."""
+        entities = {
+            entity
+            for node in nodes
+            for entity, touch in node.touches.items()
+            if touch.role != CLUSTER and graph.weight(entity) >= _LEAST_WEIGHT
+        }
+        start = min(node.step.start_time for node in nodes) - _MARGIN_S
+        end = max(node.step.end_time for node in nodes) + _MARGIN_S
+        near = {
+            number: node
+            for entity in entities
+            for number, node in self._by_entity.get(entity, {}).items()
+            if node.step.start_time <= end and node.step.end_time >= start
+        }
+        frequent = {
+            text: self._is_frequent(text, entities, start, end) for text in {each.text for each in near.values()}
+        }
+        joined = tuple(node for _, node in sorted(near.items()) if not frequent[node.text])
+        return Around(joined, sum(node.step.alerts for node in near.values() if frequent[node.text]))
+
+    def _is_frequent(self, text: str, entities: set[str], start: float, end: float) -> bool:
+        """Return whether a type is frequent at others than some entities, or at them at other times."""
+        config = self._config
+        there = self._types.nodes[text].values()
+        others = [node for node in there if entities.isdisjoint(node.touches)]
+        if int(Spread(others)) > config.common_places:
+            return True
+        before = {
+            hour
+            for node in there
+            if not entities.isdisjoint(node.touches) and not start <= node.step.start_time <= end
+            for hour in node.hours
+        }
+        return len(before) > config.common_places

@@ -1,0 +1,142 @@
+"""A step as flows see it: its entities with their roles, its severity, and its place in time. Also as stored bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.domains.alerts.clusters.clusters import type_text
+from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, NOWHERE, SOURCE, TARGET, Touch
+from app.domains.alerts.flows.risk import severity_of
+from app.domains.alerts.incidents import Step
+from app.domains.alerts.state_bytes import pack_state, unpack_state
+from app.errors import UnreadableStateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.domains.alerts.attack import AttackTable
+    from app.domains.alerts.flows.causality import TechniqueOrder
+
+VERSION = 2  # of the stored format; to be raised with any change of the structs below
+WHAT = "state of flows"
+SLOT_S = 600  # alerts within ten minutes are counted as one time: a scan or an outbreak is one event
+HOUR_S = 3_600
+
+
+class Node:
+    """A step of a cluster.
+
+    Attributes:
+        number: The step's number.
+        cluster: Id of its cluster.
+        step: The step.
+        text: Text of its type.
+        severity: 0 to 100, by its alerts or by its technique.
+        touches: By entity, the step's touch of it; the cluster counts as an entity of its steps.
+        src: Its source as an entity; empty if it identifies nobody.
+        dst: Its target.
+        slots: The times at which it came: its first ten minutes, and its last if those are others.
+        hours: The same in hours.
+    """
+
+    __slots__ = ("cluster", "dst", "hours", "number", "severity", "slots", "src", "step", "text", "touches")
+
+    def __init__(self, cluster: int, step: Step, table: AttackTable, order: TechniqueOrder, most: int) -> None:
+        """Derive the attributes of a step; `most` of its further entities are considered."""
+        self.number, self.cluster, self.step = step.number, cluster, step
+        self.text = type_text(step.name)
+        self.severity = severity_of(step, table)
+        self.src, self.dst = entity_key(step.src), entity_key(step.dst)
+        position = order.position(step.technique, table)
+        self.touches: dict[str, Touch] = {}
+        roles = ((self.src, ITSELF),) if self.src == self.dst else ((self.src, SOURCE), (self.dst, TARGET))
+        mentioned = ((entity_key(each), MENTIONED) for each in step.entities[:most])
+        for entity, role in (*roles, *mentioned, (f"cluster {cluster}", CLUSTER)):
+            if entity and entity not in self.touches:
+                self.touches[entity] = Touch(step.start_time, position, step.number, step.end_time, role)
+        self.slots = {int(step.start_time // SLOT_S), int(step.end_time // SLOT_S)}
+        self.hours = {int(step.start_time // HOUR_S), int(step.end_time // HOUR_S)}
+
+    @property
+    def sort_key(self) -> tuple[float, float, int]:
+        """Return its place among other steps: by start, then the usual order of techniques."""
+        return next(iter(self.touches.values()))[:3]
+
+
+def entity_key(entity: str) -> str:
+    """Return an entity as it is compared; empty if it identifies nobody."""
+    key = entity.lower()
+    return "" if key in NOWHERE else key
+
+
+class StoredFlows(msgspec.Struct, array_like=True):
+    """The stored state of a tenant's flows; `now`, `ahead` and `horizon` are those of `Clock`."""
+
+    version: int
+    now: float
+    ahead: tuple[int, float] | None
+    horizon: float
+    texts: list[str]
+    steps: list[_Step]
+
+
+class _Step(msgspec.Struct, array_like=True):
+    """A step; texts by their index, times in full, since differences would lose bits."""
+
+    number: int
+    cluster: int
+    technique: int
+    name: int
+    src: int
+    dst: int
+    start: float
+    end: float
+    alerts: int
+    first_id: int | str
+    severity: int | None
+    entities: list[int]
+
+
+def pack_flows(now: float, ahead: tuple[int, float] | None, horizon: float, nodes: Iterable[Node]) -> bytes:
+    """Return the clock and the steps as bytes: each text once, steps in order of number."""
+    texts: dict[str, int] = {}
+
+    def index(text: str) -> int:
+        return texts.setdefault(text, len(texts))
+
+    steps = [
+        _Step(
+            node.number, node.cluster, index(step.technique), index(step.name), index(step.src), index(step.dst),
+            step.start_time, step.end_time, step.alerts, step.first_id, step.severity,
+            [index(each) for each in step.entities],
+        )
+        for node in sorted(nodes, key=lambda each: each.number)
+        for step in (node.step,)
+    ]  # fmt: skip
+    return pack_state(StoredFlows(VERSION, now, ahead, horizon, list(texts), steps))
+
+
+def unpack_flows(data: bytes) -> tuple[StoredFlows, list[tuple[int, Step]]]:
+    """Return what `pack_flows` stored: the clock, and each step with its cluster.
+
+    Raises:
+        UnreadableStateError: The bytes were not written by this version.
+    """
+    stored = unpack_state(data, StoredFlows, VERSION, WHAT)
+    texts = stored.texts
+    try:
+        return stored, [
+            (
+                each.cluster,
+                Step(
+                    texts[each.technique], texts[each.name], texts[each.src], texts[each.dst],
+                    each.start, each.end, each.alerts, each.first_id, each.number, each.severity,
+                    tuple(texts[entity] for entity in each.entities),
+                ),
+            )
+            for each in stored.steps
+        ]  # fmt: skip
+    except IndexError as error:
+        raise UnreadableStateError(f"{WHAT}: is not what was written ({error}); restore or delete it") from None
