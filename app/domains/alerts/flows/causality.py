@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 ORDER = Path(__file__).parents[1] / "data" / "attack_order.json"
 
-MENTIONED, SOURCE, TARGET, ITSELF, CLUSTER = 0, 1, 2, 3, 4
-"""Role of an entity in a step: neither end (a user, a hash), its source, its target, both at once; or its cluster."""
+MENTIONED, SOURCE, TARGET, ITSELF, CLUSTER, PROBED = 0, 1, 2, 3, 4, 5
+"""Role of an entity in a step: neither end (a user, a hash), its source, its target, both at once; its cluster; the
+target of an address outside."""
 
-_SHARED = (0.55, "same user or file {entity}")
+_SHARED = (0.4, "same user or file {entity}")
+_SHARED_HALF_LIFE = 1 / 6  # of the half-life of others: accounts are used everywhere
 _EVIDENCE = {
     (TARGET, SOURCE): (0.9, "{entity} was the target, then the source"),
     (TARGET, ITSELF): (0.85, "{entity} was the target, then showed activity of its own"),
@@ -35,6 +37,13 @@ _EVIDENCE = {
     (ITSELF, TARGET): (0.5, "same target {entity}"),
     (SOURCE, ITSELF): (0.5, "on the earlier source {entity}"),
     (SOURCE, TARGET): (0.35, "back to the earlier source {entity}"),
+    (PROBED, SOURCE): (0.9, "{entity} was the target, then the source"),
+    (PROBED, ITSELF): (0.85, "{entity} was the target, then showed activity of its own"),
+    (PROBED, PROBED): (0.4, "same target {entity}"),
+    (PROBED, TARGET): (0.4, "same target {entity}"),
+    (TARGET, PROBED): (0.2, "same target {entity}"),
+    (ITSELF, PROBED): (0.2, "same target {entity}"),
+    (SOURCE, PROBED): (0.2, "back to the earlier source {entity}"),
     (CLUSTER, CLUSTER): (0.3, "in the same {entity}"),
 }
 """Strength and wording by the entity's role in the earlier and in the later step."""
@@ -126,6 +135,8 @@ def strength(source: Touch, target: Touch, window_s: float, half_life_s: float) 
     """Return the strength of one shared entity, halved every `half_life_s` of the gap; 0 outside the window."""
     gap = target.start - source.end
     found = _EVIDENCE.get((source.role, target.role), _SHARED)[0]
+    if MENTIONED in (source.role, target.role):
+        half_life_s *= _SHARED_HALF_LIFE
     if gap <= 0.0:
         return found
     return found * 0.5 ** (gap / half_life_s) if gap <= window_s else 0.0

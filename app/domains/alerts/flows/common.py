@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
+from app.domains.alerts.flows.causality import CLUSTER, PROBED, weight_of
+from app.domains.alerts.flows.node import is_inside
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from app.domains.alerts.flows.causality import Evidence
     from app.domains.alerts.flows.config import FlowConfig
     from app.domains.alerts.flows.node import Node
 
@@ -79,8 +83,64 @@ class Types:
     def is_common(self, text: str) -> bool:
         """Return whether a type comes at many places at many times."""
         spread = self._spread.get(text)
-        return spread is not None and int(spread) > self._config.common_places
+        if spread is None:
+            return False
+        outside = sum(not is_inside(each) for each in spread.srcs)
+        return (
+            int(spread) > self._config.common_places
+            or len(spread.slots) > self._config.common_times
+            or outside > self._config.common_sources
+        )
 
     def is_routine(self, node: Node) -> bool:
         """Return whether a step's type comes again and again at its place."""
         return len(self._hours.get((node.text, node.dst or node.src), ())) > self._config.routine_hours
+
+
+class Meetings:
+    """Who meets at each entity, over all steps: a proxy, a scanner or a domain controller is met by many others.
+
+    At a machine, machines inside are counted; addresses outside are counted apart, since every public server is probed
+    by thousands. At a user and a hash, machines are counted.
+    """
+
+    def __init__(self) -> None:
+        """Start without a step."""
+        self._others: dict[tuple[str, bool], tuple[Counter[str], Counter[int]]] = {}
+        self._weights: dict[tuple[str, bool], float] = {}
+
+    def change(self, node: Node, change: int) -> set[str]:
+        """Add a step (1) or remove it (-1); return the entities with another weight than before."""
+        changed = set()
+        for entity, touch in node.touches.items():
+            probed = touch.role == PROBED
+            others = [
+                each for each in (node.src, node.dst) if each and each != entity and is_inside(each) is not probed
+            ]
+            if touch.role == CLUSTER or not others:
+                continue
+            key = (entity, probed)
+            there, slots = self._others.setdefault(key, (Counter(), Counter()))
+            tally(there, others, change)
+            tally(slots, node.slots, change)
+            weight = weight_of(min(len(there), len(slots)))
+            if weight != self._weights.get(key, 1.0):
+                changed.add(entity)
+            self._weights[key] = weight
+            if not there:
+                del self._others[key], self._weights[key]
+        return changed
+
+    def weight(self, entity: str, *, probed: bool = False) -> float:
+        """Return the weight of an entity: 1 for one that few others meet.
+
+        Args:
+            entity: The entity.
+            probed: Whether it is the target of an address outside.
+        """
+        return self._weights.get((entity, probed), 1.0)
+
+    def weight_of(self, evidence: Evidence) -> float:
+        """Return the weight of evidence by its entity."""
+        probed = PROBED in (evidence.source.role, evidence.target.role)
+        return min(self.weight(evidence.entity), self.weight(evidence.entity, probed=probed))

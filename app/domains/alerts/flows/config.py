@@ -24,6 +24,9 @@ class FlowConfig(LimitedConfig, frozen=True):
             as independent evidence would.
         common_places: A type of alert that comes at more places than this, at as many different times, is frequent: it
             links nothing.
+        common_times: A type of alert that comes at more different times than this is frequent as well.
+        common_sources: A type of alert that comes from more addresses outside than this is frequent as well.
+        link_severity: Severity below which a step links nothing; it belongs to a flow whose machines it concerns.
         routine_hours: A type of alert that comes at one host in more hours than this is frequent there.
         risk_threshold: Sum of the risks of different types from which on linked steps are an incident.
         tactic_threshold: Number of tactics from which on half of `risk_threshold` suffices.
@@ -37,11 +40,14 @@ class FlowConfig(LimitedConfig, frozen=True):
 
     REQUEST_KEY: ClassVar[str] = "config of flows"
 
-    window_s: Annotated[float, Meta(ge=1, le=30 * _DAY_S)] = 4 * _DAY_S
-    half_life_s: Annotated[float, Meta(ge=1, le=365 * _DAY_S)] = 12 * _HOUR_S
+    window_s: Annotated[float, Meta(ge=1, le=30 * _DAY_S)] = 7 * _DAY_S
+    half_life_s: Annotated[float, Meta(ge=1, le=365 * _DAY_S)] = 48 * _HOUR_S
     link_threshold: Annotated[float, Meta(ge=0.01, le=1)] = 0.15
     tactic_weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
     common_places: Annotated[int, Meta(ge=1, le=1_000)] = 3
+    common_times: Annotated[int, Meta(ge=1, le=10_000)] = 6
+    common_sources: Annotated[int, Meta(ge=1, le=1_000)] = 2
+    link_severity: Annotated[int, Meta(ge=0, le=100)] = 40
     routine_hours: Annotated[int, Meta(ge=1, le=1_000)] = 6
     risk_threshold: Annotated[float, Meta(ge=0, le=100)] = 1.5
     tactic_threshold: Annotated[int, Meta(ge=1, le=20)] = 3

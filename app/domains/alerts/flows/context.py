@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.domains.alerts.flows.causality import CLUSTER
-from app.domains.alerts.flows.common import Spread
+from app.domains.alerts.flows.causality import CLUSTER, MENTIONED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
-    from app.domains.alerts.flows.common import Types
+    from app.domains.alerts.flows.common import Meetings, Types
     from app.domains.alerts.flows.config import FlowConfig
-    from app.domains.alerts.flows.graph import Graph
     from app.domains.alerts.flows.node import Node
 
 _MARGIN_S = 1_800.0  # before and after a flow, in which steps can belong to it
+_LEAST_SHARE = 0.6  # of a type's steps that are near a flow if its alerts belong to it
 _LEAST_WEIGHT = 0.5  # of an entity that a step must share with a flow
 
 
@@ -34,9 +34,9 @@ class Around(NamedTuple):
 class Context:
     """The steps of frequent types, by their entities."""
 
-    def __init__(self, config: FlowConfig, types: Types) -> None:
+    def __init__(self, config: FlowConfig, types: Types, meetings: Meetings) -> None:
         """Start without a step."""
-        self._config, self._types = config, types
+        self._config, self._types, self._meetings = config, types, meetings
         self._by_entity: dict[str, dict[int, Node]] = {}
 
     def add(self, node: Node) -> None:
@@ -51,13 +51,13 @@ class Context:
             if there is not None and there.pop(node.number, None) is not None and not there:
                 del self._by_entity[entity]
 
-    def of(self, nodes: Sequence[Node], graph: Graph) -> Around:
+    def of(self, nodes: Sequence[Node]) -> Around:
         """Return what came at the entities of linked steps meanwhile."""
         entities = {
             entity
             for node in nodes
             for entity, touch in node.touches.items()
-            if touch.role != CLUSTER and graph.weight(entity) >= _LEAST_WEIGHT
+            if touch.role not in (CLUSTER, MENTIONED) and self._meetings.weight(entity) >= _LEAST_WEIGHT
         }
         start = min(node.step.start_time for node in nodes) - _MARGIN_S
         end = max(node.step.end_time for node in nodes) + _MARGIN_S
@@ -65,25 +65,16 @@ class Context:
             number: node
             for entity in entities
             for number, node in self._by_entity.get(entity, {}).items()
-            if node.step.start_time <= end and node.step.end_time >= start
+            if node.step.start_time <= end
+            and node.step.end_time >= start
+            and (not node.src or node.src in entities)
         }
-        frequent = {
-            text: self._is_frequent(text, entities, start, end) for text in {each.text for each in near.values()}
-        }
+        inside = near.keys() | {node.number for node in nodes}
+        frequent = {text: self._is_frequent(text, inside) for text in {node.text for node in near.values()}}
         joined = tuple(node for _, node in sorted(near.items()) if not frequent[node.text])
         return Around(joined, sum(node.step.alerts for node in near.values() if frequent[node.text]))
 
-    def _is_frequent(self, text: str, entities: set[str], start: float, end: float) -> bool:
-        """Return whether a type is frequent at others than some entities, or at them at other times."""
-        config = self._config
-        there = self._types.nodes[text].values()
-        others = [node for node in there if entities.isdisjoint(node.touches)]
-        if int(Spread(others)) > config.common_places:
-            return True
-        before = {
-            hour
-            for node in there
-            if not entities.isdisjoint(node.touches) and not start <= node.step.start_time <= end
-            for hour in node.hours
-        }
-        return len(before) > config.common_places
+    def _is_frequent(self, text: str, inside: AbstractSet[int]) -> bool:
+        """Return whether a type comes elsewhere or at other times as well."""
+        there = self._types.nodes[text]
+        return sum(number in inside for number in there) < _LEAST_SHARE * len(there)

@@ -10,7 +10,7 @@ import msgspec
 
 from app.domains.alerts.flows.causality import TechniqueOrder, technique_order
 from app.domains.alerts.flows.clock import Clock
-from app.domains.alerts.flows.common import Types
+from app.domains.alerts.flows.common import Meetings, Types
 from app.domains.alerts.flows.config import FlowConfig
 from app.domains.alerts.flows.context import Context
 from app.domains.alerts.flows.graph import Graph
@@ -30,6 +30,7 @@ __all__ = ["FlowChange", "FlowConfig", "Flows", "build_flows"]
 _DEFAULT = FlowConfig()
 _KEPT_SHARE = 15 / 16  # of `most_steps`, once it is exceeded: forgetting several at once makes it rare
 _DIGITS = 3  # leading binary digits of a count that must change to be news: growth by an eighth to a quarter
+_DAY_S = 86_400
 _CLUSTER_STEPS = 64  # numbers that are set aside for each cluster whose steps have none
 
 Word: TypeAlias = Literal["opened", "grew", "merged", "shrank", "closed"]
@@ -78,8 +79,9 @@ class Flows:
         self._nodes: dict[int, Node] = {}
         self._of_cluster: dict[int, set[int]] = {}
         self._types = Types(config)
-        self._graph = Graph(config)
-        self._context = Context(config, self._types)
+        self._meetings = Meetings()
+        self._graph = Graph(config, self._meetings)
+        self._context = Context(config, self._types, self._meetings)
         self._groups: dict[int, _Group] = {}  # incidents, by their smallest step, which is the flow's id
         self._group_of: dict[int, int] = {}  # by step
         self._clock = Clock(config.window_s)
@@ -122,9 +124,8 @@ class Flows:
             if new[number].end_time >= self._clock.horizon
         ]
         gone += self._excess(nodes)
-        if stale:
-            gone += [each.number for each in self._nodes.values() if each.step.end_time < self._clock.horizon]
-        return self._change(set(gone), nodes)
+        closed = self._close() if stale else []
+        return [*closed, *self._change(set(gone) & self._nodes.keys(), nodes)]
 
     def flows(self) -> list[Flow]:
         """Return all flows in order of id."""
@@ -158,10 +159,12 @@ class Flows:
     def _change(self, gone: set[int], nodes: Sequence[Node]) -> list[FlowChange]:
         """Remove steps and add others; return what changed."""
         texts: dict[str, bool] = {}  # touched types, and whether they were common
+        weighed: set[str] = set()
         removed = [self._nodes.pop(number) for number in sorted(gone)]
         for node, count in (*((each, -1) for each in removed), *((each, 1) for each in nodes)):
             texts.setdefault(node.text, self._types.is_common(node.text))
             self._types.change(node, count)
+            weighed |= self._meetings.change(node, count)
             of_cluster = self._of_cluster.setdefault(node.cluster, set())
             if count > 0:
                 self._nodes[node.number] = node
@@ -180,7 +183,7 @@ class Flows:
                 if common and was_common and node.number not in fresh:
                     continue  # it has been context before
                 linked = node.number in self._graph.nodes and node.number not in gone
-                links = not common and not self._types.is_routine(node)
+                links = not common and node.severity >= self._config.link_severity and not self._types.is_routine(node)
                 if links and not linked:
                     self._context.discard(node)
                     into.append(node)
@@ -188,7 +191,27 @@ class Flows:
                     self._context.add(node)
                     if linked:
                         out.add(node.number)
-        return self._regroup(out, sorted(into, key=lambda each: each.number))
+        return self._regroup(out, sorted(into, key=lambda each: each.number), weighed)
+
+    def _close(self) -> list[FlowChange]:
+        """Forget what has had no news for as long as the window; return the flows that are closed by it."""
+        horizon = self._clock.horizon
+        old = {flow: group for flow, group in self._groups.items() if self._end(group) < horizon}
+        closed = []
+        for _, group in sorted(old.items()):
+            flow = self._draw(group)
+            reasons = (*flow.reasons, f"closed: no news for {self._config.window_s / _DAY_S:g} days")
+            closed.append(FlowChange("closed", msgspec.structs.replace(flow, reasons=reasons)))
+        gone = {each.number for each in self._nodes.values() if each.step.end_time < horizon}
+        kept = self._group_of.keys() - {number for group in old.values() for number in group.steps}
+        for flow_id, group in old.items():
+            del self._groups[flow_id]
+            for number in group.steps:
+                del self._group_of[number]
+        return [*closed, *self._change(gone - kept, ())]
+
+    def _end(self, group: _Group) -> float:
+        return max(self._nodes[number].step.end_time for number in group.steps)
 
     def _excess(self, nodes: Sequence[Node]) -> list[int]:
         """Return the oldest steps that are too many, once others come."""
@@ -206,12 +229,12 @@ class Flows:
             gone += [each.number for each in oldest[:left]]
         return gone
 
-    def _regroup(self, out: set[int], into: Sequence[Node]) -> list[FlowChange]:
+    def _regroup(self, out: set[int], into: Sequence[Node], weighed: set[str]) -> list[FlowChange]:
         """Change the linked steps; return what became of the flows."""
-        if not out and not into:
+        if not out and not into and not weighed:
             return []
         before = {self._group_of[number] for number in out if number in self._group_of}
-        groups = self._graph.groups(self._graph.change(sorted(out), into))
+        groups = self._graph.groups(self._graph.change(sorted(out), into, sorted(weighed)))
         before |= {self._group_of[each] for group in groups for each in group if each in self._group_of}
         was = {flow: self._groups.pop(flow) for flow in before}
         for group in was.values():
@@ -257,25 +280,27 @@ class Flows:
 
     def _ended(self, flow: int, group: _Group) -> Flow:
         """Return a flow that is no more."""
-        nodes = [self._nodes[number] for number in group.steps if number in self._nodes]
-        ends = [node.step.end_time for node in nodes]
-        why = "its types of alerts have become frequent" if nodes else "no news for as long as the window"
+        times = [node.step.end_time for number in group.steps if (node := self._nodes.get(number))]
+        why = "what links its steps has become frequent, or its steps are too old"
         return Flow(
-            flow, tuple(sorted(group.clusters)), 0.0, (), (), min(ends, default=0.0), max(ends, default=0.0),
+            flow, tuple(sorted(group.clusters)), 0.0, (), (), min(times, default=0.0), max(times, default=0.0),
             reasons=(f"closed: {why}",),
         )  # fmt: skip
 
     def _draw(self, group: _Group) -> Flow:
         nodes = [self._graph.nodes[number] for number in group.steps]
-        return draw(nodes, self._context.of(nodes, self._graph), self._graph, self._table, self._config)
+        return draw(nodes, self._context.of(nodes), self._meetings, self._table, self._config)
 
 
 def build_flows(clusters: Iterable[ClusterSummary], table: AttackTable, config: FlowConfig = _DEFAULT) -> list[Flow]:
-    """Return the flows of clusters: the result of an update with each of them, in order of their ends."""
+    """Return the flows of clusters, also closed ones: the result of an update with each, in order of their ends."""
     flows = Flows(table, config)
+    closed: dict[int, Flow] = {}
     for cluster in sorted(clusters, key=lambda each: (each.end_time, each.cluster_id)):
-        flows.update(cluster)
-    return flows.flows()
+        for change in flows.update(cluster):
+            if change.word == "closed" and change.flow.nodes:
+                closed[change.flow.flow_id] = change.flow
+    return sorted([*closed.values(), *flows.flows()], key=lambda each: each.flow_id)
 
 
 def _rounded(count: int) -> int:

@@ -9,15 +9,14 @@ that have the entity.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from app.domains.alerts.flows.causality import CLUSTER, ITSELF, Evidence, strength, weight_of
-from app.domains.alerts.flows.common import tally
+from app.domains.alerts.flows.causality import Evidence, strength
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from app.domains.alerts.flows.common import Meetings
     from app.domains.alerts.flows.config import FlowConfig
     from app.domains.alerts.flows.node import Node
 
@@ -48,35 +47,6 @@ class Link:
         return -self.probability, self.one, self.other
 
 
-class Timeline:
-    """The steps of an entity in order of time, and the others that meet at it.
-
-    Attributes:
-        steps: (start, number) of each step, sorted.
-        weight: Weight of the entity.
-    """
-
-    __slots__ = ("_others", "_slots", "steps", "weight")
-
-    def __init__(self) -> None:
-        """Start without a step."""
-        self.steps: list[tuple[float, int]] = []
-        self._others: Counter[str] = Counter()
-        self._slots: Counter[int] = Counter()
-        self.weight = 1.0
-
-    def meet(self, entity: str, node: Node, change: int) -> bool:
-        """Count those who meet at the entity in a step (1), or no longer (-1); return whether its weight changed."""
-        role = node.touches[entity].role
-        if role == CLUSTER:
-            return False
-        if role != ITSELF:
-            tally(self._others, (each for each in (node.src, node.dst) if each and each != entity), change)
-        tally(self._slots, node.slots, change)
-        before, self.weight = self.weight, weight_of(min(len(self._others), len(self._slots)))
-        return before != self.weight
-
-
 class Graph:
     """Steps and their links.
 
@@ -86,22 +56,22 @@ class Graph:
         strong: By step, the neighbours in the same flow.
     """
 
-    def __init__(self, config: FlowConfig) -> None:
-        """Start empty."""
-        self._config = config
+    def __init__(self, config: FlowConfig, meetings: Meetings) -> None:
+        """Start empty; entities weigh as `meetings` has it."""
+        self._config, self._meetings = config, meetings
         self.nodes: dict[int, Node] = {}
         self.links: dict[int, dict[int, Link]] = {}
         self.strong: dict[int, set[int]] = {}
-        self._timelines: dict[str, Timeline] = {}
+        self._timelines: dict[str, list[tuple[float, int]]] = {}  # by entity, (start, number) of its steps, sorted
         self._stale: dict[tuple[int, int], Link] = {}
 
-    def weight(self, entity: str) -> float:
-        """Return the present weight of an entity; 1 for one that no linked step has."""
-        timeline = self._timelines.get(entity)
-        return timeline.weight if timeline is not None else 1.0
-
-    def change(self, removed: Iterable[int], added: Iterable[Node]) -> set[int]:
+    def change(self, removed: Iterable[int], added: Iterable[Node], weighed: Iterable[str]) -> set[int]:
         """Remove steps, then add others, which may have the numbers of removed ones.
+
+        Args:
+            removed: Numbers of steps.
+            added: Steps.
+            weighed: Entities whose weight has changed.
 
         Returns:
             Present steps with other strong neighbours than before, and the added ones.
@@ -112,6 +82,8 @@ class Graph:
         for node in added:
             touched.add(node.number)
             self._add(node)
+        for entity in weighed:
+            self._reweigh(entity)
         self._weigh_links(touched)
         return {number for number in touched if number in self.nodes}
 
@@ -165,14 +137,9 @@ class Graph:
         self.nodes[node.number], self.links[node.number], self.strong[node.number] = node, {}, set()
         key = (node.step.start_time, node.number)
         for entity in node.touches:
-            timeline = self._timelines.get(entity)
-            if timeline is None:
-                timeline = self._timelines[entity] = Timeline()
-            steps = timeline.steps
+            steps = self._timelines.setdefault(entity, [])
             index = bisect_left(steps, key)
             steps.insert(index, key)
-            if timeline.meet(entity, node, 1):
-                self._reweigh(entity)
             for first in range(max(index - NEIGHBOURS, 0), index):
                 if first + NEIGHBOURS + 1 < len(steps):  # these are no longer neighbours
                     self._unlink(entity, steps[first][1], steps[first + NEIGHBOURS + 1][1])
@@ -188,22 +155,19 @@ class Graph:
             self.strong[neighbour].discard(number)
             touched.add(neighbour)
         for entity in node.touches:
-            timeline = self._timelines[entity]
-            steps = timeline.steps
+            steps = self._timelines[entity]
             index = bisect_left(steps, (node.step.start_time, number))
             del steps[index]
             if not steps:
                 del self._timelines[entity]
                 continue
-            if timeline.meet(entity, node, -1):
-                self._reweigh(entity)
             for first in range(max(index - NEIGHBOURS, 0), index):
                 if first + NEIGHBOURS < len(steps):  # these have moved up to be neighbours
                     self._link(entity, steps[first][1], steps[first + NEIGHBOURS][1])
 
     def _reweigh(self, entity: str) -> None:
         """Mark all links by an entity as to be weighed again."""
-        for _, number in self._timelines[entity].steps:
+        for _, number in self._timelines.get(entity, ()):
             for link in self.links.get(number, {}).values():
                 if entity in link.evidence:
                     self._stale[link.one, link.other] = link
@@ -231,12 +195,13 @@ class Graph:
 
     def _weigh_links(self, touched: set[int]) -> None:
         """Set the probability of changed links; add both steps to `touched` where a link becomes strong or weak."""
+        weight = self._meetings.weight_of
         for (one, other), link in self._stale.items():
             if self.links.get(one, {}).get(other) is not link:  # one of its steps was removed
                 continue
             unlikely = 1.0
             for entity in sorted(link.evidence) if len(link.evidence) > 1 else link.evidence:
-                unlikely *= 1.0 - self._timelines[entity].weight * link.evidence[entity].strength
+                unlikely *= 1.0 - weight(link.evidence[entity]) * link.evidence[entity].strength
             link.probability = round(1.0 - unlikely, _DIGITS)
             if not link.evidence:
                 del self.links[one][other], self.links[other][one]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.domains.alerts.clusters.clusters import type_text
-from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, NOWHERE, SOURCE, TARGET, Touch
+from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, NOWHERE, PROBED, SOURCE, TARGET, Touch
 from app.domains.alerts.flows.risk import severity_of
 from app.domains.alerts.incidents import Step
 from app.domains.alerts.state_bytes import pack_state, unpack_state
@@ -46,12 +48,13 @@ class Node:
     def __init__(self, cluster: int, step: Step, table: AttackTable, order: TechniqueOrder, most: int) -> None:
         """Derive the attributes of a step; `most` of its further entities are considered."""
         self.number, self.cluster, self.step = step.number, cluster, step
-        self.text = type_text(step.name)
+        self.text = flow_type(step.name)
         self.severity = severity_of(step, table)
         self.src, self.dst = entity_key(step.src), entity_key(step.dst)
         position = order.position(step.technique, table)
         self.touches: dict[str, Touch] = {}
-        roles = ((self.src, ITSELF),) if self.src == self.dst else ((self.src, SOURCE), (self.dst, TARGET))
+        target = PROBED if self.src and not is_inside(self.src) and is_inside(self.dst) else TARGET
+        roles = ((self.src, ITSELF),) if self.src == self.dst else ((self.src, SOURCE), (self.dst, target))
         mentioned = ((entity_key(each), MENTIONED) for each in step.entities[:most])
         for entity, role in (*roles, *mentioned, (f"cluster {cluster}", CLUSTER)):
             if entity and entity not in self.touches:
@@ -63,6 +66,22 @@ class Node:
     def sort_key(self) -> tuple[float, float, int]:
         """Return its place among other steps: by start, then the usual order of techniques."""
         return next(iter(self.touches.values()))[:3]
+
+
+@functools.lru_cache(10_000)
+def flow_type(name: str) -> str:
+    """Return the text of a step's type: its name without numbers, ids, other placeholders and punctuation."""
+    words = (word.strip(".,:;()[]'\"") for word in type_text(name).split())
+    return " ".join(word for word in words if word and not any(each.isdigit() or each == "<" for each in word))
+
+
+@functools.lru_cache(10_000)
+def is_inside(entity: str) -> bool:
+    """Return whether an entity is a machine inside: any name, or an address that is not routed outside."""
+    try:
+        return not ipaddress.ip_address(entity).is_global
+    except ValueError:
+        return True
 
 
 def entity_key(entity: str) -> str:

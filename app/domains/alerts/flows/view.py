@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.attack import AttackTable
     from app.domains.alerts.flows.causality import Touch
+    from app.domains.alerts.flows.common import Meetings
     from app.domains.alerts.flows.config import FlowConfig
     from app.domains.alerts.flows.context import Around
-    from app.domains.alerts.flows.graph import Graph
     from app.domains.alerts.flows.node import Node
 
 _EARLIER = 3  # steps of an entity that may have led to one: as many as link it
@@ -40,14 +40,14 @@ class _Parent:
             self.best, self.probability = evidence, probability
 
 
-def draw(linked: Sequence[Node], around: Around, graph: Graph, table: AttackTable, config: FlowConfig) -> Flow:
+def draw(linked: Sequence[Node], around: Around, meetings: Meetings, table: AttackTable, config: FlowConfig) -> Flow:
     """Return the flow of linked steps, and of those around them that belong to it.
 
     Every edge goes from the earlier to the later step by (start, usual position of its technique, number), so there is
     no cycle.
     """
     nodes = sorted((*linked, *around.joined), key=lambda each: each.sort_key)
-    parents = _parents(nodes, graph, config)
+    parents = _parents(nodes, meetings, config)
     kept = _pruned([node.touches[f"cluster {node.cluster}"] for node in nodes], parents, config)
     ids = [f"{node.cluster}-{node.number}" for node in nodes]
     stages: list[int] = []
@@ -100,21 +100,21 @@ def _reasons(
     return tuple(found)
 
 
-def _parents(nodes: Sequence[Node], graph: Graph, config: FlowConfig) -> list[dict[int, _Parent]]:
+def _parents(nodes: Sequence[Node], meetings: Meetings, config: FlowConfig) -> list[dict[int, _Parent]]:
     """Return for each step, in order of time, the earlier ones that share an entity."""
     found: list[dict[int, _Parent]] = [{} for _ in nodes]
     latest: dict[str, list[tuple[int, Touch]]] = {}
     for index, node in enumerate(nodes):
         for entity, touch in node.touches.items():
             earlier = latest.setdefault(entity, [])
-            weight = graph.weight(entity)
             for other, before in earlier[-_EARLIER:]:
                 value = strength(before, touch, config.window_s, config.half_life_s)
-                if value and weight:
+                evidence = Evidence(value, before, touch, entity)
+                if value:
                     parent = found[index].get(other)
                     if parent is None:
                         parent = found[index][other] = _Parent(other)
-                    parent.add(Evidence(value, before, touch, entity), weight)
+                    parent.add(evidence, meetings.weight_of(evidence))
             earlier.append((index, touch))
     return found
 
