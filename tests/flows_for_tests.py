@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+import msgspec
 from hypothesis import strategies as st
 
 from app.domains.alerts.attack import attack_table
+from app.domains.alerts.flows.flows import FlowConfig, build_flows
 from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge, FlowNode, Step
 
 if TYPE_CHECKING:
@@ -19,16 +21,34 @@ TECHNIQUES = ("", "T1595", "T1190", "T1059", "T1059.001", "T1021.001", "T1078", 
 USERS = ("alice", "bob", "0" * 64)
 
 
-def step(time: float, technique: str, src: str, dst: str, *, lasts: float = 5.0, alerts: int = 1) -> Step:
-    """Return a step; its first alert's id contains its time."""
-    return Step(technique, f"Alert of {technique}", src, dst, float(time), float(time + lasts), alerts, f"at-{time}")
+LINKED = FlowConfig(risk_threshold=0, common_places=8, common_times=50, common_sources=8)
+"""Settings with which every step is an incident, so that tests see what is linked."""
+_LETTERS = str.maketrans("0123456789.", "abcdefghijk")  # numbers distinguish no types of alerts
+
+
+def step(
+    time: float, technique: str, src: str, dst: str, *, lasts: float = 5.0, alerts: int = 1, severity: int | None = 60
+) -> Step:
+    """Return a step; its first alert's id contains its time, and its type is that of its technique."""
+    name = f"Alert of {technique.translate(_LETTERS)}"
+    return Step(
+        technique, name, src, dst, float(time), float(time + lasts), alerts, f"at-{time}", severity=severity
+    )  # fmt: skip
+
+
+def together(clusters: Sequence[ClusterSummary], config: FlowConfig = LINKED) -> list[Flow]:
+    """Return the flows of two steps or more."""
+    return [flow for flow in build_flows(clusters, TABLE, config) if len(flow.nodes) > 1]
 
 
 def cluster(
     cluster_id: int, steps: Sequence[Step], *, mentioned: Sequence[str] = (), merged: Sequence[int] = ()
 ) -> ClusterSummary:
-    """Return a cluster of these steps."""
-    steps = sorted(steps, key=lambda each: (each.start_time, each.end_time))
+    """Return a cluster of these steps: the first has the cluster's number, the others follow by the thousand."""
+    steps = [
+        msgspec.structs.replace(each, number=cluster_id + 1_000 * index, entities=tuple(mentioned))
+        for index, each in enumerate(sorted(steps, key=lambda each: (each.start_time, each.end_time)))
+    ]
     srcs, dsts = (dict.fromkeys(getattr(each, end) for each in steps) for end in ("src", "dst"))
     techniques = tuple(dict.fromkeys(each.technique for each in steps if each.technique))
     return ClusterSummary(
@@ -43,6 +63,7 @@ def cluster(
         tactics=tuple(dict.fromkeys(tactic for each in techniques for tactic in TABLE.tactics_of(each))),
         steps=tuple(steps),
         merged=tuple(merged),
+        severity=max((each.severity for each in steps if each.severity is not None), default=None),
     )
 
 

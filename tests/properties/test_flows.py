@@ -13,7 +13,7 @@ from app.domains.alerts.flows.causality import technique_order
 from app.domains.alerts.flows.flows import FlowConfig, Flows, build_flows
 from app.domains.alerts.flows.stix import bundle_of
 from app.domains.alerts.flows.stix_check import check_bundle
-from tests.flows_for_tests import TABLE, clusters_of, histories_of, last_states
+from tests.flows_for_tests import LINKED, TABLE, clusters_of, histories_of, last_states
 
 if TYPE_CHECKING:
     from app.domains.alerts.incidents import ClusterSummary, Flow
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DAYS_S = 20 * 86_400
 
 
-def updated(history: list[ClusterSummary], config: FlowConfig = FlowConfig()) -> Flows:  # noqa: B008 - frozen
+def updated(history: list[ClusterSummary], config: FlowConfig = LINKED) -> Flows:
     flows = Flows(TABLE, config)
     for each in history:
         flows.update(each)
@@ -30,7 +30,7 @@ def updated(history: list[ClusterSummary], config: FlowConfig = FlowConfig()) ->
 
 @given(clusters_of())
 def test_a_flow_has_no_cycle_and_every_edge_leads_onwards_in_time(clusters: list[ClusterSummary]) -> None:
-    for flow in build_flows(clusters, TABLE):
+    for flow in build_flows(clusters, TABLE, LINKED):
         starts = {node.id: node.step.start_time for node in flow.nodes}
         assert len(starts) == len(flow.nodes)
         sorter = TopologicalSorter({each: [] for each in starts})
@@ -43,27 +43,29 @@ def test_a_flow_has_no_cycle_and_every_edge_leads_onwards_in_time(clusters: list
 
 
 @given(clusters_of())
-def test_every_step_of_every_cluster_of_a_flow_is_in_it_and_no_cluster_is_in_two(
+def test_a_step_is_in_one_flow_and_a_flow_has_the_number_of_its_first_linked_step(
     clusters: list[ClusterSummary],
 ) -> None:
-    by_id = {each.cluster_id: each for each in clusters}
-    flows = build_flows(clusters, TABLE)
-    seen = [cluster for flow in flows for cluster in flow.cluster_ids]
-    assert len(seen) == len(set(seen))
-    assert {each.cluster_id for each in clusters if len(each.steps) > 1} <= set(seen)
+    flows = build_flows(clusters, TABLE, LINKED)
+    steps = {step.number for each in clusters for step in each.steps}
+    seen = [node.step.number for flow in flows for node in flow.nodes]
+    assert steps.issuperset(seen)
+    assert len({flow.flow_id for flow in flows}) == len(flows)
     for flow in flows:
-        assert flow.flow_id == min(flow.cluster_ids)
-        assert 0 < flow.cluster_prob <= 1
-        assert sorted(node.id for node in flow.nodes) == sorted(
-            f"{each}-{index}" for each in flow.cluster_ids for index in range(len(by_id[each].steps))
-        )
+        numbers = [node.step.number for node in flow.nodes]
+        assert len(numbers) == len(set(numbers))
+        assert flow.flow_id in numbers
+        assert 0 < flow.cluster_prob < 1
+        assert 0 <= flow.severity <= 100
+        assert flow.reasons
+        assert flow.cluster_ids == tuple(dict.fromkeys(node.cluster_id for node in flow.nodes))
         assert list(flow.nodes) == sorted(flow.nodes, key=lambda node: node.step.start_time)
 
 
 @given(clusters_of(), st.sampled_from(("", "acme", "bêta\n")))
 def test_every_bundle_keeps_the_rules(clusters: list[ClusterSummary], tenant: str) -> None:
     ids: set[str] = set()
-    for flow in build_flows(clusters, TABLE):
+    for flow in build_flows(clusters, TABLE, LINKED):
         bundle = bundle_of(flow, TABLE, created=1_700_000_000.5, tenant=tenant)
         assert check_bundle(bundle) == []
         assert bundle == bundle_of(flow, TABLE, created=1_700_000_000.5, tenant=tenant)
@@ -78,10 +80,10 @@ def test_a_state_that_was_dumped_and_loaded_goes_on_as_if_it_had_not_been(
     history: list[ClusterSummary], data: st.DataObject
 ) -> None:
     cuts = data.draw(st.sets(st.integers(0, len(history))))
-    whole, cut = Flows(TABLE), Flows(TABLE)
+    whole, cut = Flows(TABLE, LINKED), Flows(TABLE, LINKED)
     for index, each in enumerate(history):
         if index in cuts:
-            cut = Flows.load(cut.dump(), TABLE)
+            cut = Flows.load(cut.dump(), TABLE, LINKED)
         assert cut.update(each) == whole.update(each)
     assert cut.flows() == whole.flows()
     assert cut.dump() == whole.dump()
@@ -90,18 +92,18 @@ def test_a_state_that_was_dumped_and_loaded_goes_on_as_if_it_had_not_been(
 @given(histories_of(latest_s=DAYS_S), st.data())
 def test_so_it_does_while_clusters_are_forgotten(history: list[ClusterSummary], data: st.DataObject) -> None:
     cuts = data.draw(st.sets(st.integers(0, len(history))))
-    config = FlowConfig(window_s=86_400, half_life_s=40_000, most_clusters=5, most_flow_clusters=2, common_clusters=3)
+    config = FlowConfig(window_s=86_400, half_life_s=40_000, most_steps=9, most_flow_steps=4, common_places=2)
     whole, cut = Flows(TABLE, config), Flows(TABLE, config)
     for index, each in enumerate(history):
         if index in cuts:
             cut = Flows.load(cut.dump(), TABLE, config)
         assert cut.update(each) == whole.update(each)
-        assert len(whole) <= config.most_clusters
-        assert all(len(flow.cluster_ids) <= config.most_flow_clusters for flow in whole.flows())
+        assert len(whole) <= config.most_steps
+        assert all(flow.risk >= 0 for flow in whole.flows())
     assert cut.dump() == whole.dump()
 
 
-CUTS = (FlowConfig(), FlowConfig(common_clusters=2, most_flow_clusters=3), FlowConfig(common_clusters=3))
+CUTS = (LINKED, FlowConfig(), FlowConfig(common_places=1, most_flow_steps=3), FlowConfig(risk_threshold=0))
 
 
 @given(histories_of(), st.sampled_from(CUTS), st.data())
@@ -127,16 +129,18 @@ def test_an_update_that_says_what_is_known_changes_nothing(history: list[Cluster
 
 @given(histories_of())
 def test_who_follows_the_changes_knows_every_flow(history: list[ClusterSummary]) -> None:
-    flows = Flows(TABLE)
+    flows = Flows(TABLE, LINKED)
     known: dict[int, Flow] = {}
     for each in history:
         for change in flows.update(each):
-            assert change.opened == (change.flow.flow_id not in known)
+            assert (change.word == "opened") == (change.flow.flow_id not in known)
             for merged in change.merged:
                 del known[merged]
+            if change.word == "closed":
+                del known[change.flow.flow_id]
+                continue
             known[change.flow.flow_id] = change.flow
             assert flows.flow(change.flow.flow_id) == change.flow
-        known = {each: flow for each, flow in known.items() if flows.flow(each) is not None}  # it may fall apart
     assert {flow.flow_id for flow in flows.flows()} == known.keys()
     for flow in flows.flows():
         assert len(flow.cluster_ids) <= 1.25 * len(known[flow.flow_id].cluster_ids)
@@ -150,7 +154,7 @@ def techniques(flow: Flow) -> set[str]:
 
 @given(histories_of())
 def test_a_merge_loses_no_cluster(history: list[ClusterSummary]) -> None:
-    flows = Flows(TABLE)
+    flows = Flows(TABLE, LINKED)
     for each in history:
         before = {flow.flow_id: set(flow.cluster_ids) for flow in flows.flows()}
         for change in flows.update(each):

@@ -40,7 +40,7 @@ class Step(msgspec.Struct, frozen=True):
         first_id: Id of the first alert.
         number: A number that no other step of the tenant has; 0 if it was made by an earlier release.
         severity: The highest severity of its alerts, 0 to 100; None if none states one.
-        entities: Users, hashes and further hosts of its alerts.
+        entities: Users, hashes and further hosts of its alerts, in canonical form (`entities.py`).
     """
 
     technique: str

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from app.domains.alerts.clusters.clusters import LONGEST_TYPE, step_key
-from app.domains.alerts.clusters.entities import entities_of
 from app.domains.alerts.clusters.state import highest
+from app.domains.alerts.entities import canonical, entities_of
 from app.domains.alerts.incidents import ClusterSummary, Step
 from app.domains.alerts.tickets import tactics_of
 
@@ -117,7 +117,8 @@ def summary_of(
             severity = highest(first.severity, alert.severity)
             steps[key] = msgspec.structs.replace(first, end_time=time, alerts=first.alerts + 1, severity=severity)
         elif len(steps) < MOST_STEPS:
-            others = tuple(entity for entity in entities_of(alert) if entity not in (alert.src, alert.dst))
+            ends = canonical(alert.src), canonical(alert.dst)
+            others = tuple(entity for entity in entities_of(alert) if entity not in ends)
             steps[key] = Step(
                 technique, alert.name[:LONGEST_TYPE], alert.src, alert.dst, time, time, 1, alert.id,
                 severity=alert.severity, entities=others,

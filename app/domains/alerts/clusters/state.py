@@ -10,7 +10,7 @@ import msgspec
 
 from app.domains.alerts.clusters.entities import EntityCounts
 from app.domains.alerts.clusters.recurrence import PatternMemory, RecurrenceTracker
-from app.domains.alerts.entities import label
+from app.domains.alerts.entities import canonical, label
 from app.domains.alerts.incidents import ClusterSummary, Step
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ class StepRecord(msgspec.Struct, array_like=True, gc=False):
             self.severity = severity
 
     def add_entities(self, entities: Iterable[str]) -> None:
-        """Add entities besides source and target."""
-        new = [each for each in entities if each not in (self.src, self.dst) and each not in self.entities]
+        """Add entities in canonical form, besides source and target."""
+        known = (canonical(self.src), canonical(self.dst), *self.entities)
+        new = [each for each in entities if each not in known]
         if new:
             self.entities = (*self.entities, *new)[:MOST_STEP_ENTITIES]
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from app.domains.alerts.entities import label
+
 if TYPE_CHECKING:
     from app.domains.alerts.attack import AttackTable
 
@@ -161,7 +163,7 @@ def reason(evidence: Evidence) -> str:
         when = "while it went on"
     else:
         when = f"{_span(target.start - source.end)} later"
-    words = _EVIDENCE.get((source.role, target.role), _SHARED)[1].format(entity=evidence.entity)
+    words = _EVIDENCE.get((source.role, target.role), _SHARED)[1].format(entity=label(evidence.entity))
     return f"{when} {words}" if words.startswith(("on ", "in ")) else f"{when}: {words}"
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.domains.alerts.flows.config import FlowConfig
     from app.domains.alerts.flows.node import Node
 
-_MARGIN_S = 1_800.0  # before and after a flow, in which steps can belong to it
+_BEFORE_S, _AFTER_S = 1_800.0, 3_600.0  # of a flow, in which steps can belong to it: what began with it goes on
 _LEAST_SHARE = 0.6  # of a type's steps that are near a flow if its alerts belong to it
 _LEAST_WEIGHT = 0.5  # of an entity that a step must share with a flow
 
@@ -59,15 +59,13 @@ class Context:
             for entity, touch in node.touches.items()
             if touch.role not in (CLUSTER, MENTIONED) and self._meetings.weight(entity) >= _LEAST_WEIGHT
         }
-        start = min(node.step.start_time for node in nodes) - _MARGIN_S
-        end = max(node.step.end_time for node in nodes) + _MARGIN_S
+        start = min(node.step.start_time for node in nodes) - _BEFORE_S
+        end = max(node.step.end_time for node in nodes) + _AFTER_S
         near = {
             number: node
             for entity in entities
             for number, node in self._by_entity.get(entity, {}).items()
-            if node.step.start_time <= end
-            and node.step.end_time >= start
-            and (not node.src or node.src in entities)
+            if node.step.start_time <= end and node.step.end_time >= start and (not node.src or node.src in entities)
         }
         inside = near.keys() | {node.number for node in nodes}
         frequent = {text: self._is_frequent(text, inside) for text in {node.text for node in near.values()}}

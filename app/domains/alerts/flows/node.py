@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.domains.alerts.clusters.clusters import type_text
-from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, NOWHERE, PROBED, SOURCE, TARGET, Touch
+from app.domains.alerts.entities import canonical, kind
+from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, PROBED, SOURCE, TARGET, Touch
 from app.domains.alerts.flows.risk import severity_of
 from app.domains.alerts.incidents import Step
 from app.domains.alerts.state_bytes import pack_state, unpack_state
@@ -25,6 +25,7 @@ VERSION = 2  # of the stored format; to be raised with any change of the structs
 WHAT = "state of flows"
 SLOT_S = 600  # alerts within ten minutes are counted as one time: a scan or an outbreak is one event
 HOUR_S = 3_600
+_INSIDE = frozenset({"inside", "name", "resource"})  # kinds of entities
 
 
 class Node:
@@ -50,12 +51,12 @@ class Node:
         self.number, self.cluster, self.step = step.number, cluster, step
         self.text = flow_type(step.name)
         self.severity = severity_of(step, table)
-        self.src, self.dst = entity_key(step.src), entity_key(step.dst)
+        self.src, self.dst = canonical(step.src), canonical(step.dst)
         position = order.position(step.technique, table)
         self.touches: dict[str, Touch] = {}
         target = PROBED if self.src and not is_inside(self.src) and is_inside(self.dst) else TARGET
         roles = ((self.src, ITSELF),) if self.src == self.dst else ((self.src, SOURCE), (self.dst, target))
-        mentioned = ((entity_key(each), MENTIONED) for each in step.entities[:most])
+        mentioned = ((each, MENTIONED) for each in step.entities[:most])
         for entity, role in (*roles, *mentioned, (f"cluster {cluster}", CLUSTER)):
             if entity and entity not in self.touches:
                 self.touches[entity] = Touch(step.start_time, position, step.number, step.end_time, role)
@@ -75,19 +76,9 @@ def flow_type(name: str) -> str:
     return " ".join(word for word in words if word and not any(each.isdigit() or each == "<" for each in word))
 
 
-@functools.lru_cache(10_000)
 def is_inside(entity: str) -> bool:
-    """Return whether an entity is a machine inside: any name, or an address that is not routed outside."""
-    try:
-        return not ipaddress.ip_address(entity).is_global
-    except ValueError:
-        return True
-
-
-def entity_key(entity: str) -> str:
-    """Return an entity as it is compared; empty if it identifies nobody."""
-    key = entity.lower()
-    return "" if key in NOWHERE else key
+    """Return whether an entity is a machine inside: a name, a resource, or an address that is not routed outside."""
+    return kind(entity) in _INSIDE
 
 
 class StoredFlows(msgspec.Struct, array_like=True):

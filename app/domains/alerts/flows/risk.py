@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from app.domains.alerts.flows.node import Node
     from app.domains.alerts.incidents import Step
 
-UNKNOWN_SEVERITY = 30  # of an alert that states neither severity nor technique: below the middle, as most are harmless
+UNKNOWN_SEVERITY = 40  # of an alert that states neither severity nor technique: the least that is medium
 TACTIC_SEVERITY = {
     "reconnaissance": 25, "resource-development": 30, "discovery": 35, "initial-access": 50, "execution": 50,
     "persistence": 55, "privilege-escalation": 60, "stealth": 50, "defense-impairment": 60, "collection": 55,
@@ -33,15 +33,15 @@ CRITICAL = frozenset(
     }
 )  # fmt: skip
 """Techniques of which one alert is an incident: what they do to a whole domain or its data cannot be undone."""
-CRITICAL_LEAST = 95  # severity of a step with one of them
+CRITICAL_LEAST = 90  # severity of a step with one of them, whatever its alerts state
 
 
 def severity_of(step: Step, table: AttackTable) -> int:
     """Return a step's severity, 0 to 100: as its alerts state it, else by its technique's tactics."""
+    if step.technique in CRITICAL:
+        return max(step.severity or 0, CRITICAL_LEAST)
     if step.severity is not None:
         return step.severity
-    if step.technique in CRITICAL:
-        return CRITICAL_LEAST
     return max((TACTIC_SEVERITY.get(each, 0) for each in table.tactics_of(step.technique)), default=UNKNOWN_SEVERITY)
 
 

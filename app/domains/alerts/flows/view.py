@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from app.domains.alerts.entities import label
 from app.domains.alerts.flows.causality import Evidence, nudged, reason, strength
 from app.domains.alerts.flows.risk import opening, probability, risk_of
 from app.domains.alerts.incidents import Flow, FlowEdge, FlowNode
@@ -90,7 +91,9 @@ def _reasons(
     """Return in words what opened a flow, what joins its steps, and what is not part of it."""
     found = [f"opened: {opening(linked, table, config)}"]
     joins = Counter(parent.best.entity for of_step in parents for parent in of_step.values() if parent.best is not None)
-    named = [f"{entity} ({count})" for entity, count in sorted(joins.items(), key=lambda each: (-each[1], each[0]))]
+    named = [
+        f"{label(entity)} ({count})" for entity, count in sorted(joins.items(), key=lambda each: (-each[1], each[0]))
+    ]
     if named:
         found.append(f"joined by {', '.join(named[:_SHOWN])}{' and others' if len(named) > _SHOWN else ''}")
     if around.joined:

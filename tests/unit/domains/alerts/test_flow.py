@@ -1,4 +1,4 @@
-"""What flows are made of clusters, and why."""
+"""What flows are made of alerts, and why."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from app.domains.alerts.flows.causality import before, technique_order
-from app.domains.alerts.flows.flows import FlowConfig, Flows, build_flows
-from app.domains.alerts.incidents import Flow, FlowEdge
+from app.domains.alerts.flows.flows import FlowChange, FlowConfig, Flows, build_flows
+from app.domains.alerts.flows.risk import CRITICAL
+from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge
 from app.errors import UnreadableStateError
 from model.flow.corpus import read_corpus, read_recorded
 from model.flow.evaluate import report
 from model.flow.train import fit
-from tests.flows_for_tests import TABLE, cluster, step
+from tests.flows_for_tests import LINKED, TABLE, cluster, step, together
 
 CORPUS = Path(__file__).parents[5] / "shared" / "data" / "alerts" / "attack_flow_corpus_graphs.json"
 HOUR_S, DAY_S = 3_600, 86_400
@@ -31,251 +32,321 @@ def edge_of(flow: Flow, source: str, target: str) -> FlowEdge:
     return found
 
 
-def linked(one: float, other: float, **config: float) -> bool:
-    """Whether a host that was a target at one time and a source at the other makes a flow of two clusters."""
-    flows = build_flows(
-        [cluster(1, [step(one, "", "a", "x")]), cluster(2, [step(other, "", "x", "b")])],
-        TABLE,
-        FlowConfig.from_request(config),
-    )
-    return bool(flows)
+def single(number: int, time: float, technique: str, src: str, dst: str, *, severity: int = 60) -> ClusterSummary:
+    """A cluster of one alert."""
+    return cluster(number, [step(time, technique, src, dst, severity=severity)])
+
+
+def updated(flows: Flows, *clusters: ClusterSummary) -> list[FlowChange]:
+    """Update flows; return the changes by the last cluster."""
+    changes: list[FlowChange] = []
+    for each in clusters:
+        changes = flows.update(each)
+    return changes
 
 
 def test_a_target_that_becomes_a_source_carries_the_attack_on() -> None:
-    [flow] = build_flows([SCAN, SHELL, HOP, ELSEWHERE], TABLE)
+    [flow] = together([SCAN, SHELL, HOP, ELSEWHERE])
     assert flow.flow_id == 1
     assert flow.cluster_ids == (1, 2, 3)
-    assert [node.id for node in flow.nodes] == ["1-0", "1-1", "2-0", "3-0"]
+    assert [node.id for node in flow.nodes] == ["1-1", "1-1001", "2-2", "3-3"]
     assert [node.tactic for node in flow.nodes] == ["reconnaissance", "initial-access", "execution", "lateral-movement"]
     assert (flow.start_time, flow.end_time) == (1_000, 5_005)
-    hop = edge_of(flow, "1-1", "3-0")
-    assert hop.reason == "65 min later: web1 was the target, then the source"
-    assert hop.probability > edge_of(flow, "2-0", "3-0").probability > 0.5
-    assert edge_of(flow, "1-1", "2-0").reason == "15 min later: web1 was the target, then showed activity of its own"
+    assert edge_of(flow, "2-2", "3-3").reason == "50 min later: after activity on web1, from it"
+    assert edge_of(flow, "1-1001", "2-2").reason == "15 min later: web1 was the target, then showed activity of its own"
+
+
+def test_single_alerts_hours_apart_on_one_host_are_one_incident() -> None:
+    techniques = ("T1566.001", "T1204.002", "T1059.001", "T1547.001", "T1003.001", "T1041")
+    alerts = [single(n, 2 * HOUR_S * n, each, "wks-31", "wks-31") for n, each in enumerate(techniques)]
+    [flow] = build_flows(alerts, TABLE)
+    assert flow.cluster_ids == (0, 1, 2, 3, 4, 5)
+    assert flow.reasons[0] == "opened: risk 3.6 of 6 types of alerts (threshold 1.5), 5 tactics"
+    assert flow.reasons[1] == "joined by wks-31 (12)"
+
+
+@pytest.mark.parametrize("steps", [9, 20, 30])
+def test_a_busy_victim_is_no_gateway(steps: int) -> None:
+    techniques = list(TABLE.techniques)[:steps]
+    alerts = [single(n, 300 * n, each, "web1", "web1") for n, each in enumerate(techniques)]
+    [flow] = build_flows(alerts, TABLE)
+    assert len(flow.nodes) == steps
+
+
+def test_types_that_come_everywhere_are_context_and_link_nothing() -> None:
+    everyday = [single(100 + n, 900 * n, "T1078", f"pc{n % 9}", f"pc{n % 9}") for n in range(40)]
+    attack = [
+        single(n, 1_000 * n, each, "pc3", "pc3") for n, each in enumerate(("T1204.002", "T1059.001", "T1003.001"))
+    ]
+    assert build_flows(everyday, TABLE) == []
+    [flow] = build_flows([*everyday, *attack], TABLE)
+    assert {node.step.technique for node in flow.nodes} == {"T1204.002", "T1059.001", "T1003.001"}
+    assert flow.context == 1
+    assert flow.reasons[-1] == "1 alerts of frequent types at its entities are no part of it"
+
+
+def test_a_type_that_is_frequent_within_an_incident_alone_belongs_to_it() -> None:
+    flow_of = [single(n, 600 * n, each, "web1", "web1") for n, each in enumerate(("T1190", "T1505.003", "T1059.004"))]
+    scans = [single(50 + n, 700 + 330 * n, "T1046", "web1", f"10.0.0.{n}") for n in range(12)]
+    [flow] = build_flows([*flow_of, *scans], TABLE)
+    assert len(flow.nodes) == 15
+    assert "12 steps of frequent types belong to it: outside of it they are rare" in flow.reasons
+
+
+def test_where_many_different_others_meet_links_nothing() -> None:
+    techniques = list(TABLE.techniques)[:160]
+    proxy = [single(n, 700 * n, each, f"pc{n}", "proxy") for n, each in enumerate(techniques)]
+    assert len(together(proxy[:3])) == 1
+    assert together(proxy) == []
+
+
+def test_probes_from_outside_say_little_about_what_follows() -> None:
+    techniques = list(TABLE.techniques)[:80]
+    probes = [single(n, 700 * n, each, f"6.6.{n}.6", "10.0.0.5") for n, each in enumerate(techniques)]
+    [flow] = together(
+        [
+            *probes,
+            single(200, 40_000, "T1059", "10.0.0.5", "10.0.0.5"),
+            single(201, 40_060, "T1003", "10.0.0.5", "10.0.0.5"),
+        ]
+    )
+    assert flow.cluster_ids == (200, 201)
+
+
+@pytest.mark.parametrize(("severity", "technique"), [(95, ""), (30, "T1003.006"), (60, "T1486")])
+def test_one_critical_alert_is_an_incident(severity: int, technique: str) -> None:
+    [flow] = build_flows([single(7, 1_000, technique, "dc1", "dc1", severity=severity)], TABLE)
+    assert (flow.flow_id, flow.severity, flow.edges) == (7, max(severity, 90), ())
+    assert flow.reasons[0].startswith("opened: a critical alert")
+    assert build_flows([single(7, 1_000, "T1059", "dc1", "dc1", severity=80)], TABLE) == []
+
+
+def test_severity_follows_from_the_tactic_where_no_alert_states_one() -> None:
+    alerts = [
+        cluster(n, [step(1_000 * n, each, "web1", "web1", severity=None)])
+        for n, each in enumerate(("T1190", "T1003.001", "T1486"))
+    ]
+    [flow] = build_flows(alerts, TABLE)
+    assert flow.severity == 90
+    assert [node.step.severity for node in flow.nodes] == [None, None, None]
+
+
+def test_alerts_below_the_severity_that_links_belong_where_their_machine_does() -> None:
+    alerts = [single(n, 600 * n, each, "web1", "web1") for n, each in enumerate(("T1190", "T1505.003", "T1059.004"))]
+    low = single(9, 900, "T1083", "web1", "web1", severity=10)
+    [flow] = build_flows([*alerts, low], TABLE)
+    assert len(flow.nodes) == 4
+    assert build_flows([low, single(10, 950, "T1082", "web1", "web1", severity=10)], TABLE, LINKED) == []
 
 
 def test_what_leads_there_by_another_step_is_not_drawn_twice() -> None:
-    [flow] = build_flows([cluster(each, [step(1_000 * each, "", f"s{each}", "web1")]) for each in (1, 2, 3)], TABLE)
-    assert [(each.source, each.target) for each in flow.edges] == [("1-0", "2-0"), ("2-0", "3-0")]
-
-
-def test_the_best_reason_is_drawn_even_if_another_step_lies_between() -> None:
-    [flow] = build_flows([SCAN, SHELL, HOP], TABLE)
-    assert {(each.source, each.target) for each in flow.edges} >= {("1-1", "2-0"), ("2-0", "3-0"), ("1-1", "3-0")}
+    [flow] = together([single(each, 1_000 * each, "T1046", f"s{each}", "web1") for each in (1, 2, 3)])
+    assert [(each.source, each.target) for each in flow.edges] == [("1-1", "2-2"), ("2-2", "3-3")]
 
 
 def test_a_step_follows_from_three_others_at_the_most() -> None:
-    many = [cluster(each, [step(1_000 + each, "", f"s{each}", "web1")]) for each in range(1, 5)]
-    [flow] = build_flows([*many, cluster(9, [step(9_000, "", "web1", "db1")])], TABLE)
-    assert len([each for each in flow.edges if each.target == "9-0"]) <= 3
-    [one] = build_flows([*many, cluster(9, [step(9_000, "", "web1", "db1")])], TABLE, FlowConfig(parents=1))
-    assert len([each for each in one.edges if each.target == "9-0"]) == 1
-
-
-def test_one_cluster_of_several_steps_is_a_flow_and_one_step_is_none() -> None:
-    [flow] = build_flows([SCAN, ELSEWHERE], TABLE)
-    assert (flow.cluster_ids, flow.cluster_prob) == ((1,), 1.0)
-    assert edge_of(flow, "1-0", "1-1").reason == "95 s later: same source 6.6.6.6"
+    many = [single(each, 1_000 + each, "T1046", f"s{each}", "web1") for each in range(1, 5)]
+    [flow] = together([*many, single(9, 9_000, "T1021", "web1", "db1")])
+    assert len([each for each in flow.edges if each.target == "9-9"]) <= 3
+    [one] = together([*many, single(9, 9_000, "T1021", "web1", "db1")], msgspec.structs.replace(LINKED, parents=1))
+    assert len([each for each in one.edges if each.target == "9-9"]) == 1
 
 
 def test_steps_of_a_cluster_that_share_nothing_are_weakly_joined() -> None:
-    [flow] = build_flows([cluster(1, [step(1_000, "", "a", "b"), step(1_100, "", "c", "d")])], TABLE)
-    assert flow.edges == (FlowEdge("1-0", "1-1", 0.3, "95 s later in the same cluster"),)
+    [flow] = together([cluster(1, [step(1_000, "T1046", "a", "b"), step(1_100, "", "c", "d")])])
+    assert flow.edges == (FlowEdge("1-1", "1-1001", 0.2621, "95 s later in the same cluster 1"),)
 
 
-def test_a_shared_user_joins_clusters_that_share_no_host() -> None:
-    one = cluster(1, [step(1_000, "T1078", "ws1", "ws1")], mentioned=["alice"])
-    other = cluster(2, [step(1_012, "T1078", "ws2", "ws2", lasts=0)], mentioned=["Alice"])
-    [flow] = build_flows([one, other], TABLE)
+def test_a_shared_user_joins_what_shares_no_host_for_a_while() -> None:
+    one = cluster(1, [step(1_000, "T1078", "ws1", "ws1")], mentioned=["user:alice"])
+    other = cluster(2, [step(1_012, "T1098", "ws2", "ws2", lasts=0)], mentioned=["user:alice"])
+    [flow] = together([one, other])
     assert flow.edges[0].reason == "7 s later: same user or file alice"
+    assert together([one, cluster(2, [step(2 * DAY_S, "T1098", "ws2", "ws2")], mentioned=["user:alice"])]) == []
 
 
 def test_the_same_host_in_another_spelling_is_the_same() -> None:
-    assert build_flows([cluster(1, [step(1_000, "", "a", "WEB1")]), cluster(2, [step(1_100, "", "web1", "b")])], TABLE)
+    assert together([single(1, 1_000, "", "a", "WEB1"), single(2, 1_100, "", "web1", "b")])
 
 
 @pytest.mark.parametrize("nowhere", ["", "-", "127.0.0.1", "localhost", "Unknown"])
 def test_what_names_nobody_joins_nothing(nowhere: str) -> None:
-    one, other = (cluster(each, [step(each, "", nowhere, nowhere)]) for each in (1, 2))
-    assert build_flows([one, other], TABLE) == []
+    assert together([single(each, each, "", nowhere, nowhere) for each in (1, 2)]) == []
 
 
-def test_what_everybody_has_joins_nobody() -> None:
-    gateway = [cluster(each, [step(1_000 + each, "", f"h{each}", "gateway")]) for each in range(30)]
-    assert len(build_flows(gateway[:2], TABLE)) == 1
-    assert build_flows(gateway, TABLE) == []
-    rare = [cluster(each, [step(1_000 + each, "", f"h{each}", "web1")], mentioned=["gateway"]) for each in (40, 41)]
-    [flow] = build_flows([*gateway, *rare], TABLE)
-    assert flow.cluster_ids == (40, 41)
-
-
-def test_a_link_fades_with_time_and_ends_with_the_window() -> None:
-    assert linked(0, 5 * HOUR_S)
-    assert not linked(0, 20 * HOUR_S)
-    assert linked(0, 20 * HOUR_S, half_life_s=10 * DAY_S)
-    assert not linked(0, 3 * DAY_S, half_life_s=300 * DAY_S)
-    assert linked(0, 3 * DAY_S, half_life_s=300 * DAY_S, window_s=4 * DAY_S)
+@pytest.mark.parametrize(
+    ("gap_s", "config", "linked"),
+    [
+        (5 * HOUR_S, {}, True),
+        (4 * DAY_S, {}, True),
+        (6 * DAY_S, {}, False),
+        (6 * DAY_S, {"half_life_s": 10 * DAY_S}, True),
+        (8 * DAY_S, {"half_life_s": 300 * DAY_S}, False),
+    ],
+)
+def test_a_link_fades_with_time_and_ends_with_the_window(gap_s: float, config: dict[str, float], linked: bool) -> None:
+    alerts = [single(1, 0, "", "a", "x"), single(2, gap_s, "", "x", "b")]
+    assert bool(together(alerts, msgspec.structs.replace(LINKED, **config))) == linked
 
 
 def test_time_says_what_came_first_whatever_the_tactics_say() -> None:
-    [flow] = build_flows([cluster(1, [step(1_000, "T1486", "a", "b"), step(1_100, "T1595", "a", "b")])], TABLE)
+    [flow] = together([cluster(1, [step(1_000, "T1486", "a", "b"), step(1_100, "T1595", "a", "b")])])
     assert [node.step.technique for node in flow.nodes] == ["T1486", "T1595"]
-    [usual] = build_flows([cluster(1, [step(1_000, "T1595", "a", "b"), step(1_100, "T1486", "a", "b")])], TABLE)
+    [usual] = together([cluster(1, [step(1_000, "T1595", "a", "b"), step(1_100, "T1486", "a", "b")])])
     assert usual.edges[0].probability > flow.edges[0].probability
-    [same] = build_flows(
-        [cluster(1, [step(1_000, "T1486", "a", "b"), step(1_100, "T1595", "a", "b")])],
-        TABLE,
-        FlowConfig(tactic_weight=0),
-    )
+    steps = [step(1_000, "T1486", "a", "b"), step(1_100, "T1595", "a", "b")]
+    [same] = together([cluster(1, steps)], msgspec.structs.replace(LINKED, tactic_weight=0))
     assert usual.edges[0].probability > same.edges[0].probability > flow.edges[0].probability
 
 
 def test_tactics_order_what_happened_at_one_time() -> None:
-    [flow] = build_flows([cluster(1, [step(1_000, "T1486", "a", "b"), step(1_000, "T1190", "a", "b")])], TABLE)
+    [flow] = together([cluster(1, [step(1_000, "T1486", "a", "b"), step(1_000, "T1190", "a", "b")])])
     assert [node.step.technique for node in flow.nodes] == ["T1190", "T1486"]
-    assert flow.edges[0].reason == "at the same time, in the order of tactics: same source a"
+    assert flow.edges[0].reason.startswith("at the same time, in the order of tactics")
 
 
 def test_a_technique_of_several_tactics_has_the_one_that_is_no_step_back() -> None:
     steps = [step(1_000, "T1078", "a", "b"), step(1_100, "T1190", "a", "b"), step(1_200, "T1078", "a", "b")]
-    [flow] = build_flows([cluster(1, steps)], TABLE)
+    [flow] = together([cluster(1, steps)])
     assert [node.tactic for node in flow.nodes][::2] == ["initial-access", "initial-access"]
     steps[1] = step(1_100, "T1059", "a", "b")
-    [flow] = build_flows([cluster(1, steps)], TABLE)
+    [flow] = together([cluster(1, steps)])
     assert [node.tactic for node in flow.nodes] == ["initial-access", "execution", "persistence"]
 
 
 def test_changes_tell_what_became_of_flows() -> None:
     flows = Flows(TABLE)
-    late = cluster(7, [step(5_000, "T1003", "db1", "db1"), step(5_100, "T1041", "db1", "8.8.8.8")])
+    late = cluster(
+        7,
+        [
+            step(5_000, "T1003", "db1", "db1"),
+            step(5_100, "T1041", "db1", "8.8.8.8"),
+            step(5_200, "T1486", "db1", "db1"),
+        ],
+    )
     [opened] = flows.update(late)
-    assert (opened.flow.flow_id, opened.opened, opened.merged) == (7, True, ())
-    [opened] = flows.update(SCAN)
-    assert (opened.flow.flow_id, opened.opened) == (1, True)
-    [joined] = flows.update(cluster(8, [step(3_000, "T1021.001", "web1", "db1")]))
-    assert (joined.flow.cluster_ids, joined.opened, joined.merged) == ((1, 8, 7), False, (7,))
+    assert (opened.flow.flow_id, opened.word) == (7, "opened")
+    early = msgspec.structs.replace(
+        SCAN, steps=(*SCAN.steps, *cluster(2, [step(1_200, "T1505", "web1", "web1")]).steps)
+    )
+    [opened] = flows.update(early)
+    assert (opened.flow.flow_id, opened.word) == (1, "opened")
+    [joined] = flows.update(single(8, 3_000, "T1021.001", "web1", "db1"))
+    assert (joined.flow.cluster_ids, joined.word, joined.merged) == ((1, 8, 7), "merged", (7,))
     assert flows.flow(7) is None
     assert flows.flow(1) == joined.flow
 
 
 def test_a_step_that_goes_on_is_no_news_and_a_new_one_is() -> None:
-    flows = Flows(TABLE)
+    flows = Flows(TABLE, LINKED)
     flows.update(SCAN)
     longer = msgspec.structs.replace(SCAN.steps[1], end_time=1_400.0, alerts=9)
-    assert flows.update(cluster(1, [SCAN.steps[0], longer])) == []
+    assert flows.update(msgspec.structs.replace(SCAN, steps=(SCAN.steps[0], longer))) == []
     [flow] = flows.flows()
     assert flow.nodes[1].step.alerts == 9
     [change] = flows.update(cluster(1, [SCAN.steps[0], longer, step(1_500, "T1059", "web1", "web1")]))
-    assert change.flow == flows.flow(1)
+    assert (change.word, change.flow) == ("grew", flows.flow(1))
 
 
-@pytest.mark.parametrize("technique", ["T1059", "T10{}"], ids=["steps", "techniques"])
-def test_a_flow_that_grows_and_grows_is_told_of_ever_more_seldom(technique: str) -> None:
-    flows = Flows(TABLE)
-    steps = [step(1_000 + each, technique.format(10 + each), f"host{each}", "web1") for each in range(32)]
+def test_a_flow_that_grows_and_grows_is_told_of_ever_more_seldom() -> None:
+    flows = Flows(TABLE, LINKED)
+    steps = [step(1_000 + each, "T1046", f"host{each}", "web1") for each in range(32)]
     news = [count for count in range(1, 33) if flows.update(cluster(1, steps[:count]))]
-    assert news == [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
+    assert news == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
 
 
-def test_a_cluster_that_takes_the_place_of_another_is_told_of() -> None:
-    flows = Flows(TABLE)
-    for each in (SCAN, SHELL):
-        flows.update(each)
-    moved = cluster(9, [*SHELL.steps], merged=[2])
-    [change] = flows.update(moved)
-    assert change.flow.cluster_ids == (1, 9)
-
-
-def test_a_cluster_that_became_part_of_another_is_no_longer_in_its_flow() -> None:
-    flows = Flows(TABLE)
-    for each in (SCAN, SHELL, HOP):
-        flows.update(each)
-    [change] = flows.update(cluster(1, [*SCAN.steps, *SHELL.steps], merged=[2]))
+def test_a_cluster_that_became_part_of_another_takes_its_steps_along() -> None:
+    flows = Flows(TABLE, LINKED)
+    updated(flows, SCAN, SHELL, HOP)
+    whole = msgspec.structs.replace(SCAN, steps=(*SCAN.steps, *SHELL.steps), merged=(2,))
+    [change] = flows.update(whole)
     assert change.flow.cluster_ids == (1, 3)
-    assert change.merged == ()
+    assert [node.id for node in change.flow.nodes] == ["1-1", "1-1001", "1-2", "3-3"]
 
 
-def test_a_flow_whose_first_cluster_merged_away_is_followed() -> None:
+def test_a_flow_that_loses_what_linked_it_is_told_of() -> None:
     flows = Flows(TABLE)
-    flows.update(ELSEWHERE)
-    flows.update(cluster(5, [step(6_000, "T1003", "x", "y"), step(6_100, "T1041", "y", "z")]))
-    [change] = flows.update(cluster(4, [*ELSEWHERE.steps, step(6_000, "T1003", "x", "y")], merged=[5]))
-    assert (change.flow.flow_id, change.opened, change.merged) == (4, True, (5,))
-
-
-def test_what_had_nothing_new_for_a_window_is_forgotten() -> None:
-    flows = Flows(TABLE)
-    for each in (SCAN, SHELL):
-        flows.update(each)
-    flows.update(cluster(5, [step(1.5 * DAY_S, "", "far", "away")]))
-    assert len(flows) == 3
-    flows.update(cluster(6, [step(2.5 * DAY_S, "", "far", "off")]))
-    assert flows.flow(1) is None
-    assert len(flows) == 2
-    assert flows.update(HOP) == []  # it ended before the window
-    assert len(flows) == 2
-
-
-def test_what_was_common_is_not_when_old_clusters_are_forgotten() -> None:
-    flows = Flows(TABLE, FlowConfig(common_clusters=2))
-    for number, time in enumerate((0, 1.5 * DAY_S, 1.5 * DAY_S + 60)):
-        flows.update(cluster(number, [step(time, "", f"s{number}", "web1")]))
+    attack = [single(n, 1_000 * n, each, "pc3", "pc3") for n, each in enumerate(("T1078", "T1059", "T1003"))]
+    assert [each.word for each in updated(flows, *attack)] == ["opened"]
+    words = [
+        change.word
+        for n in range(12)
+        for change in flows.update(single(20 + n, 5_000 + 900 * n, "T1078", f"pc{n + 10}", f"pc{n + 10}"))
+    ]
+    assert words == ["closed"]
     assert flows.flows() == []
-    flows.update(cluster(9, [step(2.5 * DAY_S, "", "far", "away")]))
-    assert [flow.cluster_ids for flow in flows.flows()] == [(1, 2)]
+
+
+def test_a_flow_that_falls_apart_is_told_of() -> None:
+    flows = Flows(TABLE)
+    left = [single(n, 1_000 * n, each, "left", "left") for n, each in enumerate(("T1566", "T1204", "T1059"), 1)]
+    right = [single(n, 1_000 * n, each, "right", "right") for n, each in enumerate(("T1570", "T1003", "T1041"), 5)]
+    bridge = single(4, 3_500, "T1021", "left", "right")
+    [joined] = updated(flows, *left, bridge, *right)
+    assert len(joined.flow.nodes) == 7
+    changes = [
+        change for n in range(9) for change in flows.update(single(20 + n, 9_000 + 900 * n, "T1021", f"a{n}", f"b{n}"))
+    ]
+    assert [(each.word, each.flow.flow_id, len(each.flow.nodes)) for each in changes] == [
+        ("shrank", 1, 3),
+        ("opened", 5, 3),
+    ]
+
+
+def test_an_incident_without_news_for_a_window_closes_and_says_so() -> None:
+    flows = Flows(TABLE)
+    attack = [single(n, 1_000 * n, each, "web1", "web1") for n, each in enumerate(("T1190", "T1059", "T1003"))]
+    updated(flows, *attack)
+    assert updated(flows, single(10, 5 * DAY_S, "", "far", "away")) == []
+    [closed] = updated(flows, single(11, 9 * DAY_S, "", "far", "off"))
+    assert (closed.word, len(closed.flow.nodes)) == ("closed", 3)
+    assert closed.flow.reasons[-1] == "closed: no news for 7 days"
+    assert flows.flow(0) is None
+    assert flows.update(attack[0]) == [], "it ended before the window"
+    assert [flow.flow_id for flow in build_flows([*attack, single(11, 9 * DAY_S, "", "far", "off")], TABLE)] == [0]
+
+
+def test_an_incident_that_goes_on_for_longer_than_the_window_stays_whole() -> None:
+    alerts = [single(n, 2 * DAY_S * n, each, "web1", "web1") for n, each in enumerate(list(TABLE.techniques)[:10])]
+    [flow] = build_flows(alerts, TABLE)
+    assert len(flow.nodes) == 10
 
 
 def test_one_wrong_clock_makes_nothing_old() -> None:
-    flows = Flows(TABLE)
+    flows = Flows(TABLE, LINKED)
     flows.update(SCAN)
-    wrong = cluster(5, [step(4_000 * DAY_S, "", "far", "away")])
+    wrong = single(5, 4_000 * DAY_S, "", "far", "away")
     flows.update(wrong)
     flows.update(msgspec.structs.replace(wrong, alerts=2, steps=(step(4_001 * DAY_S, "", "far", "away"),)))
     assert flows.flow(1) is not None
-    flows.update(cluster(6, [step(4_000 * DAY_S, "", "really", "late")]))
+    flows.update(single(6, 4_000 * DAY_S, "", "really", "late"))
     assert flows.flow(1) is None
 
 
-def test_too_many_clusters_push_the_oldest_out() -> None:
-    flows = Flows(TABLE, FlowConfig(most_clusters=100))
-    for each in range(300):
-        flows.update(cluster(each, [step(1_000 + each, "", f"h{each}", f"i{each}"), step(1_001, "", f"h{each}", "-")]))
+def test_too_many_steps_push_the_oldest_out_that_are_no_incident() -> None:
+    flows = Flows(TABLE, FlowConfig(most_steps=100))
+    attack = [single(n, 1_000 * n, each, "web1", "web1") for n, each in enumerate(("T1190", "T1059", "T1003"))]
+    updated(flows, *attack)
+    for each, technique in enumerate(sorted(TABLE.techniques.keys() - CRITICAL)[100:400], 10):
+        flows.update(single(each, 5_000 + each, technique, f"h{each}", f"i{each}"))
         assert len(flows) <= 100
-    assert [flow.flow_id for flow in flows.flows()][-1] == 299
+    assert [len(flow.nodes) for flow in flows.flows()] == [3]
 
 
 def test_a_long_chain_is_cut_where_it_is_weakest() -> None:
-    gaps = [0, 60, 120, 3 * HOUR_S, 3 * HOUR_S + 60, 3 * HOUR_S + 120]
+    gaps = [0, 60, 120, 30 * HOUR_S, 30 * HOUR_S + 60, 30 * HOUR_S + 120]
     chain = [cluster(n, [step(gap, "", f"h{n}", f"h{n + 1}", lasts=0)]) for n, gap in enumerate(gaps)]
-    assert [flow.cluster_ids for flow in build_flows(chain, TABLE)] == [(0, 1, 2, 3, 4, 5)]
-    cut = build_flows(chain, TABLE, FlowConfig(most_flow_clusters=3))
+    config = msgspec.structs.replace(LINKED, common_times=100)
+    assert [flow.cluster_ids for flow in together(chain, config)] == [(0, 1, 2, 3, 4, 5)]
+    cut = together(chain, msgspec.structs.replace(config, most_flow_steps=3))
     assert [flow.cluster_ids for flow in cut] == [(0, 1, 2), (3, 4, 5)]
 
 
-def test_of_too_many_steps_the_first_and_the_last_are_drawn() -> None:
-    steps = [step(1_000 + each, "", "a", f"h{each}") for each in range(20)]
-    [flow] = build_flows([cluster(1, steps)], TABLE, FlowConfig(most_nodes=5))
-    assert [node.id for node in flow.nodes] == ["1-0", "1-1", "1-2", "1-18", "1-19"]
-    assert {end for each in flow.edges for end in (each.source, each.target)} <= {node.id for node in flow.nodes}
-
-
-def test_names_are_kept_as_far_as_people_read_them() -> None:
-    long = msgspec.structs.replace(SCAN.steps[0], name="x" * 4_096)
-    [flow] = build_flows([cluster(1, [long, SCAN.steps[1]])], TABLE)
-    assert flow.nodes[0].step.name == "x" * 256
-
-
-def test_of_a_long_cluster_the_first_steps_are_looked_at() -> None:
-    steps = [step(1_000 + each, "", "a", f"h{each}") for each in range(9)]
-    [flow] = build_flows([cluster(1, steps)], TABLE, FlowConfig(most_steps=4))
-    assert [node.id for node in flow.nodes] == ["1-0", "1-1", "1-2", "1-3"]
-
-
 def test_a_state_of_something_else_is_refused() -> None:
-    good = Flows(TABLE).dump()
+    good = Flows(TABLE, LINKED).dump()
     wrong = msgspec.msgpack.encode([9, 0.0, None, 0.0, [], []])
-    no_text = msgspec.msgpack.encode([1, 0.0, None, 0.0, ["a"], []]).replace(b"\xa1a", b"\xa1\xff")
-    out_of_range = msgspec.msgpack.encode([1, 0.0, None, 0.0, [], [[1, 0.0, 1.0, [7], []]]])
+    no_text = msgspec.msgpack.encode([2, 0.0, None, 0.0, ["a"], []]).replace(b"\xa1a", b"\xa1\xff")
+    out_of_range = msgspec.msgpack.encode([2, 0.0, None, 0.0, [], [[1, 1, 0, 0, 0, 0, 0.0, 1.0, 1, "a", None, [7]]]])
     for data in (
         b"",
         b"nothing",
@@ -287,12 +358,12 @@ def test_a_state_of_something_else_is_refused() -> None:
             Flows.load(data, TABLE)
 
 
-def test_a_file_may_change_how_flows_are_cut() -> None:
-    config = FlowConfig.from_request({"window_s": 60, "parents": 2.0, "eps": 1, "most_nodes": "9", "link_threshold": 7})
+def test_a_file_may_change_how_flows_are_made() -> None:
+    config = FlowConfig.from_request({"window_s": 60, "parents": 2.0, "eps": 1, "most_steps": "9"})
     assert config == FlowConfig(window_s=60.0, parents=2)
-    assert FlowConfig.from_request({"most_clusters": True, "half_life_s": float("nan")}) == FlowConfig()
-    with pytest.raises(ValueError, match="most_nodes is 1; it must be between 2 and"):
-        FlowConfig(most_nodes=1)
+    assert FlowConfig.from_request({"most_steps": True, "half_life_s": float("nan")}) == FlowConfig()
+    with pytest.raises(ValueError, match="most_flow_steps is 1; it must be between 2 and"):
+        FlowConfig(most_flow_steps=1)
 
 
 def test_the_learned_order_knows_the_ends_of_an_attack() -> None:

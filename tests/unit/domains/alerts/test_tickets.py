@@ -21,7 +21,7 @@ from app.domains.alerts.tickets import (
     splunk_query,
     spread,
 )
-from tests.flows_for_tests import TABLE, cluster, step
+from tests.flows_for_tests import LINKED, TABLE, cluster, step
 
 ONE = cluster(
     1,
@@ -30,7 +30,7 @@ ONE = cluster(
     merged=[4],
 )
 OTHER = cluster(2, [step(2_000, "", "web,1", "db1")])
-[FLOW] = build_flows([ONE, OTHER], TABLE)
+[FLOW] = build_flows([ONE, OTHER], TABLE, LINKED)
 ALERT = EnrichedAlert(
     Alert(id="a-1", time=1_000.5, src="6.6.6.6", dst="web,1", name="Scan", other_attributes={"port": 80}),
     Techniques(("T1595",), Techniques.LOOKUP, 1.0),
@@ -55,6 +55,7 @@ def test_a_row_of_cluster_json() -> None:
         "cluster_tacs": ["43", "2"],
         "cluster_stages": ["0", "3"],
         "alerts": 4,
+        "severity": 60,
         "merged": [3, 4],
     }
 
@@ -75,7 +76,7 @@ def test_a_clusters_ticket() -> None:
         "involved_events": [
             {
                 "id": "a-1", "src": "6.6.6.6", "dst": "web,1", "time": 1_000.5, "name": "Scan", "tech": ["T1595"],
-                "tac": [43], "stage": [0], "other_attributes_dict": {"port": 80},
+                "severity": None, "severity_from": "", "tac": [43], "stage": [0], "other_attributes_dict": {"port": 80},
             }
         ],
         "start_time": 1_000.0,
@@ -85,6 +86,7 @@ def test_a_clusters_ticket() -> None:
         "involved_tacs": [43, 2],
         "involved_stages": [0, 3],
         "alerts": 4,
+        "severity": 60,
     }  # fmt: skip
     assert metrics["tech"] == {"avg": 1, "min": 1, "max": 1, "median": 1, "count": 2}
     assert metrics.keys() == {"tech", "tac", "stage"}
@@ -117,7 +119,7 @@ def test_a_flows_ticket_from_the_flow_alone() -> None:
 def test_a_cluster_that_is_not_at_hand_is_told_of_by_its_steps() -> None:
     ticket = flow_ticket(FLOW, (), [OTHER], TABLE)
     assert ticket["involved_techs"] == ["T1595", "T1059.001"]
-    assert set(ticket["involved_entities"]) == {"6.6.6.6", "web,1", "db1"}
+    assert set(ticket["involved_entities"]) == {"6.6.6.6", "web,1", "db1", "alice"}
 
 
 def test_metrics_over_all_clusters() -> None:
