@@ -86,7 +86,9 @@ class IncidentView:
     def take(self, record: dict[str, Any]) -> None:
         """Add one record of the stream."""
         change = record["change"]
-        if record["type"] == "flow":
+        if record["type"] == "flow" and change in {"became", "closed"}:
+            self.flows.pop(record["flow_id"], None)
+        elif record["type"] == "flow":
             flow = msgspec.convert(record["flow"], Flow)
             for merged in record["merged"]:
                 self.flows.pop(merged, None)

@@ -1,7 +1,7 @@
 """Records that the pipelines of alerts read from a stream and emit, by role.
 
 enriched    every alert with its techniques and cluster
-incidents   changes of clusters and flows: cluster, became, flow
+incidents   changes of clusters and flows: cluster, flow, and what became part of another
 tickets     contents of a ticket for each changed cluster and flow
 """
 
@@ -117,6 +117,22 @@ class FlowRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="flow"):
     flow: Flow
 
 
+class FlowBecameRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="flow"):
+    """A flow that became part of another, in the role `incidents`: the last record with its partition key.
+
+    Attributes:
+        change: `became`.
+        tenant: Its tenant.
+        flow_id: The flow that ended.
+        into: The flow that has its steps now.
+    """
+
+    change: Literal["became"] = "became"
+    tenant: str
+    flow_id: int
+    into: int
+
+
 class _Enriched(msgspec.Struct):
     """The part of an `EnrichedRecord` that is read; its alert is checked like any other, since anyone may write it."""
 
@@ -214,6 +230,9 @@ def _flow_outputs(change: FlowChange, tenant: str, table: AttackTable) -> Iterat
     flow, key = change.flow, key_of(tenant, f"flow/{change.flow.flow_id}")
     record = FlowRecord(change=change.word, tenant=tenant, flow_id=flow.flow_id, merged=change.merged, flow=flow)
     yield Output(key, encoded(record), INCIDENTS)
+    for merged in change.merged:
+        became = FlowBecameRecord(tenant=tenant, flow_id=merged, into=flow.flow_id)
+        yield Output(key_of(tenant, f"flow/{merged}"), encoded(became), INCIDENTS)
     if change.word != "closed":
         ticket = flow_ticket(flow, (), (), table) | {"tenant": tenant, "steps": flow.nodes, "edges": flow.edges}
         yield Output(key, encoded(ticket), TICKETS)

@@ -86,13 +86,12 @@ def by_stream(path: Path) -> Answer:
     flows: dict[int, list[int]] = {}
     for _, data in spine.streams.records["incidents"]:
         record = msgspec.json.decode(data)
-        if record["change"] == "became":
+        if record["type"] == "cluster" and record["change"] == "became":
             members[record["into"]] += members.pop(record["cluster_id"])
-        if record["type"] == "flow":
-            for ended in (*record["merged"], record["flow_id"]):
-                flows.pop(ended, None)
-            if record["flow"]["nodes"]:
-                flows[record["flow_id"]] = record["flow"]["cluster_ids"]
+        if record["type"] == "flow" and (record["change"] == "became" or not record["flow"]["nodes"]):
+            flows.pop(record["flow_id"], None)
+        elif record["type"] == "flow":
+            flows[record["flow_id"]] = record["flow"]["cluster_ids"]
     return Answer(
         {cluster: [each for _, each in sorted(found)] for cluster, found in sorted(members.items())},
         flows,

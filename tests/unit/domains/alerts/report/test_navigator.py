@@ -13,7 +13,7 @@ def test_a_technique_has_the_highest_severity_and_its_alerts() -> None:
     steps = [
         msgspec.structs.replace(step(0, "T1059.001", "a", "b", alerts=3), severity=55),
         msgspec.structs.replace(step(60, "T1059.001", "b", "b"), severity=80),
-        step(120, "T1486", "b", "b", alerts=7),
+        step(120, "T1486", "b", "b", alerts=7, severity=None),
         step(180, "", "b", "b"),
     ]
     layer = layer_of([flow_of(steps)], "Incidents")
@@ -27,7 +27,10 @@ def test_a_technique_has_the_highest_severity_and_its_alerts() -> None:
 
 
 def test_where_no_severity_is_stated_the_score_is_the_number_of_alerts() -> None:
-    layer = layer_of([flow_of([step(0, "T1046", "a", "b", alerts=30), step(60, "T1486", "b", "b")])], "x")
+    layer = layer_of(
+        [flow_of([step(0, "T1046", "a", "b", alerts=30, severity=None), step(60, "T1486", "b", "b", severity=None)])],
+        "x",
+    )
     assert [each["score"] for each in layer["techniques"]] == [30, 1]
     assert layer["gradient"]["maxValue"] == 30
 
