@@ -18,6 +18,7 @@ import msgspec
 
 from app.domains.alerts.alert import Alert, AlertFault, EnrichedAlert, latest_time
 from app.domains.alerts.attack import attack_table
+from app.domains.alerts.formats.own_tables import load_own_formats
 from app.domains.alerts.records import (
     ALERT_ROLES,
     ENRICHED,
@@ -65,8 +66,11 @@ class TechniquePipeline(Pipeline[bytes]):
 
         Raises:
             ModelError: The bundle is missing or damaged.
+            SettingsError: A file of `ALERTS_FORMATS` is missing or faulty.
         """
-        return cls(TechniqueResolver.open(settings), settings.read(AlertSettings).alerts_tenant)
+        variables = settings.read(AlertSettings)
+        load_own_formats(variables.alerts_formats)
+        return cls(TechniqueResolver.open(settings), variables.alerts_tenant)
 
     def process(self, batch: Batch[bytes]) -> Outcomes:
         """Emit one enriched alert for each record, keyed by its tenant."""
@@ -107,9 +111,11 @@ class AlertPipeline(StatefulPipeline[bytes]):
 
         Raises:
             ModelError: A bundle is missing or damaged.
+            SettingsError: A file of `ALERTS_FORMATS` is missing or faulty.
         """
-        skew_s = settings.read(AlertSettings).alerts_clock_skew
-        return cls(TechniqueResolver.open(settings), TenantFactory.open(settings), skew_s)
+        variables = settings.read(AlertSettings)
+        load_own_formats(variables.alerts_formats)
+        return cls(TechniqueResolver.open(settings), TenantFactory.open(settings), variables.alerts_clock_skew)
 
     def state_keys(self, batch: Batch[bytes]) -> list[str]:
         """Return the partition keys: each is a tenant, so that its alerts come in order."""

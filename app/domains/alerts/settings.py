@@ -28,6 +28,13 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
             "arrival"
         ),
     ] = CLOCK_SKEW_S
+    alerts_formats: Annotated[
+        str,
+        about(
+            "formats of alerts of one's own, tried before all others: TOML files, or folders of them, with `:` between "
+            "them (`docs/own-formats.md`)"
+        ),
+    ] = ""
     lookup_table: Annotated[
         str,
         about(

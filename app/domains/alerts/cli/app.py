@@ -101,6 +101,10 @@ Roles = Annotated[
 ]
 
 
+FormatFile = Annotated[Path, typer.Argument(help="A format's TOML file, see docs/own-formats.md.")]
+FormatSample = Annotated[Path, typer.Argument(help="Alerts of this format, gzip or not; or - for standard input.")]
+
+
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
@@ -108,6 +112,10 @@ def register(cli: typer.Typer) -> None:
     )
     for command in (technique, cluster, flow, run, correct, sample):
         group.command()(command)
+    formats = typer.Typer(no_args_is_help=True, help="Formats of alerts: those that are read, and one's own.")
+    formats.command("check")(format_check)
+    formats.command("list")(format_list)
+    group.add_typer(formats, name="format")
     cli.add_typer(group, name="alerts")
 
 
@@ -234,3 +242,25 @@ def sample(count: Count = SAMPLE_ALERTS, seed: Seed = 0) -> None:
     from app.domains.alerts.cli import commands  # noqa: PLC0415 - see above
 
     commands.sample(count, seed)
+
+
+def format_check(file: FormatFile, sample: FormatSample) -> None:
+    """Show what each field of a sample becomes by a format of one's own: its path, its value, or why there is none.
+
+    A table at a terminal, JSON in a pipe. All faults of the file are named.
+
+    Example: millrace alerts format check acme.toml sample.jsonl
+    """
+    from app.domains.alerts.cli import format as command  # noqa: PLC0415 - see above
+
+    command.check(file, sample)
+
+
+def format_list() -> None:
+    """List all formats and the features that each is known by; those of ALERTS_FORMATS come first, as they are tried.
+
+    Example: millrace alerts format list
+    """
+    from app.domains.alerts.cli import format as command  # noqa: PLC0415 - see above
+
+    command.list_formats()

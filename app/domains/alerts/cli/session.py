@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from rich.text import Text
 
 from app.domains.alerts.cli.input import STDIN, AlertInput, TextInput
+from app.domains.alerts.formats.own_tables import load_own_formats
 from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.settings import AlertSettings
 from app.errors import EventError, LocationError
@@ -67,7 +68,9 @@ class Session:
         given_tenant = {"ALERTS_TENANT": tenant} if tenant else {}
         log_level = {"LOG_LEVEL": os.environ.get("LOG_LEVEL") or "ERROR"}
         self.settings: Settings = read_settings({**os.environ, **log_level, **given_tenant})
-        self.tenant = self.settings.read(AlertSettings).alerts_tenant
+        variables = self.settings.read(AlertSettings)
+        self.tenant = variables.alerts_tenant
+        load_own_formats(variables.alerts_formats)
         self.source: AlertInput | TextInput = (
             TextInput(given) if given else AlertInput(path, PieceReader(format_=format_, texts=takes_texts))
         )

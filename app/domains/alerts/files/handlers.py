@@ -27,6 +27,7 @@ from app.domains.alerts.files.requests import (
     UpdateLookupRequest,
     UpdateLookupResponse,
 )
+from app.domains.alerts.formats.own_tables import load_own_formats
 from app.domains.alerts.lookups.corrections import Correction
 from app.domains.alerts.lookups.table import LookupTable, open_lookup, update, update_from_csv
 from app.domains.alerts.settings import AlertSettings
@@ -60,7 +61,12 @@ class StepHandler(LambdaHandler[Request, Response]):
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Take the settings; a model is loaded when the step needs it."""
+        """Take the settings; a model is loaded when the step needs it.
+
+        Raises:
+            SettingsError: A file of `ALERTS_FORMATS` is missing or faulty.
+        """
+        load_own_formats(settings.read(AlertSettings).alerts_formats)
         return cls(StepEnvironment(settings, layout.LAYOUT, AlertJobs(LocalModels(settings)), _STATEFUL))
 
 

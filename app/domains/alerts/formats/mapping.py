@@ -119,18 +119,13 @@ class FieldReader:
         Raises:
             AlertFault: The record cannot be read.
         """
-        table = self.table
-        found: Found = {}
-        _gather(record, self._tree, table.dotted, found)
-        for path in table.joined:
-            if path in found:
-                found[path] = [" ".join(map(str, found[path]))]
+        found = self.found(record)
         id_ = self._id(found, record)
         time, time_from = times.first_seconds(
             _values(found, self.table.time), _values(found, self.table.transport_time), self._where_time, received
         )
         src, dst = self._ends(found)
-        name = _text(found, table.name)
+        name = _text(found, self.table.name)
         if name is None:
             raise AlertFault("missing_name", self._missing("name"))
         severity, severity_from = self._severity(found)
@@ -142,12 +137,21 @@ class FieldReader:
             name=name[:LONGEST_NAME],
             tech=self._techniques(found),
             other_attributes=self._attributes(found) | ({TIME_FROM: time_from} if time_from else {}),
-            tenant=_text(found, table.tenant) or tenant,
+            tenant=_text(found, self.table.tenant) or tenant,
             severity=severity,
             severity_from=severity_from,
             aliases=aliases_of(self._machines, found) if self._machines else [],
             closed=self._closed(found),
         )
+
+    def found(self, record: dict[str, Any]) -> Found:
+        """Return the values of a record by the table's paths; paths without a value are left out."""
+        found: Found = {}
+        _gather(record, self._tree, self.table.dotted, found)
+        for path in self.table.joined:
+            if path in found:
+                found[path] = [" ".join(map(str, found[path]))]
+        return found
 
     def _id(self, found: Found, record: dict[str, Any]) -> int | str:
         for value in _values(found, self.table.id):

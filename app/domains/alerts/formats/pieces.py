@@ -15,7 +15,7 @@ from app.domains.alerts.formats.reading import (
     read_alert_bytes,
     read_document,
 )
-from app.domains.alerts.formats.recognise import FORMATS, contained
+from app.domains.alerts.formats.recognise import all_formats, contained
 from app.domains.alerts.formats.snort import MARK
 from app.errors import SettingsError
 
@@ -94,7 +94,7 @@ class PieceReader:
             SettingsError: There is no format of this name.
         """
         self.received = received
-        known = {each.name: each for each in FORMATS}
+        known = {each.name: each for each in all_formats()}
         names = [*known, *([TEXT] if texts else [])]
         if format_ and format_ not in names:
             raise SettingsError(f"--format {format_}: there is none such; give one of {', '.join(names)}")

@@ -54,8 +54,20 @@ _OBJECTS = (
     ecs.FORMAT,
     seed.FORMAT,  # last: mapped CEF has an id, a time and a name too
 )
+_OWN: list[Format] = []
+"""Formats of the user's own, tried first; of the process, as its settings are."""
 _LISTS = ("input", "Findings", "findings")
 """Keys with a list of alerts: in the seed's file, answers of AWS services, and details of their events."""
+
+
+def use_own_formats(formats: tuple[Format, ...]) -> None:
+    """Try formats before all others from now on, in place of those of an earlier call."""
+    _OWN[:] = formats
+
+
+def all_formats() -> tuple[Format, ...]:
+    """Return the user's own formats, and those of Millrace."""
+    return (*_OWN, *FORMATS)
 
 
 def recognised(record: dict[str, Any] | str) -> Format:
@@ -69,6 +81,8 @@ def recognised(record: dict[str, Any] | str) -> Format:
             if each.matches(record):
                 return each
         raise AlertFault("unknown_format", f"the line is of no format that is read here: {_titles(_LINES)}, or JSON")
+    if (taker := _own(record)) is not None:
+        return taker
     if "src" in record and "dst" in record and "id" in record and "time" in record:
         return own.FORMAT if own.matches(record) else seed.FORMAT
     if seed.ATTRIBUTES in record:
@@ -76,11 +90,15 @@ def recognised(record: dict[str, Any] | str) -> Format:
     for each in _OBJECTS:
         if each.matches(record):
             return each
-    raise AlertFault("unknown_format", f"{_nearly(record)}; the formats that are read here: {_titles(FORMATS)}")
+    raise AlertFault("unknown_format", f"{_nearly(record)}; the formats that are read here: {_titles(all_formats())}")
 
 
 def contained(record: dict[str, Any]) -> list[Any] | None:
-    """Return the alerts in an envelope; None if the record is an alert itself."""
+    """Return the alerts in an envelope; None if the record is an alert itself, or of the user's own format."""
+    return None if _own(record) is not None else _contained(record)
+
+
+def _contained(record: dict[str, Any]) -> list[Any] | None:
     for key in _LISTS:
         if key in record and type(record[key]) is list:
             return list(record[key])
@@ -97,6 +115,10 @@ def contained(record: dict[str, Any]) -> list[Any] | None:
     if type(source) is dict:
         return [{**source, **{key: record[key] for key in ("_id", "_index") if key in record}}]
     return None
+
+
+def _own(record: dict[str, Any]) -> Format | None:
+    return next((each for each in _OWN if each.matches(record)), None)
 
 
 def _titles(formats: tuple[Format, ...]) -> str:
