@@ -95,13 +95,17 @@ class AliasTable:
         self._keys: dict[str, dict[_Key, None]] = {}  # of a name: where it stands in a run; derived
         self._full: dict[str, dict[str, float]] = {}  # of a short name: its full names, and the latest time of each
 
-    def learn(self, pairs: Iterable[tuple[str, str]], time: float) -> None:
+    def learn(self, pairs: Iterable[tuple[str, str]], time: float) -> set[str]:
         """Learn from the aliases of one alert.
 
         Args:
             pairs: (name, address) of machines, as they stand in the alert or in canonical form. Names that share an
                 address here are one machine's.
             time: The alert's time, seconds since 1970.
+
+        Returns:
+            Entities in canonical form that have other names than before: of earlier alerts with them, more may be one
+            machine's.
         """
         together: dict[_Key, list[str]] = {}
         for each_name, each_address in pairs:
@@ -111,8 +115,7 @@ class AliasTable:
                 names = together.setdefault((address, _sort(name)), [])
                 if name not in names:
                     names.append(name)
-        for key, names in together.items():
-            self._observe(key, names[:_MOST_TOGETHER], time)
+        return {each for key, names in together.items() for each in self._observe(key, names[:_MOST_TOGETHER], time)}
 
     def see(self, name: str, time: float) -> None:
         """Learn that a machine has a name (in canonical form): a full one becomes an alias of its short form."""
@@ -175,42 +178,26 @@ class AliasTable:
         for address, sort, shared, runs in stored.addresses:
             key = (address, sort)
             self._addresses[key] = _Address([msgspec.structs.replace(run) for run in runs], shared)
-            for name in {name for run in runs for name in run.names}:
+            for name in {address, *(name for run in runs for name in run.names)}:
                 self._keys.setdefault(name, {})[key] = None
         self._full = {short: dict(full) for short, full in stored.full}
         return self
 
-    def _observe(self, key: _Key, names: list[str], time: float) -> None:
-        """Put names into the past of an address."""
+    def _observe(self, key: _Key, names: list[str], time: float) -> tuple[str, ...]:
+        """Put names into the past of an address; return the entities that have other names than before."""
         held = self._addresses.pop(key, None)
         if held is None:
             held = _Address()
+            self._keys.setdefault(key[0], {})[key] = None
         self._addresses[key] = held  # at the end: it has news
-        runs = held.runs
-        index = bisect.bisect_right(runs, time, key=lambda run: run.start) - 1
-        before = runs[index] if index >= 0 else None
-        after = runs[index + 1] if index + 1 < len(runs) else None
-        if before is not None and _is_one(before.names, names):
-            before.end = max(before.end, time)
-            run = before
-        elif after is not None and (before is None or before.end < time) and _is_one(after.names, names):
-            after.start = time
-            run = after
-        else:
-            run = _Run((), time, time)
-            runs.insert(index + 1, run)
-            if before is not None and time < before.end:  # it had the address before and after
-                runs.insert(index + 2, _Run(before.names, before.end, before.end))
-                before.end = time
-        self._name(key, run, names)
-        self._limit(key, held)
-
-    def _name(self, key: _Key, run: _Run, names: list[str]) -> None:
-        """Add names to a run."""
-        if not set(names) <= set(run.names):
-            run.names = tuple(sorted({*run.names, *names})[:_MOST_TOGETHER])
-        for name in run.names:
-            self._keys.setdefault(name, {})[key] = None
+        run = _run_of(held.runs, names, time)
+        before = run.names
+        if not set(names) <= set(before):
+            run.names = tuple(sorted({*before, *names})[:_MOST_TOGETHER])
+            for name in run.names:
+                self._keys.setdefault(name, {})[key] = None
+            self._limit(key, held)
+        return () if run.names == before else (key[0], *run.names)
 
     def _limit(self, key: _Key, held: _Address) -> None:
         """Note whether an address has too many names, and forget what exceeds a limit."""
@@ -229,8 +216,7 @@ class AliasTable:
         while len(self._addresses) > self._config.most:
             oldest = next(iter(self._addresses))
             forgotten = self._addresses.pop(oldest)
-            for run in forgotten.runs:
-                self._forget(oldest, None, run.names)
+            self._forget(oldest, None, (oldest[0], *(name for run in forgotten.runs for name in run.names)))
 
     def _forget(self, key: _Key, held: _Address | None, names: Iterable[str]) -> None:
         """Remove names from the index that no run of an address has any more."""
@@ -244,18 +230,15 @@ class AliasTable:
 
     def _beside(self, entity: str, time: float) -> tuple[str, ...]:
         """Return the names of an address, or the addresses and the full or short form of a name, at a time."""
+        keys = self._keys.get(entity, ())
         if is_address(entity):
-            held = (self._at((entity, sort), time) for sort in _SORTS)
+            held = (self._at(key, time) for key in keys)
             names = (name for run in held if run is not None for name in run.names)
-            return tuple(name for name in names if not self._is_collector(name, time))
+            return tuple(sorted(name for name in names if not self._is_collector(name, time)))
         if self._is_collector(entity, time):
             return tuple(self._forms(entity, time))
-        addresses = [key[0] for key in self._keys.get(entity, ()) if self._has(key, entity, time)]
+        addresses = [key[0] for key in keys if (run := self._at(key, time)) is not None and entity in run.names]
         return (*self._forms(entity, time), *sorted(addresses)[:_MOST_TOGETHER])
-
-    def _has(self, key: _Key, name: str, time: float) -> bool:
-        run = self._at(key, time)
-        return run is not None and name in run.names
 
     def _at(self, key: _Key, time: float) -> _Run | None:
         """Return the run of an address that a time is in; None if there is none, or many share the address."""
@@ -316,7 +299,7 @@ def is_alias(name: str, address: str) -> bool:
     return where == "inside" or what == "resource" or "." not in name
 
 
-_NAME, _INSTANCE, _HARDWARE, _ID = _SORTS = ("name", "instance", "mac", "id")
+_NAME, _INSTANCE, _HARDWARE, _ID = ("name", "instance", "mac", "id")
 
 
 def _sort(name: str) -> str:
@@ -328,15 +311,34 @@ def _sort(name: str) -> str:
     return _NAME
 
 
+def _run_of(runs: list[_Run], names: list[str], time: float) -> _Run:
+    """Return the run that a time and names belong to, made longer or new; a new one has no names yet."""
+    index = len(runs) - 1
+    if runs and time < runs[-1].start:
+        index = bisect.bisect_right(runs, time, key=lambda run: run.start) - 1
+    before = runs[index] if index >= 0 else None
+    after = runs[index + 1] if index + 1 < len(runs) else None
+    if before is not None and _is_one(before.names, names):
+        before.end = max(before.end, time)
+        return before
+    if after is not None and (before is None or before.end < time) and _is_one(after.names, names):
+        after.start = time
+        return after
+    run = _Run((), time, time)
+    runs.insert(index + 1, run)
+    if before is not None and time < before.end:  # it had the address before and after
+        runs.insert(index + 2, _Run(before.names, before.end, before.end))
+        before.end = time
+    return run
+
+
 def _is_one(some: Iterable[str], others: Iterable[str]) -> bool:
     """Return whether two lists of names have a machine in common."""
-    return any(_are_same(one, other) for one in some for other in others)
+    return any(one == other or _are_forms(one, other) for one in some for other in others)
 
 
-def _are_same(one: str, other: str) -> bool:
-    """Return whether two names are equal, or one is the other's short form, also as Windows cuts it."""
-    if one == other:
-        return True
+def _are_forms(one: str, other: str) -> bool:
+    """Return whether one name is the other's short form, also as Windows cuts it."""
     first, second = short_name(one), short_name(other)
     if first != second:
         short, long = sorted((first, second), key=len)

@@ -22,6 +22,13 @@ def test_a_name_and_an_address_of_one_alert_are_one_machine() -> None:
     assert table.names_of("wks-40", NOW) == ()
 
 
+def test_what_is_new_is_told_once() -> None:
+    table = AliasTable()
+    assert table.learn([("wks-31", ADDRESS)], NOW) == {"wks-31", ADDRESS}
+    assert table.learn([("WKS-31", ADDRESS)], NOW + 60) == set()
+    assert table.learn([("wks-40", ADDRESS)], NOW + DAY_S) == {"wks-40", ADDRESS}
+
+
 def test_an_alias_holds_for_alerts_shortly_before_it_is_learned() -> None:
     table = AliasTable()
     table.learn([("wks-31", ADDRESS)], NOW)
