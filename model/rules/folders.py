@@ -134,12 +134,20 @@ def _files(folders: Sequence[Path], found: Rules) -> Iterator[tuple[Path, str]]:
                 continue
             seen.add(real)
             names[:] = sorted(name for name in names if not name.startswith("."))
+            for name in [name for name in names if not _is_within(Path(here) / name, folder)]:
+                names.remove(name)
+                reason = "a link out of the folder, which is not followed: give it with --rules"
+                found.unreadable.append(Unreadable(str(Path(here) / name), 0, "", reason))
             licence = licences[here] = _licence(here, files) or licences.get(str(Path(here).parent), "")
             for name in sorted(files):
                 target = os.path.realpath(path := Path(here) / name)
                 if not name.startswith(".") and not name.upper().startswith(LICENCES) and target not in seen:
                     seen.add(target)
                     yield path, licence
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _licence(folder: str, files: list[str]) -> str:

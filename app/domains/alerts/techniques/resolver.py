@@ -240,7 +240,9 @@ class TechniqueResolver:
             return known
         rule_id = attributes.get(RULE_ID)
         if rule_id and isinstance(rule_id, str) and self._catalogue is not None:
-            known = self._catalogue.by_rule(rule_id, alert.name) or known
+            named = " " in rule_id  # Splunk's and Falco's rules have names as their ids
+            rule = self._catalogue.by_rule(rule_id, alert.name)
+            known = rule or (self._catalogue.by_title(self._fold(rule_id)) if named else None) or known
         if known is UNKNOWN and self._signatures is not None:
             known = techniques_of_finding(attributes) or self._signatures.by_attributes(attributes) or known
         return known

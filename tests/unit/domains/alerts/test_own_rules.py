@@ -320,6 +320,17 @@ def test_a_folder_is_read_once_whatever_links_it_has(rules: Path) -> None:
         read_folders([rules / "nothing"])
 
 
+def test_a_link_out_of_a_folder_is_named_and_not_followed(rules: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "one.yml").write_text(SIGMA)
+    (rules / "all").symlink_to(tmp_path / "elsewhere")
+    found = read_folders([rules])
+    assert len(found.rules) == 12
+    assert "a link out of the folder" in found.unreadable[0].reason
+    (tmp_path / "mine").symlink_to(rules)
+    assert len(read_folders([tmp_path / "mine", rules / "all"]).rules) == 13
+
+
 def test_a_huge_file_is_named_and_not_read(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "LARGEST_FILE_BYTES", 1000)
     (rules / "huge.rules").write_text(SURICATA * 10)
@@ -346,10 +357,13 @@ def alert(name: str, rule_id: str = "") -> Alert:
         ("ESCU - Dough Sent to an Unknown Bucket - Rule", "", ("T1048",)),
         ("Threat - Flour Missing - Rule", "", ("T1020", "T1537")),
         ("Flour is missing", "", ("T1020", "T1537")),
+        ("Flour is missing on host-7", "Threat - Flour Missing - Rule", ("T1020", "T1537")),
+        ("Dough of host-7 went away", "ESCU - Dough Sent to an Unknown Bucket - Rule", ("T1048",)),
         ("BAKERY beacon of the oven; seen", "5710", ("T1071.001", "T1573")),
         ("BAKERY beacon of an oven, seen", "1:5710:4", ("T1071.001", "T1573")),
         ("bakery: door forced open by eve", "5710", ("T1110.001", "T1078")),
         ("Shell in the bakery container", "", ("T1059",)),
+        ("A shell was opened by eve", "Shell in the bakery container", ("T1059",)),
         ("Bakery administrator consents to an application", "", ("T1528",)),
     ],
 )
