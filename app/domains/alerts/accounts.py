@@ -12,14 +12,16 @@ _GENERIC = frozenset(
     self unset anyone someone wdagutilityaccount krbtgt
     root toor nobody nogroup daemon bin sys sync games man lp mail news uucp proxy www-data www backup list irc gnats
     messagebus syslog _apt sshd ntp chrony postfix dovecot mysql mariadb postgres redis mongodb apache httpd nginx
-    tomcat named bind squid snort suricata zeek ossec ossecm ossecr wazuh elasticsearch logstash kibana polkitd dbus
+    tomcat named bind sa squid snort suricata zeek ossec ossecm ossecr wazuh elasticsearch logstash kibana polkitd dbus
     avahi cups rpc rpcuser nfsnobody halt shutdown ftp adm tty utmp shadow sudo wheel docker
     ubuntu debian centos fedora ec2-user opc cloud-user vagrant pi azureuser core kubernetes-admin system:anonymous
     system:admin system:masters hidden_due_to_security_reasons
+    info contact office sales support helpdesk noreply no-reply postmaster mailer-daemon webmaster hostmaster abuse
     """.split()  # noqa: SIM905 - a list of a hundred lines
 )
 """Accounts that every machine of a kind has, so that two machines with one have nothing in common: of Windows, of Unix
-and its services, of images of clouds; and what GuardDuty writes for a principal that it hides."""
+and its services, of images of clouds. Also what GuardDuty writes for a principal that it hides, and mailboxes that
+every domain has."""
 _GENERIC_DOMAINS = frozenset(
     (
         "nt authority", "nt-autorität", "autorite nt", "autorité nt", "nt service", "nt virtual machine",
@@ -27,11 +29,11 @@ _GENERIC_DOMAINS = frozenset(
     )
 )  # fmt: skip
 _GENERIC_PATTERN = re.compile(
-    r"dwm-\d+|umfd-\d+|systemd-[a-z-]+|iusr(?:_.*)?|iwam_.*|aspnet|healthmailbox.*|defaultapppool|krbtgt/.*|\d{1,10}"
+    r"dwm-\d+|umfd-\d+|systemd-[a-z-]+|iusr(?:_.*)?|iwam_.*|aspnet|healthmailbox.*|defaultapppool|krbtgt/.*|\d{1,4}|65534"
     r"|s-1-(?!5-21-|12-1-).*|s-1-5-21-.*-(?:500|501|502|503)"
 )
-"""Accounts of sessions and services by pattern, Unix ids, and well-known SIDs: other than a domain's or Entra's, and of
-a domain Administrator (500), Guest (501), krbtgt (502) and DefaultAccount (503)."""
+"""Accounts of sessions and services by pattern, ids of local Unix accounts, and well-known SIDs: other than a domain's
+or Entra's, and of a domain Administrator (500), Guest (501), krbtgt (502) and DefaultAccount (503)."""
 _UNIX = re.compile(r"(?P<before>[^()]+)\(uid=\d+\)|e?uid=\d+\((?P<within>[^()]+)\).*|\(?(?:e|a)?uid=(?P<id>\d+)\)?")
 DISTINGUISHED = re.compile(r"(?:uid|cn|userid)=(?P<name>[^,/]+)(?:[,/].*)?")
 """A distinguished name in lower case, from the most specific part on."""

@@ -181,6 +181,7 @@ def test_all_writings_of_a_user_have_one_form(text: str) -> None:
         r"Window Manager\DWM-3",
         "ANONYMOUS LOGON",
         "krbtgt/CORP.EXAMPLE.COM",
+        "postmaster@example.com",
     ],
 )
 def test_generic_accounts_identify_nobody(text: str) -> None:
