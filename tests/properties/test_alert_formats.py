@@ -22,6 +22,7 @@ from app.domains.alerts.formats import (
 )
 from app.domains.alerts.formats.recognise import _LINES, _OBJECTS
 from tests.unit.domains.alerts.formats.examples import CEF_LINE, EXAMPLES, SNORT, TIME
+from tests.unit.domains.alerts.formats.product_examples import LEEF, SNORT_SYSLOG
 
 REASONS = frozenset(
     (
@@ -92,10 +93,10 @@ def spoilt(draw: st.DrawFn) -> dict[str, Any]:
 
 spoilt_lines = st.builds(
     lambda line, at, gone, put: line[:at] + put + line[at + gone :],
-    st.sampled_from([CEF_LINE, SNORT]),
+    st.sampled_from([CEF_LINE, SNORT, LEEF, SNORT_SYSLOG]),
     st.integers(0, 200),
     st.integers(0, 40),
-    st.one_of(any_text, st.sampled_from(["|", "\\", "=", " x=", "CEF:", "[**]", "->", "{}"])),
+    st.one_of(any_text, st.sampled_from(["|", "\\", "=", " x=", "CEF:", "LEEF:", "^", "[**]", "->", "{}"])),
 )
 
 
@@ -142,6 +143,18 @@ def test_any_object_is_an_alert_that_reads_back_the_same_or_has_a_reason(record:
     if isinstance(found, Alert):
         reads_back(found)
     read_techniques_carried(record)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("value", [10**5000, [[]], {"a": [{}]}, "\x1b[31m" * 9000, True], ids=lambda _: "")
+def test_no_value_at_any_place_is_a_surprise(name: str, value: Any) -> None:
+    for where in places(OBJECTS[name]):
+        record: Any = json.loads(json.dumps(OBJECTS[name]))
+        inner = record
+        for step in where[:-1]:
+            inner = inner[step]
+        inner[where[-1]] = value
+        read_or_reason(record)
 
 
 @given(spoilt())

@@ -84,6 +84,10 @@ class AttackTable(msgspec.Struct, frozen=True, dict=True):
         """Return whether exactly this id is a technique of this version, or a retired one with a successor."""
         return technique in self.techniques or bool(self.retired.get(technique))
 
+    def named(self, name: str) -> str | None:
+        """Return the id of a technique by its name in any case, or None; a technique precedes sub-techniques."""
+        return self._names.get(name.strip().lower())
+
     def tactics_of(self, technique: str) -> tuple[str, ...]:
         """Return the short names of a technique's tactics; none if it is unknown."""
         found = self.techniques.get(technique)
@@ -104,6 +108,13 @@ class AttackTable(msgspec.Struct, frozen=True, dict=True):
             KeyError: The tactic is unknown.
         """
         return self.tactics[self._stages[short_name]]
+
+    @functools.cached_property
+    def _names(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for each in sorted(self.techniques, key=lambda id_: ("." in id_, id_)):
+            found.setdefault(self.techniques[each].name.lower(), each)
+        return found
 
     @functools.cached_property
     def _stages(self) -> dict[str, int]:

@@ -26,6 +26,7 @@ _KEY = re.compile(r"(?:^|\s)([A-Za-z0-9_.\-]{1,128})=")
 _LETTER = re.compile(r"[A-Za-z]")
 
 LONG_NAMES = {
+    "ComputerName": "computerName",
     "accountName": "userName",
     "cat": "cat",
     "devTime": "deviceReceiptTime",
@@ -67,7 +68,7 @@ TABLE = msgspec.structs.replace(
     LINES,
     src=("sourceAddress", "sourceAddressIPv6", "sourceHostName", "sourceTranslatedAddress"),
     dst=("destinationAddress", "destinationHostName", "destinationTranslatedAddress"),
-    either=(*LINES.either, "sourceUserName", "userName", "destinationUserName"),
+    either=(*LINES.either, "computerName", "sourceUserName", "userName", "destinationUserName"),
     severity={"severity": _SCALE},
 )
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from app.domains.alerts.formats.values import TOO_MANY_DIGITS
+
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Features of a record that together distinguish its format.
@@ -65,7 +67,7 @@ def _is_one_of(value: object, texts: tuple[str, ...]) -> bool:
     if type(value) is str:
         lower = value.lower()
         return any(lower == text.lower() for text in texts)
-    return type(value) is int and str(value) in texts
+    return type(value) is int and abs(value) < TOO_MANY_DIGITS and str(value) in texts
 
 
 def _joined(texts: tuple[str, ...], word: str) -> str:

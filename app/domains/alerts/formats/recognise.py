@@ -59,6 +59,9 @@ _OWN: list[Format] = []
 _LISTS = ("input", "Findings", "findings")
 """Keys with a list of alerts: in the seed's file, answers of AWS services, and details of their events."""
 
+_ODATA = frozenset(("value", "nextLink", "@odata.context", "@odata.count", "@odata.nextLink"))
+"""Keys of an answer of Microsoft's APIs, with its alerts under `value`."""
+
 
 def use_own_formats(formats: tuple[Format, ...]) -> None:
     """Try formats before all others from now on, in place of those of an earlier call."""
@@ -99,7 +102,7 @@ def contained(record: dict[str, Any]) -> list[Any] | None:
 
 
 def _contained(record: dict[str, Any]) -> list[Any] | None:
-    for key in _LISTS:
+    for key in (*_LISTS, "value") if record.keys() <= _ODATA else _LISTS:
         if key in record and type(record[key]) is list:
             return list(record[key])
     hits = record.get("hits")

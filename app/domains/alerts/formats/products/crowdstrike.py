@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from app.domains.alerts.alert import COMMAND_LINE, DESCRIPTION, HASH, HOST, PORT, RULE_ID, URL, USER
+from app.domains.alerts.attack import attack_table
 from app.domains.alerts.formats.declared import closing, declared
 from app.domains.alerts.formats.mapping import Table
-from app.domains.alerts.formats.marks import Marks
+from app.domains.alerts.formats.marks import Marks, value_at
 from app.domains.alerts.formats.severity import Scale
 
 _EVENTS = (
@@ -31,9 +36,10 @@ _NUMBER = Scale(
     "CrowdStrike severity",
     ((0, 0), (19, 0), (20, 1), (39, 39), (40, 40), (59, 69), (60, 70), (79, 89), (80, 90), (100, 100)),
     " of 100",
-    least=6,
 )
-"""Falcon's console: 20 is low, 40 medium, 60 high, 80 critical; older events have 1 to 5, with the word beside."""
+"""Falcon's console: 20 is low, 40 medium, 60 high, 80 critical."""
+_EVENT_NUMBER = msgspec.structs.replace(_NUMBER, least=11)
+"""Older events have 1 to 5, or 1 to 10, mostly with the word beside: such a number states none."""
 
 _ENDPOINT_ADDRESSES = ("address_ip4", "address_ip6", "ip_address")
 
@@ -63,13 +69,13 @@ STREAM = Table(
     ),
     either=("event.SourceAccountUpn", "event.SourceAccountName", "event.UserName", "event.HostID", "event.IncidentID"),
     name=("event.DetectName", "event.Name", "event.IncidentDescription", "event.Technique", "metadata.eventType"),
-    tech=("event.MitreAttack.TechniqueID", "event.TechniqueID", "event.TechniqueId"),
+    tech=("event.MitreAttack.TechniqueID", "event.TechniqueID", "event.TechniqueId", "named"),
     aliases=(
         (("event.Hostname", "event.ComputerName"), ("event.LocalIP", "event.LocalIPv4", "event.LocalIPv6")),
         (("event.SourceEndpointHostName",), ("event.SourceEndpointIpAddress",)),
         (("event.EndpointName",), ("event.EndpointIp",)),
     ),
-    severity={"event.SeverityName": _WORD, "event.Severity": _NUMBER},
+    severity={"event.SeverityName": _WORD, "event.Severity": _EVENT_NUMBER},
     attributes={
         PORT: ("event.NetworkAccesses.RemotePort",),
         HOST: ("event.Hostname", "event.ComputerName"),
@@ -120,7 +126,7 @@ ALERT = Table(
     ),
     either=("source_account_upn", "source_account_name", "user_principal", "user_name", "composite_id"),
     name=("display_name", "name", "behaviors.display_name", "scenario", "behaviors.scenario", "technique", "type"),
-    tech=("mitre_attack.technique_id", "technique_ids", "technique_id", "behaviors.technique_id"),
+    tech=("mitre_attack.technique_id", "technique_ids", "technique_id", "behaviors.technique_id", "named"),
     aliases=(
         (("device.hostname",), ("device.local_ip",)),
         *(
@@ -173,12 +179,33 @@ ALERT = Table(
     product="CrowdStrike Falcon",
 )
 
+_NAMES = ("event.MitreAttack.Technique", "event.Technique", "technique", "mitre_attack.technique")
+
+
+def _named(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a detection that states no ids with those of the techniques that it names, where ATT&CK has the names."""
+    if any(value_at(record, path) for path in ("technique_id", "technique_ids", "event.TechniqueID", "behaviors")):
+        return record
+    names: list[object] = []
+    for path in _NAMES:
+        inner, _, last = path.rpartition(".")
+        found = value_at(record, inner) if inner else record
+        objects = [each for each in (found if type(found) is list else [found]) if type(each) is dict]
+        if any("TechniqueID" in each or "technique_id" in each for each in objects):
+            return record
+        names += [each.get(last) for each in objects]
+    table = attack_table()
+    ids = [table.named(name) for name in dict.fromkeys(each for each in names if isinstance(each, str))]
+    return {**record, "named": [each for each in ids if each]} if any(ids) else record
+
+
 FORMATS = (
     declared(
         "crowdstrike_event",
         "CrowdStrike event stream",
         (Marks(keys=("event",), values={"metadata.eventType": _EVENTS}),),
         STREAM,
+        prepare=_named,
         notes=(
             "Events of detections, identity detections and incidents.",
             "An end that a detection does not name is the sensor's host.",
@@ -192,6 +219,7 @@ FORMATS = (
             Marks(keys=("detection_id", "behaviors")),
         ),
         ALERT,
+        prepare=_named,
         notes=("Alerts of the Alerts API (v1, v2), and detections of the Detects API before it.",),
     ),
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from app.domains.alerts.alert import COMMAND_LINE, DESCRIPTION, HASH, HOST, PORT, RULE_ID, USER
-from app.domains.alerts.formats.attributes import LONGEST_VALUE, MAX_FEATURES
+from app.domains.alerts.formats.attributes import LONGEST_VALUE, MAX_FEATURES, text
 from app.domains.alerts.formats.declared import declared
 from app.domains.alerts.formats.mapping import Table
 from app.domains.alerts.formats.marks import Marks
@@ -80,14 +81,13 @@ def _split(record: dict[str, Any]) -> dict[str, Any]:
     for column in _DETAILS:
         value = record.get(column)
         if isinstance(value, str):
-            pairs = (part.partition(":") for part in value[:LONGEST_VALUE].split(_SEPARATOR)[:MAX_FEATURES])
-            found[column] = {key.strip(): text.strip() for key, mark, text in pairs if mark}
+            parts = (part.partition(":") for part in value[:LONGEST_VALUE].split(_SEPARATOR)[:MAX_FEATURES])
+            found[column] = {key.strip(): each.strip() for key, mark, each in parts if mark}
             found.setdefault("details_text", value)
         elif type(value) is dict:
-            texts = (
-                f"{key}: {text}" for key, text in list(value.items())[:MAX_FEATURES] if isinstance(text, str | int)
-            )
-            found.setdefault("details_text", f" {_SEPARATOR} ".join(texts)[:LONGEST_VALUE])
+            pairs = ((key, text(each)) for key, each in itertools.islice(value.items(), MAX_FEATURES))
+            said = f" {_SEPARATOR} ".join(f"{key}: {each}" for key, each in pairs if each)
+            found.setdefault("details_text", said[:LONGEST_VALUE])
     for column in ("MitreTags", "OtherTags", "MitreTactics"):
         if isinstance(record.get(column), str):
             found[column] = [part.strip() for part in record[column][:LONGEST_VALUE].split(_SEPARATOR)]

@@ -57,8 +57,10 @@ def _lowered(value: object) -> dict[str, Any]:
 
 def _is_outwards(record: dict[str, Any], *keys: str) -> bool:
     """Return whether the alert's tactic is one whose address outside is the target."""
-    said = "".join(str(record.get(key, ""))[:1000] for key in keys).replace(" ", "").lower()
-    return any(tactic in said for tactic in _OUTWARDS)
+    said = (record.get(key) for key in keys)
+    texts = (text for each in said for text in (each[:MAX_LIST] if isinstance(each, list) else [each]))
+    tactics = "".join(text for text in texts if isinstance(text, str)).replace(" ", "").lower()
+    return any(tactic in tactics for tactic in _OUTWARDS)
 
 
 def _entities(given: object, *, outwards: bool) -> dict[str, list[Any]]:
@@ -100,7 +102,8 @@ def _evidence(record: dict[str, Any]) -> dict[str, Any]:
         for each in given[:MAX_LIST] if isinstance(given, list) else ():
             address = each.get("ipAddress") if type(each) is dict else None
             if isinstance(address, str):
-                roles = {str(role).lower() for role in each.get("roles") or () if isinstance(role, str)}
+                stated = each.get("roles")
+                roles = {role.lower() for role in stated if isinstance(role, str)} if type(stated) is list else set()
                 to = not _TARGET_ROLES.isdisjoint(roles) if roles else outwards
                 ends["to" if to else "from"].append(address)
     return {**record, "ends": ends}
@@ -226,7 +229,13 @@ DEFENDER = Table(
 
 
 def _alert_row(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of `SecurityAlert` with the JSON in its texts parsed, and its entities by type."""
+    """Return a row of `SecurityAlert` with the JSON in its texts parsed, and its entities by type.
+
+    An alert of Azure's API has the fields of a row as its `properties`, with keys that begin small.
+    """
+    properties = record.get("properties")
+    if type(properties) is dict:
+        record = {f"{key[:1].upper()}{key[1:]}": value for key, value in properties.items()}
     outwards = _is_outwards(record, "Tactics", "Intent")
     return {
         **record,
@@ -450,13 +459,13 @@ FORMATS = (
         "sentinel_alert",
         "Microsoft Sentinel alerts",
         (
-            Marks(keys=("SystemAlertId",)),
+            Marks(any=("SystemAlertId", "properties.systemAlertId")),
             Marks(keys=("AlertSeverity",), any=("AlertName", "AlertDisplayName", "DisplayName")),
         ),
         SENTINEL_ALERT,
         prepare=_alert_row,
         notes=(
-            "Rows of the table `SecurityAlert`, and exports of Defender for Cloud.",
+            "Rows of the table `SecurityAlert`, alerts of Azure's API, and exports of Defender for Cloud.",
             "`Entities` and `ExtendedProperties` may be JSON in a text; entities are read by their `Type`.",
         ),
     ),
@@ -468,6 +477,7 @@ FORMATS = (
             Marks(any=("properties.incidentNumber", "object.properties.incidentNumber")),
             Marks(values={"@odata.type": ("#microsoft.graph.security.incident",)}),
             Marks(keys=("incidentId", "incidentName", "createdTime")),
+            Marks(keys=("incidentWebUrl", "displayName", "createdDateTime")),
         ),
         INCIDENT,
         prepare=_incident,

@@ -67,7 +67,8 @@ def read(record: dict[str, Any], tenant: str = "", received: float | None = None
         found["signature"] = f"Snort rule {rule}"
     if isinstance(stamp, str):
         found["timestamp"] = snort.time_of(stamp, received)
-    if str(record.get("proto")).upper() in _WITHOUT_PORTS:
+    proto = record.get("proto")
+    if isinstance(proto, str) and proto.upper() in _WITHOUT_PORTS:
         found.pop("src_port", None)
         found.pop("dst_port", None)
     return _READER.read(found, tenant, received)

@@ -14,6 +14,7 @@ NOTICE = Table(
     dst=("id.resp_h", "dst"),
     either=("peer_descr", "_system_name"),
     name=("note",),
+    tags=("sub", "msg"),
     attributes={
         PORT: ("id.resp_p", "p"),
         DESCRIPTION: ("msg", "sub"),

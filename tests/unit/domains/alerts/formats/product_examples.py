@@ -414,6 +414,10 @@ LEEF = (
     "devTime=May 23 2024 12:54:16.500^devTimeFormat=MMM dd yyyy HH:mm:ss.SSS^name=SSH brute force^cat=Login^"
     "src=192.0.2.10^srcPort=40022^dst=198.51.100.7^dstPort=22^usrName=ann^sev=7^proto=TCP"
 )
+SNORT_SYSLOG = (
+    "<33>May 23 12:54:16 sensor-1 snort[1234]: [1:2001219:20] EXAMPLE SCAN Potential SSH Scan "
+    "[Classification: Attempted Information Leak] [Priority: 2] {TCP} 192.0.2.10:40022 -> 198.51.100.7:22"
+)
 
 PRODUCT_EXAMPLES: dict[str, dict[str, Any] | str] = {
     "defender_graph": DEFENDER_GRAPH,

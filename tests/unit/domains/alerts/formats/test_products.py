@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.domains.alerts.alert import AlertFault
-from app.domains.alerts.formats import format_of, read_alert
+from app.domains.alerts.formats import format_of, read_alert, read_document
 from tests.unit.domains.alerts.formats.product_examples import (
     AMINER,
     ATTACKER,
@@ -233,3 +233,21 @@ def test_the_delimiters_of_leef(rest: str) -> None:
 def test_half_a_leef_line_is_refused_with_the_form_that_it_must_have() -> None:
     with pytest.raises(AlertFault, match=r"LEEF:1\.0\|vendor\|product\|version\|event id\|"):
         read_alert("LEEF:1.0|Example|Wall")
+
+
+def test_an_alert_of_azures_api_reads_like_its_row() -> None:
+    properties = {f"{key[:1].lower()}{key[1:]}": value for key, value in SENTINEL_ALERT.items()}
+    record = {"id": "/subscriptions/1", "kind": "SecurityAlert", "properties": properties}
+    assert read_alert(record) == read_alert(SENTINEL_ALERT)
+
+
+def test_an_answer_of_microsofts_apis_holds_alerts() -> None:
+    answer = {"@odata.context": "https://graph.microsoft.com/v1.0/$metadata", "value": [DEFENDER_GRAPH, DEFENDER_GRAPH]}
+    assert len(read_document(answer).alerts) == 2
+
+
+def test_a_technique_that_crowdstrike_names_has_its_id() -> None:
+    event = {**CROWDSTRIKE_EVENT["event"], "Technique": "Valid Accounts", "MitreAttack": [{"Technique": "PowerShell"}]}
+    assert read_alert({**CROWDSTRIKE_EVENT, "event": event}).tech == ["T1059.001", "T1078"]
+    own = {**CROWDSTRIKE_EVENT["event"], "Technique": "PUP", "MitreAttack": []}
+    assert read_alert({**CROWDSTRIKE_EVENT, "event": own}).tech == []
