@@ -240,3 +240,22 @@ class Breaking:
         if self._gone:
             raise ClientError({"Error": {"Code": "InternalServerError", "Message": "gone"}}, name)
         return getattr(self._client, name)
+
+
+def test_corrections_of_rules_are_kept_and_removed(name: str) -> None:
+    table = opened(name)
+    of_rule = Correction("", ("T1110.001",), NOW, rule="5760", override=True)
+    assert update(table, [of_rule, said("rule", "T1078")]) == Report(2)
+    assert opened(name).find([of_rule.key, "rule"]) == {of_rule.key: of_rule, "rule": said("rule", "T1078")}
+    before = counters(name)["version"]
+    assert table.remove(of_rule.key)
+    assert not table.remove(of_rule.key)
+    assert set(opened(name).find([of_rule.key, "rule"])) == {"rule"}
+    assert counters(name)["version"] > before  # other processes learn of it
+
+
+def test_an_item_from_before_rules_is_a_correction(name: str) -> None:
+    item = {PARTITION_KEY: {"S": digest("odd login")}, "text": {"S": "odd login"}, "techniques": {"S": '["T1078"]'},
+            "time": {"N": "1.5"}, "author": {"S": ""}, "confidence": {"N": "1"}}  # fmt: skip
+    aws.client("dynamodb").put_item(TableName=name, Item=item)
+    assert opened(name).find(["odd login"]) == {"odd login": Correction("odd login", ("T1078",), 1.5)}

@@ -170,8 +170,10 @@ def test_flows_and_their_bundles(sample: Path, tmp_path: Path) -> None:
     done = run("alerts", "flow", "--stix", "--out", str(tmp_path / "made"), str(sample))
     assert done.stdout == ""
     written = {path.name: json.loads(path.read_bytes()) for path in (tmp_path / "made").iterdir()}
-    assert set(written) == {f"flow-{flow['flow_id']}.stix.json" for flow in flows}
-    assert sorted(each["id"] for each in written.values()) == sorted(each["id"] for each in bundles)
+    names = [f"flow-{flow['flow_id']}" for flow in flows]
+    assert set(written) == {f"{name}{ending}" for name in names for ending in (".stix.json", ".afb")}
+    made = [written[f"{name}.stix.json"]["id"] for name in names]
+    assert sorted(made) == sorted(each["id"] for each in bundles)
     assert "--out" in run("alerts", "flow", "--out", "x", str(sample), expect=2).stderr
 
 
@@ -188,7 +190,8 @@ class TestRun:
 
     def test_as_lines_that_the_stream_would_have(self, sample: Path) -> None:
         incidents = lines(run("alerts", "run", "--json", str(sample)).stdout)
-        assert {each["type"] for each in incidents} == {"cluster", "flow"}
+        assert {each["type"] for each in incidents[:-1]} == {"cluster", "flow"}
+        assert incidents[-1]["type"] == "summary"  # the command's own, at the end
         both = lines(run("alerts", "run", "--json", "--role", "enriched", "--role", "tickets", str(sample)).stdout)
         assert sum("alert" in each for each in both) == SAMPLE_ALERTS
         assert len(both) > SAMPLE_ALERTS

@@ -151,6 +151,7 @@ def _step(number: int, node: FlowNode) -> Text:
         (f"  {where}", "green"),
         f"  {one_line(step.name, LONGEST_NAME)}",
         f", {step.alerts} times" if step.alerts > 1 else "",
+        *(() if step.severity is None else (", ", severity_text(step.severity))),
     )
 
 
