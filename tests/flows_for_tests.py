@@ -127,10 +127,22 @@ def last_states(history: Sequence[ClusterSummary]) -> list[ClusterSummary]:
     return [each for each in latest.values() if each.cluster_id not in gone]
 
 
-def flow_of(steps: Sequence[Step], *, flow_id: int = 1, severity: int = 0, reasons: Sequence[str] = ()) -> Flow:
-    """Return a flow of these steps, each in a cluster of its own and following from the one before."""
+def flow_of(
+    steps: Sequence[Step],
+    *,
+    flow_id: int = 1,
+    severity: int = 0,
+    reasons: Sequence[str] = (),
+    in_cluster: int | None = None,
+) -> Flow:
+    """Return a flow of these steps, each following from the one before, and each in a cluster of its own or in one."""
     nodes = tuple(
-        FlowNode(f"{flow_id + index}-0", flow_id + index, next(iter(TABLE.tactics_of(each.technique)), ""), each)
+        FlowNode(
+            f"{flow_id + index}-0",
+            flow_id + index if in_cluster is None else in_cluster,
+            next(iter(TABLE.tactics_of(each.technique)), ""),
+            each,
+        )
         for index, each in enumerate(sorted(steps, key=lambda each: each.start_time))
     )
     edges = tuple(
@@ -139,7 +151,7 @@ def flow_of(steps: Sequence[Step], *, flow_id: int = 1, severity: int = 0, reaso
     )
     return Flow(
         flow_id,
-        tuple(node.cluster_id for node in nodes),
+        tuple(dict.fromkeys(node.cluster_id for node in nodes)),
         0.8,
         nodes,
         edges,

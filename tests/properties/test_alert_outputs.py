@@ -52,6 +52,21 @@ SPECIAL: dict[str, list[list[str]]] = {
 }
 """Options of commands that read alerts; any other is given the file alone."""
 WITHOUT_A_FILE = frozenset(("sample", "correct"))
+OWN_FORMAT = "own.toml"
+_OWN_FORMAT = """
+name = "own"
+recognise = { keys = ["id", "other_attributes.note"] }
+[fields]
+id = "id"
+time = "time"
+src = "src"
+dst = "dst"
+name = "name"
+tech = "tech"
+severity = "severity"
+user = "other_attributes.user"
+keep = ["other_attributes.note"]
+"""
 
 
 def alerts_of(texts: Sequence[str]) -> bytes:
@@ -67,7 +82,7 @@ def alerts_of(texts: Sequence[str]) -> bytes:
             "name": f"{text} ran a command",
             "tech": ["T1059", text, "T1003.001"],
             "severity": 95,
-            "other_attributes": {"user": text, "host": text, "rule_id": text, "description": text, text: text},
+            "other_attributes": {"user": text, "host": text, "rule_id": text, "note": text, text: text},
         }
         lines.append(json.dumps(alert))
         lines.append(json.dumps({**alert, "time": text}))
@@ -85,7 +100,16 @@ def reading_commands() -> list[list[str]]:
     """Every command for alerts, with its options."""
     group = typer.main.get_command(command_tree()).commands["alerts"]  # type: ignore[attr-defined]
     names = [name for name, each in group.commands.items() if not hasattr(each, "commands")]
-    return [[name, *options] for name in names if name not in WITHOUT_A_FILE for options in SPECIAL.get(name, [[]])]
+    found = [[name, *options] for name in names if name not in WITHOUT_A_FILE for options in SPECIAL.get(name, [[]])]
+    return [*found, ["format", "check", OWN_FORMAT]]
+
+
+def write_files(folder: Path, texts: Sequence[str]) -> Path:
+    """Write alerts with hostile texts, and a format of one's own that they have; return the alerts' path."""
+    (folder / OWN_FORMAT).write_text(_OWN_FORMAT, encoding="utf-8")
+    path = folder / "alerts.jsonl"
+    path.write_bytes(alerts_of(texts))
+    return path
 
 
 class _Tags(HTMLParser):
@@ -104,10 +128,9 @@ class _Tags(HTMLParser):
 @given(st.lists(TEXTS, min_size=1, max_size=8))
 def test_in_a_pipe_no_command_prints_what_a_terminal_obeys(texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "alerts.jsonl"
-        path.write_bytes(alerts_of(texts))
+        path = write_files(Path(folder), texts)
         for command in reading_commands():
-            done = run_command("millrace", ["alerts", *command, str(path)])
+            done = run_command("millrace", ["alerts", *command, str(path)], folder=Path(folder))
             check_text(done.stdout)
             check_text(done.stderr)
             assert "Traceback" not in done.stderr
@@ -117,8 +140,8 @@ def test_in_a_pipe_no_command_prints_what_a_terminal_obeys(texts: list[str]) -> 
 @given(st.lists(TEXTS, min_size=1, max_size=8))
 def test_no_file_that_is_written_holds_more_than_text(texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path, out, page = (Path(folder) / name for name in ("alerts.jsonl", "out", "page.html"))
-        path.write_bytes(alerts_of(texts))
+        path = write_files(Path(folder), texts)
+        out, page = path.with_name("out"), path.with_name("page.html")
         done = run_command(
             "millrace", ["alerts", "run", "--no-model", str(path), "--out", str(out), "--html", str(page)]
         )
@@ -155,18 +178,17 @@ def test_a_correction_is_no_formula_and_its_answer_is_text(text: str, author: st
 
 @pytest.mark.parametrize("command", reading_commands(), ids=" ".join)
 def test_at_a_terminal_no_command_prints_what_it_obeys(command: list[str], tmp_path: Path) -> None:
-    path = tmp_path / "alerts.jsonl"
-    path.write_bytes(alerts_of(HOSTILE))
-    shown = at_terminal(["alerts", *command, str(path)])
+    path = write_files(tmp_path, HOSTILE)
+    shown = at_terminal(["alerts", *command, str(path)], tmp_path)
     check_text(shown.replace("\r\n", "\n"))
     assert "Traceback" not in shown
 
 
-def at_terminal(arguments: list[str]) -> str:
+def at_terminal(arguments: list[str], folder: Path) -> str:
     """Run a command at a terminal without colours; return all that it shows."""
     ours, theirs = pty.openpty()
-    environ = {**os.environ, "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "100", "LINES": "40"}
-    with subprocess.Popen([*MILLRACE, *arguments], cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs):
+    environ = {**os.environ, "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "100", "LINES": "40", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([*MILLRACE, *arguments], cwd=folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs):
         os.close(theirs)
         shown = b""
         while True:

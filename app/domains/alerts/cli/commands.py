@@ -107,7 +107,7 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
     """Print flows at the end of the input, as lines or bundles, or write files of bundles."""
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
-        work, kept = Work(session.settings), KeptAlerts(of_clusters=False)
+        work, kept = Work(session.settings), KeptAlerts(of_steps=False)
         for _ in _observed(session, given, work, kept, shows_progress=True):
             pass
         default = session.tenant
@@ -129,7 +129,7 @@ def run(given: Given, *, roles: Collection[str] | None, out: Path | None, page: 
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
         work = Work(session.settings, with_ids=out is not None, live=roles is not None)
-        kept = KeptAlerts(of_clusters=page is not None)
+        kept = KeptAlerts(of_steps=page is not None)
         shows_progress = roles is None or not sys.stdout.isatty()
         for each, name, observed in _observed(session, given, work, kept, shows_progress=shows_progress):
             if roles is not None:

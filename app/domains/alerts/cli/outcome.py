@@ -104,9 +104,7 @@ def write_page(path: Path, outcome: Outcome, kept: KeptAlerts, title: str) -> No
     Raises:
         LocationError: It cannot be written.
     """
-    page = incident_page(
-        title, outcome.summary, outcome.incidents, lambda each: kept.of(each.tenant, each.flow.cluster_ids)
-    )
+    page = incident_page(title, outcome.summary, outcome.incidents, lambda each: kept.of(each.tenant, each.flow))
     try:
         path.write_bytes(page)
     except OSError as error:

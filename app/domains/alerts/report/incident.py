@@ -52,7 +52,7 @@ class Incident:
     @property
     def alerts(self) -> int:
         """Return the number of its alerts."""
-        return self.flow.alerts or sum(node.step.alerts for node in self.flow.nodes)
+        return alerts_of(self.flow)
 
     @functools.cached_property
     def machines(self) -> dict[str, str]:
@@ -112,6 +112,11 @@ class Incident:
         else:
             title = f"{tactics[0]} to {tactics[-1]}, {len(tactics)} tactics"
         return f"{title}, {len(self.machines)} machines" if len(self.machines) > 1 else title
+
+
+def alerts_of(flow: Flow) -> int:
+    """Return the number of a flow's alerts."""
+    return flow.alerts or sum(node.step.alerts for node in flow.nodes)
 
 
 def severity_of(flow: Flow) -> int | None:

@@ -1,4 +1,4 @@
-"""Alerts that are kept for a report: the first ones of each cluster, and the most severe of all."""
+"""Alerts that are kept for a report: the first ones of each step, and the most severe of all."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import dataclasses
 import heapq
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from app.domains.alerts.clusters.clusters import step_key
 
+if TYPE_CHECKING:
     from app.domains.alerts.alert import EnrichedAlert
-    from app.domains.alerts.incidents import ClusterChange
+    from app.domains.alerts.clusters.clusters import StepKey
+    from app.domains.alerts.incidents import ClusterChange, Flow
 
 MOST_SEVERE = 10
-ALERTS_A_CLUSTER = 20  # nobody reads more of one burst; the product has them all
+ALERTS_A_STEP = 5  # nobody reads more of one kind; the product has them all
+ALERTS_A_CLUSTER = 100
 MOST_KEPT = 100_000  # alerts of all clusters, some 200 MB with their raw text
 LONGEST_RAW_BYTES = 4_000  # of an alert as it came; a Windows event has some 2,000
 
@@ -27,6 +29,7 @@ class KeptAlert:
         number: Its number among all alerts, counted down from 0.
         tenant: Its tenant.
         cluster: Its cluster, also after a merge.
+        step: Its step of the cluster.
         alert: The alert.
         raw: The alert as it came, cut; empty if it was no line of its own.
     """
@@ -35,20 +38,21 @@ class KeptAlert:
     number: int
     tenant: str = dataclasses.field(compare=False)
     cluster: int = dataclasses.field(compare=False)
+    step: StepKey = dataclasses.field(compare=False)
     alert: EnrichedAlert = dataclasses.field(compare=False)
     raw: bytes = dataclasses.field(compare=False)
 
 
 class KeptAlerts:
-    """Keeps the most severe alerts of an endless input and, if wanted, the first ones of each cluster."""
+    """Keeps the most severe alerts of an endless input and, if wanted, the first ones of each step."""
 
-    def __init__(self, *, of_clusters: bool) -> None:
+    def __init__(self, *, of_steps: bool) -> None:
         """Keep nothing yet.
 
         Args:
-            of_clusters: Whether to keep the first alerts of each cluster.
+            of_steps: Whether to keep the first alerts of each step.
         """
-        self._of_clusters = of_clusters
+        self._of_steps = of_steps
         self._severe: list[KeptAlert] = []
         self._clusters: dict[tuple[str, int], list[KeptAlert]] = {}
         self._seen = self._kept = 0
@@ -59,14 +63,19 @@ class KeptAlerts:
             self._merge(tenant, change)
         severity = -1 if alert.alert.severity is None else alert.alert.severity
         self._seen += 1
-        kept = KeptAlert(severity, -self._seen, tenant, change.cluster_id, alert, (raw or b"")[:LONGEST_RAW_BYTES])
+        if severity < 0 and not self._of_steps:
+            return
+        step = step_key(alert.alert.name, alert.alert.src, alert.alert.dst)
+        raw = (raw or b"")[:LONGEST_RAW_BYTES]
+        kept = KeptAlert(severity, -self._seen, tenant, change.cluster_id, step, alert, raw)
         if severity >= 0 and len(self._severe) < MOST_SEVERE:
             heapq.heappush(self._severe, kept)
         elif severity >= 0 and kept > self._severe[0]:
             heapq.heapreplace(self._severe, kept)
-        if self._of_clusters and self._kept < MOST_KEPT:
+        if self._of_steps and self._kept < MOST_KEPT:
             of_cluster = self._clusters.setdefault((tenant, change.cluster_id), [])
-            if len(of_cluster) < ALERTS_A_CLUSTER:
+            of_step = sum(each.step == step for each in of_cluster)
+            if len(of_cluster) < ALERTS_A_CLUSTER and of_step < ALERTS_A_STEP:
                 of_cluster.append(kept)
                 self._kept += 1
 
@@ -74,15 +83,25 @@ class KeptAlerts:
         """Return the most severe alerts, the most severe first."""
         return sorted(self._severe, reverse=True)
 
-    def of(self, tenant: str, clusters: Iterable[int]) -> list[KeptAlert]:
-        """Return the alerts that are kept of a tenant's clusters, by their time."""
-        found = [each for cluster in clusters for each in self._clusters.get((tenant, cluster), ())]
-        return sorted(found, key=lambda each: (each.alert.alert.time, -each.number))
+    def of(self, tenant: str, flow: Flow) -> list[KeptAlert]:
+        """Return the alerts that are kept of a flow's steps, by their time."""
+        steps = steps_of(flow)
+        found = [each for cluster in steps for each in self._clusters.get((tenant, cluster), ())]
+        mine = [each for each in found if each.step in steps[each.cluster]]
+        return sorted(mine, key=lambda each: (each.alert.alert.time, -each.number))
 
     def _merge(self, tenant: str, change: ClusterChange) -> None:
-        into = self._clusters.setdefault((tenant, change.cluster_id), []) if self._of_clusters else []
+        into = self._clusters.setdefault((tenant, change.cluster_id), []) if self._of_steps else []
         for merged in change.merged:
             into += self._clusters.pop((tenant, merged), ())
         for each in (*into, *self._severe):
             if each.tenant == tenant and each.cluster in change.merged:
                 each.cluster = change.cluster_id
+
+
+def steps_of(flow: Flow) -> dict[int, set[StepKey]]:
+    """Return the steps that a flow has of each of its clusters."""
+    found: dict[int, set[StepKey]] = {}
+    for node in flow.nodes:
+        found.setdefault(node.cluster_id, set()).add(step_key(node.step.name, node.step.src, node.step.dst))
+    return found

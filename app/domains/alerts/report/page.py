@@ -78,9 +78,10 @@ class _Page:
         body = add(page, "body")
         header = add(body, "header")
         add(header, "h1", f"Incidents in {one_line(self._title)}")
-        counts = f"{_counted(self._summary.alerts, 'alert')}, {self._summary.unread:,} that could not be read."
-        for line in (counts, *summary_lines(self._summary)):
+        for line in summary_lines(self._summary):
             add(header, "p", line)
+        if self._summary.unread:
+            add(header, "p", f"{_counted(self._summary.unread, 'alert')} could not be read.")
         main = add(body, "main")
         self._list(main)
         for incident in self._incidents[:MOST_INCIDENTS]:
@@ -268,8 +269,11 @@ def summary_lines(summary: Summary) -> list[str]:
         for each, count in summary.flows_by_severity.items()
     )
     lines = [f"{_counted(summary.flows, 'incident')}{f': {by_word}' if by_word else ''}."]
-    alone = "1 alert stands alone" if summary.alone == 1 else f"{summary.alone} alerts stand alone"
-    lines.append(f"{alone}; the others are in {_counted(summary.clusters, 'cluster')}.")
+    clustered = max(summary.alerts - summary.in_flows - summary.alone, 0)
+    lines.append(
+        f"Of {_counted(summary.alerts, 'alert')}, {summary.in_flows:,} are in incidents, {clustered:,} in clusters "
+        f"that are none, and {summary.alone:,} stand alone."
+    )
     if not summary.most_severe:
         lines.append("No alert states a severity.")
     return lines

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.domains.alerts.formats.severity import word
-from app.domains.alerts.report.incident import UNSTATED, WORDS, severity_of
+from app.domains.alerts.report.incident import UNSTATED, WORDS, alerts_of, severity_of
+from app.domains.alerts.report.kept import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +52,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     Attributes:
         alerts: Alerts that were read.
         unread: Elements that could not be read.
+        in_flows: Alerts of flows.
         alone: Alerts that are in no flow and in no cluster of two or more.
         clusters: Clusters of two alerts or more.
         flows: Flows.
@@ -60,6 +62,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
 
     alerts: int
     unread: int
+    in_flows: int
     alone: int
     clusters: int
     flows: int
@@ -90,6 +93,7 @@ def summarize(
     return Summary(
         alerts,
         unread,
+        sum(alerts_of(flow) for _, flows in tenants.values() for flow in flows),
         max(alone, 0),
         sum(len(clusters) for clusters, _ in tenants.values()),
         sum(len(flows) for _, flows in tenants.values()),
@@ -106,7 +110,7 @@ def severity_word(flow: Flow) -> str:
 
 def _severe(kept: KeptAlert, tenants: Mapping[str, tuple[Sequence[ClusterSummary], Sequence[Flow]]]) -> SevereAlert:
     alert = kept.alert.alert
-    flows = tenants[kept.tenant][1] if kept.tenant in tenants else ()
+    flows = [flow for flow in tenants[kept.tenant][1] if kept.cluster in flow.cluster_ids]
     return SevereAlert(
         alert.id,
         alert.time,
@@ -117,5 +121,5 @@ def _severe(kept: KeptAlert, tenants: Mapping[str, tuple[Sequence[ClusterSummary
         alert.dst,
         kept.alert.techniques.ids,
         kept.tenant,
-        next((flow.flow_id for flow in flows if kept.cluster in flow.cluster_ids), None),
+        next((flow.flow_id for flow in flows if kept.step in steps_of(flow)[kept.cluster]), None),
     )

@@ -16,6 +16,8 @@ from tests.flows_for_tests import cluster, flow_of, step
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from app.domains.alerts.incidents import Step
+
 
 def strangers(count: int) -> str:
     """Alerts an hour apart, each of machines of its own, with severities from 1 on."""
@@ -40,10 +42,14 @@ def millrace(*arguments: str, given: str = "") -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+def unstated(each: Step) -> Step:
+    return msgspec.structs.replace(each, severity=None)
+
+
 def test_a_run_without_any_incident_says_what_there_is() -> None:
     shown, _ = millrace("run", given=strangers(30))
     assert "0 incidents." in shown
-    assert "30 alerts stand alone; the others are in 0 clusters." in shown
+    assert "Of 30 alerts, 0 are in incidents, 0 in clusters that are none, and 30 stand alone." in shown
     assert "the 10 most severe alerts" in shown
     assert [line.split()[2] for line in shown.splitlines() if "Something of no account" in line] == [
         str(severity) for severity in range(30, 20, -1)
@@ -53,7 +59,7 @@ def test_a_run_without_any_incident_says_what_there_is() -> None:
 def test_flows_without_any_flow_say_so_beside_the_lines() -> None:
     shown, said = millrace("flow", given=strangers(3))
     assert shown == ""
-    assert "3 alerts stand alone" in said
+    assert "and 3 stand alone." in said
 
 
 def test_as_lines_the_last_is_the_summary() -> None:
@@ -73,7 +79,7 @@ def test_a_page_beside_the_other_results(tmp_path: Path, html: str) -> None:
     done = run_command("millrace", arguments, given=strangers(5))
     if path.parent.exists():
         assert done.returncode == 0
-        assert "5 alerts stand alone" in path.read_text()
+        assert "5 stand alone" in path.read_text()
         assert json.loads((tmp_path / "out" / "navigator.json").read_text())["versions"]["layer"] == "4.5"
     else:
         assert done.returncode == 47
@@ -82,14 +88,16 @@ def test_a_page_beside_the_other_results(tmp_path: Path, html: str) -> None:
 
 def test_alerts_are_counted_in_flows_in_clusters_or_alone() -> None:
     clusters = [cluster(1, [step(0, "T1059", "a", "b", alerts=4)]), cluster(7, [step(9, "", "c", "c", alerts=2)])]
-    flows = [flow_of([step(0, "T1059", "a", "b", alerts=4), step(9, "T1003", "b", "b")])]
+    flows = [flow_of([unstated(step(0, "T1059", "a", "b", alerts=4)), unstated(step(9, "T1003", "b", "b"))])]
     summary = summarize(20, 1, {"default": (clusters, flows)}, [])
     assert summary.alone == 20 - 4 - 2 - 1
+    assert summary.in_flows == 4 + 1
     assert (summary.clusters, summary.flows, summary.flows_by_severity) == (2, 1, {"unstated": 1})
 
 
 def test_flows_stand_with_the_most_severe_first() -> None:
-    low, high = (flow_of([step(0, "T1059", "a", "b")] * 3, flow_id=each, severity=each) for each in (20, 95))
+    plain = unstated(step(0, "T1059", "a", "b"))
+    low, high = (flow_of([plain] * 3, flow_id=each, severity=each) for each in (20, 95))
     stated = flow_of([msgspec.structs.replace(step(0, "", "a", "b"), severity=70)], flow_id=50)
-    unstated = flow_of([step(0, "T1059", "a", "b")] * 9, flow_id=2)
-    assert [each.flow_id for each in by_severity([unstated, low, stated, high])] == [95, 50, 20, 2]
+    last = flow_of([plain] * 9, flow_id=2)
+    assert [each.flow_id for each in by_severity([last, low, stated, high])] == [95, 50, 20, 2]

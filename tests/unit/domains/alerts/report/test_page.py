@@ -16,7 +16,7 @@ from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.domains.alerts.incidents import ClusterChange
 from app.domains.alerts.report import page as page_module
 from app.domains.alerts.report.incident import Incident, by_severity
-from app.domains.alerts.report.kept import ALERTS_A_CLUSTER, KeptAlerts
+from app.domains.alerts.report.kept import ALERTS_A_STEP, KeptAlerts
 from app.domains.alerts.report.page import MOST_INCIDENTS, MOST_STEPS, incident_page
 from app.domains.alerts.report.summary import summarize
 from tests.flows_for_tests import TECHNIQUES, flow_of, step
@@ -72,10 +72,10 @@ def steps_of(count: int, *, name: str = "An alert", severity: int | None = None)
 
 
 def page_of(flows: Sequence[Flow], kept: KeptAlerts | None = None, title: str = "alerts.json", **names: Any) -> bytes:
-    kept = kept or KeptAlerts(of_clusters=True)
+    kept = kept or KeptAlerts(of_steps=True)
     incidents = [Incident(number, flow, "default", **names) for number, flow in enumerate(by_severity(flows), 1)]
     summary = summarize(500, 2, {"default": ([], flows)}, kept.most_severe())
-    return incident_page(title, summary, incidents, lambda each: kept.of(each.tenant, each.flow.cluster_ids))
+    return incident_page(title, summary, incidents, lambda each: kept.of(each.tenant, each.flow))
 
 
 def alert(number: int, name: str = "An alert", severity: int | None = None, **changed: Any) -> EnrichedAlert:
@@ -91,7 +91,8 @@ def test_incidents_stand_with_the_most_severe_first_and_say_why() -> None:
     assert text.index("Incident 1: ") < text.index("T1003.006 is critical by itself") < text.index("Incident 2: ")
     assert "critical 95" in text
     assert "2 incidents: 1 critical, 1 low." in text
-    assert "496 alerts stand alone" in text
+    assert "Of 500 alerts, 7 are in incidents, 0 in clusters that are none, and 496 stand alone." in text
+    assert "2 alerts could not be read." in text
     assert text.count("Steps in time") == 2
 
 
@@ -121,18 +122,18 @@ def test_machines_have_the_names_that_alerts_state_with_their_address() -> None:
 
 
 def test_without_an_incident_the_page_says_what_there_is() -> None:
-    kept = KeptAlerts(of_clusters=True)
+    kept = KeptAlerts(of_steps=True)
     for number in range(30):
         kept.add(alert(number, severity=number), "default", ClusterChange(number, opened=True))
     text = Parsed(page_of([], kept)).text
     assert "No alerts were found to belong together" in text
-    assert "500 alerts stand alone" in text
+    assert "500 stand alone" in text
     assert "The 10 most severe alerts" in text
     assert text.count("stands alone") == 10
 
 
 def test_a_page_needs_nothing_else_and_forbids_it() -> None:
-    kept = KeptAlerts(of_clusters=True)
+    kept = KeptAlerts(of_steps=True)
     kept.add(alert(1, "see https://evil.example/x"), "default", ClusterChange(1, opened=True))
     parsed = Parsed(page_of([flow_of(steps_of(5))], kept))
     assert not {"script", "link", "img", "iframe", "object", "base", "form", "image", "use"} & set(parsed.tags)
@@ -144,7 +145,7 @@ def test_a_page_needs_nothing_else_and_forbids_it() -> None:
 
 @pytest.mark.parametrize("evil", [EVIL, EVIL.upper(), "\ud800", "]]>", "<!--", "</svg><svg onload=alert(1)>"])
 def test_what_an_alert_says_is_text(evil: str) -> None:
-    kept = KeptAlerts(of_clusters=True)
+    kept = KeptAlerts(of_steps=True)
     made = alert(1, evil, 95, severity_from=evil, other_attributes={"note": evil})
     kept.add(made, "default", ClusterChange(1, opened=True), evil.encode("utf-8", "replace"))
     hostile = step(START_S, "T1059", evil, evil + "x")
@@ -174,16 +175,19 @@ def test_large_results_are_bounded_and_say_so() -> None:
     assert len(page) < 2_000_000
 
 
-def test_the_first_alerts_of_each_cluster_are_kept_through_merges() -> None:
-    kept = KeptAlerts(of_clusters=True)
+def test_the_first_alerts_of_each_step_are_kept_through_merges() -> None:
+    kept = KeptAlerts(of_steps=True)
     for number in range(100):
-        kept.add(alert(number, f"first {number}"), "default", ClusterChange(1, opened=not number))
-    kept.add(alert(200, "second", 95), "default", ClusterChange(2, opened=True))
-    kept.add(alert(300, "third"), "default", ClusterChange(1, merged=(2,)))
-    names = [each.alert.alert.name for each in kept.of("default", [1])]
-    assert names == [*(f"first {number}" for number in range(ALERTS_A_CLUSTER)), "second"]
+        kept.add(alert(number, f"Login {number} failed"), "default", ClusterChange(1, opened=not number))
+    kept.add(alert(200, "Another", 95), "default", ClusterChange(2, opened=True))
+    kept.add(alert(300, "Login 300 failed"), "default", ClusterChange(1, merged=(2,)))
+    named = [msgspec.structs.replace(step(START_S, "", "a", "b"), name=name) for name in ("Login 0 failed", "Another")]
+    both, one = (flow_of(each, in_cluster=1) for each in (named, named[1:]))
+    names = [each.alert.alert.name for each in kept.of("default", both)]
+    assert names == [*(f"Login {number} failed" for number in range(ALERTS_A_STEP)), "Another"]
+    assert [each.alert.alert.name for each in kept.of("default", one)] == ["Another"]
     assert [each.cluster for each in kept.most_severe()] == [1]
-    assert kept.of("other", [1]) == []
+    assert kept.of("other", both) == []
 
 
 CHROMIUM = shutil.which("chromium")
