@@ -1,7 +1,7 @@
 r"""Read network rules of Suricata and Snort: `alert tcp … (msg:"…"; metadata:mitre_technique_id T1071; sid:2000001;)`.
 
-https://docs.suricata.io/en/latest/rules/intro.html; a rule may go on over lines that end with a backslash. Rules that
-are commented out are read too: a sensor may enable them by its own configuration.
+https://docs.suricata.io/en/latest/rules/intro.html; a rule may go on over several lines. Rules that are
+commented out are read too: a sensor may enable them by its own configuration.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LONGEST_RULE = 65_536  # characters; the longest rules of Emerging Threats have about 8,000
-_START = re.compile(
-    r"[ \t]*(?P<comment>#[# \t]*)?(?:alert|drop|sdrop|reject(?:src|dst|both)?|pass|log|block|react|rewrite|config)"
-    r"[ \t]+[^\s(]+[^(\n]{0,2000}\("
+_ACTIONS = "alert|drop|sdrop|reject(?:src|dst|both)?|pass|log|block|react|rewrite"
+_START = re.compile(rf"[ \t]*(?P<comment>#[# \t]*)?(?:{_ACTIONS})[ \t]+[^\s(#][^(\n]{{0,2000}}\(")
+_HEAD = re.compile(rf"[ \t]*(?:{_ACTIONS})[ \t]+[^\s(#:=]+(?:[ \t]|$)")
+SIGNATURE = re.compile(
+    rf"^{_START.pattern}[^\n]*?(?:msg|sid)[ \t]*:|^{_HEAD.pattern}[^(\n]*\n?[ \t]*\([ \t]*\\?[ \t]*$", re.MULTILINE
 )
-SIGNATURE = re.compile("^" + _START.pattern + r"[^\n]*?(?:msg|sid|\\\s*$)", re.MULTILINE)
-"""A line that begins a rule."""
+"""A line that begins a rule, with its first options or with those on the next lines."""
 _OPTION = re.compile(r'\s*(?P<name>[\w.-]+)\s*(?::(?P<value>(?:"(?:\\.|[^"\\])*+"|\\.|[^;"\\])*+))?;', re.DOTALL)
 _ESCAPED = re.compile(r'\\([;:"\\])')
 
@@ -39,17 +40,27 @@ def read_signatures(text: str) -> Iterator[Rule | Fault]:
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each line with its number, lines that end with a backslash together with the next."""
+    """Yield each line with its number, a rule over several lines as one.
+
+    A line goes on after a backslash and, as in Snort 3, until its bracket is closed.
+    """
     begin, length = 0, 0
     parts: list[str] = []
+    goes_on = is_open = False
     for number, line in enumerate(text.splitlines(), start=1):
-        begin = begin if parts else number
-        parts.append(line.rstrip().removesuffix("\\"))
+        starts = _HEAD.match(line) is not None
+        if parts and not goes_on and (starts or not line.strip() or length > LONGEST_RULE):
+            yield begin, " ".join(parts)
+            parts, length = [], 0
+        if not parts:
+            begin, is_open = number, starts
+        bare = line.rstrip()
+        goes_on = bare.endswith("\\") and length < LONGEST_RULE
+        parts.append(bare.removesuffix("\\"))
         length += len(line)
-        if line.rstrip().endswith("\\") and length < LONGEST_RULE:
-            continue
-        yield begin, " ".join(parts)
-        parts, length = [], 0
+        if not goes_on and not (is_open and not bare.endswith(")")):
+            yield begin, " ".join(parts)
+            parts, length = [], 0
     if parts:
         yield begin, " ".join(parts)
 

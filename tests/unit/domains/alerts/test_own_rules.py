@@ -209,6 +209,26 @@ def test_signatures_are_read_with_their_escapes_and_over_several_lines_also_wher
     assert ping.detection == "misc-activity"
 
 
+def test_snort_3_writes_a_rule_over_lines_without_a_backslash() -> None:
+    text = """\
+alert http
+(
+    msg:"BAKERY request (odd) of flour";
+    metadata:mitre_technique_id T1190;
+    sid:1; rev:1;
+)
+alert tcp any any -> any any (
+    msg:"BAKERY second"; sid:2;)
+alert tcp any any -> any any (msg:"BAKERY third"; sid:3;) # a remark
+alert tcp any any -> any any (msg:"BAKERY never closed";
+
+alert tcp any any -> any any (msg:"BAKERY fourth"; sid:4;)
+"""
+    assert [each.ids for each in read(text) if isinstance(each, Rule)] == [("1",), ("2",), ("3",), ("4",)]
+    assert faults(text) == [(10, "an option is not closed by a semicolon, or the rule not by a bracket")]
+    assert rule(text.partition("alert tcp")[0]).techniques == ("T1190",)
+
+
 def test_wazuh_rules_are_read_as_wazuh_reads_them() -> None:
     forced, lights = (each for each in read(WAZUH) if isinstance(each, Rule))
     assert (forced.titles, forced.ids) == (("bakery: door forced open by",), ("5710",))
@@ -267,6 +287,8 @@ def test_a_broken_rule_is_named_with_its_line_and_hides_no_other() -> None:
         "<rule " * 50_000,
         "\n" * 200_000 + "alert",
         "alert tcp any any -> any any\n" * 20_000,
+        "alert tcp any any -> any any (\n" + "msg:\n" * 50_000,
+        "alert " * 50_000,
         "detection:\n---\n" * 20_000,
         "alert tcp any any -> any any (" + 'msg:"' * 20_000 + "sid:1;",
         "alert tcp any any -> any any (" + "a\\" * 30_000 + "sid",
