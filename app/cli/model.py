@@ -158,6 +158,8 @@ def learn_one(
         counts = (kind.read, kind.with_techniques, kind.without, kind.unreadable)
         table.add_row(kind.kind or "unknown", *(f"{count:,}" for count in counts))
     print_table(table)
+    if learned.others:
+        note(f"{counted(learned.others, 'file')} without rules of a known kind")
     if learned.unknown:
         note(unknown_line(learned.unknown))
     run_ids = {"rules": "RULES_RUN_ID", "technique": "TECHNIQUE_RUN_ID"}

@@ -30,11 +30,12 @@ LARGEST_YAML = 4 * 1024 * 1024  # characters; Falco's largest file of rules has 
 LARGEST_TOML = 256 * 1024  # characters of one rule; tomllib's time grows with the square of a hostile one
 LARGEST_XML = 16 * 1024 * 1024  # characters
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # libyaml, ten times as fast, where PyYAML was built with it
+_FIELD = r"^(?:- +| {2,4})?"  # a rule may be an item of a list
 _YAML_KINDS = (
-    (SIGMA, re.compile(r"^(?:detection|correlation|logsource)[ \t]*:", re.MULTILINE)),
+    (SIGMA, re.compile(_FIELD + r"(?:detection|correlation|logsource)[ \t]*:", re.MULTILINE)),
     (FALCO, re.compile(r"^-[ \t]+(?:rule|macro|list)[ \t]*:", re.MULTILINE)),
-    (SENTINEL, re.compile(r"^(?:relevantTechniques|queryFrequency)[ \t]*:", re.MULTILINE)),
-    (SPLUNK, re.compile(r"^search[ \t]*:", re.MULTILINE)),
+    (SENTINEL, re.compile(_FIELD + r"(?:relevantTechniques|queryFrequency)[ \t]*:", re.MULTILINE)),
+    (SPLUNK, re.compile(_FIELD + r"search[ \t]*:", re.MULTILINE)),
 )
 """Fields that tell a kind of rule in YAML, also in a file that is broken."""
 _DOCUMENT = re.compile(r"^---(?=\s|$)", re.MULTILINE)
@@ -63,15 +64,17 @@ def read_text(text: str) -> Iterator[Rule | Fault]:
 
 
 def decode(data: bytes) -> str | None:
-    """Return the text of a file; None if it is no text."""
+    """Return the text of a file with line ends of one kind; None if it is no text."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace").removeprefix("\ufeff")
-    if b"\0" in data[:8192]:
+        text = data.decode("utf-16", "replace").removeprefix("\ufeff")
+    elif b"\0" in data[:8192]:
         return None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")  # old files of signatures; what is read of them is ASCII
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")  # old files of signatures; what is read of them is ASCII
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _bounded(text: str, most: int) -> list[Fault]:

@@ -24,6 +24,7 @@ LICENCES = ("LICENSE", "LICENCE", "COPYING")
 """Names that a licence's file begins with."""
 NO_RULES = (".md", ".rst", ".html", ".py", ".js", ".ps1", ".sh")
 """Endings of documents and programs, which may quote rules."""
+ARCHIVES = (".gz", ".tgz", ".tar", ".zip", ".bz2", ".xz", ".zst", ".7z", ".spl")
 _LONGEST_LINE = 600  # characters of a line about a file
 _LICENCE_BYTES = 4096  # of a licence's file that are read for its first line
 
@@ -95,6 +96,9 @@ def read_folders(folders: Sequence[Path], progress: Callable[[int, int], None] |
 def _read_file(path: Path) -> Iterator[Rule | Fault]:
     """Yield the rules of a file."""
     if path.suffix.lower() in NO_RULES:
+        return
+    if path.suffix.lower() in ARCHIVES:
+        yield Fault("an archive: unpack it")
         return
     try:
         status = path.stat()

@@ -59,6 +59,7 @@ class Learned(msgspec.Struct, frozen=True):
 
     Attributes:
         kinds: Counts by kind, for kinds of which something was found.
+        others: The number of files without rules of a known kind.
         unreadable: Each rule or file that could not be read: place and reason.
         unknown: Techniques that ATT&CK's enterprise matrix lacks, with the number of rules that name each.
         bundles: The run id of each bundle that was written, by its name.
@@ -66,6 +67,7 @@ class Learned(msgspec.Struct, frozen=True):
     """
 
     kinds: list[Kind]
+    others: int
     unreadable: list[str]
     unknown: dict[str, int]
     bundles: dict[str, str]
@@ -108,7 +110,7 @@ def learn(folders: Sequence[Path], output: str, say: Callable[[str], None], *, t
         from model.rules.train import train_on  # noqa: PLC0415 - needs the packages of training
 
         bundles["technique"] = train_on(found.rules, output, say)
-    return Learned(kinds, list(map(str, found.unreadable)), dict(unknown.most_common()), bundles, output)
+    return Learned(kinds, found.others, list(map(str, found.unreadable)), dict(unknown.most_common()), bundles, output)
 
 
 def has_technique(rule: Rule) -> bool:

@@ -319,10 +319,22 @@ def test_texts_of_any_encoding_are_read_and_other_files_are_not() -> None:
     assert decode(b"\x7fELF\0\0") is None
 
 
+def test_rules_may_stand_in_a_list() -> None:
+    for text in (SIGMA, SPLUNK, SENTINEL):
+        listed = "\n".join(f"{'- ' if not number else '  '}{line}" for number, line in enumerate(text.splitlines()))
+        assert read(listed) == read(text)
+
+
+def test_line_ends_of_windows_are_line_ends() -> None:
+    for text in FILES.values():
+        assert read(decode(text.replace("\n", "\r\n").encode()) or "") == read(text)
+
+
 def test_a_folder_is_read_once_whatever_links_it_has(rules: Path) -> None:
     (rules / "LICENSE").write_text("# The Licence of Bakers\n\ntext")
     (rules / "README.md").write_text(SIGMA)
     (rules / "image.png").write_bytes(b"\0\1")
+    (rules / "more.tar.gz").write_bytes(b"\x1f\x8b")
     (rules / "pipeline.yml").write_text("on: push\njobs: {}\n")
     (rules / "loop").symlink_to(rules)
     (rules / "again.yml").symlink_to(rules / "one")
@@ -333,8 +345,12 @@ def test_a_folder_is_read_once_whatever_links_it_has(rules: Path) -> None:
     steps: list[tuple[int, int]] = []
     found = read_folders([rules, rules], lambda files, read: steps.append((files, read)))
     assert len(found.rules) == 12
-    assert found.files == 9 + 1  # the link to nowhere is told of
-    assert {Path(each.path).name: each.line for each in found.unreadable} == {"six.rules": 3, "gone.yml": 0}
+    assert found.files == 9 + 2  # the link to nowhere and the archive are named
+    assert {Path(each.path).name: each.line for each in found.unreadable} == {
+        "six.rules": 3,
+        "gone.yml": 0,
+        "more.tar.gz": 0,
+    }
     assert str(found.unreadable[0]).endswith("gone.yml: cannot be read: No such file or directory")
     assert found.licences["Elastic"] == {"The Licence of Bakers 2": 1, "The Licence of Bakers": 1}
     assert steps[-1] == (found.files + found.others, 12)
@@ -452,11 +468,13 @@ def test_rules_without_a_technique_are_an_error_that_says_so(tmp_path: Path) -> 
 
 def test_a_user_learns_rules_and_asks_for_the_techniques_of_alerts(rules: Path, tmp_path: Path) -> None:
     (rules / "other.yml").write_text(SIGMA.replace("t1569.002", "t0866").replace("Oven", "Mixer"))
+    (rules / "notes").write_text("Bread: at five.")
     bundles = str(tmp_path / "bundles")
     ran = run_command("millrace", ["model", "learn", "technique", "--rules", str(rules), "--output", bundles])
     assert ran.returncode == 0, ran.stderr
     assert f"not readable: {rules}/six.rules:3: " in ran.stderr
     assert "left out: T0866 (1)" in ran.stderr
+    assert "1 file without rules of a known kind" in ran.stderr
     assert [cell.strip() for cell in ran.stdout.splitlines()[7].split("│")[1:-1]] == ["Wazuh", "2", "1", "1", "0"]
     assert ran.stdout.splitlines()[-1].startswith("RULES_RUN_ID=")
     card = next((tmp_path / "bundles" / "rules").glob("*/card.md")).read_text()
