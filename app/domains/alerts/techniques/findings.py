@@ -1,6 +1,7 @@
-"""Techniques that the finding types of Amazon GuardDuty imply: `data/guardduty.toml` lists them with its sources.
+"""Techniques that the finding types of Amazon GuardDuty and the notices of Zeek imply.
 
-A finding's type is fixed and states what was seen, where its title names instances; so the type decides.
+A type is one of a fixed list and states what was seen, where a title names instances; so the type decides.
+`data/findings.toml` lists them with their sources.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from app.domains.alerts.alert import RULE_ID, Techniques, texts_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TABLE = Path(__file__).parents[1] / "data" / "guardduty.toml"
+TABLE = Path(__file__).parents[1] / "data" / "findings.toml"
 
 TYPE_CONFIDENCE = 0.9
 """Confidence of the techniques of a listed type: a type such as `AnomalousBehavior` covers several calls."""
@@ -44,17 +45,22 @@ class FindingTypes(msgspec.Struct, frozen=True, dict=True):
     Attributes:
         purposes: Techniques by the purpose of a type that is not listed.
         types: Listed types by their techniques.
+        notices: Techniques by the name of a notice of Zeek.
     """
 
     purposes: dict[str, tuple[str, ...]]
     types: tuple[TypeGroup, ...]
+    notices: dict[str, tuple[str, ...]]
 
     def by_type(self, text: str) -> Techniques | None:
         """Return the techniques of a finding's type, or None if the text is no type that is known.
 
         Args:
-            text: `Backdoor:EC2/C&CActivity.B!DNS`, in the form of GuardDuty or of Security Hub.
+            text: `Backdoor:EC2/C&CActivity.B!DNS`, in the form of GuardDuty or of Security Hub, or
+                `SSH::Password_Guessing`, a notice of Zeek.
         """
+        if "::" in text:
+            return self._notices.get(text)
         found = _TYPE.fullmatch(text)
         if found is None:
             return None
@@ -64,6 +70,10 @@ class FindingTypes(msgspec.Struct, frozen=True, dict=True):
             or self._alike.get((purpose, name))
             or self._purposes.get(purpose)
         )
+
+    @functools.cached_property
+    def _notices(self) -> dict[str, Techniques]:
+        return {name: _answer(ids, TYPE_CONFIDENCE) for name, ids in self.notices.items()}
 
     @functools.cached_property
     def _listed(self) -> dict[tuple[str, str, str], Techniques]:

@@ -6,7 +6,7 @@ lookup     a correction that overrides what the alert carries
 alert      the alert's own ids, if ATT&CK knows at least one of them
 lookup     analysts' corrections of the alert's rule, then of its text
 catalogue  the detection rule, by its id, then by its title, one's own rules before those that Millrace ships; a network
-           signature, by its name, then by sid and classtype; a finding of GuardDuty, by its type
+           signature, by its name, then by sid and classtype; a finding of GuardDuty or notice of Zeek, by its type
 model      the technique model, if its confidence reaches the threshold
 unknown    no techniques
 """

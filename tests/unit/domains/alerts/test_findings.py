@@ -1,4 +1,4 @@
-"""The finding types of GuardDuty imply techniques."""
+"""The finding types of GuardDuty and the notices of Zeek imply techniques."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from app.domains.alerts.techniques.findings import PURPOSE_CONFIDENCE, shipped_f
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.techniques.signatures import shipped_signatures
 from tests.unit.domains.alerts.formats.examples import ASFF, GUARDDUTY, OCSF
+from tests.unit.domains.alerts.formats.product_examples import ZEEK
 
 RESOURCES = ["EC2", "IAMUser", "S3", "Kubernetes", "Runtime", "RDS", "Lambda", "Container", "ECS"]
 """Resources whose protection has findings of its own."""
@@ -64,6 +65,11 @@ def test_a_type_that_is_not_listed_has_the_technique_of_its_like_or_of_its_purpo
     assert table.by_type("https://example.com/a") is None
 
 
+@pytest.mark.parametrize(("note", "ids"), [("SSH::Password_Guessing", ("T1110.001",)), ("SSL::Weak_Key", ())])
+def test_a_notice_of_zeek_has_the_technique_of_its_name(note: str, ids: tuple[str, ...]) -> None:
+    assert ids_of({**ZEEK, "note": note}) == ids
+
+
 def test_a_type_that_implies_no_technique_gets_none() -> None:
     assert ids_of({**GUARDDUTY, "type": "Impact:IAMUser/PromptInjection.Direct"}) == ()
 
@@ -74,7 +80,7 @@ def test_the_table_covers_each_protection_and_each_technique_is_one_of_attack() 
     assert len(types) == len(set(types))
     assert {each.partition(":")[2].partition("/")[0] for each in types} >= set(RESOURCES)
     ids = {each for group in table.types for each in group.techniques} | {
-        each for group in table.purposes.values() for each in group
+        each for group in (*table.purposes.values(), *table.notices.values()) for each in group
     }
     assert ids <= attack.techniques.keys()
     for each in types:
