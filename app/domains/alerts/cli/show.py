@@ -12,7 +12,7 @@ from rich.text import Text
 
 from app.domains.alerts.formats.severity import word
 from app.domains.alerts.report.incident import severity_of
-from app.domains.alerts.report.page import severity_words, where
+from app.domains.alerts.report.page import alike_words, severity_words, where
 from app.domains.alerts.report.words import clock, lasting, moment, some, technique_name
 from app.text import one_line
 
@@ -57,8 +57,7 @@ def cluster_table(clusters: Sequence[ClusterSummary], title: str) -> Table:
 
 def severe_table(alerts: Sequence[SevereAlert]) -> Table:
     """Return a table of the most severe alerts, a row each."""
-    title = f"the {len(alerts)} most severe alerts" if len(alerts) > 1 else "the most severe alert"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title="the most severe alerts, one of each type", title_justify="left", title_style="bold")
     table.add_column("severity")
     for name in ("time", "alert", "where", "techniques"):
         table.add_column(name, overflow="fold")
@@ -67,7 +66,7 @@ def severe_table(alerts: Sequence[SevereAlert]) -> Table:
         table.add_row(
             severity_text(each.severity),
             moment(each.time),
-            Text(one_line(each.name, LONGEST_NAME)),
+            Text(one_line(each.name, LONGEST_NAME) + alike_words(each)),
             Text(where(each)),
             Text("\n".join(some([technique_name(key) for key in each.techniques], TECHNIQUES_SHOWN))),
             "alone" if each.flow_id is None else str(each.flow_id),

@@ -7,7 +7,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.entities import canonical, label
+from app.domains.alerts.entities import canonical, kind, label, short_name
 from app.domains.alerts.formats.severity import word
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.domains.alerts.incidents import Flow
 
 TACTICS_NAMED = 3  # in a title
+HASH_SHOWN = 12  # characters: enough to tell those of one incident apart
 UNSTATED = "unstated"
 """The word for a severity that no alert states."""
 WORDS = ("critical", "high", "medium", "low", "informational", UNSTATED)
@@ -67,7 +68,16 @@ class Incident:
     def machine(self, end: str) -> str:
         """Return the machine that a source or target of a step is; empty where it names none."""
         found = canonical(end)
-        return self._names.get(found, found)
+        found = self._names.get(found, found)
+        short = short_name(found) if kind(found) == "name" else found
+        return short if short in self._short_names else found
+
+    @functools.cached_property
+    def _short_names(self) -> set[str]:
+        """Return the names without a domain, which are those of full names, too, within one incident."""
+        ends = (end for node in self.flow.nodes for end in (node.step.src, node.step.dst))
+        found = {*map(canonical, ends), *self._names.values()}
+        return {each for each in found if kind(each) == "name" and "." not in each}
 
     @functools.cached_property
     def _names(self) -> dict[str, str]:
@@ -78,7 +88,7 @@ class Incident:
     def others(self) -> list[str]:
         """Return the users, hashes and further hosts of its steps."""
         found = dict.fromkeys(each for node in self.flow.nodes for each in node.step.entities)
-        return [each for each in found if self.machine(each) not in self.machines]
+        return [_entity(each) for each in found if self.machine(each) not in self.machines]
 
     @property
     def tactics(self) -> list[str]:
@@ -135,6 +145,11 @@ def _rank(flow: Flow) -> tuple[float, float, int, int, float, int]:
     tactics = {node.tactic for node in flow.nodes}
     rank = -1 if severity is None else severity
     return (-rank, -flow.risk, -len(tactics), -len(flow.nodes), flow.start_time, flow.flow_id)
+
+
+def _entity(entity: str) -> str:
+    """Return a user, hash or host for people: of a hash its beginning."""
+    return f"hash {label(entity)[:HASH_SHOWN]}…" if kind(entity) == "hash" else label(entity)
 
 
 def _label(machine: str, forms: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ class KeptAlert:
         tenant: Its tenant.
         cluster: Its cluster, also after a merge.
         step: Its step of the cluster.
+        alike: Alerts of its type, with it, while it is one of the most severe.
         alert: The alert.
         raw: The alert as it came, cut; empty if it was no line of its own.
     """
@@ -41,6 +42,7 @@ class KeptAlert:
     step: StepKey = dataclasses.field(compare=False)
     alert: EnrichedAlert = dataclasses.field(compare=False)
     raw: bytes = dataclasses.field(compare=False)
+    alike: int = dataclasses.field(default=1, compare=False)
 
 
 class KeptAlerts:
@@ -68,10 +70,8 @@ class KeptAlerts:
         step = step_key(alert.alert.name, alert.alert.src, alert.alert.dst)
         raw = (raw or b"")[:LONGEST_RAW_BYTES]
         kept = KeptAlert(severity, -self._seen, tenant, change.cluster_id, step, alert, raw)
-        if severity >= 0 and len(self._severe) < MOST_SEVERE:
-            heapq.heappush(self._severe, kept)
-        elif severity >= 0 and kept > self._severe[0]:
-            heapq.heapreplace(self._severe, kept)
+        if severity >= 0:
+            self._rank(kept)
         if self._of_steps and self._kept < MOST_KEPT:
             of_cluster = self._clusters.setdefault((tenant, change.cluster_id), [])
             of_step = sum(each.step == step for each in of_cluster)
@@ -80,7 +80,7 @@ class KeptAlerts:
                 self._kept += 1
 
     def most_severe(self) -> list[KeptAlert]:
-        """Return the most severe alerts, the most severe first."""
+        """Return the most severe alert of each of the most severe types, the most severe first."""
         return sorted(self._severe, reverse=True)
 
     def of(self, tenant: str, flow: Flow) -> list[KeptAlert]:
@@ -89,6 +89,23 @@ class KeptAlerts:
         found = [each for cluster in steps for each in self._clusters.get((tenant, cluster), ())]
         mine = [each for each in found if each.step in steps[each.cluster]]
         return sorted(mine, key=lambda each: (each.alert.alert.time, -each.number))
+
+    def _rank(self, kept: KeptAlert) -> None:
+        """Take an alert among the most severe, once of each type, so that one noisy type does not fill the list."""
+        severe = self._severe
+        for index, each in enumerate(severe):
+            if (each.tenant, each.step[0]) == (kept.tenant, kept.step[0]):
+                kept.alike += each.alike
+                if kept > each:
+                    severe[index] = kept
+                    heapq.heapify(severe)
+                else:
+                    each.alike += 1
+                return
+        if len(severe) < MOST_SEVERE:
+            heapq.heappush(severe, kept)
+        elif kept > severe[0]:
+            heapq.heapreplace(severe, kept)
 
     def _merge(self, tenant: str, change: ClusterChange) -> None:
         into = self._clusters.setdefault((tenant, change.cluster_id), []) if self._of_steps else []

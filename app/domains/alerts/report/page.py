@@ -243,7 +243,7 @@ class _Page:
         severe = self._summary.most_severe
         if not severe:
             return
-        add(main, "h2", f"The {len(severe)} most severe alerts", id="most-severe")
+        add(main, "h2", "The most severe alerts, one of each type", id="most-severe")
         body = _table(main, ("Severity", "Read from", "Time", "Alert", "Where", "Techniques", "Incident"))
         of_flow = {(each.tenant, each.flow.flow_id): each.number for each in self._incidents}
         for each in severe:
@@ -251,7 +251,7 @@ class _Page:
             _tag(add(row, "td", class_="time"), each.severity)
             add(row, "td", each.severity_from)
             add(row, "td", moment(each.time), class_="time")
-            add(row, "td", one_line(each.name, LONGEST_NAME))
+            add(row, "td", one_line(each.name, LONGEST_NAME) + alike_words(each))
             add(row, "td", where(each))
             add(row, "td", ", ".join(map(technique_name, each.techniques)))
             number = of_flow.get((each.tenant, each.flow_id)) if each.flow_id is not None else None
@@ -277,6 +277,11 @@ def summary_lines(summary: Summary) -> list[str]:
     if not summary.most_severe:
         lines.append("No alert states a severity.")
     return lines
+
+
+def alike_words(alert: SevereAlert) -> str:
+    """Return how many more alerts have the type of one of the most severe."""
+    return f", {alert.alike - 1:,} more alike" if alert.alike > 1 else ""
 
 
 def severity_words(severity: int | None) -> str:

@@ -32,6 +32,7 @@ class SevereAlert(msgspec.Struct, frozen=True, omit_defaults=True):
         techniques: Technique ids, the surest first.
         tenant: The tenant.
         flow_id: The flow that it is part of, if any.
+        alike: Alerts of its type, with it.
     """
 
     id: int | str
@@ -44,6 +45,7 @@ class SevereAlert(msgspec.Struct, frozen=True, omit_defaults=True):
     techniques: tuple[str, ...] = ()
     tenant: str = ""
     flow_id: int | None = None
+    alike: int = 1
 
 
 class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
@@ -57,7 +59,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
         clusters: Clusters of two alerts or more.
         flows: Flows.
         flows_by_severity: Flows by their severity in a word, the most severe first.
-        most_severe: The most severe alerts.
+        most_severe: The most severe alerts, one of each type.
     """
 
     alerts: int
@@ -122,4 +124,5 @@ def _severe(kept: KeptAlert, tenants: Mapping[str, tuple[Sequence[ClusterSummary
         kept.alert.techniques.ids,
         kept.tenant,
         next((flow.flow_id for flow in flows if kept.step in steps_of(flow)[kept.cluster]), None),
+        kept.alike,
     )

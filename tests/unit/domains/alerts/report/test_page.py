@@ -124,11 +124,12 @@ def test_machines_have_the_names_that_alerts_state_with_their_address() -> None:
 def test_without_an_incident_the_page_says_what_there_is() -> None:
     kept = KeptAlerts(of_steps=True)
     for number in range(30):
-        kept.add(alert(number, severity=number), "default", ClusterChange(number, opened=True))
+        name = f"Type {chr(97 + number)}"
+        kept.add(alert(number, name, severity=number), "default", ClusterChange(number, opened=True))
     text = Parsed(page_of([], kept)).text
     assert "No alerts were found to belong together" in text
     assert "500 stand alone" in text
-    assert "The 10 most severe alerts" in text
+    assert "The most severe alerts, one of each type" in text
     assert text.count("stands alone") == 10
 
 
@@ -173,6 +174,24 @@ def test_large_results_are_bounded_and_say_so() -> None:
     assert "4 more incidents are less severe and only listed above." in text
     assert "50 more steps are not shown" in text
     assert len(page) < 2_000_000
+
+
+def test_a_noisy_type_is_once_among_the_most_severe() -> None:
+    kept = KeptAlerts(of_steps=False)
+    for number in range(50):
+        kept.add(alert(number, f"Noise {number}", 90 - number % 2), "default", ClusterChange(number, opened=True))
+    kept.add(alert(99, "Quiet", 20), "default", ClusterChange(99, opened=True))
+    assert [(each.severity, each.alert.alert.id, each.alike) for each in kept.most_severe()] == [
+        (90, 0, 50),
+        (20, 99, 1),
+    ]
+
+
+def test_a_short_and_a_full_name_are_one_machine_within_an_incident() -> None:
+    flow = flow_of(
+        [step(START_S, "T1059", "db1", "db1.lan.example"), step(START_S + 9, "T1003", "www.example.com", "-")]
+    )
+    assert list(Incident(1, flow).machines) == ["db1", "www.example.com"]
 
 
 def test_the_first_alerts_of_each_step_are_kept_through_merges() -> None:
