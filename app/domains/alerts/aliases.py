@@ -147,6 +147,15 @@ class AliasTable:
         del found[entity]
         return tuple(found)[:_MOST_TOGETHER]
 
+    def key_of(self, entity: str, time: float) -> str:
+        """Return one of a machine's names for all of them: the shortest host name, else another name, else itself."""
+        names = [each for each in self.names_of(entity, time) if not is_address(each)]
+        if not names:
+            return entity
+        if not is_address(entity):
+            names.append(entity)
+        return min(names, key=lambda each: (kind(each) != "name", len(each), each))
+
     def reason(self, one: str, other: str, time: float) -> str:
         """Return why two entities in canonical form are one machine at a time: "10.20.0.31 was wks-31".
 

@@ -35,7 +35,6 @@ class FlowConfig(LimitedConfig, frozen=True):
         most_steps: Steps that are remembered; the oldest are forgotten first.
         most_of_type: Steps of one type that are remembered, the latest.
         most_flow_steps: Steps of one flow; larger flows are cut at their weakest links.
-        most_entities: Entities of one step that are considered, the first ones.
     """
 
     REQUEST_KEY: ClassVar[str] = "config of flows"
@@ -56,4 +55,3 @@ class FlowConfig(LimitedConfig, frozen=True):
     most_steps: Annotated[int, Meta(ge=1, le=50_000)] = 4_000
     most_of_type: Annotated[int, Meta(ge=1, le=10_000)] = 64
     most_flow_steps: Annotated[int, Meta(ge=2, le=5_000)] = 256
-    most_entities: Annotated[int, Meta(ge=1, le=256)] = 16

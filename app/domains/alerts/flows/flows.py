@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from app.domains.alerts.aliases import AliasTable
+from app.domains.alerts.entities import canonical
 from app.domains.alerts.flows.causality import TechniqueOrder, technique_order
 from app.domains.alerts.flows.clock import Clock
 from app.domains.alerts.flows.common import Meetings, Types
@@ -85,6 +87,7 @@ class Flows:
         self._groups: dict[int, _Group] = {}  # incidents, by their smallest step, which is the flow's id
         self._group_of: dict[int, int] = {}  # by step
         self._clock = Clock(config.window_s)
+        self._aliases = AliasTable()
 
     def __len__(self) -> int:
         """Return the number of remembered steps."""
@@ -118,14 +121,45 @@ class Flows:
         if not gone and not came:
             return []
         stale = self._clock.move(cluster.cluster_id, cluster.end_time, now)
+        renamed = self._learn(cluster)
         nodes = [
-            Node(cluster.cluster_id, new[number], self._table, self._order, self._config.most_entities)
+            self._node(cluster.cluster_id, new[number])
             for number in sorted(came)
             if new[number].end_time >= self._clock.horizon
         ]
         gone += self._excess(nodes)
+        for number in renamed - set(gone):
+            gone.append(number)
+            nodes.append(self._node(self._nodes[number].cluster, self._nodes[number].step))
         closed = self._close() if stale else []
         return [*closed, *self._change(set(gone) & self._nodes.keys(), nodes)]
+
+    def _learn(self, cluster: ClusterSummary) -> set[int]:
+        """Learn the aliases of a cluster's machines; return the numbers of steps that have other keys now."""
+        aliases, time = self._aliases, cluster.end_time
+        names = {each for step in cluster.steps for each in self._entities(step)}
+        names |= {canonical(each) for pair in cluster.aliases for each in pair}
+        before = {each: aliases.names_of(each, time) for each in names}
+        aliases.learn(cluster.aliases, time)
+        for each in sorted(names):
+            aliases.see(each, time)
+        changed = {each for each, known in before.items() if aliases.names_of(each, time) != known}
+        if not changed:
+            return set()
+        return {
+            number
+            for number, node in self._nodes.items()
+            if not changed.isdisjoint(self._entities(node.step)) and self._keys(node.step) != node.keys
+        }
+
+    def _entities(self, step: Step) -> tuple[str, ...]:
+        return canonical(step.src), canonical(step.dst), *step.entities
+
+    def _keys(self, step: Step) -> tuple[str, ...]:
+        return tuple(self._aliases.key_of(each, step.start_time) for each in self._entities(step))
+
+    def _node(self, cluster: int, step: Step, keys: tuple[str, ...] | None = None) -> Node:
+        return Node(cluster, step, self._keys(step) if keys is None else keys, self._table, self._order)
 
     def flows(self) -> list[Flow]:
         """Return all flows in order of id."""
@@ -138,7 +172,7 @@ class Flows:
 
     def dump(self) -> bytes:
         """Return the state as bytes; equal for the same steps."""
-        return pack_flows(self._clock.now, self._clock.ahead, self._clock.horizon, self._nodes.values())
+        return pack_flows(self._clock, self._nodes.values(), self._aliases)
 
     @classmethod
     def load(cls, data: bytes, table: AttackTable, config: FlowConfig = _DEFAULT) -> Flows:
@@ -151,9 +185,8 @@ class Flows:
         stored, steps = unpack_flows(data)
         clock = flows._clock
         clock.now, clock.ahead, clock.horizon = stored.now, stored.ahead, stored.horizon
-        flows._change(
-            set(), [Node(cluster, step, table, flows._order, config.most_entities) for cluster, step in steps]
-        )
+        flows._aliases = AliasTable.load(stored.aliases)
+        flows._change(set(), [flows._node(*each) for each in steps])
         return flows
 
     def _change(self, gone: set[int], nodes: Sequence[Node]) -> list[FlowChange]:
@@ -289,7 +322,7 @@ class Flows:
 
     def _draw(self, group: _Group) -> Flow:
         nodes = [self._graph.nodes[number] for number in group.steps]
-        return draw(nodes, self._context.of(nodes), self._meetings, self._table, self._config)
+        return draw(nodes, self._context.of(nodes), self._meetings, self._aliases, self._table, self._config)
 
 
 def build_flows(clusters: Iterable[ClusterSummary], table: AttackTable, config: FlowConfig = _DEFAULT) -> list[Flow]:

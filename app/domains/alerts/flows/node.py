@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.domains.alerts.aliases import StoredAliases  # noqa: TC001 - msgspec reads the type of a field
 from app.domains.alerts.clusters.clusters import type_text
-from app.domains.alerts.entities import canonical, kind
+from app.domains.alerts.entities import kind
 from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, PROBED, SOURCE, TARGET, Touch
 from app.domains.alerts.flows.risk import severity_of
 from app.domains.alerts.incidents import Step
@@ -18,8 +19,10 @@ from app.errors import UnreadableStateError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from app.domains.alerts.aliases import AliasTable
     from app.domains.alerts.attack import AttackTable
     from app.domains.alerts.flows.causality import TechniqueOrder
+    from app.domains.alerts.flows.clock import Clock
 
 VERSION = 2  # of the stored format; to be raised with any change of the structs below
 WHAT = "state of flows"
@@ -37,6 +40,7 @@ class Node:
         step: The step.
         text: Text of its type.
         severity: 0 to 100, by its alerts or by its technique.
+        keys: Its source, its target and its further entities as machines and users: an address by the name that it had.
         touches: By entity, the step's touch of it; the cluster counts as an entity of its steps.
         src: Its source as an entity; empty if it identifies nobody.
         dst: Its target.
@@ -44,19 +48,21 @@ class Node:
         hours: The same in hours.
     """
 
-    __slots__ = ("cluster", "dst", "hours", "number", "severity", "slots", "src", "step", "text", "touches")
+    __slots__ = ("cluster", "dst", "hours", "keys", "number", "severity", "slots", "src", "step", "text", "touches")
 
-    def __init__(self, cluster: int, step: Step, table: AttackTable, order: TechniqueOrder, most: int) -> None:
-        """Derive the attributes of a step; `most` of its further entities are considered."""
-        self.number, self.cluster, self.step = step.number, cluster, step
+    def __init__(
+        self, cluster: int, step: Step, keys: tuple[str, ...], table: AttackTable, order: TechniqueOrder
+    ) -> None:
+        """Derive the attributes of a step."""
+        self.number, self.cluster, self.step, self.keys = step.number, cluster, step, keys
         self.text = flow_type(step.name)
         self.severity = severity_of(step, table)
-        self.src, self.dst = canonical(step.src), canonical(step.dst)
+        self.src, self.dst, *others = keys
         position = order.position(step.technique, table)
         self.touches: dict[str, Touch] = {}
         target = PROBED if self.src and not is_inside(self.src) and is_inside(self.dst) else TARGET
         roles = ((self.src, ITSELF),) if self.src == self.dst else ((self.src, SOURCE), (self.dst, target))
-        mentioned = ((each, MENTIONED) for each in step.entities[:most])
+        mentioned = ((each, MENTIONED) for each in others)
         for entity, role in (*roles, *mentioned, (f"cluster {cluster}", CLUSTER)):
             if entity and entity not in self.touches:
                 self.touches[entity] = Touch(step.start_time, position, step.number, step.end_time, role)
@@ -90,6 +96,7 @@ class StoredFlows(msgspec.Struct, array_like=True):
     horizon: float
     texts: list[str]
     steps: list[_Step]
+    aliases: StoredAliases
 
 
 class _Step(msgspec.Struct, array_like=True):
@@ -107,10 +114,11 @@ class _Step(msgspec.Struct, array_like=True):
     first_id: int | str
     severity: int | None
     entities: list[int]
+    keys: list[int]
 
 
-def pack_flows(now: float, ahead: tuple[int, float] | None, horizon: float, nodes: Iterable[Node]) -> bytes:
-    """Return the clock and the steps as bytes: each text once, steps in order of number."""
+def pack_flows(clock: Clock, nodes: Iterable[Node], aliases: AliasTable) -> bytes:
+    """Return the clock, the steps and the aliases as bytes: each text once, steps in order of number."""
     texts: dict[str, int] = {}
 
     def index(text: str) -> int:
@@ -121,15 +129,16 @@ def pack_flows(now: float, ahead: tuple[int, float] | None, horizon: float, node
             node.number, node.cluster, index(step.technique), index(step.name), index(step.src), index(step.dst),
             step.start_time, step.end_time, step.alerts, step.first_id, step.severity,
             [index(each) for each in step.entities],
+            [index(each) for each in node.keys],
         )
         for node in sorted(nodes, key=lambda each: each.number)
         for step in (node.step,)
     ]  # fmt: skip
-    return pack_state(StoredFlows(VERSION, now, ahead, horizon, list(texts), steps))
+    return pack_state(StoredFlows(VERSION, clock.now, clock.ahead, clock.horizon, list(texts), steps, aliases.dump()))
 
 
-def unpack_flows(data: bytes) -> tuple[StoredFlows, list[tuple[int, Step]]]:
-    """Return what `pack_flows` stored: the clock, and each step with its cluster.
+def unpack_flows(data: bytes) -> tuple[StoredFlows, list[tuple[int, Step, tuple[str, ...]]]]:
+    """Return what `pack_flows` stored: the clock, the aliases, and each step with its cluster and its `Node.keys`.
 
     Raises:
         UnreadableStateError: The bytes were not written by this version.
@@ -145,6 +154,7 @@ def unpack_flows(data: bytes) -> tuple[StoredFlows, list[tuple[int, Step]]]:
                     each.start, each.end, each.alerts, each.first_id, each.number, each.severity,
                     tuple(texts[entity] for entity in each.entities),
                 ),
+                tuple(texts[key] for key in each.keys),
             )
             for each in stored.steps
         ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from app.domains.alerts.entities import label
+from app.domains.alerts.entities import canonical, label
 from app.domains.alerts.flows.causality import Evidence, nudged, reason, strength
 from app.domains.alerts.flows.risk import opening, probability, risk_of
 from app.domains.alerts.incidents import Flow, FlowEdge, FlowNode
@@ -13,6 +13,7 @@ from app.domains.alerts.incidents import Flow, FlowEdge, FlowNode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.domains.alerts.aliases import AliasTable
     from app.domains.alerts.attack import AttackTable
     from app.domains.alerts.flows.causality import Touch
     from app.domains.alerts.flows.common import Meetings
@@ -41,7 +42,14 @@ class _Parent:
             self.best, self.probability = evidence, probability
 
 
-def draw(linked: Sequence[Node], around: Around, meetings: Meetings, table: AttackTable, config: FlowConfig) -> Flow:
+def draw(  # noqa: PLR0917 - all that a flow is drawn from
+    linked: Sequence[Node],
+    around: Around,
+    meetings: Meetings,
+    aliases: AliasTable,
+    table: AttackTable,
+    config: FlowConfig,
+) -> Flow:
     """Return the flow of linked steps, and of those around them that belong to it.
 
     Every edge goes from the earlier to the later step by (start, usual position of its technique, number), so there is
@@ -77,7 +85,7 @@ def draw(linked: Sequence[Node], around: Around, meetings: Meetings, table: Atta
         risk=round(risk_of(linked), _DIGITS),
         alerts=sum(node.step.alerts for node in nodes),
         context=around.alerts,
-        reasons=_reasons(linked, around, parents, table, config),
+        reasons=(*_reasons(linked, around, parents, table, config), *_renamed(nodes, aliases)),
     )
 
 
@@ -101,6 +109,17 @@ def _reasons(
     if around.alerts:
         found.append(f"{around.alerts} alerts of frequent types at its entities are no part of it")
     return tuple(found)
+
+
+def _renamed(nodes: Sequence[Node], aliases: AliasTable) -> list[str]:
+    """Return in words which names of machines in a flow are others' aliases."""
+    found: dict[str, None] = {}
+    for node in nodes:
+        for entity, key in ((canonical(node.step.src), node.src), (canonical(node.step.dst), node.dst)):
+            if entity != key:
+                found[aliases.reason(entity, key, node.step.start_time)] = None
+    found.pop("", None)
+    return sorted(found)[:_SHOWN]
 
 
 def _parents(nodes: Sequence[Node], meetings: Meetings, config: FlowConfig) -> list[dict[int, _Parent]]:

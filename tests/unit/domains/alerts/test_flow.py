@@ -169,6 +169,19 @@ def test_the_same_host_in_another_spelling_is_the_same() -> None:
     assert together([single(1, 1_000, "", "a", "WEB1"), single(2, 1_100, "", "web1", "b")])
 
 
+def test_a_machine_is_one_by_its_name_and_its_address() -> None:
+    by_name = [single(n, 600 * n, each, "wks-31", "wks-31") for n, each in enumerate(("T1566", "T1204", "T1059"))]
+    by_address = single(4, 2_400, "T1071", "10.20.0.31", "6.6.6.6")
+    both = msgspec.structs.replace(single(5, 2_500, "T1082", "wks-31", "wks-31"), aliases=(("WKS-31", "10.20.0.31"),))
+    [flow] = build_flows([*by_name, by_address, both], TABLE)
+    assert len(flow.nodes) == 5
+    assert "10.20.0.31 was wks-31" in flow.reasons
+    again = msgspec.structs.replace(single(6, 9_000, "T1083", "wks-99", "wks-99"), aliases=(("wks-99", "10.20.0.31"),))
+    late = single(7, 9_100, "T1041", "10.20.0.31", "6.6.6.7")
+    [flow] = build_flows([*by_name, by_address, both, again, late], TABLE)
+    assert 7 not in flow.cluster_ids, "another machine has the address now"
+
+
 @pytest.mark.parametrize("nowhere", ["", "-", "127.0.0.1", "localhost", "Unknown"])
 def test_what_names_nobody_joins_nothing(nowhere: str) -> None:
     assert together([single(each, each, "", nowhere, nowhere) for each in (1, 2)]) == []
@@ -345,8 +358,10 @@ def test_a_long_chain_is_cut_where_it_is_weakest() -> None:
 def test_a_state_of_something_else_is_refused() -> None:
     good = Flows(TABLE, LINKED).dump()
     wrong = msgspec.msgpack.encode([9, 0.0, None, 0.0, [], []])
-    no_text = msgspec.msgpack.encode([2, 0.0, None, 0.0, ["a"], []]).replace(b"\xa1a", b"\xa1\xff")
-    out_of_range = msgspec.msgpack.encode([2, 0.0, None, 0.0, [], [[1, 1, 0, 0, 0, 0, 0.0, 1.0, 1, "a", None, [7]]]])
+    no_text = msgspec.msgpack.encode([2, 0.0, None, 0.0, ["a"], [], [[], []]]).replace(b"\xa1a", b"\xa1\xff")
+    out_of_range = msgspec.msgpack.encode(
+        [2, 0.0, None, 0.0, [], [[1, 1, 0, 0, 0, 0, 0.0, 1.0, 1, "a", None, [7], [], []]], [[], []]]
+    )
     for data in (
         b"",
         b"nothing",
