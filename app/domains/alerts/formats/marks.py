@@ -18,17 +18,20 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         keys: Paths, all of which a record has.
         any: Paths of which it has one or more.
         values: By path, the texts of which the record has one, in any case.
+        without: Paths, none of which a record has, or has with more than an empty list.
     """
 
     keys: tuple[str, ...] = ()
     any: tuple[str, ...] = ()
     values: dict[str, tuple[str, ...]] = {}
+    without: tuple[str, ...] = ()
 
     def match(self, record: dict[str, Any]) -> bool:
         """Return whether a record has these features."""
         return (
             all(value_at(record, path) is not None for path in self.keys)
             and (not self.any or any(value_at(record, path) is not None for path in self.any))
+            and not any(value_at(record, path) for path in self.without)
             and all(_is_one_of(value_at(record, path), texts) for path, texts in self.values.items())
         )
 
@@ -37,6 +40,7 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         parts = [_joined(self.keys, "and")] if self.keys else []
         parts += [f"`{path}` is {_joined(texts, 'or')}" for path, texts in self.values.items()]
         parts += [_joined(self.any, "or")] if self.any else []
+        parts += [f"no {_joined(self.without, 'or')}"] if self.without else []
         return ", with ".join(parts)
 
 

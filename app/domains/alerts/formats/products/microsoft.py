@@ -475,14 +475,15 @@ FORMATS = (
         (
             Marks(keys=("IncidentNumber", "IncidentName")),
             Marks(any=("properties.incidentNumber", "object.properties.incidentNumber")),
-            Marks(values={"@odata.type": ("#microsoft.graph.security.incident",)}),
-            Marks(keys=("incidentId", "incidentName", "createdTime")),
-            Marks(keys=("incidentWebUrl", "displayName", "createdDateTime")),
+            Marks(values={"@odata.type": ("#microsoft.graph.security.incident",)}, without=("alerts",)),
+            Marks(keys=("incidentId", "incidentName", "createdTime"), without=("alerts",)),
+            Marks(keys=("incidentWebUrl", "displayName", "createdDateTime"), without=("alerts",)),
         ),
         INCIDENT,
         prepare=_incident,
         notes=(
             "Rows of `SecurityIncident`, and incidents of Azure's API, of playbooks and of Defender's APIs.",
+            "An incident of Defender's APIs that has its alerts is read by them.",
             "An incident that names no entity stands for itself, under its own name.",
         ),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.domains.alerts.alert import (
     COMMAND_LINE,
     DESCRIPTION,
@@ -89,6 +91,15 @@ NOTABLE = Table(
     product="Splunk Enterprise Security",
 )
 
+
+def _result(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the result of a search that a webhook sent, with the search's name; any other record as it is."""
+    result = record.get("result")
+    if type(result) is not dict:
+        return record
+    return {"search_name": record.get("search_name"), "sid": record.get("sid"), **result}
+
+
 FORMAT = declared(
     "splunk",
     "Splunk notable events",
@@ -99,9 +110,12 @@ FORMAT = declared(
         ),
         Marks(keys=("event_id", "rule_name"), any=("urgency", "security_domain", "severity")),
         Marks(keys=("rule_title", "security_domain")),
+        Marks(keys=("search_name", "result._time"), any=("result.src", "result.dest", "result.user")),
     ),
     NOTABLE,
+    prepare=_result,
     notes=(
+        "A webhook of any alert of Splunk's is read by its `result`, where that has the common fields.",
         "An end that the event does not name is the device, the host that it came from, or the risk object.",
         "The title is preferred to the rule's name, which is preferred to the name of the search.",
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.domains.alerts.alert import AlertFault
-from app.domains.alerts.formats import format_of, read_alert, read_document
+from app.domains.alerts.formats import FORMATS, format_of, read_alert, read_document
 from tests.unit.domains.alerts.formats.product_examples import (
     AMINER,
     ATTACKER,
@@ -251,3 +251,23 @@ def test_a_technique_that_crowdstrike_names_has_its_id() -> None:
     assert read_alert({**CROWDSTRIKE_EVENT, "event": event}).tech == ["T1059.001", "T1078"]
     own = {**CROWDSTRIKE_EVENT["event"], "Technique": "PUP", "MitreAttack": []}
     assert read_alert({**CROWDSTRIKE_EVENT, "event": own}).tech == []
+
+
+def test_a_webhook_of_splunk_is_read_by_its_result() -> None:
+    result = {key: SPLUNK[key] for key in ("_time", "src", "dest", "user")}
+    alert = read_alert({"sid": "scheduler_1", "search_name": "Many failed logins", "app": "search", "result": result})
+    assert (alert.name, alert.src, alert.dst) == ("Many failed logins", ATTACKER, VICTIM)
+    assert alert.other_attributes["user"] == "ann"
+
+
+def test_an_incident_with_its_alerts_is_no_alert_itself() -> None:
+    incident = {
+        "@odata.type": "#microsoft.graph.security.incident",
+        "id": "29",
+        "displayName": "Multi-stage incident",
+        "createdDateTime": "2024-05-23T13:00:00Z",
+        "severity": "high",
+    }
+    assert format_of(incident).name == format_of({**incident, "alerts": []}).name == "sentinel_incident"
+    incidents = next(each for each in FORMATS if each.name == "sentinel_incident")
+    assert not incidents.matches({**incident, "alerts": [DEFENDER_GRAPH]})
