@@ -109,7 +109,8 @@ def learn(folders: Sequence[Path], output: str, say: Callable[[str], None], *, t
     if train:
         from model.rules.train import train_on  # noqa: PLC0415 - needs the packages of training
 
-        bundles["technique"] = train_on(found.rules, output, say)
+        trained = train_on(found.rules, output, say)
+        bundles |= {"technique": trained} if trained else {}
     return Learned(kinds, found.others, list(map(str, found.unreadable)), dict(unknown.most_common()), bundles, output)
 
 

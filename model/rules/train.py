@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from app.domains.alerts.techniques.catalogue import key_of_title, shipped_catalogue
 from app.domains.alerts.techniques.model import ARRAYS, SETTINGS, WEIGHTS, TechniqueModel
 from app.domains.alerts.techniques.resolver import BUNDLE
-from app.errors import ModelError, SettingsError
+from app.errors import ModelError
 from app.inference.bundle import Bundle, list_bundles
 from app.inference.models import read_arrays
 from model.rules.bundle import NOTICE, write
@@ -54,24 +55,29 @@ class Quality(msgspec.Struct, frozen=True):
         )
 
 
-def train_on(rules: Sequence[Rule], output: str, say: Callable[[str], None]) -> str:
+def train_on(rules: Sequence[Rule], output: str, say: Callable[[str], None]) -> str | None:
     """Train a technique model further on one's own rules, write it as a bundle, and return its run id.
 
+    Rules that Millrace's catalogue has are left out, since the shipped model has learned them.
+
+    Returns:
+        None if there are too few rules, or if training gains nothing on those held out; no bundle is written then.
+
     Raises:
-        SettingsError: There are too few rules with techniques.
         ModelError: The shipped model cannot be read.
         CloudError: The bundle cannot be written.
     """
-    samples = samples_of(rules)
+    samples = samples_of([rule for rule in rules if not _is_shipped(rule)])
     if len(samples) < FEWEST_RULES:
-        raise SettingsError(
-            f"{len(samples)} different rules name a technique, of which training needs {FEWEST_RULES}: "
-            "give more rules, or leave --train out"
+        say(
+            f"no training: {len(samples)} rules name a technique and are new to the shipped model, of which it needs "
+            f"{FEWEST_RULES}; the shipped model stays"
         )
+        return None
     shipped = _shipped()
     arrays = read_arrays(shipped.read(WEIGHTS), WEIGHTS, ARRAYS)
     model = TechniqueModel.load(shipped)
-    say(f"training on {len(samples):,} rules, first without every fifth to measure")
+    say(f"training on {len(samples):,} rules that are new to the shipped model, first without every fifth to measure")
     is_tested = np.random.default_rng(0).permutation(len(samples)) % HELD_OUT == 0
     tested = [sample for sample, held in zip(samples, is_tested, strict=True) if held]
     rest = [sample for sample, held in zip(samples, is_tested, strict=True) if not held]
@@ -82,6 +88,9 @@ def train_on(rules: Sequence[Rule], output: str, say: Callable[[str], None]) -> 
     }
     for name, each in qualities.items():
         say(f"  {name:8} {each.line()}")
+    if qualities["own"].f1 < qualities["shipped"].f1:
+        say("training gains nothing on rules held out: the shipped model stays")
+        return None
     say("training on all of them")
     fitted = update(arrays, model.settings.labels, samples)
     settings = settings_for(model.settings, fitted.labels)
@@ -121,6 +130,12 @@ def quality(model: TechniqueModel, tested: Sequence[Sample]) -> Quality:
     )
 
 
+def _is_shipped(rule: Rule) -> bool:
+    """Return whether the shipped catalogue has a rule, by one of its ids or titles."""
+    known = shipped_catalogue()
+    return any(map(known.by_rule, rule.ids)) or any(known.by_title(key_of_title(title)) for title in rule.titles)
+
+
 def _shipped() -> Bundle:
     """Return the newest technique bundle that Millrace ships, and none that was trained on one's own rules."""
     for bundle in list_bundles():
@@ -148,6 +163,6 @@ Its weights are the prior of a ridge regression on these rules; calibration and 
 {rows}
 
 By title and description, on {tested:,} of these rules that the measured models were not trained on. They were chosen by
-chance: rules of one author resemble each other, so new rules are answered less well.
-The shipped model may have seen some of them, if they are public.
+chance: rules of one author resemble each other, so new rules are answered less well. Rules that the shipped catalogue
+has were left out, since the shipped model has learned them.
 """
