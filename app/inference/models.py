@@ -63,7 +63,12 @@ class LinearModel:
 
 
 class OnnxModel:
-    """An ONNX graph that takes one matrix; its first output is the prediction."""
+    """An ONNX graph that takes one matrix; its first output is the prediction.
+
+    Attributes:
+        dtype: The type of its features.
+        features: The number of its features; None if any number will do.
+    """
 
     def __init__(self, graph: bytes, *, rows_alone: bool = False) -> None:
         """Load a graph to run on one thread, since a small function has less than one processor.
@@ -84,6 +89,7 @@ class OnnxModel:
             raise ModelError(f"not an ONNX graph that this ONNX Runtime runs: {type(error).__name__}") from error
         given = self._session.get_inputs()[0]
         self._input: str = given.name
+        self.features: int | None = given.shape[1] if isinstance(given.shape[1], int) else None
         self.dtype: type[np.floating[Any]] = np.float64 if given.type == "tensor(double)" else np.float32
         self._rows_alone = rows_alone
 

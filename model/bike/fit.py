@@ -4,7 +4,8 @@
    each hour, and each hour, of working days and of others, has its own slopes. Both are written as a part that hours
    share and a part of their own; the ridge holds the second small where rows are few.
 2. The ratio: boosted trees of count / base, so that effects outside the base (for example that rain
-   hurts leisure more than commuting) are learnt as a correction that stays near 1.
+   hurts leisure more than commuting) are learnt as a correction that stays near 1. It is the mean of two ensembles: a
+   small one of weather and hour, and a richer one that also sees the day, which alone overfits a calendar seen twice.
 3. The fallback, for rows without a timestamp: boosted trees of the count, trained on rows with all, half and none of
    their optional fields, so that any of them may be missing.
 """
@@ -18,7 +19,16 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import PoissonRegressor
 
-from app.domains.bike.features import DAY_TYPES, REQUIRED, TERMS, WORKING_DAY_TYPES, Columns, Timed, timed_features
+from app.domains.bike.features import (
+    DAY_TYPES,
+    REQUIRED,
+    TERMS,
+    TREE_FEATURES,
+    WORKING_DAY_TYPES,
+    Columns,
+    Timed,
+    timed_features,
+)
 from app.domains.bike.model import LIMITED, Tables, slot
 
 if TYPE_CHECKING:
@@ -43,13 +53,15 @@ BOOSTING: dict[str, Any] = {
     "random_state": 0,
 }
 RATIO: dict[str, Any] = {
-    "max_iter": 60,  # the trees take most of a prediction's time; more of them are no more accurate
+    "max_iter": 60,  # of weather and hour alone, more trees are no more accurate
     "learning_rate": 0.15,
     "max_leaf_nodes": 8,
     "min_samples_leaf": 40,
     "l2_regularization": 5.0,
     "max_features": 0.5,
 }
+RICH_RATIO: dict[str, Any] = {**RATIO, "max_iter": 150, "learning_rate": 0.08, "max_leaf_nodes": 16}
+PLAIN_FEATURES = TREE_FEATURES.index("day_type") + 1  # the first ones, which the small ensemble takes
 # Few leaves with many rows in each: without the hour, a count scatters by a factor of ten.
 FALLBACK: dict[str, Any] = {
     "max_iter": 100,
@@ -66,8 +78,21 @@ PARAMETERS: dict[str, object] = {
     "own_slope_scale": OWN_SLOPE_SCALE,
     **{f"boosting_{name}": value for name, value in BOOSTING.items()},
     **{f"ratio_{name}": value for name, value in RATIO.items()},
+    **{f"rich_ratio_{name}": value for name, value in RICH_RATIO.items()},
     **{f"fallback_{name}": value for name, value in FALLBACK.items()},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """The mean of ensembles, each over as many of the first `TREE_FEATURES` as it was fitted on."""
+
+    members: tuple[HistGradientBoostingRegressor, ...]
+
+    def predict(self, tree: NDArray[np.float32]) -> Floats:
+        """Return the ratio for rows of `TREE_FEATURES`: shape (rows,)."""
+        found: Floats = np.mean([each.predict(tree[:, : each.n_features_in_]) for each in self.members], axis=0)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +101,12 @@ class Fitted:
 
     Attributes:
         tables: The base.
-        ratio: A `HistGradientBoostingRegressor` over `TREE_FEATURES`.
+        ratio: Two `HistGradientBoostingRegressor`.
         fallback: A `HistGradientBoostingRegressor` over `WEATHER`.
     """
 
     tables: Tables
-    ratio: HistGradientBoostingRegressor
+    ratio: Ratio
     fallback: HistGradientBoostingRegressor
 
 
@@ -95,13 +120,16 @@ def fit(columns: Columns, count: Floats, *, growth: bool = True) -> Fitted:
     """
     timed = timed_features(columns)
     timed.terms[:, GROWTH] *= growth
+    timed.tree[:, TREE_FEATURES.index("growth")] *= growth
     level, slope = fit_base(timed, count)
     seen = [getattr(columns, name) for name in LIMITED]
     tables = Tables(level, slope, np.min(seen, axis=1), np.max(seen, axis=1))
     base = tables.base(timed)
-    ratio = HistGradientBoostingRegressor(**BOOSTING, **RATIO)
-    ratio.fit(timed.tree, count / base, sample_weight=base / base.mean())  # an error counts in bikes, not in per cent
-    return Fitted(tables, ratio, fit_fallback(columns, count))
+    weight = base / base.mean()  # an error counts in bikes, not in per cent
+    small, rich = (HistGradientBoostingRegressor(**BOOSTING, **options) for options in (RATIO, RICH_RATIO))
+    small.fit(timed.tree[:, :PLAIN_FEATURES], count / base, sample_weight=weight)
+    rich.fit(timed.tree, count / base, sample_weight=weight)
+    return Fitted(tables, Ratio((small, rich)), fit_fallback(columns, count))
 
 
 def estimate_growth(columns: Columns, count: Floats) -> tuple[float, float]:

@@ -109,13 +109,13 @@ def _learn(mlflow: Any, run_id: str, past: Table, future: Table, out: Path) -> N
 
 def _export(fitted: Fitted) -> dict[str, bytes]:
     """Return the model's files, which hold data only."""
-    from model.importing.trees import trees_to_onnx  # noqa: PLC0415 - imports the training packages
+    from model.importing.trees import mean_of_trees_to_onnx, trees_to_onnx  # noqa: PLC0415 - imports the training packages
 
     tables = io.BytesIO()
     np.savez(tables, **{name: getattr(fitted.tables, name) for name in fitted.tables.__slots__})
     return {
         TABLES: tables.getvalue(),
-        RATIO: trees_to_onnx(fitted.ratio, len(TREE_FEATURES)),
+        RATIO: mean_of_trees_to_onnx(fitted.ratio.members, len(TREE_FEATURES)),
         FALLBACK: trees_to_onnx(fitted.fallback, len(WEATHER)),
     }
 

@@ -8,7 +8,7 @@ float32.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +91,24 @@ def trees_to_onnx(model: Any, features: int) -> bytes:  # noqa: ANN401 - an esti
     """
     operations, last = split_scaling(model)
     return _graph(_ensemble(last), operations, features)
+
+
+def mean_of_trees_to_onnx(models: Sequence[Any], features: int) -> bytes:
+    """Write the mean of several regressions by trees as one graph, as `trees_to_onnx` does for one.
+
+    Args:
+        models: The fitted models, of one kind; each takes as many of the first features as it was fitted on.
+        features: The number of features.
+
+    Raises:
+        ModelError: A model is of another kind, has splits on categories, or is not a plain sum of trees.
+    """
+    ensembles = [_ensemble(model) for model in models]
+    if any(each.link for each in ensembles):
+        raise ModelError("only sums of trees have a mean; one of the models has a link function")
+    trees = [replace(tree, value=tree.value / len(models)) for each in ensembles for tree in each.trees]
+    base = np.mean([each.base for each in ensembles], axis=0)
+    return _graph(_Ensemble(trees, base, dtype=ensembles[0].dtype), [], features)
 
 
 def _ensemble(model: Any) -> _Ensemble:  # noqa: ANN401 - an estimator

@@ -106,7 +106,7 @@ def test_the_seed_documents_lines(docker: DockerClient, image: str, monkeypatch:
         wait_for(lambda: _created("bike-predictions"), 60)
         environ = {
             "OUTPUT_STREAM": "bike-predictions",
-            "RUN_ID": "cea24f85243e4e60a54a6e84ac3bc7ab",
+            "RUN_ID": "1d009d36ec8f43539977e7c1bccbecdf",
             "TEST_RUN": "False",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "1234567890EXAMPLE",

@@ -50,7 +50,7 @@ from app.domains.model.pipeline import ModelPipeline
 from app.inference.models import OnnxModel, load_columns
 from model.importing import convert
 from model.importing.run import Wanted, import_model
-from model.importing.trees import trees_to_onnx
+from model.importing.trees import mean_of_trees_to_onnx, trees_to_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,6 +195,21 @@ def test_histogram_boosting_splits_on_values_that_float32_does_not_have() -> Non
         found = OnnxModel(trees_to_onnx(model, 4)).predict(rows)
         expected = model.predict(rows)
         assert found == pytest.approx(expected, abs=1e-5 * abs(expected).max())
+
+
+def test_a_mean_of_ensembles_is_one_graph_and_each_takes_its_own_features() -> None:
+    rows = np.random.default_rng(0).normal(size=(2000, 4))
+    rows[::7, 1] = np.nan
+    target = np.nan_to_num(rows[:, 0] * 3 + rows[:, 1] ** 2 + rows[:, 3])
+    small = HistGradientBoostingRegressor(max_iter=10).fit(rows[:, :2], target)
+    rich = HistGradientBoostingRegressor(max_iter=20, max_leaf_nodes=15).fit(rows, target)
+    graph = OnnxModel(mean_of_trees_to_onnx([small, rich], 4))
+    assert graph.features == 4
+    expected = (small.predict(rows[:, :2]) + rich.predict(rows)) / 2
+    assert graph.predict(rows) == pytest.approx(expected, abs=1e-5 * abs(expected).max())
+    positive = HistGradientBoostingRegressor(loss="poisson", max_iter=2).fit(rows, abs(target))
+    with pytest.raises(ModelError, match="link function"):
+        mean_of_trees_to_onnx([small, positive], 4)
 
 
 CLASSIFIERS: dict[str, tuple[Any, bool, str]] = {

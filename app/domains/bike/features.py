@@ -29,8 +29,11 @@ WORKING_DAY_TYPES = 3
 
 TERMS = ("growth", "cos 2a", "sin 2a", "temperature", "cos a", "sin a", "humidity", "wind", "wet", "festive season")
 """The columns of `Timed.terms`; `a` is the angle of the year."""
-TREE_FEATURES = ("t1", "t2", "hum", "weather_code", "wind_speed", "hour", "sun", "day_type")
-"""The columns of `Timed.tree`."""
+TREE_FEATURES = (
+    *("t1", "t2", "hum", "weather_code", "wind_speed", "hour", "sun", "day_type"),
+    *("weekday", "day_of_year", "t1 - t2", "growth"),
+)
+"""The columns of `Timed.tree`; bundles of earlier releases take the first eight."""
 
 TYPICAL_WIND_KMH = 16.0  # the mean of 2015 and 2016: stands in for a wind that a record does not give
 _FIRST_WET_CODE = 7  # 7 rain, 10 thunderstorm, 26 snow, 94 freezing fog; below: clear to cloudy
@@ -105,13 +108,16 @@ def timed_features(columns: Columns) -> Timed:
     kind = day_type(day, columns.is_holiday)
     wind = np.where(np.isnan(columns.wind_speed), TYPICAL_WIND_KMH, columns.wind_speed)
     weather = columns.t1, columns.t2, columns.hum, columns.weather_code, wind
-    tree = np.stack([*weather, hour, sun_height(day, hour), kind], axis=1).astype(np.float32)
-
-    angle = 2 * np.pi * _day_of_year(day) / _DAYS_A_YEAR
+    day_of_year = _day_of_year(day)
     years = (day - np.datetime64("2016-01-01")).astype(np.int64) / _DAYS_A_YEAR
+    growth = np.clip(years, -1, 1)  # it is known within the two years of the table, and held level beyond
+    calendar = _weekday(day), day_of_year, columns.t1 - columns.t2, growth
+    tree = np.stack([*weather, hour, sun_height(day, hour), kind, *calendar], axis=1).astype(np.float32)
+
+    angle = 2 * np.pi * day_of_year / _DAYS_A_YEAR
     terms = np.stack(
         [
-            np.clip(years, -1, 1),  # growth is known within the two years of the table, and held level beyond
+            growth,
             np.cos(2 * angle),
             np.sin(2 * angle),
             (columns.t1 - 12) / 8,  # centred and scaled, so that the ridge treats all terms alike

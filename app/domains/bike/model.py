@@ -1,14 +1,14 @@
 """The bike model: predicts how many bikes are hired in an hour.
 
 With a timestamp, count = base x ratio: the base is log-linear (a level for each type of day and hour, and slopes for
-season and weather by hour), the ratio a small boosted ensemble of what the base misses. Without one, the hour of the
-day is not known, and a boosted ensemble over whatever fields there are gives the mean over all hours.
+season and weather by hour), the ratio the mean of two boosted ensembles of what the base misses. Without one, the hour
+of the day is not known, and a boosted ensemble over whatever fields there are gives the mean over all hours.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from app.domains.bike.features import (
     season,
     timed_features,
 )
-from app.inference.models import ColumnModel, load_columns, read_arrays
+from app.inference.models import ColumnModel, OnnxModel, load_columns, read_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def slot(timed: Timed) -> NDArray[np.int64]:
 class BikeModel:
     """Counts of bikes hired in an hour, from columns."""
 
-    def __init__(self, tables: Tables, ratio: ColumnModel, fallback: ColumnModel) -> None:
+    def __init__(self, tables: Tables, ratio: OnnxModel, fallback: ColumnModel) -> None:
         """Take the parts; `load` reads them from a bundle."""
         self._tables, self._ratio, self._fallback = tables, ratio, fallback
 
@@ -87,7 +87,7 @@ class BikeModel:
         """
         arrays = read_arrays(bundle.read(TABLES), TABLES, set(Tables.__dataclass_fields__))
         tables = Tables(*(arrays[name] for name in Tables.__dataclass_fields__))
-        return cls(tables, load_columns(bundle, RATIO), load_columns(bundle, FALLBACK))
+        return cls(tables, OnnxModel(bundle.read(RATIO)), load_columns(bundle, FALLBACK))
 
     def predict(self, columns: Columns) -> NDArray[np.int64]:
         """Return counts, rounded to the nearest and never negative: shape (rows,).
@@ -103,10 +103,13 @@ class BikeModel:
         found = np.empty(len(columns))
         if timed.any():
             features = timed_features(columns.take(timed))
-            found[timed] = self._tables.base(features) * self._ratio.predict(features.tree)
+            found[timed] = self._tables.base(features) * self._ratio_of(features)
         if not timed.all():
             found[~timed] = self._fallback.predict(columns.take(~timed).matrix())
         return np.maximum(found, 0)
+
+    def _ratio_of(self, timed: Timed) -> NDArray[np.floating[Any]]:
+        return self._ratio.predict(timed.tree[:, : self._ratio.features])
 
     def steps(self, columns: Columns) -> dict[str, object]:
         """Return the intermediate values of one row by name, for a person to read."""
@@ -129,7 +132,7 @@ class BikeModel:
             # What each term multiplies the level by: 1.1 is ten per cent more.
             "factors": dict(zip(TERMS, np.exp(timed.terms[0] * slopes).tolist(), strict=True)),
             "base": float(self._tables.base(timed)[0]),
-            "features": dict(zip(TREE_FEATURES, cast("list[float]", timed.tree[0].tolist()), strict=True)),
-            "ratio": float(self._ratio.predict(timed.tree)[0]),
+            "features": dict(zip(TREE_FEATURES[: self._ratio.features], timed.tree[0].tolist(), strict=False)),
+            "ratio": float(self._ratio_of(timed)[0]),
             "count": count,
         }

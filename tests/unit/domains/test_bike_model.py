@@ -46,6 +46,28 @@ def columns(*timestamps: str, **fields: float) -> Columns:
     return Columns(**each, timestamp=np.array(timestamps, "datetime64[m]"))
 
 
+def test_a_bundle_of_an_earlier_release_gets_the_features_that_it_was_fitted_on(
+    model: BikeModel, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = BikeModel.load(bundle)
+    widths = []
+
+    class Former:
+        features = 8
+        dtype = np.float32
+
+        def predict(self, features: Any) -> Any:
+            widths.append(features.shape[1])
+            return np.ones(len(features))
+
+    monkeypatch.setattr(former, "_ratio", Former())
+    hour = columns("2016-07-06T08:00")
+    assert former.predict(hour)[0] > 0
+    assert len(former.steps(hour)["features"]) == 8  # type: ignore[arg-type]
+    assert set(widths) == {8}
+    assert list(model.steps(hour)["features"])[-1] == "growth"  # type: ignore[call-overload]
+
+
 def test_the_committed_bundle_says_what_the_licence_asks(bundle: Bundle) -> None:
     manifest = bundle.manifest
     for line in (
