@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table
-from app.domains.alerts.formats.marks import Marks, in_words, matches_any
+from app.domains.alerts.formats.marks import AnyOf, Marks, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +40,10 @@ def declared(
     """
     reader = FieldReader(title, name, table)
 
-    def matches(record: dict[str, Any]) -> bool:
-        return matches_any(marks, record)
-
     def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
         return reader.read(prepare(record) if prepare else record, tenant, received)
 
+    matches, known_by = AnyOf(marks).match, in_words(marks)
     return Format(
-        name=name, title=title, known_by=in_words(marks), matches=matches, read=read, tables=(("", table),), notes=notes
+        name=name, title=title, known_by=known_by, matches=matches, read=read, tables=(("", table),), notes=notes
     )

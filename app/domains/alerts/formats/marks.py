@@ -28,12 +28,25 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def match(self, record: dict[str, Any]) -> bool:
         """Return whether a record has these features."""
-        return (
-            all(value_at(record, path) is not None for path in self.keys)
-            and (not self.any or any(value_at(record, path) is not None for path in self.any))
-            and not any(value_at(record, path) for path in self.without)
-            and all(_is_one_of(value_at(record, path), texts) for path, texts in self.values.items())
-        )
+        # Plain loops: a record that no earlier format takes is held against the marks of all others.
+        for path in self.keys:
+            if value_at(record, path) is None:
+                return False
+        for path, texts in self.values.items():
+            if not _is_one_of(value_at(record, path), texts):
+                return False
+        for path in self.without:
+            if value_at(record, path):
+                return False
+        for path in self.any:
+            if value_at(record, path) is not None:
+                return True
+        return not self.any
+
+    def first_keys(self) -> frozenset[str]:
+        """Return keys of which a record with these features has one at least."""
+        paths = self.keys[:1] or tuple(self.values)[:1] or self.any
+        return frozenset(key for path in paths for key in (path, path.partition(".")[0]))
 
     def in_words(self) -> str:
         """Return the features as a phrase for the documentation: "`rule`, and `priority` or `output_fields`"."""
@@ -44,9 +57,22 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return ", with ".join(parts)
 
 
-def matches_any(marks: tuple[Marks, ...], record: dict[str, Any]) -> bool:
-    """Return whether a record has the features of at least one of several sets."""
-    return any(each.match(record) for each in marks)
+class AnyOf:
+    """Several sets of features, one of which a record has."""
+
+    def __init__(self, marks: tuple[Marks, ...]) -> None:
+        """Take the sets."""
+        self._marks = [(each.first_keys(), each) for each in marks]
+        self._first_keys = frozenset[str]().union(*(keys for keys, _ in self._marks))
+
+    def match(self, record: dict[str, Any]) -> bool:
+        """Return whether a record has the features of at least one set."""
+        if self._first_keys.isdisjoint(record):
+            return False
+        for keys, each in self._marks:  # noqa: SIM110 - see Marks.match
+            if not keys.isdisjoint(record) and each.match(record):
+                return True
+        return False
 
 
 def in_words(marks: tuple[Marks, ...]) -> str:
@@ -59,12 +85,9 @@ def value_at(record: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - JSON
     found = record.get(path)
     if found is not None or "." not in path:
         return found
-    inner: Any = record
-    for part in path.split("."):
-        inner = inner.get(part) if type(inner) is dict else None
-        if inner is None:
-            return None
-    return inner
+    head, _, rest = path.partition(".")
+    inner = record.get(head)
+    return value_at(inner, rest) if type(inner) is dict else None
 
 
 def _is_one_of(value: object, texts: tuple[str, ...]) -> bool:

@@ -40,13 +40,13 @@ FIELDS = (*_PLAIN, *RESERVED)
 
 
 class _Reader:
-    """Reads one file, and gathers its faults: one line each."""
+    """Reads one file, and gathers its faults."""
 
-    def __init__(self, where: str) -> None:
-        self.where, self.faults = where, list[str]()
+    def __init__(self) -> None:
+        self.faults = list[str]()
 
     def fault(self, text: str) -> None:
-        self.faults.append(f"{self.where}: {text}")
+        self.faults.append(text)
 
     def unknown(self, given: Iterable[str], known: Sequence[str], table: str) -> None:
         """Name the keys that mean nothing, each with the nearest that does."""
@@ -95,9 +95,9 @@ def read_own_format(path: Path) -> Format:
     """Return the format that a file describes.
 
     Raises:
-        SettingsError: It cannot be read, or is faulty; a line for each fault.
+        SettingsError: It cannot be read, or is faulty; all faults are named.
     """
-    reader = _Reader(str(path))
+    reader = _Reader()
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise SettingsError(f"{path}: more than {LARGEST_FILE_BYTES} bytes; a format has some two kilobytes")
@@ -108,7 +108,7 @@ def read_own_format(path: Path) -> Format:
         raise SettingsError(f"{path}: it is no TOML: {error}; docs/own-formats.md has an example") from None
     found = _format(reader, given)
     if reader.faults:
-        raise SettingsError("\n".join(reader.faults))
+        raise SettingsError(f"{path}: {'; '.join(reader.faults)}")
     return found
 
 
@@ -116,7 +116,7 @@ def load_own_formats(locations: str) -> None:
     """Read the formats that `ALERTS_FORMATS` names, and try them before all others in this process.
 
     Raises:
-        SettingsError: A file is missing or faulty, or two have one name; a line for each fault.
+        SettingsError: A file is missing or faulty, or two have one name; all faults are named.
     """
     use_own_formats(read_own_formats(locations))
 
@@ -128,7 +128,7 @@ def read_own_formats(locations: str) -> tuple[Format, ...]:
         locations: Files, or folders with files `….toml`, with colons between them.
 
     Raises:
-        SettingsError: A file is missing or faulty, or two have one name; a line for each fault.
+        SettingsError: A file is missing or faulty, or two have one name; all faults are named.
     """
     files: list[Path] = []
     for each in filter(None, locations.split(":")):
@@ -146,7 +146,7 @@ def read_own_formats(locations: str) -> tuple[Format, ...]:
             faults.append(f"{file}: another file has the name {each_format.name!r}, too; give each a name of its own")
         found[each_format.name] = each_format
     if faults:
-        raise SettingsError("ALERTS_FORMATS: " + "\n".join(faults))
+        raise SettingsError(f"ALERTS_FORMATS: {'; '.join(faults)}")
     return tuple(found.values())
 
 

@@ -8,7 +8,7 @@ from app.domains.alerts.alert import HOST, PORT, PRIORITY, RULE_ID, Alert
 from app.domains.alerts.formats import snort
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader, Table
-from app.domains.alerts.formats.marks import Marks, in_words, matches_any
+from app.domains.alerts.formats.marks import AnyOf, Marks, in_words
 from app.domains.alerts.formats.severity import SNORT
 
 _WITHOUT_PORTS = ("ICMP", "ICMP6", "ICMPV6", "IGMP")
@@ -45,11 +45,6 @@ _MARKS = (
 )
 
 
-def matches(record: dict[str, Any]) -> bool:
-    """Return whether a record is an alert of Snort 3."""
-    return matches_any(_MARKS, record)
-
-
 def read(record: dict[str, Any], tenant: str = "", received: float | None = None) -> Alert:
     """Return a record as an alert; its ends, rule and time are taken apart."""
     found = dict(record)
@@ -79,7 +74,7 @@ FORMAT = Format(
     name="snort_json",
     title="Snort 3 JSON",
     known_by=in_words(_MARKS),
-    matches=matches,
+    matches=AnyOf(_MARKS).match,
     read=read,
     tables=(("", ALERT),),
     notes=(

@@ -150,12 +150,14 @@ def test_severities(tmp_path: Path, table: str, value: object, severity: int | N
 def test_a_fault_is_one_line_with_the_file_and_the_mend(tmp_path: Path, text: str, message: str) -> None:
     found = faults_of(tmp_path, text)
     assert message in found
-    assert all(line.startswith(str(tmp_path / "own.toml")) for line in found.splitlines())
+    assert found.startswith(str(tmp_path / "own.toml"))
+    assert len(found.splitlines()) == 1
 
 
 def test_all_faults_of_a_file_are_named(tmp_path: Path) -> None:
     found = faults_of(tmp_path, SMALL.replace('"at"', "5").replace("[fields]", "[fields]\nsrcc = 'x'"))
-    assert len(found.splitlines()) == 2
+    assert "[fields] time is neither" in found
+    assert "; [fields] 'srcc' is no key" in found or "'srcc' is no key: did you mean src?; " in found
 
 
 def test_files_and_folders_with_colons_between_them(tmp_path: Path) -> None:
