@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 
 from app.domains.alerts.alert import Alert
+from app.domains.alerts.attack import attack_table
 from app.domains.alerts.techniques.catalogue import TABLE, Rules
-from app.domains.alerts.techniques.model import TechniqueModel
+from app.domains.alerts.techniques.model import ARRAYS, WEIGHTS, TechniqueModel
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.inference.bundle import find_bundle
+from app.inference.models import read_arrays
 from app.settings import read_settings
 
 pytest.importorskip("scipy", reason="scipy: install requirements/training.txt", exc_type=ImportError)
 
 from model.rules.learn import learn
 from model.rules.rule import SIGMA, SURICATA, Rule
-from model.rules.update import MOST_SAMPLES, samples_of
+from model.rules.update import MOST_SAMPLES, samples_of, settings_for, update
+from model.technique.data import Sample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +74,24 @@ def test_words_of_one_s_own_rules_are_learned_and_the_rest_is_kept(location: str
     texts = ["Mimikatz Execution", "LSASS memory read by an unknown process", "Port scan from an outside address"]
     assert [first(own, text) for text in texts] == [first(shipped, text) for text in texts]
     assert np.abs(own.scores(texts) - shipped.scores(texts)).max() < 0.1
+
+
+def test_a_technique_that_the_shipped_model_lacks_is_learned() -> None:
+    bundle = find_bundle("technique")
+    shipped = TechniqueModel.load(bundle)
+    arrays = read_arrays(bundle.read(WEIGHTS), WEIGHTS, ARRAYS)
+    lacking = sorted({*attack_table().techniques} - {*shipped.settings.labels})
+    technique = lacking[0] if lacking else "T1001"
+    samples = [
+        Sample((f"The {place} snorkeled at {time}",), (technique,), SIGMA) for place in PLACES for time in "abcd"
+    ]
+    fitted = update(arrays, shipped.settings.labels, samples)
+    own = TechniqueModel(fitted.arrays, settings_for(shipped.settings, fitted.labels))
+    assert first(own, "the baker snorkeled") == technique
+    texts = ["LSASS memory read by an unknown process", "Port scan from an outside address"]
+    for one, other in zip(own.predict(texts), shipped.predict(texts), strict=True):
+        assert one.ids == other.ids
+        assert one.confidences == pytest.approx(other.confidences, abs=0.01)
 
 
 def test_a_bundle_says_what_it_is_of_and_how_good(location: str) -> None:
