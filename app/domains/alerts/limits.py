@@ -37,8 +37,8 @@ class LimitedConfig(msgspec.Struct, frozen=True):
                 raise ValueError(f"{name} is {value}; it must be between {least:g} and {most:g}")
 
     @classmethod
-    def from_request(cls, request: Mapping[str, Any]) -> Self:
-        """Return the defaults, overridden by the values of a request.
+    def from_request(cls, request: Mapping[str, Any], base: Self | None = None) -> Self:
+        """Return the defaults or other settings, overridden by the values of a request.
 
         Unknown keys and values outside their limits are ignored and logged: requests written for other clustering
         models carry parameters that have no meaning here.
@@ -58,7 +58,7 @@ class LimitedConfig(msgspec.Struct, frozen=True):
             logger.info(
                 f"{cls.REQUEST_KEY}: keys ignored", extra={"keys": ignored[:_LOGGED_KEYS], "count": len(ignored)}
             )
-        return msgspec.convert(accepted, cls)
+        return msgspec.structs.replace(base or cls(), **accepted)
 
 
 @functools.cache

@@ -35,6 +35,20 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
             "them (`docs/own-formats.md`)"
         ),
     ] = ""
+    incident_risk_threshold: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=100)] | None,
+        about(
+            "the risk from which on linked alerts are an incident: the sum of their severities, each 0 to 1; unset, 1.5"
+        ),
+    ] = None
+    incident_tactic_threshold: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=20)] | None,
+        about("the number of tactics from which on half of that risk is enough; unset, 3"),
+    ] = None
+    incident_critical_severity: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=101)] | None,
+        about("the severity, 0 to 100, from which on a single alert is an incident; 101 for none; unset, 90"),
+    ] = None
     lookup_table: Annotated[
         str,
         about(

@@ -73,8 +73,9 @@ class TenantFactory:
         Raises:
             ModelError: The bundle is missing or damaged.
         """
-        bundle = find_bundle("cluster", settings.read(AlertSettings).cluster_run_id, settings.model_location)
-        return cls(Affinity.load(bundle), attack_table(), ClusterConfig(), FlowConfig())
+        own = settings.read(AlertSettings)
+        bundle = find_bundle("cluster", own.cluster_run_id, settings.model_location)
+        return cls(Affinity.load(bundle), attack_table(), ClusterConfig(), FlowConfig.from_settings(own))
 
     def tenant(self, state: bytes | None = None) -> Tenant:
         """Return a tenant from its dumped state, or a new one.

@@ -110,7 +110,7 @@ def register(cli: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True, help="Alerts on files and pipes: techniques, clusters and flows, without any stream."
     )
-    for command in (technique, cluster, flow, run, correct, sample):
+    for command in (technique, cluster, flow, run, tune, correct, sample):
         group.command()(command)
     formats = typer.Typer(no_args_is_help=True, help="Formats of alerts: those that are read, and one's own.")
     formats.command("check")(format_check)
@@ -204,6 +204,19 @@ def run(
 
     given, roles = commands.Given(file, tenant, format_, no_model), role or [Role.INCIDENTS]
     commands.run(given, roles={each.value for each in roles} if as_json else None, out=out, page=page)
+
+
+def tune(file: File = None, tenant: Tenant = "", format_: Format = "", no_model: NoModel = False) -> None:
+    """Show how many incidents a day other thresholds would give on these alerts, and which share of them.
+
+    Each threshold is tried with the others as they are. A table at a terminal, in a pipe a line of JSON for each.
+
+    Examples: millrace alerts tune month.jsonl.gz;  millrace alerts tune month.jsonl.gz | jq .incidents_a_day
+    """
+    from app.domains.alerts.cli.commands import Given  # noqa: PLC0415 - see above
+    from app.domains.alerts.cli.tune import show  # noqa: PLC0415
+
+    show(Given(file, tenant, format_, no_model))
 
 
 def correct(

@@ -89,7 +89,7 @@ def cluster(given: Given) -> None:
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
         work = Work(session.settings)
-        for each, _, observed in _observed(session, given, work, shows_progress=not sys.stdout.isatty()):
+        for each, _, observed in observed_alerts(session, given, work, shows_progress=not sys.stdout.isatty()):
             change, alert = observed.change, each.alert
             line: dict[str, Any] = {
                 "id": alert.id,
@@ -108,7 +108,7 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
     with quiet_pipe():
         session = Session(given.file, given.tenant, given.format)
         work, kept = Work(session.settings), KeptAlerts(of_steps=False)
-        for _ in _observed(session, given, work, kept, shows_progress=True):
+        for _ in observed_alerts(session, given, work, kept, shows_progress=True):
             pass
         default = session.tenant
         outcome = Outcome(work, session, kept)
@@ -131,7 +131,7 @@ def run(given: Given, *, roles: Collection[str] | None, out: Path | None, page: 
         work = Work(session.settings, with_ids=out is not None, live=roles is not None)
         kept = KeptAlerts(of_steps=page is not None)
         shows_progress = roles is None or not sys.stdout.isatty()
-        for each, name, observed in _observed(session, given, work, kept, shows_progress=shows_progress):
+        for each, name, observed in observed_alerts(session, given, work, kept, shows_progress=shows_progress):
             if roles is not None:
                 for output in outputs_of(each, observed, name, attack_table()):
                     if output.role in roles:
@@ -164,10 +164,10 @@ def _alerts(batch: Sequence[InputItem]) -> list[Alert]:
     return [each.alert for each in batch if each.alert is not None]
 
 
-def _observed(
+def observed_alerts(
     session: Session, given: Given, work: Work, kept: KeptAlerts | None = None, *, shows_progress: bool
 ) -> Iterator[tuple[EnrichedAlert, str, Observed]]:
-    """Yield all alerts in their order, with the changes that each made."""
+    """Yield all alerts of the input in their order, each with its tenant and the changes that it made."""
     resolver = _resolver(session.settings, given)
     skew_s = session.settings.read(AlertSettings).alerts_clock_skew
     for batch in session.batches(shows_progress=shows_progress):

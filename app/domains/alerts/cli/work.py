@@ -76,10 +76,10 @@ class TenantWork:
         notable = [each for each in self.members.summaries.values() if each.alerts >= TICKET_ALERTS]
         return sorted(notable, key=lambda each: (each.start_time, each.cluster_id))
 
-    def flows(self) -> list[Flow]:
-        """Return the flows, by their id."""
+    def flows(self, config: FlowConfig | None = None) -> list[Flow]:
+        """Return the flows, by their id; with other settings than the tenant's if given."""
         self.members.take_summaries(self.tenant.clusters)
-        return flows_of(self.members.summaries.values(), self._config)
+        return flows_of(self.members.summaries.values(), config or self._config)
 
     def files(self, tenant: str) -> dict[str, bytes]:
         """Return the files of results by their names; all ids must have been kept."""
@@ -131,6 +131,11 @@ class Work:
         self._default = settings.read(AlertSettings).alerts_tenant
         self.tenants: dict[str, TenantWork] = {}
 
+    @property
+    def flow_config(self) -> FlowConfig:
+        """Return the settings of flows."""
+        return self._tenants.flows
+
     def configure(self, clusters: Mapping[str, Any], flows: Mapping[str, Any]) -> None:
         """Take a document's settings of clusters and flows, for tenants that have no alert yet."""
         if clusters or flows:
@@ -138,7 +143,7 @@ class Work:
                 self._tenants.affinity,
                 self._tenants.table,
                 ClusterConfig.from_request(clusters) if clusters else self._tenants.clusters,
-                FlowConfig.from_request(flows) if flows else self._tenants.flows,
+                FlowConfig.from_request(flows, self._tenants.flows) if flows else self._tenants.flows,
             )
 
     def observe(self, alerts: Sequence[EnrichedAlert]) -> Iterator[tuple[EnrichedAlert, str, Observed]]:

@@ -58,8 +58,10 @@ class LocalModels:
         """Return the flows of clusters, with a file's `config`."""
         from app.domains.alerts.flows.config import FlowConfig  # noqa: PLC0415 - see above
         from app.domains.alerts.results import flows_of  # noqa: PLC0415
+        from app.domains.alerts.settings import AlertSettings  # noqa: PLC0415
 
-        return flows_of(summaries, FlowConfig.from_request(dict(config)))
+        base = FlowConfig.from_settings(self._settings.read(AlertSettings))
+        return flows_of(summaries, FlowConfig.from_request(dict(config), base))
 
     def bundle(self, flow: Flow, tenant: str) -> bytes:
         """Return a tenant's flow as an Attack Flow bundle."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
+import msgspec
 from msgspec import Meta
 
 from app.domains.alerts.limits import LimitedConfig
+
+if TYPE_CHECKING:
+    from app.domains.alerts.settings import AlertSettings
 
 _HOUR_S, _DAY_S = 3_600.0, 86_400.0
 
@@ -55,3 +59,13 @@ class FlowConfig(LimitedConfig, frozen=True):
     most_steps: Annotated[int, Meta(ge=1, le=50_000)] = 4_000
     most_of_type: Annotated[int, Meta(ge=1, le=10_000)] = 64
     most_flow_steps: Annotated[int, Meta(ge=2, le=5_000)] = 256
+
+    @classmethod
+    def from_settings(cls, settings: AlertSettings) -> Self:
+        """Return the defaults, overridden by the variables that are set."""
+        thresholds = {
+            "risk_threshold": settings.incident_risk_threshold,
+            "tactic_threshold": settings.incident_tactic_threshold,
+            "critical_severity": settings.incident_critical_severity,
+        }
+        return msgspec.structs.replace(cls(), **{key: each for key, each in thresholds.items() if each is not None})
