@@ -14,8 +14,8 @@ from app.domains.alerts.formats.attributes import (
     MAX_LIST,
 )
 from app.domains.alerts.formats.cef_line import LONG_NAMES
+from app.domains.alerts.formats.envelopes import MAX_DEPTH
 from app.domains.alerts.formats.mapping import kept
-from app.domains.alerts.formats.reading import MAX_DEPTH
 from app.domains.alerts.formats.recognise import FORMATS
 from app.domains.alerts.formats.values import MAX_TECHNIQUES
 from devtools.docs.schema_tables import table

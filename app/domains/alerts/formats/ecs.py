@@ -146,10 +146,21 @@ _MARKS = frozenset(
     ("@timestamp", "kibana", "ecs", "ecs.version", "signal", "kibana.alert.uuid", "kibana.alert.rule.name")
 )
 
+_ALERT_MARKS = frozenset(("kibana", "signal", "rule", "rule.name", "threat"))
+
 
 def matches(record: dict[str, Any]) -> bool:
     """Return whether a record is an Elastic document, with nested or dotted keys."""
     return not _MARKS.isdisjoint(record)
+
+
+def is_alert(record: dict[str, Any]) -> bool:
+    """Return whether a document of Elastic's is an alert by itself, and not just a text that a shipper took."""
+    if not _ALERT_MARKS.isdisjoint(record) or any(key.startswith("kibana.alert.") for key in record):
+        return True
+    event = record.get("event")
+    kind = event.get("kind") if type(event) is dict else record.get("event.kind")
+    return kind in ("alert", "signal")
 
 
 FORMAT = Format(

@@ -19,9 +19,11 @@ import msgspec
 
 from app.domains.alerts.ait_ads import seed_alert
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, AlertFault
+from app.domains.alerts.formats.encoding import as_utf8
+from app.domains.alerts.formats.envelopes import NODES
 from app.domains.alerts.formats.inflate import inflated
 from app.domains.alerts.formats.pieces import InputItem, PieceReader, is_json
-from app.domains.alerts.formats.reading import NODES, add_nodes
+from app.domains.alerts.formats.reading import add_nodes
 from app.domains.alerts.formats.scanner import BrokenJsonError, Scanner, is_open
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class AlertFile:
             BrokenGzipError: The file begins as gzip does and cannot be inflated.
             BrokenPartError: Another part than the alerts has a wrong type.
         """
-        yield from filter(None, self._read(Scanner(inflated(self._blocks))))
+        yield from filter(None, self._read(Scanner(as_utf8(inflated(self._blocks)))))
 
     def _read(self, scanner: Scanner) -> Iterator[list[InputItem]]:
         first, _ = scanner.first_line(HEAD_BYTES)

@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from app.domains.alerts.alert import DESCRIPTION, LONGEST_NAME, Alert, AlertFault
-from app.domains.alerts.formats.reading import (
-    json_of,
-    read_alert,
-    read_alert_bytes,
-    read_document,
-)
-from app.domains.alerts.formats.recognise import all_formats, contained
+from app.domains.alerts.formats.envelopes import json_of
+from app.domains.alerts.formats.reading import only_alert, read_alert, read_alerts, read_alerts_bytes, settings_of
+from app.domains.alerts.formats.recognise import all_formats
 from app.domains.alerts.formats.snort import MARK
 from app.errors import SettingsError
 
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TEXT = "text"
-_LINE_FORMATS = frozenset(("cef_line", "leef", "snort"))
 _ENCODED_MARK = MARK.encode()
 
 
@@ -144,18 +139,15 @@ class PieceReader:
             return Items([item], {}, {})
         try:
             value: Any = json_of(raw.decode())
-            if self._format is not None:
-                return Items([self.element(msgspec.json.encode(each)) for each in contained(value) or ()], {}, {})
-            found = read_document(value, self._tenant, received=self._arrival)
+            _, cluster_config, config = settings_of(value if type(value) is dict else {})
         except AlertFault as fault:
             return Items([InputItem(fault=fault, raw=raw)], {}, {})
-        alerts, faults = dict(zip(found.indexes, found.alerts, strict=True)), dict(found.faults)
-        records = contained(value) or []
+        readings = read_alerts(value, self._tenant, received=self._arrival, only=self._format)
         items = [
-            InputItem(alert=alerts[index]) if index in alerts else InputItem(fault=faults[index], raw=_encoded(record))
-            for index, record in enumerate(records)
+            InputItem(alert=each.alert) if each.alert else InputItem(fault=each.fault, raw=_encoded(each.record))
+            for each in readings
         ]
-        return Items(items, found.cluster_config, found.config)
+        return Items(items, cluster_config, config)
 
     def _element(self, raw: bytes) -> Alert:
         if raw[:1] != b'"':
@@ -163,18 +155,7 @@ class PieceReader:
         return self._one(str(json_of(_decoded(raw))).encode("utf-8", "replace"))
 
     def _one(self, raw: bytes) -> Alert:
-        if self._format is None:
-            return read_alert_bytes(raw, self._tenant, received=self._arrival)
-        text = _decoded(raw)
-        record: Any = json_of(text) if is_json(raw) else text
-        if isinstance(record, list) or (isinstance(record, dict) and len(contained(record) or [0]) != 1):
-            raise AlertFault("not_one_alert", "the record holds several alerts")
-        inner = contained(record) if isinstance(record, dict) else None
-        record = inner[0] if inner else record
-        of_lines = self._format.name in _LINE_FORMATS
-        if of_lines != isinstance(record, str) or (of_lines and not self._format.matches(record)):
-            raise AlertFault("unknown_format", f"it is not of {self._format.title}, {self._format.known_by}")
-        return self._format.read(record, self._tenant, self._arrival)
+        return only_alert(read_alerts_bytes(raw, self._tenant, received=self._arrival, only=self._format))
 
 
 def is_json(line: bytes) -> bool:

@@ -1,70 +1,103 @@
-"""Read one record as one alert: an object, a line, or the bytes of either."""
+"""Read records as alerts: an object, a line, or the bytes of either, alone or in envelopes."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import orjson
 
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
-from app.domains.alerts.formats import snort
 from app.domains.alerts.formats.attributes import with_nodes
-from app.domains.alerts.formats.recognise import contained, recognised
-from app.text import is_nested_deeper
+from app.domains.alerts.formats.encoding import encoding_of
+from app.domains.alerts.formats.envelopes import NODES, SEVERAL, Wrapped, too_large, unwrapped
+from app.domains.alerts.formats.recognise import LINE_FORMATS, recognised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.domains.alerts.formats.format import Format
 
-MAX_DEPTH = 64  # of JSON: all formats stay below 20
-MAX_ENVELOPES = 4  # a hit in an answer in an event; deeper envelopes are malicious
-NODES = "node_feature"
-"""Key of the hosts' features in the seed's file."""
-
+LARGEST_RECORD_BYTES = (
+    16 * 1024 * 1024
+)  # of a record with several alerts; Kinesis takes 10 MiB, and gzip is inflated before
 _NEITHER = "send one alert as a JSON object, or as one line"
-_SEVERAL = "put the file under input/, or feed it with `millrace feed --pipeline alerts`, which splits it"
+
+
+class Reading(NamedTuple):
+    """What became of one record: an alert, or the reason why it is none.
+
+    Attributes:
+        record: The record, out of its envelopes.
+        alert: The alert.
+        fault: The reason.
+    """
+
+    record: Any
+    alert: Alert | None = None
+    fault: AlertFault | None = None
 
 
 def read_alert(record: Mapping[str, Any] | str, tenant: str = "", *, received: float | None = None) -> Alert:
     """Return a record of any format as an alert.
 
     Args:
-        record: An object as parsed JSON, or a line of text (CEF, Snort fast, or JSON).
+        record: An object as parsed JSON, or a line of text (CEF, LEEF, Snort fast, or JSON); or an envelope of one.
         tenant: The tenant of a record that names none.
-        received: Arrival, seconds since 1970, by default now; a time without a year is the latest before it.
+        received: Arrival, seconds since 1970. A time without a year is the latest before it, by default before now; an
+            alert without a readable time has this one.
 
     Raises:
         AlertFault: The record cannot be read; no record makes this raise anything else.
     """
-    if isinstance(record, str):
-        return _of_text(record, tenant, received)
-    whole = record if type(record) is dict else dict(record)
-    if size_of(whole) > LARGEST_ALERT_BYTES:
-        raise _too_large()
-    return _of_object(whole, tenant, received)
+    return only_alert(read_alerts(record, tenant, received=received))
 
 
 def read_alert_bytes(data: bytes, tenant: str = "", *, received: float | None = None) -> Alert:
     """Return the bytes of one record, JSON or a line of text, as an alert.
 
     Args:
-        data: UTF-8.
+        data: UTF-8 or UTF-16.
         tenant: The tenant of a record that names none.
-        received: Arrival, seconds since 1970.
+        received: Arrival, seconds since 1970, as in `read_alert`.
 
     Raises:
         AlertFault: The record cannot be read; no bytes make this raise anything else.
     """
-    if len(data) > LARGEST_ALERT_BYTES:
-        raise _too_large()
+    return only_alert(read_alerts_bytes(data, tenant, received=received))
+
+
+def read_alerts(
+    record: Mapping[str, Any] | list[Any] | str,
+    tenant: str = "",
+    *,
+    received: float | None = None,
+    only: Format | None = None,
+) -> list[Reading]:
+    """Return the alerts of a record, one or those of an envelope, in their order; it never raises.
+
+    Args:
+        record: As in `read_alert`, or a list of such records.
+        tenant: The tenant of records that name none.
+        received: Arrival, seconds since 1970, as in `read_alert`.
+        only: The only format that is read; None for all.
+    """
+    value = record if isinstance(record, str | list) or type(record) is dict else dict(record)
+    return _readings(value, None, tenant, received, only)
+
+
+def read_alerts_bytes(
+    data: bytes, tenant: str = "", *, received: float | None = None, only: Format | None = None
+) -> list[Reading]:
+    """Return the alerts of the bytes of a record, as `read_alerts` does."""
+    if len(data) > LARGEST_RECORD_BYTES:
+        return [Reading(data, fault=too_large())]
     try:
-        text = data.decode()
+        text = data.decode(encoding_of(data))
     except UnicodeDecodeError as error:
-        raise AlertFault("not_utf8", f"byte {error.start} is not UTF-8; send JSON or text in UTF-8") from None
-    return _of_text(text, tenant, received)
+        fault = AlertFault("not_utf8", f"byte {error.start} is not UTF-8; send JSON or text in UTF-8")
+        return [Reading(data, fault=fault)]
+    return _readings(text, len(data), tenant, received, only)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -72,7 +105,7 @@ class Document(msgspec.Struct, frozen=True):
 
     Attributes:
         alerts: Those that could be read, in their order.
-        indexes: The position of each of them in the document, from 0.
+        indexes: The position of each of them in the document, from 0; the alerts of an envelope count one by one.
         faults: The position and the fault of each of the others.
         node_features: Features of hosts, as they came.
         cluster_config: The seed system's settings for clusters, as they came.
@@ -101,23 +134,24 @@ def read_document(
         AlertFault: `bad_field`: `input`, `node_feature`, `cluster_config` or `config` is not of its type.
     """
     whole = {"input": document} if isinstance(document, list) else dict(document)
-    records = contained(whole)
-    if records is None:
-        if "input" in whole:
-            raise AlertFault("bad_field", "input is not a list; send a list of alerts")
-        records = [whole]
-    node_features, cluster_config, config = (_object(whole, key) for key in (NODES, "cluster_config", "config"))
-    alerts, indexes, faults = [], [], []
-    for index, record in enumerate(records):
-        try:
-            alert = read_object(record, tenant, received)
-        except AlertFault as fault:
-            faults.append((index, fault))
-        else:
-            add_nodes(alert, node_features)
-            alerts.append(alert)
-            indexes.append(index)
-    return Document(alerts, indexes, faults, node_features, cluster_config, config)
+    node_features, cluster_config, config = settings_of(whole)
+    readings = read_alerts(whole, tenant, received=received)
+    alerts = [(index, each.alert) for index, each in enumerate(readings) if each.alert is not None]
+    faults = [(index, each.fault) for index, each in enumerate(readings) if each.fault is not None]
+    return Document(
+        [alert for _, alert in alerts], [index for index, _ in alerts], faults, node_features, cluster_config, config
+    )
+
+
+def settings_of(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the features of hosts, and the settings for clusters and for flows, of a document.
+
+    Raises:
+        AlertFault: `bad_field`: `input`, `node_feature`, `cluster_config` or `config` is not of its type.
+    """
+    if type(document.get("input", [])) is not list:
+        raise AlertFault("bad_field", "input is not a list; send a list of alerts")
+    return _object(document, NODES), _object(document, "cluster_config"), _object(document, "config")
 
 
 def _object(document: dict[str, Any], key: str) -> dict[str, Any]:
@@ -129,40 +163,77 @@ def _object(document: dict[str, Any], key: str) -> dict[str, Any]:
     return value
 
 
-def read_object(record: object, tenant: str, received: float | None) -> Alert:
-    """Return a member of a list of alerts as an alert.
-
-    Raises:
-        AlertFault: The member cannot be read.
-    """
-    if isinstance(record, str):
-        return _of_text(record, tenant, received)
-    if type(record) is not dict:
-        raise AlertFault("bad_field", f"the alert is neither an object nor a line; {_NEITHER}")
-    if size_of(record) > LARGEST_ALERT_BYTES:
-        raise _too_large()
-    return _of_object(record, tenant, received)
-
-
 def format_of(record: Mapping[str, Any] | str) -> Format:
     """Return the format of a record, recognized by a few keys; of an envelope, that of its first alert.
 
     Raises:
         AlertFault: `unknown_format`; the message names the formats.
     """
-    inner: object = record if isinstance(record, str) else dict(record)
-    for _ in range(MAX_ENVELOPES):
-        if isinstance(inner, str) and _is_json(inner.strip()):
-            inner = json_of(inner.strip())
-        alerts = inner if isinstance(inner, list) else contained(inner) if isinstance(inner, dict) else None
-        if not alerts:
-            break
-        inner = alerts[0]
-    return recognised(inner if isinstance(inner, dict | str) else {})
+    [first, *_] = unwrapped(record if isinstance(record, str) else dict(record)) or [Wrapped({})]
+    return first.format or recognised(first.record if isinstance(first.record, dict | str) else {})
 
 
-def size_of(record: dict[str, Any]) -> int:
+def only_alert(readings: list[Reading]) -> Alert:
+    """Return the only alert.
+
+    Raises:
+        AlertFault: It cannot be read, or there are several.
+    """
+    if len(readings) != 1:
+        raise AlertFault("not_one_alert", f"the record holds {len(readings)} alerts; {SEVERAL}")
+    [(_, alert, fault)] = readings
+    if alert is None:
+        raise fault or AlertFault("bad_field", _NEITHER)
+    return alert
+
+
+def _readings(
+    value: object, size: int | None, tenant: str, received: float | None, only: Format | None
+) -> list[Reading]:
+    readings: list[Reading] = []
+    found = unwrapped(value, received)
+    if size is not None and size > LARGEST_ALERT_BYTES and len(found) == 1:
+        return [Reading(found[0].record, fault=too_large())]
+    for each in found:
+        is_small = size is not None and size <= LARGEST_ALERT_BYTES and not each.is_inflated
+        try:
+            alert = _read(each, tenant, only, is_small=is_small)
+        except AlertFault as fault:
+            readings.append(Reading(each.record, fault=fault))
+        else:
+            for features in each.nodes:
+                add_nodes(alert, features)
+            readings.append(Reading(each.record, alert))
+    return readings
+
+
+def _read(given: Wrapped, tenant: str, only: Format | None, *, is_small: bool) -> Alert:
+    """Return a record out of its envelopes as an alert.
+
+    Raises:
+        AlertFault: It cannot be read.
+    """
+    record = given.record
+    if given.fault is not None:
+        raise given.fault
+    if type(record) is not dict and not isinstance(record, str):
+        raise AlertFault("bad_field", f"the alert is neither an object nor a line; {_NEITHER}")
+    if not record and isinstance(record, str):
+        raise AlertFault("not_json", f"the record is empty; {_NEITHER}")
+    if not is_small and size_of(record) > LARGEST_ALERT_BYTES:
+        raise too_large()
+    if only is None:
+        return (given.format or recognised(record)).read(record, tenant, given.received)
+    of_lines = only.name in LINE_FORMATS
+    if of_lines != isinstance(record, str) or (of_lines and not only.matches(record)):
+        raise AlertFault("unknown_format", f"it is not of {only.title}, {only.known_by}")
+    return only.read(record, tenant, given.received)
+
+
+def size_of(record: object) -> int:
     """Return the size of a record in bytes of JSON; an estimate, up to the limit, if it cannot be written as JSON."""
+    if isinstance(record, str):
+        return len(record)
     try:
         return len(orjson.dumps(record))  # two thirds of msgspec's time or less
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
@@ -183,108 +254,9 @@ def size_of(record: dict[str, Any]) -> int:
     return size
 
 
-def json_of(text: str) -> object:
-    """Return the value of a JSON text; halves of surrogate pairs in it are tolerated.
-
-    Raises:
-        AlertFault: `not_json`.
-    """
-    try:
-        value = msgspec.json.decode(text)
-    except RecursionError:
-        raise _too_deep() from None
-    except (msgspec.MsgspecError, ValueError) as error:
-        if "trailing characters" in str(error) and _holds_values(text):
-            raise AlertFault("not_one_alert", f"the record holds several JSON values; {_SEVERAL}") from None
-        if "\\ud" not in text and "\\uD" not in text:
-            raise AlertFault("not_json", f"{error}; send JSON, or a line of CEF or Snort") from None
-        value = _forgiving(text)
-    if text.count("[") + text.count("{") > MAX_DEPTH and is_nested_deeper(value, MAX_DEPTH):
-        raise _too_deep()
-    return value
-
-
-def _holds_values(text: str) -> bool:
-    """Return whether a second JSON object or list follows a first one."""
-    try:
-        _, end = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return False
-    return text[end:].lstrip()[:1] in {"{", "["}
-
-
-def _forgiving(text: str) -> object:
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except RecursionError:
-        raise _too_deep() from None
-    except ValueError as error:
-        raise AlertFault("not_json", f"{error}; send JSON, or a line of CEF or Snort") from None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a JSON number")
-
-
-def _of_text(text: str, tenant: str, received: float | None) -> Alert:
-    text = text.removeprefix("\ufeff").strip()
-    if len(text) > LARGEST_ALERT_BYTES:
-        raise _too_large()
-    if _is_json(text):
-        value = json_of(text)
-        return _of_object(value if type(value) is dict else {"input": value}, tenant, received)
-    return _of_line(text, tenant, received)
-
-
-def _is_json(text: str) -> bool:
-    """Return whether a line begins like an object or a list, and not like one of Snort's."""
-    return text[:1] == "{" or (text[:1] == "[" and not text.startswith(snort.MARK))
-
-
-def _of_line(line: str, tenant: str, received: float | None) -> Alert:
-    if not line:
-        raise AlertFault("not_json", f"the record is empty; {_NEITHER}")
-    if any(each.strip() for each in line.split("\n")[1:]):
-        raise AlertFault("not_one_alert", "the record has several lines; send a record a line")
-    return recognised(line).read(line, tenant, received)
-
-
-def _of_object(record: dict[str, Any], tenant: str, received: float | None) -> Alert:
-    nodes: list[object] = []
-    inner: object = record
-    for _ in range(MAX_ENVELOPES):
-        alerts = contained(inner) if type(inner) is dict else None
-        if alerts is None:
-            break
-        if len(alerts) != 1:
-            raise AlertFault("not_one_alert", f"the record holds {len(alerts)} alerts; {_SEVERAL}")
-        nodes.append(inner.get(NODES) if type(inner) is dict else None)
-        inner = alerts[0]
-    alert = _of_one(inner, tenant, received)
-    for features in nodes:
-        add_nodes(alert, features)
-    return alert
-
-
-def _of_one(record: object, tenant: str, received: float | None) -> Alert:
-    if type(record) is dict:
-        return recognised(record).read(record, tenant, received)
-    if isinstance(record, str):
-        return _of_line(record.strip(), tenant, received)
-    raise AlertFault("bad_field", f"the alert is neither an object nor a line; {_NEITHER}")
-
-
 def add_nodes(alert: Alert, features: object) -> None:
     """Add a file's features of an alert's two hosts to the alert."""
     if type(features) is dict:
         ends = {end: features[host] for end, host in (("src", alert.src), ("dst", alert.dst)) if host in features}
         if ends:
             with_nodes(alert.other_attributes, ends)
-
-
-def _too_deep() -> AlertFault:
-    return AlertFault("not_json", f"nested deeper than {MAX_DEPTH}; send the alert without the objects in it")
-
-
-def _too_large() -> AlertFault:
-    return AlertFault("alert_too_large", f"more than {LARGEST_ALERT_BYTES} bytes; send the alert without its raw data")

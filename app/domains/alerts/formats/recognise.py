@@ -42,6 +42,7 @@ FORMATS: tuple[Format, ...] = (
 """All formats, in the order of the documentation."""
 
 _LINES = (cef_line.FORMAT, leef.FORMAT, snort.FORMAT)
+LINE_FORMATS = frozenset(each.name for each in _LINES)
 _OBJECTS = (
     suricata.FORMAT,
     ocsf.FORMAT,
@@ -56,11 +57,6 @@ _OBJECTS = (
 )
 _OWN: list[Format] = []
 """Formats of the user's own, tried first; of the process, as its settings are."""
-_LISTS = ("input", "Findings", "findings")
-"""Keys with a list of alerts: in the seed's file, answers of AWS services, and details of their events."""
-
-_ODATA = frozenset(("value", "nextLink", "@odata.context", "@odata.count", "@odata.nextLink"))
-"""Keys of an answer of Microsoft's APIs, with its alerts under `value`."""
 
 
 def use_own_formats(formats: tuple[Format, ...]) -> None:
@@ -79,13 +75,20 @@ def recognised(record: dict[str, Any] | str) -> Format:
     Raises:
         AlertFault: `unknown_format`; the message names the formats.
     """
+    found = format_or_none(record)
+    if found is not None:
+        return found
     if isinstance(record, str):
-        for each in _LINES:
-            if each.matches(record):
-                return each
         raise AlertFault("unknown_format", f"the line is of no format that is read here: {_titles(_LINES)}, or JSON")
-    if (taker := _own(record)) is not None:
-        return taker
+    raise AlertFault("unknown_format", f"{_nearly(record)}; the formats that are read here: {_titles(all_formats())}")
+
+
+def format_or_none(record: dict[str, Any] | str) -> Format | None:
+    """Return the format of one record without an envelope, or None."""
+    if isinstance(record, str):
+        return next((each for each in _LINES if each.matches(record)), None)
+    if (mine := own_format(record)) is not None:
+        return mine
     if "src" in record and "dst" in record and "id" in record and "time" in record:
         return own.FORMAT if own.matches(record) else seed.FORMAT
     if seed.ATTRIBUTES in record:
@@ -93,34 +96,11 @@ def recognised(record: dict[str, Any] | str) -> Format:
     for each in _OBJECTS:
         if each.matches(record):
             return each
-    raise AlertFault("unknown_format", f"{_nearly(record)}; the formats that are read here: {_titles(all_formats())}")
-
-
-def contained(record: dict[str, Any]) -> list[Any] | None:
-    """Return the alerts in an envelope; None if the record is an alert itself, or of the user's own format."""
-    return None if _own(record) is not None else _contained(record)
-
-
-def _contained(record: dict[str, Any]) -> list[Any] | None:
-    for key in (*_LISTS, "value") if record.keys() <= _ODATA else _LISTS:
-        if key in record and type(record[key]) is list:
-            return list(record[key])
-    hits = record.get("hits")
-    if type(hits) is dict and type(hits.get("hits")) is list:
-        return list(hits["hits"])
-    detail = record.get("detail")
-    if type(detail) is dict and "detail-type" in record:
-        inner = contained(detail)
-        return [detail] if inner is None else inner
-    if type(record.get(own.ALERT)) is dict and type(record.get(own.TECHNIQUES)) is dict:
-        return [record[own.ALERT]]
-    source = record.get("_source")
-    if type(source) is dict:
-        return [{**source, **{key: record[key] for key in ("_id", "_index") if key in record}}]
     return None
 
 
-def _own(record: dict[str, Any]) -> Format | None:
+def own_format(record: dict[str, Any]) -> Format | None:
+    """Return the user's own format that takes a record, or None."""
     return next((each for each in _OWN if each.matches(record)), None)
 
 

@@ -388,19 +388,20 @@ def test_the_tenant_is_the_records_own_else_the_callers() -> None:
 
 
 def test_a_bad_alert_in_a_file_does_no_harm_to_its_neighbours() -> None:
-    bad = [{**SEED, "time": "soon"}, None, 5, [SEED], {}, "hello", {"input": [SEED, SEED]}]
+    bad = [{**SEED, "time": "soon"}, None, 5, [SEED, {}], {}, "hello", {"input": [SEED, 7, SEED]}]
     mixed = [bad[0], SEED, *bad[1:3], CEF_LINE, *bad[3:], SNORT, SURICATA]
     document = read_document(mixed, tenant="acme")
-    assert document.alerts == [read_alert(each, tenant="acme") for each in (SEED, CEF_LINE, SNORT, SURICATA)]
-    assert document.indexes == [1, 4, 9, 10]
+    expected = (SEED, CEF_LINE, SEED, SEED, SEED, SNORT, SURICATA)
+    assert document.alerts == [read_alert(each, tenant="acme") for each in expected]
+    assert document.indexes == [1, 4, 5, 9, 11, 12, 13]
     assert [(index, fault.reason) for index, fault in document.faults] == [
         (0, "bad_time"),
         (2, "bad_field"),
         (3, "bad_field"),
-        (5, "bad_field"),
         (6, "unknown_format"),
         (7, "unknown_format"),
-        (8, "not_one_alert"),
+        (8, "unknown_format"),
+        (10, "bad_field"),
     ]
 
 
