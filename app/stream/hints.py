@@ -22,15 +22,21 @@ JSON_IN_STRING = "it is JSON within a JSON string: encode it once"
 PYTHON = "it looks like Python's way to print a dict: write JSON, with double quotes"
 FILE_NAME = "it looks like the name of a file: send what is in the file"
 MARKUP = "it looks like XML or HTML: send JSON"
+_PACKED = {
+    b"BZh": "it looks like bzip2: unpack it first (bunzip2), or send it as gzip",
+    b"\xfd7zXZ\x00": "it looks like xz: unpack it first (unxz), or send it as gzip",
+    b"\x28\xb5\x2f\xfd": "it looks like Zstandard: unpack it first (unzstd), or send it as gzip",
+    b"PK\x03\x04": "it looks like a zip archive: unpack it first (unzip), and send what is in it",
+    b"7z\xbc\xaf\x27\x1c": "it looks like a 7z archive: unpack it first (7z x), and send what is in it",
+    b"PAR1": "it looks like Parquet: send JSON",
+}
+"""Magic numbers of what is not unpacked here, each from its format's specification."""
 _COMPRESSED = {
     b"\x1f\x8b": "it looks like gzip: send it uncompressed",
     b"\x78\x01": "it looks like zlib: send it uncompressed",
     b"\x78\x9c": "it looks like zlib: send it uncompressed",
     b"\x78\xda": "it looks like zlib: send it uncompressed",
-    b"BZh": "it looks like bzip2: send it uncompressed, or as gzip",
-    b"\x28\xb5\x2f\xfd": "it looks like Zstandard: send it uncompressed, or as gzip",
-    b"PK\x03\x04": "it looks like a zip archive: send what is in it",
-    b"PAR1": "it looks like Parquet: send JSON",
+    **_PACKED,
 }
 """Magic numbers, each from its format's specification."""
 
@@ -56,6 +62,11 @@ def hint_of(payload: bytes) -> str:
     if start.startswith(_UTF16_MARKS) or (max(zeros) > ZEROS_OF_UTF16 * len(start) and not min(zeros)):
         return UTF16
     return _hint_of_text(start.lstrip(), len(payload))
+
+
+def hint_of_packed(head: bytes) -> str:
+    """Return a sentence on a packed file by its first bytes, and how to unpack it; empty for any other, or gzip."""
+    return next((hint for magic, hint in _PACKED.items() if head.startswith(magic)), "")
 
 
 def _hint_of_text(start: bytes, size: int) -> str:

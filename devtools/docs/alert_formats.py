@@ -36,6 +36,11 @@ is an alert in any of these formats, as JSON or as a line of text. The format is
 RULES = f"""\
 ## Rules for all formats
 
+- **Envelopes.** A record may be a list, several JSON values with or without line breaks, several lines, or an
+  envelope: search hits, SNS, SQS, EventBridge, CloudWatch Logs, events of Kinesis and Firehose, Splunk's results, an
+  answer of an API, a shipper's `message`, and these in one another, with JSON, lines, base64 or gzip in their texts. An
+  envelope is a record of no known format under whose usual keys alerts show. On a stream a record with an alert that
+  cannot be read is set aside as a whole. Text is UTF-8 or UTF-16.
 - **Paths.** `attacks.technique.uid` goes into objects and through lists. Of several paths the first with a value is
   used; `tech`, `host`, `user` and `hash` use the values of all of them, each once.
 - **Ids.** A whole number, or text of at most {LONGEST_ID} characters; a number of more than 64 bits becomes text.

@@ -73,17 +73,18 @@ class TechniquePipeline(Pipeline[bytes]):
         return cls(TechniqueResolver.open(settings), variables.alerts_tenant)
 
     def process(self, batch: Batch[bytes]) -> Outcomes:
-        """Emit one enriched alert for each record, keyed by its tenant."""
+        """Emit each record's enriched alerts, keyed by their tenant."""
         outcomes = Outcomes(len(batch))
-        for row, each in enumerate(enrich(batch.records, self._resolver, batch.arrivals_s)):
-            if isinstance(each, Quarantine):
-                outcomes.quarantine(row, each.reason, each.message)
+        for row, found in enumerate(enrich(batch.records, self._resolver, batch.arrivals_s)):
+            if isinstance(found, Quarantine):
+                outcomes.quarantine(row, found.reason, found.message)
                 continue
-            tenant = each.alert.tenant or self._tenant
-            tactics = tactics_of(each.techniques.ids, self._table)
-            record = EnrichedRecord(alert=each.alert, techniques=each.techniques, tactics=tactics, tenant=tenant)
-            data = encoded(record)
-            outcomes.emit(row, key_of(tenant), data, role=ENRICHED, version=digest_of(data))
+            for each in found:
+                tenant = each.alert.tenant or self._tenant
+                tactics = tactics_of(each.techniques.ids, self._table)
+                record = EnrichedRecord(alert=each.alert, techniques=each.techniques, tactics=tactics, tenant=tenant)
+                data = encoded(record)
+                outcomes.emit(row, key_of(tenant), data, role=ENRICHED, version=digest_of(data))
         return outcomes
 
     def explain(self, record: bytes) -> Mapping[str, object]:
@@ -135,23 +136,23 @@ class AlertPipeline(StatefulPipeline[bytes]):
         return self.advance(batch.partition_keys, found, state)
 
     def advance(
-        self, keys: Sequence[str], found: Sequence[EnrichedAlert | Quarantine], state: Mapping[str, bytes]
+        self, keys: Sequence[str], found: Sequence[list[EnrichedAlert] | Quarantine], state: Mapping[str, bytes]
     ) -> StagedTenants:
         """Advance tenants from their states; called again to cut the staged state at a record."""
         tenants: dict[str, Tenant] = {}
         outcomes = Outcomes(len(found))
-        for row, (key, each) in enumerate(zip(keys, found, strict=True)):
-            if isinstance(each, Quarantine):
-                outcomes.quarantine(row, each.reason, each.message)
+        for row, (key, alerts) in enumerate(zip(keys, found, strict=True)):
+            if isinstance(alerts, Quarantine):
+                outcomes.quarantine(row, alerts.reason, alerts.message)
                 continue
             tenant = tenants.get(key)
             if tenant is None:
                 tenant = tenants[key] = self._open_tenant(key, state.get(key))
-            observed = tenant.observe(each)
-            for output in outputs_of(each, observed, key, self._tenants.table):
-                # A correction or another model between two attempts gives other techniques, and so other clusters.
-                version = digest_of(output.data)
-                outcomes.emit(row, output.partition_key, output.data, role=output.role, version=version)
+            for each in alerts:
+                for output in outputs_of(each, tenant.observe(each), key, self._tenants.table):
+                    # A correction or another model between two attempts gives other techniques, and so other clusters.
+                    version = digest_of(output.data)
+                    outcomes.emit(row, output.partition_key, output.data, role=output.role, version=version)
         return StagedTenants(self, outcomes, keys, found, state, tenants)
 
     def _open_tenant(self, key: str, state: bytes | None) -> Tenant:
@@ -185,7 +186,7 @@ class StagedTenants:
     pipeline: AlertPipeline
     outcomes: Outcomes
     keys: Sequence[str]
-    found: Sequence[EnrichedAlert | Quarantine]
+    found: Sequence[list[EnrichedAlert] | Quarantine]
     before: Mapping[str, bytes]
     tenants: dict[str, Tenant]
     _whole: dict[str, bytes] = field(default_factory=dict)
@@ -207,33 +208,42 @@ def enrich(
     resolver: TechniqueResolver,
     arrivals_s: Sequence[float] = (),
     clock_skew_s: float = CLOCK_SKEW_S,
-) -> list[EnrichedAlert | Quarantine]:
-    """Return each record's alert with its techniques, or its quarantine; the resolver is called once for all."""
-    read: list[Alert | EnrichedAlert | Quarantine] = []
+) -> list[list[EnrichedAlert] | Quarantine]:
+    """Return each record's alerts with their techniques, or its quarantine; the resolver is called once for all."""
+    read: list[list[Alert | EnrichedAlert] | Quarantine] = []
     arrivals = list(islice(chain(arrivals_s, repeat(None)), len(texts)))
     for text, received in zip(texts, arrivals, strict=True):
         try:
             read.append(read_record(text, received or None))
         except AlertFault as fault:
             read.append(Quarantine(fault.reason, fault.message))
-    techniques = iter(resolver.resolve([each for each in read if isinstance(each, Alert)]))
-    enriched: list[EnrichedAlert | Quarantine] = []
-    for each, received in zip(read, arrivals, strict=True):
-        if isinstance(each, Quarantine):
-            enriched.append(each)
+    alerts = chain.from_iterable(each for each in read if not isinstance(each, Quarantine))
+    techniques = iter(resolver.resolve([each for each in alerts if isinstance(each, Alert)]))
+    enriched: list[list[EnrichedAlert] | Quarantine] = []
+    for found, received in zip(read, arrivals, strict=True):
+        if isinstance(found, Quarantine):
+            enriched.append(found)
             continue
-        alert, found = (each, next(techniques)) if isinstance(each, Alert) else (each.alert, each.techniques)
-        enriched.append(EnrichedAlert(alert, found, latest_time(received, clock_skew_s)))
+        latest = latest_time(received, clock_skew_s)
+        pairs = (
+            (each, next(techniques)) if isinstance(each, Alert) else (each.alert, each.techniques) for each in found
+        )
+        enriched.append([EnrichedAlert(alert, each, latest) for alert, each in pairs])
     return enriched
 
 
 def explained(record: bytes, resolver: TechniqueResolver) -> dict[str, object]:
-    """Return the steps from a record to its techniques, for `millrace explain`."""
-    [each] = enrich([record], resolver)
-    if isinstance(each, Quarantine):
-        return {"quarantined": msgspec.to_builtins(each)}
+    """Return the steps from a record to its techniques, for `millrace explain`; of several alerts a list of them."""
+    [found] = enrich([record], resolver)
+    if isinstance(found, Quarantine):
+        return {"quarantined": msgspec.to_builtins(found)}
+    each = [_explained(alert) for alert in found]
+    return each[0] if len(each) == 1 else {"alerts": each}
+
+
+def _explained(each: EnrichedAlert) -> dict[str, object]:
     table = attack_table()
-    names = {key: found.name for key in each.techniques.ids if (found := table.techniques.get(key))}
+    names = {key: known.name for key in each.techniques.ids if (known := table.techniques.get(key))}
     return {
         "alert": msgspec.to_builtins(each.alert),
         "techniques": msgspec.to_builtins(each.techniques),

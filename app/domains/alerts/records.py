@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
+from app.domains.alerts.alert import Alert, AlertFault, EnrichedAlert, Techniques
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.flows.flows import Word  # noqa: TC001 - msgspec reads the type
-from app.domains.alerts.formats import own, read_alert_bytes, seed
+from app.domains.alerts.formats import own, seed
+from app.domains.alerts.formats.reading import read_alerts_bytes
 from app.domains.alerts.incidents import ClusterSummary, Flow  # noqa: TC001 - msgspec reads the types
 from app.domains.alerts.tickets import cluster_ticket, flow_ticket, tactics_of
 from app.stream.outcomes import Output
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.attack import AttackTable
     from app.domains.alerts.flows.flows import FlowChange
+    from app.domains.alerts.formats.reading import Reading
     from app.domains.alerts.incidents import ClusterChange
     from app.domains.alerts.tenant import Observed
 
@@ -149,26 +151,44 @@ class TextDecoder:
         return buf
 
 
-def read_record(text: bytes, received: float | None = None) -> Alert | EnrichedAlert:
-    """Return the alert in a stream's record, of any format or as `alerts-technique` has enriched it.
+def read_record(text: bytes, received: float | None = None) -> list[Alert | EnrichedAlert]:
+    """Return the alerts in a stream's record, of any format or as `alerts-technique` has enriched one.
 
     Args:
         text: UTF-8.
         received: Arrival, seconds since 1970; a time without a year is the latest before it.
 
     Raises:
-        AlertFault: The record cannot be read.
+        AlertFault: The record has none, or one of them cannot be read: a record is used as a whole or set aside.
     """
     if not text.startswith(_OWN):
-        return read_alert_bytes(text, received=received)
+        return _alerts_of(read_alerts_bytes(text, received=received))
     try:
         enriched = _ENRICHED.decode(text)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return read_alert_bytes(text, received=received)  # a record of another format may begin like this too
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # a record of another format may begin like this too
+        return _alerts_of(read_alerts_bytes(text, received=received))
     alert = own.read(enriched.alert, enriched.tenant[: seed.LONGEST_TENANT])
     if all(each in attack_table().techniques for each in enriched.techniques.ids):
-        return EnrichedAlert(alert, enriched.techniques)
-    return alert  # enriched with another version of ATT&CK: its techniques are resolved again
+        return [EnrichedAlert(alert, enriched.techniques)]
+    return [alert]  # enriched with another version of ATT&CK: its techniques are resolved again
+
+
+def _alerts_of(readings: list[Reading]) -> list[Alert | EnrichedAlert]:
+    """Return the alerts of a record.
+
+    Raises:
+        AlertFault: It has none, or one cannot be read.
+    """
+    if not readings:
+        raise AlertFault("not_one_alert", "the record holds no alerts; send a record with one or several")
+    for number, each in enumerate(readings, 1):
+        if each.fault is None:
+            continue
+        if len(readings) == 1:
+            raise each.fault
+        where = f"alert {number} of {len(readings)}"
+        raise AlertFault(each.fault.reason, f"{where}: {each.fault.message}; the record is set aside with all of them")
+    return [each.alert for each in readings if each.alert is not None]
 
 
 def key_of(tenant: str, part: str = "") -> str:

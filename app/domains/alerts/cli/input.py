@@ -13,14 +13,12 @@ import msgspec
 
 from app.domains.alerts.alert import DEFAULT_TENANT, AlertFault
 from app.domains.alerts.formats.file import AlertFile, BrokenPartError
-from app.domains.alerts.formats.inflate import MAGIC as GZIP
-from app.domains.alerts.formats.inflate import BrokenGzipError
+from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
 from app.domains.alerts.formats.pieces import InputItem, PieceReader, text_item
 from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.domains.alerts.records import encoded, key_of
 from app.domains.alerts.synthetic import SAMPLE_ALERTS, synthetic_alerts
 from app.errors import EventError, LocationError
-from app.stream.hints import OF_WHOLE_FILES, hint_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +87,7 @@ class AlertInput:
 
         Raises:
             LocationError: The rest of the file cannot be read: its disk fails, or its gzip is broken.
-            EventError: The file is UTF-16 or an archive, so that no line of it can be read.
+            EventError: The file is packed in a form that is not read here.
         """
         count = 0
         try:
@@ -102,16 +100,14 @@ class AlertInput:
             yield [_broken(count, AlertFault("not_json", message))]
         except BrokenPartError as error:
             yield [_broken(count, AlertFault("bad_field", f"{error}; the rest was not read"))]
+        except PackedFileError as error:
+            raise EventError(f"{self.name}: {error}") from None
         except (OSError, BrokenGzipError) as error:
             why = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise LocationError(f"{self.name}: cannot be read to its end: {why}; what came before was read") from None
 
     def _blocks(self) -> Iterator[bytes]:
-        first = True
         while block := self._stream.read1(BLOCK_BYTES):
-            if first and not block.startswith(GZIP) and (hint := hint_of(block)) in OF_WHOLE_FILES:
-                raise EventError(f"{self.name}: {hint}")
-            first = False
             yield block
 
 

@@ -26,7 +26,7 @@ from app.domains.alerts.files import layout
 from app.domains.alerts.files.codes import node_columns
 from app.domains.alerts.files.techniques import LATEST, TIMES, resolve_chunk, start_chunk
 from app.domains.alerts.formats.file import AlertFile, BrokenPartError
-from app.domains.alerts.formats.inflate import BrokenGzipError
+from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
 from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.domains.alerts.settings import CLOCK_SKEW_S
@@ -158,7 +158,7 @@ def _gather(file: AlertFile, chunks: _Chunks, skipped: _SkippedAlerts) -> str:
                 chunks.add(each.alert)
     except BrokenJsonError as error:
         return f"not JSON: {error}"
-    except (BrokenGzipError, BrokenPartError) as error:
+    except (BrokenGzipError, BrokenPartError, PackedFileError) as error:
         return str(error)
     return ""
 

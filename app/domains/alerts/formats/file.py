@@ -83,6 +83,7 @@ class AlertFile:
         Raises:
             BrokenJsonError: A document breaks off, or its brackets do not fit.
             BrokenGzipError: The file begins as gzip does and cannot be inflated.
+            PackedFileError: The file is packed otherwise.
             BrokenPartError: Another part than the alerts has a wrong type.
         """
         yield from filter(None, self._read(Scanner(as_utf8(inflated(self._blocks)))))
@@ -125,7 +126,7 @@ class AlertFile:
                 return self._values(line) or [self._pieces.line(line)]
             item = self._pieces.line(line)
             if item.fault is not None and item.fault.reason in {"not_one_alert", "not_json"}:
-                return self._values(line) or [item]
+                return self._values(line) or self._pieces.document(line).items
             return [item]
         return [self._pieces.line(line)]
 

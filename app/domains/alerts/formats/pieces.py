@@ -137,11 +137,15 @@ class PieceReader:
         if item.fault is None or item.fault.reason != "not_one_alert":
             item.raw = None if item.alert else item.raw  # it may be a part of an input, and no line of it
             return Items([item], {}, {})
+        cluster_config: dict[str, Any] = {}
+        config: dict[str, Any] = {}
         try:
             value: Any = json_of(raw.decode())
             _, cluster_config, config = settings_of(value if type(value) is dict else {})
         except AlertFault as fault:
-            return Items([InputItem(fault=fault, raw=raw)], {}, {})
+            if fault.reason != "not_one_alert":
+                return Items([InputItem(fault=fault, raw=raw)], {}, {})
+            value = raw.decode()  # several values, of which one may be broken
         readings = read_alerts(value, self._tenant, received=self._arrival, only=self._format)
         items = [
             InputItem(alert=each.alert) if each.alert else InputItem(fault=each.fault, raw=_encoded(each.record))
@@ -200,7 +204,9 @@ def _decoded(raw: bytes) -> str:
 
 
 def _encoded(record: object) -> bytes | None:
-    """Return a record as JSON; None if it has halves of surrogate pairs."""
+    """Return a record as it stood, or as JSON; None if it has halves of surrogate pairs."""
+    if isinstance(record, str):
+        return record.encode("utf-8", "replace")
     try:
         return msgspec.json.encode(record)
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -90,6 +90,30 @@ def test_an_alert_whose_date_cannot_be_read_is_of_its_arrival_and_says_so() -> N
     assert record["alert"]["time"] > 0
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_all_alerts_of_a_record_with_several_are_taken(end: str) -> None:
+    spine = alerts_spine()
+    several = [
+        payload(0) + end.encode() + payload(1),
+        b'{"logEvents": [{"message": ' + msgspec.json.encode(payload(2).decode()) + b"}]}",
+        b'{"alerts": [' + payload(3) + b", " + payload(4) + b"]}",
+    ]
+    assert spine.run(several, ["acme"] * 3).acknowledged == 3
+    records = emitted(spine, "enriched")
+    assert [each["alert"]["id"] for each in records] == ["a0", "a1", "a2", "a3", "a4"]
+    assert len({each["id"] for each in records}) == 5
+    assert not spine.quarantined()
+
+
+def test_a_record_of_several_alerts_is_set_aside_whole_where_one_cannot_be_read() -> None:
+    spine = alerts_spine()
+    spine.run([b'{"alerts": [' + payload(0) + b", " + payload(1, src="") + b"]}", payload(2)], ["acme"] * 2)
+    [bad] = spine.quarantined()
+    assert bad["reason"] == "missing_src"
+    assert bad["message"].startswith("alert 2 of 2: ")
+    assert [each["alert"]["id"] for each in emitted(spine, "enriched")] == ["a2"]
+
+
 def test_an_alert_of_ten_megabytes_is_set_aside_with_its_reason(tmp_path: Path) -> None:
     spine = alerts_spine(objects=FolderObjects(tmp_path))
     spine.run([payload(0, name="x" * 10_000_000), payload(1)], ["acme"] * 2)

@@ -104,7 +104,8 @@ def test_values_may_follow_each_other_on_a_line(read: Callable[..., list[InputIt
     assert (ids(items)[:3], faults(items)) == ([1, 2, 3], [])
     long = b"".join(line(number, name="N" * 500) for number in range(1_000))
     assert ids(read(long + behind))[:1_000] == list(range(1_000))
-    assert faults(read(line(0) + b"\n" + line(1) + line(2) + b"{" + behind)) == [(2, "not_one_alert")]
+    broken = read(line(0) + b"\n" + line(1) + line(2) + b"{" + behind)
+    assert (ids(broken)[:3], faults(broken)) == ([0, 1, 2], [(2, "not_json")])
 
 
 def test_a_bad_element_of_a_document_on_one_line_harms_no_other(read: Callable[..., list[InputItem]]) -> None:
@@ -325,10 +326,17 @@ def test_how_a_file_is_cut_into_blocks_changes_nothing(lines: list[bytes], size:
 
 @pytest.mark.parametrize(
     ("data", "hint"),
-    [(line(1).decode().encode("utf-16"), "it looks like UTF-16"), (b"PK\x03\x04\x14", "it looks like a zip archive")],
+    [(b"BZh91AY", "it looks like bzip2"), (b"PK\x03\x04\x14\0", "it looks like a zip archive")],
 )
 def test_a_file_without_one_readable_line_is_refused_in_one(data: bytes, hint: str, tmp_path: Path) -> None:
     path = tmp_path / "alerts"
     path.write_bytes(data)
     with pytest.raises(EventError, match=f"alerts: {hint}"):
         list(AlertInput(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_of_windows_is_read(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "alerts"
+    path.write_bytes("\r\n".join(line(number).decode() for number in range(3)).encode(encoding))
+    assert [item.alert and item.alert.id for items in AlertInput(path) for item in items] == [0, 1, 2]

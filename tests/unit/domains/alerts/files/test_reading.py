@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import re
 import tracemalloc
 from itertools import chain
@@ -15,7 +17,7 @@ from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert
 from app.domains.alerts.files.cut import READ_TOGETHER
 from app.domains.alerts.files.driver import run_file
 from app.domains.alerts.formats.file import AlertFile, BrokenPartError
-from app.domains.alerts.formats.inflate import BrokenGzipError
+from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError, inflated
 from app.storage.objects import MemoryObjects
 from tests.unit.domains.alerts.files.files_for_tests import alert, small_context
 
@@ -177,6 +179,22 @@ def test_a_long_file_needs_little_memory() -> None:
     tracemalloc.stop()
     assert found == count
     assert peak < 512 * 1024  # of 3.5 MB
+
+
+@pytest.mark.parametrize(
+    ("packed", "says"),
+    [
+        (bz2.compress(b"x"), "bzip2: unpack it first (bunzip2)"),
+        (lzma.compress(b"x"), "xz: unpack it first (unxz)"),
+        (b"\x28\xb5\x2f\xfd\x24\x01", "Zstandard: unpack it first (unzstd)"),
+        (b"PK\x03\x04\x14\x00", "zip archive: unpack it first (unzip)"),
+        (b"7z\xbc\xaf\x27\x1c", "7z archive: unpack it first (7z x)"),
+    ],
+)
+def test_a_file_that_is_packed_otherwise_is_named(packed: bytes, says: str) -> None:
+    for blocks in ([packed], [packed[:3], packed[3:]]):
+        with pytest.raises(PackedFileError, match=re.escape(says)):
+            list(inflated(iter(blocks)))
 
 
 class TestGzip:
