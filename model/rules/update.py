@@ -68,13 +68,9 @@ def _most_of_a_kind(counts: Counter[str]) -> int:
 
 
 def settings_for(settings: DecisionSettings, labels: tuple[str, ...]) -> DecisionSettings:
-    """Return a model's settings for more techniques: values of a technique stay with it, and are 0 for a new one."""
-    moved: dict[str, tuple[float, ...]] = {}
-    for name, values in msgspec.structs.asdict(settings).items():
-        if name != "labels" and isinstance(values, tuple) and len(values) == len(settings.labels):
-            by_label = dict(zip(settings.labels, values, strict=True))
-            moved[name] = tuple(by_label.get(label, 0.0) for label in labels)
-    return msgspec.structs.replace(settings, labels=labels, **moved)
+    """Return a model's settings for more techniques, of which new ones have no record yet."""
+    records = dict(zip(settings.labels, settings.records, strict=True))
+    return msgspec.structs.replace(settings, labels=labels, records=tuple(records.get(each, 0.0) for each in labels))
 
 
 def update(

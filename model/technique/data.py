@@ -6,8 +6,9 @@ import gzip
 import hashlib
 import itertools
 import json
+import tomllib
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - read at run time by the command lines that import this
+from pathlib import Path
 from typing import Any
 
 from app.domains.alerts.attack import attack_table, parent_of
@@ -17,6 +18,7 @@ RULES = "detection_rules.jsonl.gz"
 EXAMPLES = "attack_v18.1_procedure_examples.jsonl.gz"
 DETECTIONS = "attack_v18.1_detection_texts.jsonl.gz"
 REPORTS = "tram2_sok_train.json.gz"
+TITLES = Path(__file__).parent / "titles.toml"
 SIGMA, EXAMPLES_SOURCE, DETECTIONS_SOURCE = "sigma", "examples", "detections"
 NAMES_SOURCE = "names"
 
@@ -73,6 +75,12 @@ def read_reports(folder: Path) -> list[Sentence]:
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{folder / REPORTS}: not TRAM's sentences: {type(error).__name__}: {error}") from None
+
+
+def read_titles() -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return our own titles in the style of other detectors, with their techniques, by detector."""
+    tables = tomllib.loads(TITLES.read_text("utf-8"))
+    return {name: {title: tuple(ids) for title, ids in table.items()} for name, table in tables.items()}
 
 
 def digest(folder: Path) -> str:

@@ -14,18 +14,18 @@ from app.domains.alerts.techniques.model import SETTINGS, WEIGHTS
 from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest
 from app.storage.objects import FolderObjects
-from model.technique.calibrate import calibrate, served, unseen
-from model.technique.card import ATTRIBUTION, card_text
+from model.technique.calibrate import calibrate, served, unseen, unseen_vendors
+from model.technique.card import ATTRIBUTION, card_figure, card_text
 from model.technique.data import digest, read_samples
 from model.technique.fit import Corpus, Options, fit
-from model.technique.measure import SPLITS, metrics_of, score
+from model.technique.measure import SPLITS, metrics_of, reliability, score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-YEARS = (2022, 2023, 2024)
-"""Years to calibrate on, each scored by a model of earlier samples; the bundle's figures are of the last one."""
+WINDOWS = ((2021,), (2022,), (2023, 2024))
+"""Years to calibrate on, each window scored by a model of earlier samples; the bundle's figures are of the last one."""
 
 
 def write(data: Path, out: Path, say: Callable[[str], None]) -> str:
@@ -42,12 +42,15 @@ def write(data: Path, out: Path, say: Callable[[str], None]) -> str:
     corpus = Corpus(read_samples(data))
     say(f"{len(corpus.samples):,} samples, {len(corpus.features):,} features")
     seen = []
-    for year in YEARS:
-        say(f"fitting what came before {year}")
-        seen.append(unseen(corpus, options, year))
-    past = calibrate([each for year in seen[:-1] for each in year])
-    scores = {name: score(each, past) for name, each in zip(SPLITS, seen[-1], strict=True)}
-    settings = calibrate([each for year in seen for each in year])
+    for years in WINDOWS:
+        say(f"fitting samples before {years[0]}")
+        seen.append(unseen(corpus, options, years))
+    say("fitting without other vendors' rules")
+    vendors = unseen_vendors(corpus, options, WINDOWS[-1][0])
+    past = calibrate([each for years in seen[:-1] for each in years], vendors)
+    scores = {name: score(each, past) for name, each in zip(SPLITS, seen[-1], strict=False)}
+    curves = reliability(seen[-1], past)
+    settings = calibrate([each for years in seen for each in years], vendors)
     say("fitting everything")
     fitted = fit(corpus, np.arange(len(corpus.samples)), options)
     model = served(fitted, settings)
@@ -57,8 +60,9 @@ def write(data: Path, out: Path, say: Callable[[str], None]) -> str:
     run_id = hashlib.sha256(b"".join(hashlib.sha256(files[name]).digest() for name in sorted(files))).hexdigest()[:32]
     sizes = {name: len(each) for name, each in files.items()}
     files["card.md"] = card_text(
-        run_id, corpus=corpus, options=options, settings=settings, scores=scores, sizes=sizes
+        run_id, corpus=corpus, options=options, settings=settings, scores=scores, curves=curves, sizes=sizes
     ).encode()
+    files["card.png"] = card_figure(curves)
     manifest = Manifest(
         name="technique",
         run_id=run_id,
@@ -73,7 +77,7 @@ def write(data: Path, out: Path, say: Callable[[str], None]) -> str:
     objects = FolderObjects(out / run_id)
     write_bundle(objects, manifest, files)
     for name, each in scores.items():
-        say(f"  2024, {name:18} {each.line()}")
+        say(f"  2023 and 2024, {name:18} {each.line()}")
     say(f"bundle: {objects.root}: {sum(map(len, files.values())) / 1e6:.1f} MB")
     say(f"RUN_ID={run_id}")
     return run_id

@@ -10,6 +10,7 @@ import numpy as np
 
 from app.domains.alerts.attack import parent_of
 from app.domains.alerts.techniques.decision import Decider
+from app.domains.alerts.techniques.features import FORMS, KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from app.domains.alerts.techniques.decision import DecisionSettings
+    from app.domains.alerts.techniques.features import Form
 
 PARENT_CREDIT = 0.75
+BANDS = 10  # of confidence, each a tenth
 SPLITS = ("title", "title description", "full")
 """The views of a rule."""
 
@@ -31,11 +34,13 @@ class Seen:
         scores: Shape (texts, labels).
         labels: The technique of each column.
         truth: The techniques of each text.
+        forms: The form of each text.
     """
 
     scores: NDArray[np.float32]
     labels: tuple[str, ...]
     truth: list[tuple[str, ...]]
+    forms: list[Form]
 
 
 def credit(found: str, true: str) -> float:
@@ -105,9 +110,8 @@ class Score(msgspec.Struct, frozen=True):
 
 def score(seen: Seen, settings: DecisionSettings) -> Score:
     """Return the quality of the settings' answers on scores of texts that training had not seen."""
-    settings = msgspec.structs.replace(settings, labels=seen.labels)
     decider = Decider(settings)
-    always, sure = (decider.decide(seen.scores, least) for least in (0.0, settings.threshold))
+    always, sure = (decider.decide(seen.scores, seen.forms, least) for least in (0.0, settings.threshold))
     pairs = list(zip(always, sure, seen.truth, strict=True))
     answered = [(each, truth) for _, each, truth in pairs if each.ids]
     best = [max((credit(each.ids[0], true) for true in truth), default=0.0) for each, truth in answered]
@@ -125,7 +129,41 @@ def score(seen: Seen, settings: DecisionSettings) -> Score:
 def metrics_of(scores: dict[str, Score]) -> dict[str, float]:
     """Return the figures by their names in the manifest."""
     return {
-        f"sigma_2024_{name.replace(' ', '_')}_{field}": round(getattr(each, field), 4)
+        f"sigma_2023_2024_{name.replace(' ', '_')}_{field}": round(getattr(each, field), 4)
         for name, each in scores.items()
         for field in ("f1", "right", "coverage", "precision")
     }
+
+
+class Band(msgspec.Struct, frozen=True):
+    """Answers of about one confidence: a point of a reliability curve.
+
+    Attributes:
+        texts: The number of texts.
+        confidence: The mean confidence of their best techniques.
+        right: The share of these that are right.
+    """
+
+    texts: int
+    confidence: float
+    right: float
+
+
+def reliability(found: Sequence[Seen], settings: DecisionSettings) -> dict[str, list[Band]]:
+    """Return the reliability curves of the best techniques, by form of text and by kind of source."""
+    decider = Decider(settings)
+    sures = np.concatenate([decider.confidences(seen.scores, seen.forms) for seen in found])
+    right = np.concatenate([
+        [is_right(seen.labels[best], truth) for best, truth in zip(seen.scores.argmax(axis=1), seen.truth, strict=True)]
+        for seen in found
+    ])  # fmt: skip
+    forms = np.concatenate([np.array(seen.forms, np.int64).reshape(-1, 2) for seen in found])
+    groups = [(name, forms[:, 0] == index) for index, name in enumerate(FORMS)]
+    groups += [(name, forms[:, 1] == index) for index, name in enumerate(KINDS)]
+    return {name: _bands(sures[chosen], right[chosen]) for name, chosen in groups if chosen.any()}
+
+
+def _bands(sures: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Band]:
+    band = np.minimum((sures * BANDS).astype(int), BANDS - 1)
+    chosen = [band == each for each in range(BANDS) if np.any(band == each)]
+    return [Band(int(each.sum()), float(sures[each].mean()), float(right[each].mean())) for each in chosen]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from app.domains.alerts.attack import attack_table
 from model.technique.data import Sample, read_reports
 from model.technique.fit import Corpus, Options, Weighing, ridge, targets
 from model.technique.measure import document_f1
@@ -15,11 +16,45 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from app.domains.alerts.techniques.model import TechniqueModel
+
 FOLDS = 5
 OPTIONS = Options(run_samples=4, ridge=1.0, rounds=4)
 """Sentences are short and many: rarer runs, and a stronger penalty."""
 SECOND = 0.3
 """Share of the second surest sentence: a technique in two sentences is surer. Chosen like `OPTIONS`."""
+
+
+class _Reports(NamedTuple):
+    """TRAM's reports.
+
+    Attributes:
+        sentences: The text of each sentence, in one line, so that it is one text, and a row of a corpus.
+        found: The techniques of each sentence.
+        labels: All techniques, as TRAM names them.
+        report: The index of each sentence's report.
+        truth: Whether each report has each label.
+        fold: The fold of each report.
+    """
+
+    sentences: list[str]
+    found: list[tuple[str, ...]]
+    labels: list[str]
+    report: NDArray[np.int64]
+    truth: NDArray[np.bool_]
+    fold: NDArray[np.int64]
+
+
+def _read(data: Path) -> _Reports:
+    sentences = read_reports(data)
+    labels = sorted({label for each in sentences for label in each.labels})
+    names = {name: index for index, name in enumerate(sorted({each.report for each in sentences}))}
+    report = np.array([names[each.report] for each in sentences])
+    found = [each.labels for each in sentences]
+    has = targets(found, labels)
+    truth = np.array([has[report == each].any(axis=0) for each in range(len(names))])
+    fold = np.random.default_rng(0).permutation(len(names)) % FOLDS
+    return _Reports([" ".join(each.text.split()) for each in sentences], found, labels, report, truth, fold)
 
 
 def report_f1(data: Path) -> float:
@@ -28,25 +63,32 @@ def report_f1(data: Path) -> float:
     Raises:
         SettingsError: The reports cannot be read.
     """
-    sentences = read_reports(data)
-    # One line each, so that a sentence is one text, and a row of the corpus.
-    corpus = Corpus([Sample((" ".join(each.text.split()),), each.labels, "tram") for each in sentences])
-    labels = sorted({label for each in sentences for label in each.labels})
-    reports = sorted({each.report for each in sentences})
-    report = np.array([reports.index(each.report) for each in sentences])
-    Y = targets([each.labels for each in sentences], labels)
-    truth = np.array([Y[report == each].any(axis=0) for each in range(len(reports))])
-    fold = np.random.default_rng(0).permutation(len(reports)) % FOLDS
-    scores = np.zeros(truth.shape, np.float32)
+    reports = _read(data)
+    corpus = Corpus([Sample((text,), ids, "tram") for text, ids in zip(reports.sentences, reports.found, strict=True)])
+    Y = targets(reports.found, reports.labels)
+    scores = np.zeros(reports.truth.shape, np.float32)
     for number in range(FOLDS):
-        tested = fold[report] == number
+        tested = reports.fold[reports.report] == number
         train = np.flatnonzero(~tested)
         weighing = Weighing.learn(corpus.spread(train), len(train), corpus.is_run, OPTIONS)
         X = weighing.texts(corpus)
         found = X[np.flatnonzero(tested)] @ ridge(X[train], Y[train], OPTIONS)
-        for each in np.flatnonzero(fold == number):
-            scores[each] = _surest(found[report[tested] == each])
-    return _crossed(scores, truth, fold)
+        for each in np.flatnonzero(reports.fold == number):
+            scores[each] = _surest(found[reports.report[tested] == each])
+    return _crossed(scores, reports.truth, reports.fold)
+
+
+def report_f1_of(model: TechniqueModel, data: Path) -> float:
+    """Return the mean F1 of the reports by a model that was fitted on other texts; thresholds as in `report_f1`.
+
+    Raises:
+        SettingsError: The reports cannot be read.
+    """
+    reports, table = _read(data), attack_table()
+    columns = [model.settings.labels.index(table.current(label) or label) for label in reports.labels]
+    found = model.scores(reports.sentences)[:, columns]
+    scores = np.array([_surest(found[reports.report == each]) for each in range(len(reports.truth))])
+    return _crossed(scores, reports.truth, reports.fold)
 
 
 def _surest(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.domains.alerts.alert import COMMAND_LINE, DESCRIPTION, LONGEST_NAME, PRODUCT, texts_of
 
@@ -22,12 +22,27 @@ LONGEST_WORD = 40  # characters; longer words are encoded data, recognizable by 
 MOST_WORDS = 384  # of a text: about as many as the longest rule has; bounds the cost of a text
 SHORTEST_RUN, LONGEST_RUN = 3, 5  # characters
 
+FORMS = ("title", "long", "described", "full")
+"""Forms of text: a line; a long line; a title with one more text (a description, or a product and a command line); a
+title with both."""
+KINDS = ("host", "cloud", "signature")
+"""Kinds of source: a cloud service, the name of a network signature, all others."""
+LONG_WORDS = 20  # of one line: the longest titles of rules have about as many
+
+_SIGNATURE = re.compile(r"(?:ET|ETPRO|GPL|SURICATA) [A-Z0-9_]+ |[A-Z]{2,}-[A-Z]{2,}(?:-[A-Z]+)* [A-Z]")
+_CLOUD = (
+    "aws", "amazon", "s3", "ec2", "iam", "cloudtrail", "guardduty", "azure", "entra", "microsoft 365", "m365", "o365",
+    "office 365", "office365", "exchange online", "gcp", "google cloud", "google workspace", "gworkspace", "okta",
+    "onelogin", "auth0", "github", "gitlab", "bitbucket", "snowflake", "kubernetes",
+)  # fmt: skip
+_CLOUD_WORD = re.compile(rf"\b(?:{'|'.join(_CLOUD)})\b")
 _WORD = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _JOINT = re.compile(r"[._-]")
 _SENTENCE_END = re.compile(r"[.!?] (?=[^\W\d_])")
 _ABBREVIATIONS = frozenset(("e.g.", "i.e.", "vs.", "etc.", "inc.", "ltd.", "corp.", "no.", "u.s."))
 _TITLE_WORDS, _REST_WORDS = range(2, 21), 4  # of a title before its description, and the fewest of that
 _LONGEST_TITLE = 256  # characters
+_LONGEST_HEAD = 512  # characters that are searched for a cloud service: a title and a description
 
 
 def text_of(alert: Alert) -> str:
@@ -69,6 +84,30 @@ def views_of(text: str) -> tuple[str, ...]:
     if len(lines) <= 1:
         return (text,)
     return (*lines, *("\n".join(lines[:count]) for count in range(2, len(lines) + 1)))
+
+
+class Form(NamedTuple):
+    """What a text looks like, as far as equal scores of the model mean different things for it.
+
+    Attributes:
+        form: Its index in `FORMS`.
+        kind: Its index in `KINDS`.
+    """
+
+    form: int
+    kind: int
+
+
+def form_of(text: str) -> Form:
+    """Return the form of a text of `text_of`."""
+    lines = min(text.count("\n"), 2)
+    form = lines + 1 if lines else int(text.count(" ") >= LONG_WORDS)
+    if _SIGNATURE.match(text):
+        return Form(form, KINDS.index("signature"))
+    head = text[:_LONGEST_HEAD].lower()
+    # Most texts have none of these even within a word, and the pattern alone would cost as much as their scores.
+    is_cloud = any(each in head for each in _CLOUD) and _CLOUD_WORD.search(head) is not None
+    return Form(form, KINDS.index("cloud") if is_cloud else 0)
 
 
 def _line(text: str) -> str:

@@ -80,7 +80,7 @@ class TechniqueModel:
         try:
             settings = msgspec.json.decode(bundle.read(SETTINGS), type=DecisionSettings)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ModelError(f"{SETTINGS}: {error}") from None
+            raise ModelError(f"{SETTINGS}: {error}; train again") from None
         return cls(read_arrays(bundle.read(WEIGHTS), WEIGHTS, ARRAYS), settings)
 
     def predict(self, texts: Sequence[str], threshold: float | None = None) -> list[Prediction]:
@@ -92,19 +92,19 @@ class TechniqueModel:
                 is always a technique, unless no token of the text is known.
         """
         least = self.settings.threshold if threshold is None else threshold
-        return [each for scores in self._blocks(texts) for each in self._decider.decide(scores, least)]
+        decide = self._decider.decide
+        return [each for scores, forms in self._blocks(texts) for each in decide(scores, forms, least)]
 
     def candidates(self, texts: Sequence[str], count: int) -> list[Prediction]:
         """Return the `count` most probable techniques of each text, whatever their confidence, the surest first."""
-        return [each for scores in self._blocks(texts) for each in self._decider.candidates(scores, count)]
+        rank = self._decider.candidates
+        return [each for scores, forms in self._blocks(texts) for each in rank(scores, forms, count)]
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return scores of shape (texts, labels): means over a text's `views_of`; for a single line, times `alone`."""
+        """Return scores of shape (texts, labels): means over a text's `views_of`."""
         views = [(text,) if "\n" not in text else features.views_of(text) for text in texts]
         flat = self._scores_of(list(itertools.chain.from_iterable(views)))
-        alone = np.float32(self.settings.alone)
         if len(flat) == len(texts):
-            flat *= alone
             return flat
         ends = itertools.accumulate(map(len, views))
         found = np.empty((len(texts), flat.shape[1]), np.float32)
@@ -112,15 +112,13 @@ class TechniqueModel:
             found[index] = flat[end - len(view)]
             for other in flat[end - len(view) + 1 : end]:
                 found[index] += other
-            if len(view) == 1:
-                found[index] *= alone
-            else:
-                found[index] /= len(view)
+            found[index] /= len(view)
         return found
 
-    def _blocks(self, texts: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+    def _blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.float32], list[features.Form]]]:
         for start in range(0, len(texts), _TEXTS_PER_BLOCK):
-            yield self.scores(texts[start : start + _TEXTS_PER_BLOCK])
+            block = texts[start : start + _TEXTS_PER_BLOCK]
+            yield self.scores(block), [features.form_of(text) for text in block]
 
     def _scores_of(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the scores of whole texts, shape (texts, labels)."""
@@ -226,13 +224,10 @@ def _check(arrays: dict[str, NDArray[Any]], count: int, settings: DecisionSettin
         raise ModelError(f"{SETTINGS}: {unknown[0]} is no technique of ATT&CK {attack_table().version}; train again")
     if not settings.labels or list(settings.labels) != sorted(set(settings.labels)):
         raise ModelError(f"{SETTINGS}: its labels must be sorted, each once; train again")
-    tables = (
-        (settings.scores, settings.confidences),
-        (settings.other_scores, settings.other_confidences),
-        (settings.family_scores, settings.family_confidences),
-    )
-    if any(not scores or len(scores) != len(confidences) for scores, confidences in tables):
-        raise ModelError(f"{SETTINGS}: scores and confidences must be as many; train again")
+    if len(settings.records) != len(settings.labels):
+        raise ModelError(f"{SETTINGS}: it needs a record for each label; train again")
+    if set(settings.forms) != set(features.FORMS) or set(settings.kinds) != set(features.KINDS):
+        raise ModelError(f"{SETTINGS}: its forms of text and kinds of source are others; train again")
     coefficients, columns = arrays["coefficients"], arrays["places"]
     fits = coefficients.ndim == _MATRIX and coefficients.shape == columns.shape and len(columns) == count
     fits = fits and arrays["scales"].shape == (count,) and columns.dtype.kind == "u"

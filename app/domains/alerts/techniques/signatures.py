@@ -31,8 +31,6 @@ CLASSTYPE_KEYS = ("alert.category", "classification")
 
 _PREFIXED = re.compile(r"(?:et|etpro|gpl) (?P<class>[a-z0-9_]+):? (?P<words>.+)")
 _TALOS = re.compile(r"(?P<class>[a-z]+(?:-[a-z]+)+) (?P<words>.+)")
-_ENGINE = re.compile(r"suricata [a-z0-9-]+ |\((?:http_inspect|spp_[a-z0-9]+|stream[0-9a-z_]*|snort[ _]decoder)\)")
-"""Messages of the engines themselves: about how traffic is built, and nobody's technique."""
 NO_TECHNIQUE = Techniques((), Techniques.UNKNOWN, 0.0)
 """The answer for a signature that implies no technique; the model is not asked."""
 
@@ -55,12 +53,14 @@ class SignatureTable(msgspec.Struct, frozen=True):
     """The file of network signatures.
 
     Attributes:
+        without: Regular expressions at the beginning of any detector's name that imply no technique.
         phrases: Tried in order.
         classes: Techniques of a class for names without such a phrase.
         classtypes: Techniques by the words of a classification.
         sids: Techniques by `first` or `first-last`; ranges do not overlap.
     """
 
+    without: tuple[str, ...]
     phrases: tuple[Phrase, ...]
     classes: dict[str, tuple[str, ...]]
     classtypes: dict[str, tuple[str, ...]]
@@ -72,6 +72,7 @@ class Signatures:
 
     def __init__(self, table: SignatureTable) -> None:
         """Index a table; `shipped_signatures` reads the one that Millrace ships."""
+        self._without = re.compile("|".join(table.without))
         self._phrases = [(re.compile(each.words), each.classes, _answer(each.techniques)) for each in table.phrases]
         self._classes = {name: _answer(ids) for name, ids in table.classes.items()}
         self._classtypes = {name: _answer(ids) for name, ids in table.classtypes.items()}
@@ -82,7 +83,7 @@ class Signatures:
     def by_name(self, folded: str) -> Techniques | None:
         """Return the techniques that a folded name implies, `NO_TECHNIQUE`, or None if it says nothing about them."""
         name = without_detector(folded)
-        if _ENGINE.match(name):
+        if self._without.match(name):
             return NO_TECHNIQUE
         found = _PREFIXED.match(name) or _TALOS.match(name)
         if found is None:

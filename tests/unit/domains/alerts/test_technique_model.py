@@ -16,10 +16,14 @@ from app.domains.alerts.alert import COMMAND_LINE, DESCRIPTION, LONGEST_NAME, PR
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.techniques import features
 from app.domains.alerts.techniques import model as served
-from app.domains.alerts.techniques.decision import DecisionSettings, Prediction
+from app.domains.alerts.techniques.decision import Calibration, Curve, DecisionSettings, Prediction
 from app.domains.alerts.techniques.features import (
+    FORMS,
+    KINDS,
+    LONG_WORDS,
     LONGEST_WORD,
     MOST_WORDS,
+    form_of,
     pairs_of,
     parts_of,
     runs_of,
@@ -35,13 +39,35 @@ from app.storage.objects import FolderObjects
 
 Features = dict[str, tuple[float, dict[int, float]]]
 """By name: a feature's scale, and what it adds to which labels."""
-LINE = (0.0, 1.0)
 LABELS = ("T1003", "T1003.001", "T1003.002", "T1059.001")
 
 
+def line(least: float = 0.0) -> Curve:
+    """A curve on which a score of 0.5 is right half of the time, or more often."""
+    return Curve(-2.0 + least, 4.0)
+
+
+def odds_of(confidence: float) -> float:
+    return float(np.log(confidence / (1 - confidence)))
+
+
 def settings(**changed: Any) -> DecisionSettings:
-    plain = DecisionSettings(LABELS, LINE, LINE, LINE, LINE, LINE, LINE, 0.5, 0.9, 1.0, 0.6, 5)
+    plain = DecisionSettings(
+        LABELS,
+        (0.0,) * len(LABELS),
+        dict.fromkeys(FORMS, Calibration(line(), line(), line())),
+        dict.fromkeys(KINDS, 0.0),
+        threshold=0.5,
+        family_threshold=0.9,
+        relative=0.6,
+        most=5,
+    )
     return msgspec.structs.replace(plain, **changed)
+
+
+def forms(**curves: Curve) -> dict[str, Calibration]:
+    """Calibrations of all forms with some curves replaced."""
+    return {name: msgspec.structs.replace(each, **curves) for name, each in settings().forms.items()}
 
 
 def arrays(words: Features, runs: Features, most: int = 2) -> dict[str, NDArray[Any]]:
@@ -110,7 +136,9 @@ def test_a_run_of_characters_counts_in_a_word_that_is_not_known() -> None:
 
 
 def test_the_best_technique_stands_alone_where_no_other_is_near_it() -> None:
-    assert small().predict(["powershell"]) == [Prediction(("T1059.001",), (1.0,), 1.0)]
+    [found] = small().predict(["powershell"])
+    assert found == Prediction(("T1059.001",), (found.best,), found.best)
+    assert odds_of(found.best) == pytest.approx(2.0)
 
 
 def test_a_technique_beside_the_best_one_is_given_when_it_is_near_enough() -> None:
@@ -136,8 +164,9 @@ def test_a_confidence_at_the_threshold_is_enough() -> None:
 
 
 def test_the_parent_is_given_where_its_sub_techniques_are_sure_together_and_none_is_alone() -> None:
-    found = small(threshold=0.6, family_threshold=0.7).predict(["mimikatz"])
-    assert found == [Prediction(("T1003",), (0.75,), 0.75)]
+    [found] = small(threshold=0.6, family_threshold=0.7).predict(["mimikatz"])
+    assert found.ids == ("T1003",)
+    assert odds_of(found.best) == pytest.approx(4 * 0.75 - 2)
 
 
 def test_the_parent_is_not_given_below_its_own_threshold() -> None:
@@ -146,13 +175,15 @@ def test_the_parent_is_not_given_below_its_own_threshold() -> None:
 
 def test_a_sub_technique_that_is_denied_takes_nothing_from_its_parent() -> None:
     parts = arrays({"x": (1.0, {1: 0.75, 2: -0.5})}, RUNS)
-    model = TechniqueModel(parts, settings(confidences=(0.0, 0.5), threshold=0.6, family_threshold=0.7))
-    assert model.predict(["x"]) == [Prediction(("T1003",), (0.75,), 0.75)]
+    unsure = settings(forms=forms(best=line(-2.0)), threshold=0.6, family_threshold=0.7)
+    [found] = TechniqueModel(parts, unsure).predict(["x"])
+    assert found.ids == ("T1003",)
+    assert odds_of(found.best) == pytest.approx(4 * 0.75 - 2)
 
 
 def test_no_technique_is_surer_than_the_best_one() -> None:
-    found = small(relative=0.1, other_confidences=(0.9, 1.0)).predict(["mimikatz"], 0)
-    assert found[0].confidences == (0.5, 0.5)
+    [found] = small(relative=0.1, forms=forms(other=line(5.0))).predict(["mimikatz"], 0)
+    assert found.confidences == (0.5, 0.5)
 
 
 def test_a_threshold_of_the_caller_takes_the_place_of_the_models_own() -> None:
@@ -160,9 +191,45 @@ def test_a_threshold_of_the_caller_takes_the_place_of_the_models_own() -> None:
     assert model.predict(["mimikatz"], threshold=0.9)[0].ids == ()
 
 
-def test_confidences_are_read_off_the_line_between_the_given_scores() -> None:
-    model = small(scores=(0.0, 0.5, 1.0), confidences=(0.0, 0.8, 0.9))
-    assert model.predict(["mimikatz"])[0].confidences[0] == pytest.approx(0.8)
+def test_a_confidence_follows_from_score_lead_record_and_kind() -> None:
+    by_lead = forms(best=Curve(-1.0, 2.0, 4.0))
+    records, kinds = (0.0, 0.25, 0.0, 0.0), {"host": 0.0, "cloud": -0.5, "signature": -1.0}
+    model = small(forms=by_lead, records=records, kinds=kinds)
+    found = model.predict(["mimikatz", "mimikatz aws", "ET POLICY mimikatz"], 0)
+    host = -1.0 + 2.0 * 0.5 + 4.0 * 0.25 + 0.25
+    assert [odds_of(each.best) for each in found] == pytest.approx([host, host - 0.5, host - 1.0])
+    assert {each.ids[0] for each in found} == {"T1003.001"}
+
+
+def test_each_form_of_text_has_a_calibration_of_its_own() -> None:
+    curves = {name: Calibration(line(least), line(), line()) for least, name in enumerate(FORMS)}
+    model = small(forms=curves)
+    texts = ["mimikatz", "mimikatz" + " x" * LONG_WORDS, "mimikatz\nx", "mimikatz\nx\ny"]
+    scores = model.scores(texts).max(axis=1)
+    expected = [4 * score - 2 + least for least, score in enumerate(scores)]
+    assert [odds_of(each.best) for each in model.predict(texts, 0)] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "kind"),
+    [
+        ("Mimikatz was run", "title", "host"),
+        ("word " * 30, "long", "host"),
+        ("Mimikatz was run\nA tool", "described", "host"),
+        ("Mimikatz was run\nA tool\nmimikatz.exe", "full", "host"),
+        ("AWS root login", "title", "cloud"),
+        ("Odd login\nA user of Okta", "described", "cloud"),
+        ("laws and paws3", "title", "host"),
+        ("ET POLICY odd thing", "title", "signature"),
+        ("GPL FTP odd\nthing", "described", "signature"),
+        ("POLICY-OTHER Odd thing", "title", "signature"),
+        ("et cetera", "title", "host"),
+        ("", "title", "host"),
+    ],
+)
+def test_forms_of_texts(text: str, form: str, kind: str) -> None:
+    found = form_of(text)
+    assert (FORMS[found.form], KINDS[found.kind]) == (form, kind)
 
 
 @pytest.mark.parametrize("text", ["", " ", "…", "qqq", "\0", "\ud800"])
@@ -318,14 +385,6 @@ def test_the_score_of_a_text_of_lines_is_the_mean_of_those_of_its_views() -> Non
     assert both[0].tobytes() == model.scores(["credential dumping"])[0].tobytes()
 
 
-def test_the_scores_of_one_line_are_eased_but_not_those_of_several() -> None:
-    texts = ["powershell", "powershell\nmimikatz"]
-    for chosen in (texts, texts[:1]):
-        plain, eased = (small(alone=alone).scores(chosen) for alone in (1.0, 0.5))
-        assert eased[0] == pytest.approx(plain[0] / 2)
-        assert eased[1:].tobytes() == plain[1:].tobytes()
-
-
 def test_an_attribute_of_another_type_is_passed_over() -> None:
     assert text_of(alert("Mimikatz", description=7, command_line={"a": 1})) == "Mimikatz"
 
@@ -377,9 +436,11 @@ def test_a_bundle_is_loaded(tmp_path: Path) -> None:
         (SETTINGS, msgspec.json.encode(settings(labels=("T1562.001",))), "T1562.001 is no technique of ATT&CK"),
         (SETTINGS, msgspec.json.encode(settings(labels=LABELS[::-1])), "labels must be sorted"),
         (SETTINGS, msgspec.json.encode(settings(labels=())), "labels must be sorted"),
-        (SETTINGS, msgspec.json.encode(settings(labels=LABELS[:2])), "parts do not fit"),
-        (SETTINGS, msgspec.json.encode(settings(scores=())), "must be as many"),
-        (SETTINGS, msgspec.json.encode(settings(family_scores=(0.1,))), "must be as many"),
+        (SETTINGS, msgspec.json.encode(settings(labels=LABELS[:2], records=(0.0, 0.0))), "parts do not fit"),
+        (SETTINGS, msgspec.json.encode(settings(records=())), "a record for each label; train again"),
+        (SETTINGS, msgspec.json.encode(settings(forms={})), "its forms of text and kinds of source are others"),
+        (SETTINGS, msgspec.json.encode(settings(kinds={"host": 0.0})), "are others; train again"),
+        (SETTINGS, b'{"labels": [], "scores": []}', "missing required field `records`; train again"),
         (WEIGHTS, b"PK", "weights.npz: not an .npz"),
         (WEIGHTS, packed({"words": np.zeros(1, np.uint8)}), "weights.npz: lacks "),
         (WEIGHTS, packed({**arrays(WORDS, RUNS), "scales": np.ones(2, np.float16)}), "parts do not fit"),
