@@ -67,7 +67,7 @@ class TestTechnique:
         path = tmp_path / "mixed.gz"
         own = {"id": 1, "time": 1716468856, "src": "a", "dst": "b", "name": "x", "tech": ["T1055"]}
         retired = {**own, "id": 2, "tech": ["T1086", "T9999"]}
-        text = [json.dumps(own), LSASS, json.dumps(retired), json.dumps({**own, "time": None})]
+        text = [json.dumps(own), LSASS, json.dumps(retired), json.dumps({**own, "src": None})]
         path.write_bytes(gzip.compress("\n".join(text).encode()))
         done = run("alerts", "technique", str(path))
         found = lines(done.stdout)
@@ -75,7 +75,7 @@ class TestTechnique:
         assert [each.get("id") for each in found] == [1, None, 2]
         assert [each["id"] for each in found[2]["techniques"]] == ["T1059.001"]
         assert found[2]["dropped"] == ["T9999"]
-        assert "line 4: missing_time: " in done.stderr
+        assert "line 4: missing_src: " in done.stderr
         assert "1 of 4 alerts could not be read" in done.stderr
 
     def test_from_which_confidence_on_the_model_answers(self) -> None:
