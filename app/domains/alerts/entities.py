@@ -31,6 +31,7 @@ user, a hash of a file, a cloud resource by its id; empty for the empty text."""
 MOST_OF_A_KIND = 8  # hosts, users or hashes of one alert; further ones are ignored
 Reading = TypeVar("Reading")
 _USER, _HASH = "user:", "hash:"
+_MOST_LAYERS = 4  # of wrapping around an entity that are taken off
 _CACHED = 100_000  # texts that each reader keeps: about 20 MB
 _LEAST_OF_PATH = 4  # parts: `projects/p/instances/web1` is a resource's path, and `namespace/pod` is a name
 
@@ -166,6 +167,17 @@ def is_generic_user(text: str) -> bool:
 def short_name(host: str) -> str:
     """Return the first label of a host's full name, or the name if it is short."""
     return host.partition(".")[0]
+
+
+def _read_layers(text: str) -> str:
+    """Return the canonical form of a host, also where one form is wrapped in another: quotes in brackets."""
+    found = text
+    for _ in range(_MOST_LAYERS):
+        inner = _read_host(found)
+        if inner in ("", found) or inner.startswith((_USER, _HASH)):
+            return inner
+        found = inner
+    return found
 
 
 def _read_host(text: str) -> str:  # noqa: PLR0911 - one return for each form
@@ -336,6 +348,6 @@ def _identifying(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return "" if nobody or str(address) == "255.255.255.255" else str(address)
 
 
-_HOSTS, _USERS, _HASHES = _Readings(_read_host), _Readings(_read_user), _Readings(_read_hash)
+_HOSTS, _USERS, _HASHES = _Readings(_read_layers), _Readings(_read_user), _Readings(_read_hash)
 _KINDS = _Readings(_read_kind)
 _BY_KEY = ((HOST, _HOSTS), (USER, _USERS), (HASH, _HASHES))

@@ -16,6 +16,7 @@ class ClusterChange(msgspec.Struct, frozen=True, gc=False):
         notable: Whether an analyst wants to see the change: the cluster has its second alert, a new technique, a new
             entity or a merge, or its count has doubled since the last notable change.
         event_time: The time that the alert counts as, if its own lies beyond its arrival; else None.
+        skipped: Why the alert is in no cluster; empty if it is in `cluster_id`, which is 0 otherwise.
     """
 
     cluster_id: int
@@ -24,6 +25,7 @@ class ClusterChange(msgspec.Struct, frozen=True, gc=False):
     duplicate: bool = False
     notable: bool = False
     event_time: float | None = None
+    skipped: str = ""
 
 
 class Step(msgspec.Struct, frozen=True):

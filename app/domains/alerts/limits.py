@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-import math
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
 import msgspec
 
+from app.errors import UnprocessableError
 from app.telemetry import logger
+from app.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,19 +41,27 @@ class LimitedConfig(msgspec.Struct, frozen=True):
     def from_request(cls, request: Mapping[str, Any], base: Self | None = None) -> Self:
         """Return the defaults or other settings, overridden by the values of a request.
 
-        Unknown keys and values outside their limits are ignored and logged: requests written for other clustering
-        models carry parameters that have no meaning here.
+        Unknown keys are ignored and logged: requests written for other clustering models carry parameters that have no
+        meaning here.
+
+        Raises:
+            UnprocessableError: A value is no number or outside its limits; it is named.
         """
         limits = _limits(cls)
         present = {cls.FORMER_NAMES.get(key, key): value for key, value in request.items()}
         accepted: dict[str, float | int] = {}
         for field in msgspec.structs.fields(cls):
-            value = present.get(field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if field.name not in present:
                 continue
-            least, most = limits[field.name]
-            if least <= value <= most:
-                accepted[field.name] = type(field.default)(value)
+            value, (least, most) = present[field.name], limits[field.name]
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not least <= value <= most or (isinstance(field.default, int) and value != int(value)):
+                shown = one_line(repr(value), _LONGEST_LOGGED_KEY)
+                kind = "a whole number" if isinstance(field.default, int) else "a number"
+                raise UnprocessableError(
+                    f"{cls.REQUEST_KEY}: {field.name} is {shown}; it must be {kind} between {least:g} and {most:g}"
+                )
+            accepted[field.name] = type(field.default)(value)
         ignored = sorted(str(key)[:_LONGEST_LOGGED_KEY] for key in present if key not in accepted)
         if ignored:
             logger.info(

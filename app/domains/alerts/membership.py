@@ -36,6 +36,7 @@ class Membership:
         ids: The numbers of the alerts in each cluster; a cluster that became part of another has none here.
         summaries: The last summary of each cluster.
         forgotten: How many closed clusters were too many to keep.
+        skipped: How many alerts are in no cluster, since they are closed or update another.
     """
 
     def __init__(self, most_closed: int | None = None) -> None:
@@ -48,11 +49,15 @@ class Membership:
         self.ids: dict[int, list[int]] = {}
         self.summaries: dict[int, ClusterSummary] = {}
         self.forgotten = 0
+        self.skipped = 0
         self._most_closed = most_closed
         self._into: dict[int, int] = {}
 
     def join(self, change: ClusterChange, number: int) -> None:
-        """Add an alert with the change that it made."""
+        """Add an alert with the change that it made; one that was skipped is in no cluster."""
+        if change.skipped:
+            self.skipped += 1
+            return
         for merged in change.merged:
             self.merge(merged, change.cluster_id)
         found = self.ids.setdefault(change.cluster_id, [])

@@ -53,7 +53,8 @@ class EnrichedRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         techniques: Its techniques, ids of ATT&CK v19.
         tactics: Short names of the techniques' tactics.
         tenant: Its tenant.
-        cluster_id: The cluster that it joined; None if it was not clustered.
+        cluster_id: The cluster that it joined; None if it is in none.
+        skipped: Why it is in no cluster; empty if it is in one.
         duplicate: Whether an alert with the same signature came in the same second before.
         event_time: The time that the alert was clustered as of, if its own lies beyond its arrival; else None.
     """
@@ -65,6 +66,7 @@ class EnrichedRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     cluster_id: int | None = None
     duplicate: bool = False
     event_time: float | None = None
+    skipped: str = ""
 
 
 class ClusterRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="cluster"):
@@ -214,9 +216,10 @@ def outputs_of(alert: EnrichedAlert, observed: Observed, tenant: str, table: Att
         techniques=alert.techniques,
         tactics=tactics_of(alert.techniques.ids, table),
         tenant=tenant,
-        cluster_id=change.cluster_id,
+        cluster_id=None if change.skipped else change.cluster_id,
         duplicate=change.duplicate,
         event_time=change.event_time,
+        skipped=change.skipped,
     )
     first = Output(str(alert.alert.id)[:LONGEST_ID_KEY] or "-", encoded(record), ENRICHED)
     if observed.summary is None and not observed.flows:

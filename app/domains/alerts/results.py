@@ -23,7 +23,7 @@ from app.text import printable_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from app.domains.alerts.clusters.clusters import StepKey
+    from app.domains.alerts.clusters.state import StepKey
     from app.domains.alerts.flows.config import FlowConfig
     from app.domains.alerts.incidents import ClusterSummary, Flow
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from app.domains.alerts.alert import Alert
-    from app.domains.alerts.clusters.clusters import StepKey
+    from app.domains.alerts.clusters.state import StepKey
     from app.domains.alerts.incidents import ClusterChange, ClusterSummary, Flow
     from app.domains.alerts.techniques.resolver import TechniqueResolver
     from app.settings import Settings
@@ -98,15 +98,17 @@ class TenantWork:
         return result_files(clusters, self.flows(), (), lambda flow: flow_bundle(flow, tenant), tenant)
 
     def _keep(self, alert: EnrichedAlert, change: ClusterChange) -> None:
+        self._ids.append(alert.alert.id)
+        self._steps.append(step_key(alert.alert.name, alert.alert.src, alert.alert.dst))
+        if change.skipped:
+            return
         found = self._events.setdefault(change.cluster_id, [])
         for merged in change.merged:
             found += self._events.pop(merged, ())
         if change.merged:
             found[:] = sorted(found, key=lambda each: each[0])[:TICKET_EVENTS]
         if len(found) < TICKET_EVENTS:
-            found.append((len(self._ids), event_row(alert, attack_table())))
-        self._ids.append(alert.alert.id)
-        self._steps.append(step_key(alert.alert.name, alert.alert.src, alert.alert.dst))
+            found.append((len(self._ids) - 1, event_row(alert, attack_table())))
 
 
 class Work:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -24,16 +24,13 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.alert import EnrichedAlert
     from app.domains.alerts.clusters.recurrence import RecurringPattern
-    from app.domains.alerts.clusters.state import OpenCluster, SignatureKey
+    from app.domains.alerts.clusters.state import OpenCluster, SignatureKey, StepKey
 
 __all__ = ["Affinity", "ClusterConfig", "Clusters"]
 
 FREQUENT_A_DAY = 1_440.0  # seconds of a day with an alert: a type that occurs every minute is not rare
 LONGEST_TYPE = 200  # characters of a name: further ones distinguish no types
 _CACHED_NAMES = 10_000
-
-StepKey: TypeAlias = tuple[str, str, str]
-"""A step within its cluster: text of its type, source, target."""
 
 
 class Clusters:
@@ -85,9 +82,13 @@ class Clusters:
 
     def _add(self, each: EnrichedAlert) -> ClusterChange:
         alert, ids = each.alert, each.techniques.ids
+        if alert.closed:
+            return ClusterChange(0, skipped=f"closed: {alert.closed}")
         is_ahead = alert.time > each.latest
         time = self._state.event_time(each.latest) if is_ahead else alert.time
         paced = self._type(alert.name, ids[0] if ids else "")
+        if self._state.is_update(alert.id, (paced.type.text, alert.src, alert.dst), self._config.most_ids):
+            return ClusterChange(0, skipped="an update of an alert that is known by its id")
         key = (paced.type.text, paced.type.technique, alert.src, alert.dst, entities_of(alert))
         signature = self._state.signatures.get(key)
         if signature is not None and signature.last_time // 1 == time // 1:

@@ -42,6 +42,7 @@ class ClusterConfig(LimitedConfig, frozen=True):
         most_targets: Targets whose recurring types are tracked, and patterns that can be recalled.
         most_steps: Steps of a cluster that are listed; further ones are only counted.
         most_listed: Sources, targets, entities, techniques and merged ids of a cluster that are listed, each.
+        most_ids: Ids of alerts that are remembered, to know an alert that is sent again with news.
         most_merged: Ids of merged clusters that are remembered, over all clusters.
     """
 
@@ -77,4 +78,5 @@ class ClusterConfig(LimitedConfig, frozen=True):
     most_targets: Annotated[int, Meta(ge=1, le=20_000)] = 500
     most_steps: Annotated[int, Meta(ge=1, le=1_000)] = 64
     most_listed: Annotated[int, Meta(ge=1, le=1_000)] = 64
+    most_ids: Annotated[int, Meta(ge=0, le=100_000)] = 2_000
     most_merged: Annotated[int, Meta(ge=1, le=50_000)] = 2_000

@@ -85,6 +85,7 @@ class _State(msgspec.Struct, array_like=True):
     patterns: list[tuple[int, list[int], int, float, int]]
     clock_latest: float = math.inf
     next_step: int = 1
+    ids: list[int] = []
 
 
 def pack(state: State) -> bytes:
@@ -136,6 +137,7 @@ def pack(state: State) -> bytes:
         [(index(target), indexes(types), *found) for (target, types), found in state.patterns.seen.items()],
         state.clock_latest,
         state.next_step,
+        list(state.ids),
     )  # fmt: skip
     packed.texts = list(texts)
     return pack_state(packed)
@@ -162,6 +164,7 @@ def _fill(state: State, packed: _State) -> None:
 
     state.next_id, state.clock, state.ahead = packed.next_id, packed.clock, packed.ahead
     state.clock_latest, state.next_step = packed.clock_latest, packed.next_step
+    state.ids = dict.fromkeys(packed.ids)
     state.entities.counts = OrderedDict((texts[index], (count, period)) for index, count, period in packed.counts)
     state.entities.total = packed.total
     state.merged_into = dict(packed.merged_into)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeAlias
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from app.domains.alerts.clusters.affinity import AlertType
     from app.domains.alerts.clusters.config import ClusterConfig
 
+StepKey: TypeAlias = tuple[str, str, str]
+"""A step within its cluster: text of its type, source, target."""
 SignatureKey: TypeAlias = tuple[str, str, str, str, tuple[str, ...]]
 """Text and technique of a type, source, target, and all entities."""
 NEVER = float("-inf")  # a time before any
+_ID_BYTES = 7  # of a digest: two of 2,000 ids are the same once in 10**10 tenants, and it is a small whole number
 MOST_STEP_ENTITIES = 16  # users, hashes and further hosts of a step: two alerts' worth of each kind
 MOST_ALIASES = 16  # pairs of names of a machine that one cluster states: flows remember them longer
 
@@ -222,6 +226,7 @@ class State:
         ahead: Time that the last alert reached by a jump; `NEVER` if it did not jump.
         clusters: By id, the one that changed last at the end.
         signatures: By key, the one with the latest alert at the end.
+        ids: Digests of the alerts' ids, the latest at the end; a dictionary serves as an ordered set.
         merged_into: Cluster that each merged cluster became part of.
         signature_counts: In how many signatures each entity is; derived from `signatures`.
         ahead_signatures: How many signatures have a time ahead of the clock; derived from `signatures`.
@@ -240,6 +245,7 @@ class State:
         self.ahead = NEVER
         self.clusters: OrderedDict[int, OpenCluster] = OrderedDict()
         self.signatures: OrderedDict[SignatureKey, AlertSignature] = OrderedDict()
+        self.ids: dict[int, None] = {}
         self.merged_into: dict[int, int] = {}
         self.signature_counts: dict[str, int] = {}
         self.ahead_signatures = 0
@@ -304,6 +310,22 @@ class State:
         self.ahead_signatures = sum(each.last_time > each.last_clock for each in self.signatures.values())
         self.recurrence.targets.clear()
         self.patterns.seen.clear()
+
+    def is_update(self, alert_id: int | str, step: StepKey, most: int) -> bool:
+        """Return whether an alert was seen before: one with this id, a text, of the same step; and remember it.
+
+        Products number their alerts anew with each file or day, so that a whole number does not identify one.
+        """
+        if alert_id.__class__ is not str or not alert_id:
+            return False
+        text = "\0".join((alert_id, *step))
+        digest = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=_ID_BYTES).digest())
+        known = digest in self.ids
+        self.ids.pop(digest, None)
+        self.ids[digest] = None
+        while len(self.ids) > most:
+            del self.ids[next(iter(self.ids))]
+        return known
 
     def open(self, time: float) -> OpenCluster:
         """Return a new cluster without an alert."""

@@ -22,15 +22,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.domains.alerts.alert import DEFAULT_TENANT, Alert, latest_time
+from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.files import layout
 from app.domains.alerts.files.codes import node_columns
 from app.domains.alerts.files.techniques import LATEST, TIMES, resolve_chunk, start_chunk
+from app.domains.alerts.flows.config import FlowConfig
 from app.domains.alerts.formats.file import AlertFile, BrokenPartError
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
 from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.domains.alerts.settings import CLOCK_SKEW_S
-from app.errors import UnacknowledgedError
+from app.errors import UnacknowledgedError, UnprocessableError
 from app.jobs.layout import chunk_id, error_name, file_plan_name, file_run, plan_name, skipped_name, tenant_run
 from app.jobs.plan import FORM, ChunkPlan, FilePlan, RunPlan, decoded, put_json, read_plan
 
@@ -113,6 +115,8 @@ def _cut(context: Context, name: str, digest: str, chunks: _Chunks, clock_skew_s
             else 'no alerts in it: put {"input": [...]} there, or an alert a line'
         )
         return _refuse(context, name, chunks.file_run, why, skipped)
+    if why := _bad_setting(context, file):
+        return _refuse(context, name, chunks.file_run, why, skipped)
     if skipped.count:
         put_json(objects, skipped_name(chunks.file_run), skipped.document())
     put_json(objects, layout.node_features(chunks.file_run), file.node_feature)
@@ -145,6 +149,19 @@ def _cut(context: Context, name: str, digest: str, chunks: _Chunks, clock_skew_s
     done = FilePlan(name, tuple(plan.run for plan in plans), alerts, skipped.count)
     put_json(objects, file_plan_name(chunks.file_run), done)
     return done
+
+
+def _bad_setting(context: Context, file: AlertFile) -> str:
+    """Return what is wrong with a file's settings; jobs elsewhere know their own."""
+    external = context.jobs.external
+    try:
+        if external.cluster is None:
+            ClusterConfig.from_request(file.cluster_config)
+        if external.flow is None:
+            FlowConfig.from_request(file.config)
+    except UnprocessableError as error:
+        return str(error)
+    return ""
 
 
 def _gather(file: AlertFile, chunks: _Chunks, skipped: _SkippedAlerts) -> str:

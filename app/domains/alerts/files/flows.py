@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.domains.alerts.attack import attack_table
-from app.domains.alerts.clusters.clusters import StepKey, step_key
+from app.domains.alerts.clusters.clusters import step_key
 from app.domains.alerts.files import external, layout
 from app.domains.alerts.files.protocol import ChunkCluster, RunCluster, RunClusters
 from app.domains.alerts.files.techniques import read_enriched
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.domains.alerts.alert import EnrichedAlert
+    from app.domains.alerts.clusters.state import StepKey
     from app.domains.alerts.files.protocol import Context
     from app.jobs.plan import RunPlan
     from app.storage.objects import Objects

@@ -30,7 +30,8 @@ Which steps are forgotten depends on the sequence of updates.
     common.py       frequent types of alerts, and entities at which many others meet
     causality.py    strength and wording of evidence, usual order of techniques
     graph.py        links between steps, and the groups that they form
-    risk.py         severity of steps, and what makes linked steps an incident
+    severity.py     severity of a step
+    risk.py         what makes linked steps an incident
     context.py      steps that link nothing: which of them belong to a flow
     view.py         linked steps as a `Flow` with nodes and edges
     stix.py         a `Flow` as a STIX 2.1 bundle of the Attack Flow extension

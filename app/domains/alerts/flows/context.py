@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from app.domains.alerts.flows.node import Node
 
 _BEFORE_S, _AFTER_S = 1_800.0, 3_600.0  # of a flow, in which steps can belong to it: what began with it goes on
-_LEAST_SHARE = 0.6  # of a type's steps that are near a flow if its alerts belong to it
+_LEAST_SHARE = 0.75  # of a type's steps that are near a flow if its alerts belong to it
 _LEAST_WEIGHT = 0.5  # of an entity that a step must share with a flow
 
 
@@ -73,6 +73,8 @@ class Context:
         return Around(joined, sum(node.step.alerts for node in near.values() if frequent[node.text]))
 
     def _is_frequent(self, text: str, inside: AbstractSet[int]) -> bool:
-        """Return whether a type comes elsewhere or at other times as well."""
+        """Return whether a type comes elsewhere or at other times as well, or often and of low severity."""
         there = self._types.nodes[text]
+        if self._types.is_common(text) and max(n.severity for n in there.values()) < self._config.link_severity:
+            return True
         return sum(number in inside for number in there) < _LEAST_SHARE * len(there)

@@ -11,7 +11,7 @@ from app.domains.alerts.aliases import StoredAliases  # noqa: TC001 - msgspec re
 from app.domains.alerts.clusters.clusters import type_text
 from app.domains.alerts.entities import kind
 from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, PROBED, SOURCE, TARGET, Touch
-from app.domains.alerts.flows.risk import severity_of
+from app.domains.alerts.flows.severity import severity_of
 from app.domains.alerts.incidents import Step
 from app.domains.alerts.state_bytes import pack_state, unpack_state
 from app.errors import UnreadableStateError

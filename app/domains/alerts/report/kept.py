@@ -10,7 +10,7 @@ from app.domains.alerts.clusters.clusters import step_key
 
 if TYPE_CHECKING:
     from app.domains.alerts.alert import EnrichedAlert
-    from app.domains.alerts.clusters.clusters import StepKey
+    from app.domains.alerts.clusters.state import StepKey
     from app.domains.alerts.incidents import ClusterChange, Flow
 
 MOST_SEVERE = 10

@@ -13,7 +13,7 @@ from app.domains.alerts.clusters.affinity import Affinity, AlertType, learned_by
 from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.clusters.entities import EntityCounts
 from app.domains.alerts.clusters.recurrence import PatternMemory, pattern_of
-from app.errors import ModelError, UnreadableStateError
+from app.errors import ModelError, UnprocessableError, UnreadableStateError
 from app.inference.bundle import find_bundle
 
 if TYPE_CHECKING:
@@ -299,14 +299,22 @@ def test_a_state_whose_text_is_damaged_is_refused() -> None:
 
 
 def test_a_request_overrides_what_is_known_and_leaves_the_rest() -> None:
-    config = ClusterConfig.from_request({"delta_s": 7, "candidates": 5.0, "eps_ds": 45, "theta_s": "x", "own": True})
+    config = ClusterConfig.from_request({"delta_s": 7, "candidates": 5.0, "eps_ds": 45})
     assert config == ClusterConfig(delta_s=7.0, candidates=5)
-    assert ClusterConfig.from_request({"most_clusters": 10**9, "delta_s": float("nan")}) == ClusterConfig()
     assert ClusterConfig.from_request({"most_sayings": 9, "regime_s": 3}) == ClusterConfig(
         most_signatures=9, recurrence_s=3.0
     )
     with pytest.raises(ValueError, match="most_clusters"):
         ClusterConfig(most_clusters=0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("theta_s", "x"), ("own", True), ("most_clusters", 10**9), ("delta_s", float("nan")), ("candidates", 2.5)],
+)
+def test_a_value_outside_its_limits_is_refused_by_name(key: str, value: object) -> None:
+    with pytest.raises(UnprocessableError, match=f"^cluster_config: {key} is .*; it must be a .*number between"):
+        ClusterConfig.from_request({key: value})
 
 
 def test_an_affinity_of_other_types_than_its_matrix_is_refused() -> None:
@@ -362,3 +370,25 @@ def test_the_last_summary_of_a_closed_cluster_is_handed_over() -> None:
     [first, _, last] = clusters.add((alert(0), alert(1), alert(3600)))
     assert [(each.cluster_id, each.alerts, each.end_time) for each in closed] == [(first.cluster_id, 2, START + 1)]
     assert clusters.summary(last.cluster_id) is not None
+
+
+def test_an_alert_that_is_closed_is_in_no_cluster() -> None:
+    closed = msgspec.structs.replace(alert(0).alert, closed="OCSF status Resolved")
+    clusters, [change] = clusters_of(EnrichedAlert(closed, Techniques((), Techniques.UNKNOWN, 0.0)))
+    assert change.skipped == "closed: OCSF status Resolved"
+    assert clusters.summary(1) is None
+
+
+def test_an_alert_that_is_sent_again_with_news_is_one_alert() -> None:
+    found = [msgspec.structs.replace(alert(after).alert, id="finding-1") for after in (0, 3_600)]
+    unknown = Techniques((), Techniques.UNKNOWN, 0.0)
+    clusters, [first, again] = clusters_of(*(EnrichedAlert(each, unknown) for each in found))
+    assert (first.cluster_id, first.skipped) == (1, "")
+    assert again.skipped == "an update of an alert that is known by its id"
+    loaded = Clusters.load(clusters.dump(), AFFINITY)
+    [later] = loaded.add([EnrichedAlert(found[1], unknown)])
+    assert later.skipped == again.skipped
+    [other] = loaded.add(
+        [EnrichedAlert(msgspec.structs.replace(found[1], dst="elsewhere"), Techniques((), Techniques.UNKNOWN, 0.0))]
+    )
+    assert other.skipped == ""

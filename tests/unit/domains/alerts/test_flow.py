@@ -10,9 +10,9 @@ import pytest
 
 from app.domains.alerts.flows.causality import before, technique_order
 from app.domains.alerts.flows.flows import FlowChange, FlowConfig, Flows, build_flows
-from app.domains.alerts.flows.risk import CRITICAL
+from app.domains.alerts.flows.severity import CRITICAL
 from app.domains.alerts.incidents import ClusterSummary, Flow, FlowEdge
-from app.errors import UnreadableStateError
+from app.errors import UnprocessableError, UnreadableStateError
 from model.flow.corpus import read_corpus, read_recorded
 from model.flow.evaluate import report
 from model.flow.train import fit
@@ -374,9 +374,10 @@ def test_a_state_of_something_else_is_refused() -> None:
 
 
 def test_a_file_may_change_how_flows_are_made() -> None:
-    config = FlowConfig.from_request({"window_s": 60, "parents": 2.0, "eps": 1, "most_steps": "9"})
+    config = FlowConfig.from_request({"window_s": 60, "parents": 2.0, "eps": 1})
     assert config == FlowConfig(window_s=60.0, parents=2)
-    assert FlowConfig.from_request({"most_steps": True, "half_life_s": float("nan")}) == FlowConfig()
+    with pytest.raises(UnprocessableError, match=r"link_threshold is 7; it must be a number between 0\.01 and 1"):
+        FlowConfig.from_request({"link_threshold": 7})
     with pytest.raises(ValueError, match="most_flow_steps is 1; it must be between 2 and"):
         FlowConfig(most_flow_steps=1)
 
