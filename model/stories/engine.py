@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.domains.alerts.alert import AlertFault
 from app.domains.alerts.cli.work import Work, enrich
 from app.domains.alerts.formats import read_alert_bytes
 from app.domains.alerts.techniques.resolver import TechniqueResolver
@@ -66,14 +67,15 @@ class Engine:
         """Return the alerts of lines, with their techniques."""
         return enrich([read_alert_bytes(line) for line in lines], self._resolver)
 
-    def find(self, alerts: Sequence[EnrichedAlert]) -> Found:
-        """Return the incidents at the end of the input."""
+    def find(self, alerts: Sequence[EnrichedAlert | None]) -> Found:
+        """Return the incidents at the end of the input; None stands for an alert that cannot be read."""
         work = Work(self._settings, with_ids=True)
-        for _ in work.observe(alerts):
+        for _ in work.observe([each for each in alerts if each is not None]):
             pass
         positions: dict[int | str, list[int]] = {}
         for position, each in enumerate(alerts):
-            positions.setdefault(each.alert.id, []).append(position)
+            if each is not None:
+                positions.setdefault(each.alert.id, []).append(position)
         incidents, clustered = [], []
         for name, tenant in work.tenants.items():
             files = tenant.files(name)
@@ -101,8 +103,13 @@ def main() -> None:
     """Print what is found in each file."""
     engine = Engine(read_settings({"LOG_LEVEL": "ERROR"}))
     for path in sys.argv[1:]:
-        lines = Path(path).read_bytes().splitlines()
-        sys.stdout.buffer.write(msgspec.json.encode(engine.find(engine.enrich(lines))) + b"\n")
+        alerts: list[EnrichedAlert | None] = []
+        for line in Path(path).read_bytes().splitlines():
+            try:
+                alerts += engine.enrich([line])
+            except AlertFault:  # of a format that this version does not know
+                alerts.append(None)
+        sys.stdout.buffer.write(msgspec.json.encode(engine.find(alerts)) + b"\n")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pytest
 
 from app.domains.alerts.alert import EnrichedAlert, Techniques
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.formats import format_of, read_alert, read_alert_bytes
 from model.stories.attacks import PACES_S, titles_of
+from model.stories.calibrate import Rows, chances, fit, reliability
 from model.stories.engine import Found, Incident
 from model.stories.evaluate import SetResult, table
 from model.stories.network import chance_of, make_network
@@ -141,3 +143,13 @@ def test_results_are_a_table_and_a_picture() -> None:
     picture = draw([("own <&>", {"Millrace": score})])
     assert picture.startswith("<svg")
     assert "own &lt;&amp;&gt;" in picture
+
+
+def test_fitted_probabilities_are_as_often_right_as_they_say() -> None:
+    rng = np.random.default_rng(1)
+    given = np.column_stack([np.ones(4_000), rng.uniform(0, 5, 4_000)])
+    right = (rng.random(4_000) < chances(given, np.array([-3.0, 1.2]))).astype(float)
+    weights = fit(Rows(given, right, right))
+    assert weights == pytest.approx([-3.0, 1.2], abs=0.2)
+    for said, share, _ in reliability(chances(given, weights), right):
+        assert share == pytest.approx(said, abs=0.05)
