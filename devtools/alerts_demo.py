@@ -48,7 +48,7 @@ Record = tuple[str, bytes]
 # Four alerts that can never be read, so that a newcomer sees where they go.
 POISON: tuple[Record, ...] = (
     (DEFAULT_TENANT, b"no alert, but a line that somebody wrote"),
-    (DEFAULT_TENANT, b'{"id": 1, "src": "ws-11", "dst": "ws-11", "name": "without a time"}'),
+    (DEFAULT_TENANT, b'{"id": 1, "time": 1715673600, "src": "ws-11", "dst": "ws-11", "name": "cut sho'),
     (DEFAULT_TENANT, b'{"id": 2, "time": 1715673600, "src": "ws-11", "dst": "ws-11"}'),
     (DEFAULT_TENANT, b"\x1f\x8b begins like gzip, but is broken"),
 )

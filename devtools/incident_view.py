@@ -1,4 +1,4 @@
-"""Show the demo's picture: clusters and flows from the stream of incidents."""
+"""Show the demo's picture: flows by severity, and clusters, from the stream of incidents."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app.domains.alerts.cli.show import hosts
+from app.cli.terminal import counted
+from app.domains.alerts.cli.show import hosts, severity_text
 from app.domains.alerts.incidents import ClusterSummary, Flow
+from app.domains.alerts.report.page import severity_words
 from app.domains.alerts.report.words import some
 from app.stream.shards import IDLE_PAUSE_S, StartingPosition, StreamReader
 
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-ROWS = 14  # of the live table: a usual window has 24 lines
+ROWS = 12  # of both live tables: a usual window has 24 lines
+FLOW_ROWS = 5  # of them
 LINES = 40  # printed without a terminal
 FRAMES_PER_S = 8
 TECHNIQUES = 5
@@ -28,11 +32,11 @@ LATE_S = 10.0  # the last incidents are in their stream by then
 
 
 class IncidentView:
-    """The incidents of a stream: a live table on a terminal, elsewhere one line for each change.
+    """The incidents of a stream: live tables on a terminal, elsewhere one line for each change.
 
     Attributes:
         clusters: Those with two alerts or more, by id.
-        flows: All flows, by id.
+        flows: Flows that are not closed, by id.
     """
 
     def __init__(self, console: Console, stream: str) -> None:
@@ -42,7 +46,6 @@ class IncidentView:
         self.clusters: dict[int, ClusterSummary] = {}
         self.flows: dict[int, Flow] = {}
         self._news: dict[int, str] = {}
-        self._flow_of: dict[int, int] = {}
         self._lines = self._done = 0
         self._last = ""
 
@@ -71,7 +74,7 @@ class IncidentView:
             while shard.buffer:
                 self.take(msgspec.json.decode(shard.buffer.popleft()["Data"]))
         if self._live:
-            self._live.update(self.table())
+            self._live.update(self.tables())
 
     def finish(self) -> None:
         """Read the stream to its end."""
@@ -86,17 +89,8 @@ class IncidentView:
     def take(self, record: dict[str, Any]) -> None:
         """Add one record of the stream."""
         change = record["change"]
-        if record["type"] == "flow" and change in {"became", "closed"}:
-            self.flows.pop(record["flow_id"], None)
-        elif record["type"] == "flow":
-            flow = msgspec.convert(record["flow"], Flow)
-            for merged in record["merged"]:
-                self.flows.pop(merged, None)
-            self.flows[flow.flow_id] = flow
-            self._flow_of |= dict.fromkeys(flow.cluster_ids, flow.flow_id)
-            if change != "grew":
-                joined = f" with flow {_ids(record['merged'])}" if record["merged"] else ""
-                self._say(f"flow {flow.flow_id} {change}{joined}: {len(flow.nodes)} steps of {_count(flow)}")
+        if record["type"] == "flow":
+            self._take_flow(record)
         elif change == "became":
             self.clusters.pop(record["cluster_id"], None)
             self._news.pop(record["cluster_id"], None)
@@ -110,10 +104,38 @@ class IncidentView:
                 what = ", ".join(some(summary.techniques, TECHNIQUES)) or "no technique known"
                 self._say(f"cluster {summary.cluster_id} {merged or change}: {hosts(summary)}, {what}")
 
-    def table(self) -> Table:
+    def tables(self) -> Group | Table:
+        """Return the most severe flows, if there are flows, and the clusters that changed last."""
+        flows = sorted(self.flows.values(), key=_weight, reverse=True)[:FLOW_ROWS]
+        clusters = self._cluster_table(ROWS - len(flows))
+        if not flows:
+            return clusters
+        table = Table(title="the most severe flows", title_justify="left")
+        for name in ("flow", "alerts", "steps"):
+            table.add_column(name, justify="right")
+        table.add_column("severity", no_wrap=True)
+        table.add_column("tactics", justify="right")
+        table.add_column("why", no_wrap=True)
+        for each in flows:
+            table.add_row(
+                str(each.flow_id),
+                str(each.alerts),
+                str(len(each.nodes)),
+                severity_text(each.severity),
+                str(len({node.tactic for node in each.nodes} - {""})),
+                Text(_why(each)),
+            )
+        return Group(table, clusters)
+
+    def _cluster_table(self, rows: int) -> Table:
         """Return the clusters that changed last, those with techniques first."""
         title = f"{self._done} alerts, {len(self.clusters)} clusters, {len(self.flows)} flows"
-        table = Table(title=title, title_justify="left", caption=Text(self._last), caption_justify="left")
+        table = Table(
+            title=title,
+            title_justify="left",
+            caption=Text(self._last, no_wrap=True, overflow="ellipsis"),
+            caption_justify="left",
+        )
         for name in ("cluster", "alerts"):
             table.add_column(name, justify="right")
         table.add_column("hosts", max_width=44, no_wrap=True)
@@ -121,28 +143,43 @@ class IncidentView:
         table.add_column("tactics", max_width=34, no_wrap=True)
         table.add_column("flow", justify="right")
         table.add_column("", no_wrap=True)
+        flow_of = {cluster: str(flow.flow_id) for flow in self.flows.values() for cluster in flow.cluster_ids}
         newest = list(reversed(self.clusters.values()))
         newest.sort(key=lambda each: not each.techniques)
-        for each in sorted(newest[:ROWS], key=lambda each: each.cluster_id):
-            flow = self._flow_of.get(each.cluster_id)
+        for each in sorted(newest[:rows], key=lambda each: each.cluster_id):
             table.add_row(
                 str(each.cluster_id),
                 str(each.alerts),
                 Text(hosts(each)),
                 Text(", ".join(some(each.techniques, TECHNIQUES))),
                 Text(", ".join(each.tactics)),
-                str(flow) if flow in self.flows else "",
+                flow_of.get(each.cluster_id, ""),
                 Text(self._news.get(each.cluster_id, ""), "bold magenta"),
             )
         return table
 
     def best_flow(self) -> Flow | None:
-        """Return the flow with the most tactics; among equals, the one with the most steps."""
-        return max(
-            self.flows.values(),
-            key=lambda flow: (len({node.tactic for node in flow.nodes}), len(flow.nodes)),
-            default=None,
-        )
+        """Return the most severe flow; among equals, the one with the most risk."""
+        return max(self.flows.values(), key=_weight, default=None)
+
+    def _take_flow(self, record: dict[str, Any]) -> None:
+        """Add a record of a flow; it is news unless the flow has grown and is as severe as before."""
+        number, change = record["flow_id"], record["change"]
+        before = self.flows.pop(number, None)
+        if change == "became":
+            return
+        flow = msgspec.convert(record["flow"], Flow)
+        if change == "closed":
+            self._say(f"flow {number} {flow.reasons[-1]}")
+            return
+        for merged in record["merged"]:
+            self.flows.pop(merged, None)
+        self.flows[number] = flow
+        if change == "grew" and before is not None and before.severity == flow.severity:
+            return
+        joined = f" with flow {_ids(record['merged'])}" if record["merged"] else ""
+        steps = f"{counted(len(flow.nodes), 'step')} of {counted(len(flow.cluster_ids), 'cluster')}"
+        self._say(f"flow {number} {change}{joined}: {severity_words(flow.severity)}, {steps}; {_why(flow)}")
 
     def _say(self, text: str) -> None:
         self._last = text
@@ -156,5 +193,10 @@ def _ids(ids: list[int]) -> str:
     return ", ".join(some([str(each) for each in ids], TECHNIQUES))
 
 
-def _count(flow: Flow) -> str:
-    return f"{len(flow.cluster_ids)} cluster{'s' * (len(flow.cluster_ids) != 1)}"
+def _weight(flow: Flow) -> tuple[int, float, int]:
+    return flow.severity, flow.risk, len(flow.nodes)
+
+
+def _why(flow: Flow) -> str:
+    """Return why a flow is an incident."""
+    return flow.reasons[0].removeprefix("opened: ") if flow.reasons else ""

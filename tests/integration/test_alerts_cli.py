@@ -336,7 +336,7 @@ class TestStreams:
         assert "opened: " in flat
         assert "together with probability" in flat
         assert f"{SAMPLE_ALERTS + 4} alerts in, {SAMPLE_ALERTS + 4} acknowledged, {SAMPLE_ALERTS} enriched, " in flat
-        reasons = "4 quarantined (1 bad_compression, 1 missing_name, 1 missing_time, 1 unknown_format)"
+        reasons = "4 quarantined (1 bad_compression, 1 missing_name, 1 not_json, 1 unknown_format)"
         assert reasons in flat
 
     def test_ctrl_c_ends_the_demo_and_all_that_it_started(self, tmp_path: Path) -> None:

@@ -89,8 +89,16 @@ def cluster(number: int, alerts: int = 2, techniques: tuple[str, ...] = ()) -> d
     }
 
 
-def flow(number: int, *clusters: int, change: str = "opened", merged: tuple[int, ...] = ()) -> dict[str, Any]:
-    made = Flow(number, clusters, 0.5, (), (), 0, 1)
+def flow(
+    number: int,
+    *clusters: int,
+    change: str = "opened",
+    merged: tuple[int, ...] = (),
+    severity: int = 55,
+    risk: float = 2.0,
+    reasons: tuple[str, ...] = ("opened: risk 2.0",),
+) -> dict[str, Any]:
+    made = Flow(number, clusters, 0.5, (), (), 0, 1, severity, risk, 3, reasons=reasons)
     return {
         "type": "flow",
         "change": change,
@@ -108,7 +116,7 @@ def view(monkeypatch: pytest.MonkeyPatch) -> IncidentView:
 
 def shown(view: IncidentView) -> str:
     with view._console.capture() as captured:
-        view._console.print(view.table())
+        view._console.print(view.tables())
     return captured.get()
 
 
@@ -142,9 +150,41 @@ def test_without_a_terminal_changes_are_lines_and_not_too_many(view: IncidentVie
     assert len(lines) == alerts_demo_view.LINES
 
 
-def test_the_flow_that_tells_most_is_drawn(view: IncidentView) -> None:
-    assert view.best_flow() is None
+def test_changes_of_flows_are_lines_with_severity_and_reason(view: IncidentView) -> None:
     view.take(flow(3, 1))
+    view.take(flow(3, 1, 2, change="grew"))  # no news: it is as severe as before
+    view.take(flow(3, 1, 2, change="grew", severity=90, reasons=("opened: a critical alert",)))
+    view.take(flow(3, 1, change="shrank"))
+    view.take(flow(4, 9))
+    view.take(flow(2, 9, merged=(4,)))  # an earlier step came: its id is the flow's
+    view.take({"type": "flow", "change": "became", "flow_id": 4, "into": 2})
+    view.take(flow(3, change="closed", reasons=("closed: no news for 7 days",)))
+    assert view._console.export_text().splitlines() == [
+        "  flow 3 opened: medium, 55 of 100, 0 steps of 1 cluster; risk 2.0",
+        "  flow 3 grew: critical, 90 of 100, 0 steps of 2 clusters; a critical alert",
+        "  flow 3 shrank: medium, 55 of 100, 0 steps of 1 cluster; risk 2.0",
+        "  flow 4 opened: medium, 55 of 100, 0 steps of 1 cluster; risk 2.0",
+        "  flow 2 opened with flow 4: medium, 55 of 100, 0 steps of 1 cluster; risk 2.0",
+        "  flow 3 closed: no news for 7 days",
+    ]
+    assert set(view.flows) == {2}
+
+
+def test_the_most_severe_flows_come_first_and_leave_space_for_clusters(view: IncidentView) -> None:
+    for number in range(1, 30):
+        view.take(cluster(number, 2, ("T1046",)))
+        view.take(flow(number, number, severity=number))
+    lines = shown(view).splitlines()
+    assert len(lines) < 24
+    assert [line.split()[1] for line in lines if "risk 2.0" in line][:5] == ["29", "28", "27", "26", "25"]
+    assert "│      29 │" in shown(view)
+
+
+def test_the_most_severe_flow_is_drawn(view: IncidentView) -> None:
+    assert view.best_flow() is None
+    view.take(flow(3, 1, risk=9.0))
+    view.take(flow(4, 2, severity=90))
+    view.take(flow(5, 3, severity=90, risk=3.0))
     best = view.best_flow()
     assert best is not None
-    assert best.flow_id == 3
+    assert best.flow_id == 5
