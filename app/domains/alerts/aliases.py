@@ -131,6 +131,20 @@ class AliasTable:
         while len(full) > _MOST_TOGETHER:
             del full[min(full, key=lambda each: (full[each], each))]
 
+    def knows(self, names: Iterable[str], pairs: Iterable[tuple[str, str]], time: float) -> bool:
+        """Return whether `learn` and `see` would leave the names of all machines at a time as they are.
+
+        Args:
+            names: All names and addresses in canonical form.
+            pairs: As for `learn`.
+            time: The time.
+        """
+        return all(self._knows_full(each, time) for each in names) and all(
+            self._knows_pair(canonical(name), canonical(address), time)
+            for name, address in pairs
+            if is_alias(name, address)
+        )
+
     def names_of(self, entity: str, time: float) -> tuple[str, ...]:
         """Return the other names and addresses that a machine has at a time, in canonical form.
 
@@ -138,6 +152,8 @@ class AliasTable:
             entity: One of its names or addresses in canonical form.
             time: The time, seconds since 1970: of the alert that has the entity.
         """
+        if entity not in self._keys and short_name(entity) not in self._full:
+            return ()
         found: dict[str, None] = {entity: None}
         for each in (entity, *self._beside(entity, time)):  # two steps: from a name by an address to further names
             if len(found) > _MOST_TOGETHER:
@@ -191,6 +207,23 @@ class AliasTable:
                 self._keys.setdefault(name, {})[key] = None
         self._full = {short: dict(full) for short, full in stored.full}
         return self
+
+    def _knows_full(self, name: str, time: float) -> bool:
+        """Return whether a name is no full one, or a known one."""
+        short = short_name(name)
+        if short == name or kind(name) != "name":
+            return True
+        latest = self._full.get(short, {}).get(name)
+        return latest is not None and time - latest <= self._config.expiry_s
+
+    def _knows_pair(self, name: str, address: str, time: float) -> bool:
+        """Return whether an address has a name now and has had news so lately that more changes no answer."""
+        held = self._addresses.get((address, _sort(name)))
+        if held is None:
+            return False
+        run = held.runs[-1]
+        lately = min(self._config.window_s, self._config.expiry_s)
+        return run.start <= time <= run.end + lately and name in run.names and self._knows_full(name, time)
 
     def _observe(self, key: _Key, names: list[str], time: float) -> tuple[str, ...]:
         """Put names into the past of an address; return the entities that have other names than before."""

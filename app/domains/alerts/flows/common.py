@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
 from app.domains.alerts.flows.causality import CLUSTER, PROBED, weight_of
@@ -19,12 +18,14 @@ if TYPE_CHECKING:
 _Key = TypeVar("_Key", str, int)
 
 
-def tally(counter: Counter[_Key], keys: Iterable[_Key], change: int) -> None:
+def tally(counts: dict[_Key, int], keys: Iterable[_Key], change: int) -> None:
     """Change the count of keys; one whose count is 0 is removed."""
     for key in keys:
-        counter[key] += change
-        if not counter[key]:
-            del counter[key]
+        count = counts.get(key, 0) + change
+        if count:
+            counts[key] = count
+        else:
+            counts.pop(key, None)
 
 
 class Spread:
@@ -33,19 +34,21 @@ class Spread:
     Of a burst at many places at one time, as of an outbreak, and of a single busy place, only one is counted.
     """
 
-    __slots__ = ("dsts", "slots", "srcs")
+    __slots__ = ("dsts", "outside", "slots", "srcs")
 
-    def __init__(self, nodes: Iterable[Node] = ()) -> None:
-        """Count the places and times of steps."""
-        self.srcs: Counter[str] = Counter()
-        self.dsts: Counter[str] = Counter()
-        self.slots: Counter[int] = Counter()
-        for each in nodes:
-            self.count(each, 1)
+    def __init__(self) -> None:
+        """Start without a step."""
+        self.srcs: dict[str, int] = {}
+        self.dsts: dict[str, int] = {}
+        self.slots: dict[int, int] = {}
+        self.outside = 0  # sources that are no machines inside
 
     def count(self, node: Node, change: int) -> None:
         """Add a step (1) or remove it (-1)."""
+        srcs = len(self.srcs)
         tally(self.srcs, (node.src,), change)
+        if len(self.srcs) != srcs and not is_inside(node.src):
+            self.outside += change
         tally(self.dsts, (node.dst,), change)
         tally(self.slots, node.slots, change)
 
@@ -62,17 +65,21 @@ class Types:
         self._config = config
         self.nodes: dict[str, dict[int, Node]] = {}
         self._spread: dict[str, Spread] = {}
-        self._hours: dict[tuple[str, str], Counter[int]] = {}
+        self._hours: dict[tuple[str, str], dict[int, int]] = {}
 
     def change(self, node: Node, change: int) -> None:
         """Add a step (1) or remove it (-1)."""
         text = node.text
-        nodes = self.nodes.setdefault(text, {})
-        self._spread.setdefault(text, Spread()).count(node, change)
-        hours = self._hours.setdefault((text, node.dst or node.src), Counter())
+        nodes = self.nodes.get(text)
+        if nodes is None:
+            nodes, self._spread[text] = self.nodes.setdefault(text, {}), Spread()
+        self._spread[text].count(node, change)
+        hours = self._hours.get(node.habit)
+        if hours is None:
+            hours = self._hours[node.habit] = {}
         tally(hours, node.hours, change)
         if not hours:
-            del self._hours[text, node.dst or node.src]
+            del self._hours[node.habit]
         if change > 0:
             nodes[node.number] = node
             return
@@ -83,18 +90,15 @@ class Types:
     def is_common(self, text: str) -> bool:
         """Return whether a type comes at many places at many times."""
         spread = self._spread.get(text)
-        if spread is None:
-            return False
-        outside = sum(not is_inside(each) for each in spread.srcs)
-        return (
+        return spread is not None and (
             int(spread) > self._config.common_places
             or len(spread.slots) > self._config.common_times
-            or outside > self._config.common_sources
+            or spread.outside > self._config.common_sources
         )
 
-    def is_routine(self, node: Node) -> bool:
-        """Return whether a step's type comes again and again at its place."""
-        return len(self._hours.get((node.text, node.dst or node.src), ())) > self._config.routine_hours
+    def is_routine(self, habit: tuple[str, str]) -> bool:
+        """Return whether a type comes again and again at a place (`Node.habit`)."""
+        return len(self._hours.get(habit, ())) > self._config.routine_hours
 
 
 class Meetings:
@@ -106,21 +110,21 @@ class Meetings:
 
     def __init__(self) -> None:
         """Start without a step."""
-        self._others: dict[tuple[str, bool], tuple[Counter[str], Counter[int]]] = {}
+        self._others: dict[tuple[str, bool], tuple[dict[str, int], dict[int, int]]] = {}
         self._weights: dict[tuple[str, bool], float] = {}
 
     def change(self, node: Node, change: int) -> set[str]:
         """Add a step (1) or remove it (-1); return the entities with another weight than before."""
         changed = set()
+        ends = [(each, is_inside(each)) for each in (node.src, node.dst) if each]
         for entity, touch in node.touches.items():
             probed = touch.role == PROBED
-            others = [
-                each for each in (node.src, node.dst) if each and each != entity and is_inside(each) is not probed
-            ]
+            others = [each for each, inside in ends if each != entity and inside is not probed]
             if touch.role == CLUSTER or not others:
                 continue
             key = (entity, probed)
-            there, slots = self._others.setdefault(key, (Counter(), Counter()))
+            held = self._others.get(key)
+            there, slots = held or self._others.setdefault(key, ({}, {}))
             tally(there, others, change)
             tally(slots, node.slots, change)
             weight = weight_of(min(len(there), len(slots)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -35,6 +35,7 @@ _DIGITS = 3  # leading binary digits of a count that must change to be news: gro
 _DAY_S = 86_400
 _CLUSTER_STEPS = 64  # numbers that are set aside for each cluster whose steps have none
 
+_Key = TypeVar("_Key", int, str)
 Word: TypeAlias = Literal["opened", "grew", "merged", "shrank", "closed"]
 
 
@@ -80,6 +81,7 @@ class Flows:
         self._table, self._config, self._order = table, config, order or technique_order()
         self._nodes: dict[int, Node] = {}
         self._of_cluster: dict[int, set[int]] = {}
+        self._of_entity: dict[str, set[int]] = {}
         self._types = Types(config)
         self._meetings = Meetings()
         self._graph = Graph(config, self._meetings)
@@ -137,29 +139,27 @@ class Flows:
     def _learn(self, cluster: ClusterSummary) -> set[int]:
         """Learn the aliases of a cluster's machines; return the numbers of steps that have other keys now."""
         aliases, time = self._aliases, cluster.end_time
-        names = {each for step in cluster.steps for each in self._entities(step)}
+        names = {each for step in cluster.steps for each in _entities(step)}
         names |= {canonical(each) for pair in cluster.aliases for each in pair}
-        before = {each: aliases.names_of(each, time) for each in names}
+        news = not aliases.knows(names, cluster.aliases, time)
+        before = {each: aliases.names_of(each, time) for each in names} if news else {}
         aliases.learn(cluster.aliases, time)
         for each in sorted(names):
             aliases.see(each, time)
-        changed = {each for each, known in before.items() if aliases.names_of(each, time) != known}
-        if not changed:
-            return set()
+        changed = [each for each, known in before.items() if aliases.names_of(each, time) != known]
         return {
             number
-            for number, node in self._nodes.items()
-            if not changed.isdisjoint(self._entities(node.step)) and self._keys(node.step) != node.keys
+            for each in changed
+            for number in self._of_entity.get(each, ())
+            if self._keys(self._nodes[number].step, self._nodes[number].entities) != self._nodes[number].keys
         }
 
-    def _entities(self, step: Step) -> tuple[str, ...]:
-        return canonical(step.src), canonical(step.dst), *step.entities
-
-    def _keys(self, step: Step) -> tuple[str, ...]:
-        return tuple(self._aliases.key_of(each, step.start_time) for each in self._entities(step))
+    def _keys(self, step: Step, entities: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(self._aliases.key_of(each, step.start_time) for each in entities)
 
     def _node(self, cluster: int, step: Step, keys: tuple[str, ...] | None = None) -> Node:
-        return Node(cluster, step, self._keys(step) if keys is None else keys, self._table, self._order)
+        entities = _entities(step)
+        return Node(cluster, step, entities, keys or self._keys(step, entities), self._table, self._order)
 
     def flows(self) -> list[Flow]:
         """Return all flows in order of id."""
@@ -192,39 +192,50 @@ class Flows:
     def _change(self, gone: set[int], nodes: Sequence[Node]) -> list[FlowChange]:
         """Remove steps and add others; return what changed."""
         texts: dict[str, bool] = {}  # touched types, and whether they were common
+        habits: dict[tuple[str, str], bool] = {}  # touched habits, and whether they were routine
         weighed: set[str] = set()
+        types = self._types
         removed = [self._nodes.pop(number) for number in sorted(gone)]
         for node, count in (*((each, -1) for each in removed), *((each, 1) for each in nodes)):
-            texts.setdefault(node.text, self._types.is_common(node.text))
-            self._types.change(node, count)
+            if node.text not in texts:
+                texts[node.text] = types.is_common(node.text)
+            if node.habit not in habits:
+                habits[node.habit] = types.is_routine(node.habit)
+            types.change(node, count)
             weighed |= self._meetings.change(node, count)
-            of_cluster = self._of_cluster.setdefault(node.cluster, set())
-            if count > 0:
-                self._nodes[node.number] = node
-                of_cluster.add(node.number)
-                continue
-            self._context.discard(node)
-            of_cluster.discard(node.number)
-            if not of_cluster:
-                del self._of_cluster[node.cluster]
+            self._index(node, count)
+            if count < 0:
+                self._context.discard(node)
         out = {number for number in gone if number in self._graph.nodes}
+        common = {text: types.is_common(text) for text in texts}
+        changed = {text for text, was_common in texts.items() if common[text] is not was_common}
+        changed |= {habit[0] for habit, was_routine in habits.items() if types.is_routine(habit) is not was_routine}
         into: list[Node] = []
-        fresh = {node.number for node in nodes}
-        for text, was_common in texts.items():
-            common = self._types.is_common(text)
-            for node in self._types.nodes.get(text, {}).values():
-                if common and was_common and node.number not in fresh:
-                    continue  # it has been context before
-                linked = node.number in self._graph.nodes and node.number not in gone
-                links = not common and node.severity >= self._config.link_severity and not self._types.is_routine(node)
-                if links and not linked:
-                    self._context.discard(node)
-                    into.append(node)
-                elif not links:
-                    self._context.add(node)
-                    if linked:
-                        out.add(node.number)
+        for node in (
+            *(node for text in changed for node in types.nodes.get(text, {}).values()),
+            *(node for node in nodes if node.text not in changed),
+        ):
+            linked = node.number in self._graph.nodes and node.number not in gone
+            if common[node.text] or node.severity < self._config.link_severity or types.is_routine(node.habit):
+                self._context.add(node)
+                if linked:
+                    out.add(node.number)
+            elif not linked:
+                self._context.discard(node)
+                into.append(node)
         return self._regroup(out, sorted(into, key=lambda each: each.number), weighed)
+
+    def _index(self, node: Node, change: int) -> None:
+        """Add a step (1) to the indexes or remove it (-1)."""
+        if change > 0:
+            self._nodes[node.number] = node
+            self._of_cluster.setdefault(node.cluster, set()).add(node.number)
+            for entity in node.entities:
+                self._of_entity.setdefault(entity, set()).add(node.number)
+            return
+        _discard(self._of_cluster, node.cluster, node.number)
+        for entity in node.entities:
+            _discard(self._of_entity, entity, node.number)
 
     def _close(self) -> list[FlowChange]:
         """Forget what has had no news for as long as the window; return the flows that are closed by it."""
@@ -334,6 +345,20 @@ def build_flows(clusters: Iterable[ClusterSummary], table: AttackTable, config: 
             if change.word == "closed" and change.flow.nodes:
                 closed[change.flow.flow_id] = change.flow
     return sorted([*closed.values(), *flows.flows()], key=lambda each: each.flow_id)
+
+
+def _entities(step: Step) -> tuple[str, ...]:
+    """Return the source, the target and the further entities of a step in canonical form."""
+    return canonical(step.src), canonical(step.dst), *step.entities
+
+
+def _discard(index: dict[_Key, set[int]], key: _Key, number: int) -> None:
+    """Remove a number from an index, and a key that has none left."""
+    there = index.get(key)
+    if there is not None:
+        there.discard(number)
+        if not there:
+            del index[key]
 
 
 def _rounded(count: int) -> int:

@@ -40,24 +40,36 @@ class Node:
         step: The step.
         text: Text of its type.
         severity: 0 to 100, by its alerts or by its technique.
+        entities: Its source, its target and its further entities in canonical form.
         keys: Its source, its target and its further entities as machines and users: an address by the name that it had.
         touches: By entity, the step's touch of it; the cluster counts as an entity of its steps.
         src: Its source as an entity; empty if it identifies nobody.
         dst: Its target.
+        habit: Its type and where it comes: at its target, else its source.
         slots: The times at which it came: its first ten minutes, and its last if those are others.
         hours: The same in hours.
     """
 
-    __slots__ = ("cluster", "dst", "hours", "keys", "number", "severity", "slots", "src", "step", "text", "touches")
+    __slots__ = (
+        "cluster", "dst", "entities", "habit", "hours", "keys", "number", "severity", "slots", "src", "step", "text",
+        "touches",
+    )  # fmt: skip
 
-    def __init__(
-        self, cluster: int, step: Step, keys: tuple[str, ...], table: AttackTable, order: TechniqueOrder
+    def __init__(  # noqa: PLR0917 - all that a node is made of
+        self,
+        cluster: int,
+        step: Step,
+        entities: tuple[str, ...],
+        keys: tuple[str, ...],
+        table: AttackTable,
+        order: TechniqueOrder,
     ) -> None:
         """Derive the attributes of a step."""
-        self.number, self.cluster, self.step, self.keys = step.number, cluster, step, keys
+        self.number, self.cluster, self.step, self.entities, self.keys = step.number, cluster, step, entities, keys
         self.text = flow_type(step.name)
         self.severity = severity_of(step, table)
         self.src, self.dst, *others = keys
+        self.habit = (self.text, self.dst or self.src)
         position = order.position(step.technique, table)
         self.touches: dict[str, Touch] = {}
         target = PROBED if self.src and not is_inside(self.src) and is_inside(self.dst) else TARGET
