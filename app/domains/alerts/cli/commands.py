@@ -93,13 +93,15 @@ def cluster(given: Given) -> None:
             change, alert = observed.change, each.alert
             line: dict[str, Any] = {
                 "id": alert.id,
-                "cluster_id": change.cluster_id,
+                "cluster_id": None if change.skipped else change.cluster_id,
                 "opened": change.opened,
                 "merged": change.merged,
                 "duplicate": change.duplicate,
             }
             if change.event_time is not None:
                 line["event_time"] = change.event_time
+            if change.skipped:
+                line["skipped"] = change.skipped
             write_line({"tenant": alert.tenant, **line} if alert.tenant else line)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from app.cli.terminal import counted
@@ -42,7 +43,8 @@ class Outcome:
     def __init__(self, work: Work, session: Session, kept: KeptAlerts) -> None:
         """Take the outcome of a command's work."""
         self.tenants = {name: (each.clusters(), by_severity(each.flows())) for name, each in work.tenants.items()}
-        self.summary = summarize(session.read, session.bad, self.tenants, kept.most_severe())
+        skipped = sum((each.skipped for each in work.tenants.values()), Counter[str]())
+        self.summary = summarize(session.read, session.bad, self.tenants, kept.most_severe(), skipped)
         self._forgotten = sum(each.members.forgotten for each in work.tenants.values())
 
     @property

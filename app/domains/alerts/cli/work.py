@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from app.domains.alerts.alert import EnrichedAlert
@@ -42,6 +43,7 @@ class TenantWork:
     Attributes:
         tenant: Its clusters and flows.
         members: Its alerts by cluster, and each cluster's last summary.
+        skipped: How many of its alerts are in no cluster, by the reason.
     """
 
     def __init__(self, tenants: TenantFactory, *, with_ids: bool, live: bool) -> None:
@@ -57,6 +59,7 @@ class TenantWork:
         self.tenant, self._config = tenants.tenant(), tenants.flows
         self.members = Membership(None if with_ids else MOST_KEPT)
         self.tenant.clusters.on_close(self.members.close)
+        self.skipped: Counter[str] = Counter()
         self._with_ids, self._live = with_ids, live
         self._ids: list[int | str] = []
         self._steps: list[StepKey] = []
@@ -65,6 +68,8 @@ class TenantWork:
     def observe(self, alert: EnrichedAlert) -> Observed:
         """Add one alert."""
         observed = self.tenant.observe(alert) if self._live else Observed(self.tenant.clusters.add((alert,))[0])
+        if why := observed.change.skipped:
+            self.skipped[why.partition(":")[0]] += 1  # without the product's own words, which may be any
         self.members.join(observed.change, len(self._ids))
         if self._with_ids:
             self._keep(alert, observed.change)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.domains.alerts.aliases import StoredAliases  # noqa: TC001 - msgspec reads the type of a field
+from app.domains.alerts.aliases import StoredAliases
 from app.domains.alerts.clusters.clusters import type_text
 from app.domains.alerts.entities import kind
 from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, PROBED, SOURCE, TARGET, Touch
@@ -111,6 +112,9 @@ class StoredFlows(msgspec.Struct, array_like=True):
     aliases: StoredAliases
 
 
+_BEGIN = StoredFlows(VERSION, -math.inf, None, -math.inf, [], [], StoredAliases())
+
+
 class _Step(msgspec.Struct, array_like=True):
     """A step; texts by their index, times in full, since differences would lose bits."""
 
@@ -152,10 +156,12 @@ def pack_flows(clock: Clock, nodes: Iterable[Node], aliases: AliasTable) -> byte
 def unpack_flows(data: bytes) -> tuple[StoredFlows, list[tuple[int, Step, tuple[str, ...]]]]:
     """Return what `pack_flows` stored: the clock, the aliases, and each step with its cluster and its `Node.keys`.
 
+    Flows of version 1 were made of whole clusters. They begin anew, since a state that is refused parks its tenant.
+
     Raises:
-        UnreadableStateError: The bytes were not written by this version.
+        UnreadableStateError: The bytes were not written by this version or an earlier one.
     """
-    stored = unpack_state(data, StoredFlows, VERSION, WHAT)
+    stored = unpack_state(data, StoredFlows, VERSION, WHAT, anew=_BEGIN)
     texts = stored.texts
     try:
         return stored, [

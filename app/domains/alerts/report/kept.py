@@ -60,7 +60,9 @@ class KeptAlerts:
         self._seen = self._kept = 0
 
     def add(self, alert: EnrichedAlert, tenant: str, change: ClusterChange, raw: bytes | None = None) -> None:
-        """Take an alert with the change that it made to the clusters."""
+        """Take an alert with the change that it made to the clusters; one that is in none is not kept."""
+        if change.skipped:
+            return
         if change.merged:
             self._merge(tenant, change)
         severity = -1 if alert.alert.severity is None else alert.alert.severity

@@ -269,12 +269,14 @@ def summary_lines(summary: Summary) -> list[str]:
         for each, count in summary.flows_by_severity.items()
     )
     lines = [f"{_counted(summary.flows, 'incident')}{f': {by_word}' if by_word else ''}."]
-    clustered = max(summary.alerts - summary.in_flows - summary.alone, 0)
+    skipped = sum(summary.skipped.values())
+    clustered = max(summary.alerts - summary.in_flows - summary.alone - skipped, 0)
     lines.append(
         f"Of {_counted(summary.alerts, 'alert')}, {summary.in_flows:,} are in incidents, {clustered:,} in clusters "
-        f"that are none, and {summary.alone:,} stand alone."
+        f"that are none, and {summary.alone:,} stand alone{f'; {skipped:,} were left out' if skipped else ''}."
     )
-    if not summary.most_severe:
+    lines += [f"Left out, {why}: {count:,}." for why, count in summary.skipped.items()]
+    if not summary.most_severe and skipped < summary.alerts:
         lines.append("No alert states a severity.")
     return lines
 

@@ -60,6 +60,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
         flows: Flows.
         flows_by_severity: Flows by their severity in a word, the most severe first.
         most_severe: The most severe alerts, one of each type.
+        skipped: Alerts that are in no cluster at all, by the reason: closed by their product, or updates of others.
     """
 
     alerts: int
@@ -70,6 +71,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="type", tag="summary"):
     flows: int
     flows_by_severity: dict[str, int]
     most_severe: list[SevereAlert]
+    skipped: dict[str, int] = {}
 
 
 def summarize(
@@ -77,6 +79,7 @@ def summarize(
     unread: int,
     tenants: Mapping[str, tuple[Sequence[ClusterSummary], Sequence[Flow]]],
     severe: Sequence[KeptAlert],
+    skipped: Mapping[str, int] | None = None,
 ) -> Summary:
     """Return the outcome of an input.
 
@@ -85,8 +88,10 @@ def summarize(
         unread: Elements that could not be read.
         tenants: Clusters of two alerts or more, and flows, of each tenant.
         severe: The most severe alerts.
+        skipped: Alerts that are in no cluster at all, by the reason.
     """
-    alone = alerts
+    skipped = dict(skipped or {})
+    alone = alerts - sum(skipped.values())
     for clusters, flows in tenants.values():
         large = {each.cluster_id for each in clusters}
         single = {node.cluster_id for flow in flows for node in flow.nodes} - large
@@ -101,6 +106,7 @@ def summarize(
         sum(len(flows) for _, flows in tenants.values()),
         {each: words[each] for each in WORDS if words[each]},
         [_severe(each, tenants) for each in severe],
+        skipped,
     )
 
 

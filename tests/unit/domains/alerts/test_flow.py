@@ -373,6 +373,12 @@ def test_a_state_of_something_else_is_refused() -> None:
             Flows.load(data, TABLE)
 
 
+def test_flows_of_the_former_release_begin_anew() -> None:
+    former = msgspec.msgpack.encode([1, 9.0, None, 0.0, ["a"], [[1, [[1, 0]], "other fields"]]])
+    flows = Flows.load(zlib.compress(former), TABLE)
+    assert flows.dump() == Flows(TABLE).dump()
+
+
 def test_a_file_may_change_how_flows_are_made() -> None:
     config = FlowConfig.from_request({"window_s": 60, "parents": 2.0, "eps": 1})
     assert config == FlowConfig(window_s=60.0, parents=2)

@@ -38,6 +38,12 @@ def test_another_version_is_told_as_such_whatever_its_fields_are(other: OlderShe
         unpack_state(pack_state(other), Stock, 2, "stock")
 
 
+def test_a_state_of_an_earlier_version_may_begin_anew_and_that_of_a_later_one_is_refused() -> None:
+    assert unpack_state(pack_state(OlderShelf(1, 7)), Stock, 2, "stock", anew=STOCK) == STOCK
+    with pytest.raises(UnreadableStateError, match="stock: has version 3"):
+        unpack_state(pack_state(Stock(3, [], lamp=False)), Stock, 2, "stock", anew=STOCK)
+
+
 @pytest.mark.parametrize(
     "data",
     [

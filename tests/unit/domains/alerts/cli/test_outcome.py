@@ -56,6 +56,20 @@ def test_a_run_without_any_incident_says_what_there_is() -> None:
     ]
 
 
+def test_alerts_that_are_closed_or_updates_are_left_out_and_counted() -> None:
+    alert = {"time": 1_715_673_600, "src": "a", "dst": "b", "name": "Mimikatz was seen", "severity": 95}
+    closed = [alert | {"id": number, "closed": f"status {number}"} for number in range(3)]
+    updates = [alert | {"id": "finding"}, alert | {"id": "finding", "time": 1_715_680_000}]
+    given = "\n".join(map(json.dumps, [*closed, *updates]))
+    shown, _ = millrace("run", given=given)
+    assert "Of 5 alerts, 1 are in incidents, 0 in clusters that are none, and 0 stand alone; 4 were left out." in shown
+    assert "Left out, closed: 3." in shown
+    assert "Left out, an update of an alert that is known by its id: 1." in shown
+    lines = [json.loads(line) for line in millrace("cluster", given=given)[0].splitlines()]
+    assert [each["cluster_id"] for each in lines] == [None, None, None, 1, None]
+    assert lines[0]["skipped"] == "closed: status 0"
+
+
 def test_flows_without_any_flow_say_so_beside_the_lines() -> None:
     shown, said = millrace("flow", given=strangers(3))
     assert shown == ""
