@@ -1,12 +1,13 @@
 """Fit the probabilities of incidents and edges on stories, and show how often they are right on others.
 
-An incident's log odds are a line in its risk and its number of tactics; an edge's are a line in those that the engine
-gives it. Incidents count as right if most of their alerts are of one attack. Of edges only those with an end in an
-attack are judged: right are those that lead from an earlier step of it to a later one.
+An incident's log odds are a line in the logarithm of its risk (the number of tactics added nothing); an edge's are a
+line in those that the engine gives it. Incidents count as right if most of their alerts are of one attack. Of edges
+only those with an end in an attack are judged: right are those that lead from an earlier step of it to a later one.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 RIDGE = 1e-3  # keeps the weights finite where stories are divided without a fault
 ROUNDS = 50  # of Newton's method, which needs about ten
 BINS = 5
+OFFSET = 0.1  # of a risk, so that it has a logarithm
 
 
 class Rows(NamedTuple):
@@ -74,7 +76,7 @@ def calibrate(count: int, folder: Path | None) -> None:
     engine = Engine(read_settings({"LOG_LEVEL": "ERROR"}))
     found = {split: list(_found(engine, count, split, folder)) for split in ("fit", "test")}
     for name, rows_of, columns in (
-        ("incidents", _incidents, ("1", "risk", "tactics")),
+        ("incidents", _incidents, ("1", f"ln(risk + {OFFSET})")),
         ("edges", _edges, ("1", "log odds")),
     ):
         fitting, testing = (rows_of(found[split]) for split in ("fit", "test"))
@@ -99,7 +101,7 @@ def _incidents(found: Sequence[tuple[Story, Found]]) -> Rows:
         for incident in of.incidents:
             attacks = Counter(story.labels[at].attack for at in incident.alerts)
             attacks.pop("", None)
-            given.append((1.0, incident.risk, float(incident.tactics)))
+            given.append((1.0, math.log(incident.risk + OFFSET)))
             right.append(float(2 * max(attacks.values(), default=0) > len(incident.alerts)))
             stated.append(incident.probability)
     return Rows(np.array(given), np.array(right), np.array(stated))

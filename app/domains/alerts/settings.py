@@ -38,7 +38,7 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     incident_risk_threshold: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=100)] | None,
         about(
-            "the risk from which on linked alerts are an incident: the sum of their severities, each 0 to 1; unset, 1.5"
+            "the risk from which on linked alerts are an incident: the sum of their severities, each 0 to 1; unset, 2"
         ),
     ] = None
     incident_tactic_threshold: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from app.domains.alerts.flows.causality import CLUSTER, PROBED, weight_of
 from app.domains.alerts.flows.node import is_inside
@@ -26,6 +26,11 @@ def tally(counts: dict[_Key, int], keys: Iterable[_Key], change: int) -> None:
             counts[key] = count
         else:
             counts.pop(key, None)
+
+
+Common: TypeAlias = tuple[bool, bool]
+"""Whether a type is common: for its steps below high severity, and for those of high severity."""
+_HIGH = 3  # times as many places as else may have a type of high severity
 
 
 class Spread:
@@ -87,14 +92,24 @@ class Types:
         if not nodes:
             del self.nodes[text], self._spread[text]
 
-    def is_common(self, text: str) -> bool:
-        """Return whether a type comes at many places at many times."""
-        spread = self._spread.get(text)
-        return spread is not None and (
-            int(spread) > self._config.common_places
-            or len(spread.slots) > self._config.common_times
-            or spread.outside > self._config.common_sources
-        )
+    def is_common(self, text: str) -> Common:
+        """Return whether a type comes at many places or times.
+
+        Returns:
+            For steps below high severity, and for those of high severity: of these, three times as many places are
+            many, and no number of times.
+        """
+        spread, config = self._spread.get(text), self._config
+        if spread is None:
+            return False, False
+        places = int(spread)
+        low = places > config.common_places or spread.outside > config.common_sources
+        high = places > _HIGH * config.common_places or spread.outside > _HIGH * config.common_sources
+        return low or len(spread.slots) > config.common_times, high
+
+    def times(self, text: str) -> int:
+        """Return at how many different times a type came."""
+        return len(self._spread[text].slots)
 
     def is_routine(self, habit: tuple[str, str]) -> bool:
         """Return whether a type comes again and again at a place (`Node.habit`)."""

@@ -27,9 +27,11 @@ class FlowConfig(LimitedConfig, frozen=True):
         tactic_weight: How far the usual order of techniques moves the probability of an edge: 0 not at all, 1 as far
             as independent evidence would.
         common_places: A type of alert that comes at more places than this, at as many different times, is frequent: it
-            links nothing.
-        common_times: A type of alert that comes at more different times than this is frequent as well.
-        common_sources: A type of alert that comes from more addresses outside than this is frequent as well.
+            links nothing. Of high severity, three times as many.
+        common_times: A type of alert that comes at more different times than this is frequent as well, unless it is of
+            high severity.
+        common_sources: A type of alert that comes from more addresses outside than this is frequent as well; of high
+            severity, three times as many.
         link_severity: Severity below which a step links nothing; it belongs to a flow whose machines it concerns.
         routine_hours: A type of alert that comes at one host in more hours than this is frequent there.
         risk_threshold: Sum of the risks of different types from which on linked steps are an incident.
@@ -48,11 +50,11 @@ class FlowConfig(LimitedConfig, frozen=True):
     link_threshold: Annotated[float, Meta(ge=0.01, le=1)] = 0.15
     tactic_weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
     common_places: Annotated[int, Meta(ge=1, le=1_000)] = 3
-    common_times: Annotated[int, Meta(ge=1, le=10_000)] = 6
+    common_times: Annotated[int, Meta(ge=1, le=10_000)] = 3
     common_sources: Annotated[int, Meta(ge=1, le=1_000)] = 2
     link_severity: Annotated[int, Meta(ge=0, le=100)] = 40
     routine_hours: Annotated[int, Meta(ge=1, le=1_000)] = 6
-    risk_threshold: Annotated[float, Meta(ge=0, le=100)] = 1.5
+    risk_threshold: Annotated[float, Meta(ge=0, le=100)] = 2.0
     tactic_threshold: Annotated[int, Meta(ge=1, le=20)] = 3
     critical_severity: Annotated[int, Meta(ge=1, le=101)] = 90
     parents: Annotated[int, Meta(ge=1, le=16)] = 3

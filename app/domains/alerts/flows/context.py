@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.domains.alerts.flows.causality import CLUSTER, MENTIONED
+from app.domains.alerts.flows.node import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from app.domains.alerts.flows.node import Node
 
 _BEFORE_S, _AFTER_S = 1_800.0, 3_600.0  # of a flow, in which steps can belong to it: what began with it goes on
+_OUTSIDE_S = 24 * 3_600.0
 _LEAST_SHARE = 0.75  # of a type's steps that are near a flow if its alerts belong to it
+_LOW_TIMES = 2  # at which a type of low severity may come to belong to a flow
 _LEAST_WEIGHT = 0.5  # of an entity that a step must share with a flow
 
 
@@ -59,14 +62,17 @@ class Context:
             for entity, touch in node.touches.items()
             if touch.role not in (CLUSTER, MENTIONED) and self._meetings.weight(entity) >= _LEAST_WEIGHT
         }
-        start = min(node.step.start_time for node in nodes) - _BEFORE_S
-        end = max(node.step.end_time for node in nodes) + _AFTER_S
-        near = {
-            number: node
-            for entity in entities
-            for number, node in self._by_entity.get(entity, {}).items()
-            if node.step.start_time <= end and node.step.end_time >= start and (not node.src or node.src in entities)
-        }
+        start = min(node.step.start_time for node in nodes)
+        end = max(node.step.end_time for node in nodes)
+        near: dict[int, Node] = {}
+        for entity in entities:
+            for number, node in self._by_entity.get(entity, {}).items():
+                # What an address outside did that took part in it belongs to it for longer.
+                outside = node.src and not is_inside(node.src)
+                before, after = (_OUTSIDE_S, _OUTSIDE_S) if outside else (_BEFORE_S, _AFTER_S)
+                within = node.step.start_time <= end + after and node.step.end_time >= start - before
+                if within and (not node.src or node.src in entities):
+                    near[number] = node
         inside = near.keys() | {node.number for node in nodes}
         frequent = {text: self._is_frequent(text, inside) for text in {node.text for node in near.values()}}
         joined = tuple(node for _, node in sorted(near.items()) if not frequent[node.text])
@@ -75,6 +81,7 @@ class Context:
     def _is_frequent(self, text: str, inside: AbstractSet[int]) -> bool:
         """Return whether a type comes elsewhere or at other times as well, or often and of low severity."""
         there = self._types.nodes[text]
-        if self._types.is_common(text) and max(n.severity for n in there.values()) < self._config.link_severity:
+        low = all(node.severity < self._config.link_severity for node in there.values())
+        if low and self._types.times(text) > _LOW_TIMES:
             return True
         return sum(number in inside for number in there) < _LEAST_SHARE * len(there)

@@ -18,6 +18,7 @@ from app.domains.alerts.flows.context import Context
 from app.domains.alerts.flows.graph import Graph
 from app.domains.alerts.flows.node import Node, pack_flows, unpack_flows
 from app.domains.alerts.flows.risk import is_incident
+from app.domains.alerts.flows.severity import HIGH
 from app.domains.alerts.flows.view import draw
 from app.domains.alerts.incidents import Flow
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from app.domains.alerts.attack import AttackTable
+    from app.domains.alerts.flows.common import Common
     from app.domains.alerts.incidents import ClusterSummary, Step
 
 __all__ = ["FlowChange", "FlowConfig", "Flows", "build_flows"]
@@ -191,7 +193,7 @@ class Flows:
 
     def _change(self, gone: set[int], nodes: Sequence[Node]) -> list[FlowChange]:
         """Remove steps and add others; return what changed."""
-        texts: dict[str, bool] = {}  # touched types, and whether they were common
+        texts: dict[str, Common] = {}  # touched types, and whether they were common
         habits: dict[tuple[str, str], bool] = {}  # touched habits, and whether they were routine
         weighed: set[str] = set()
         types = self._types
@@ -208,7 +210,7 @@ class Flows:
                 self._context.discard(node)
         out = {number for number in gone if number in self._graph.nodes}
         common = {text: types.is_common(text) for text in texts}
-        changed = {text for text, was_common in texts.items() if common[text] is not was_common}
+        changed = {text for text, was_common in texts.items() if common[text] != was_common}
         changed |= {habit[0] for habit, was_routine in habits.items() if types.is_routine(habit) is not was_routine}
         into: list[Node] = []
         for node in (
@@ -216,7 +218,8 @@ class Flows:
             *(node for node in nodes if node.text not in changed),
         ):
             linked = node.number in self._graph.nodes and node.number not in gone
-            if common[node.text] or node.severity < self._config.link_severity or types.is_routine(node.habit):
+            frequent = common[node.text][node.severity >= HIGH] or types.is_routine(node.habit)
+            if frequent or node.severity < self._config.link_severity:
                 self._context.add(node)
                 if linked:
                     out.add(node.number)

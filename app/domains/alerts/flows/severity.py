@@ -28,12 +28,13 @@ CRITICAL = frozenset(
     }
 )  # fmt: skip
 """Techniques of which one alert is an incident: what they do to a whole domain or its data cannot be undone."""
-CRITICAL_LEAST = 90  # severity of a step with one of them, whatever its alerts state
+HIGH = 70  # the least that is high
+CRITICAL_LEAST = 90  # severity of a step with one of them, unless its alerts state one that is not even high
 
 
 def severity_of(step: Step, table: AttackTable) -> int:
     """Return a step's severity, 0 to 100: as its alerts state it, else by its technique's tactics."""
-    if step.technique in CRITICAL:
+    if step.technique in CRITICAL and (step.severity is None or step.severity >= HIGH):
         return max(step.severity or 0, CRITICAL_LEAST)
     if step.severity is not None:
         return step.severity

@@ -76,7 +76,7 @@ def draw(  # noqa: PLR0917 - all that a flow is drawn from
     return Flow(
         flow_id=min(node.number for node in linked),
         cluster_ids=tuple(node.cluster for node in clusters),
-        cluster_prob=probability(linked, table),
+        cluster_prob=probability(linked),
         nodes=tuple(drawn),
         edges=edges,
         start_time=min(node.step.start_time for node in nodes),

@@ -61,7 +61,7 @@ def test_single_alerts_hours_apart_on_one_host_are_one_incident() -> None:
     alerts = [single(n, 2 * HOUR_S * n, each, "wks-31", "wks-31") for n, each in enumerate(techniques)]
     [flow] = build_flows(alerts, TABLE)
     assert flow.cluster_ids == (0, 1, 2, 3, 4, 5)
-    assert flow.reasons[0] == "opened: risk 3.6 of 6 types of alerts (threshold 1.5), 5 tactics"
+    assert flow.reasons[0] == "opened: risk 3.6 of 6 types of alerts (threshold 2), 5 tactics"
     assert flow.reasons[1] == "joined by wks-31 (12)"
 
 
@@ -75,9 +75,8 @@ def test_a_busy_victim_is_no_gateway(steps: int) -> None:
 
 def test_types_that_come_everywhere_are_context_and_link_nothing() -> None:
     everyday = [single(100 + n, 900 * n, "T1078", f"pc{n % 9}", f"pc{n % 9}") for n in range(40)]
-    attack = [
-        single(n, 1_000 * n, each, "pc3", "pc3") for n, each in enumerate(("T1204.002", "T1059.001", "T1003.001"))
-    ]
+    course = ("T1204.002", "T1059.001", "T1003.001")
+    attack = [single(n, 1_000 * n, each, "pc3", "pc3", severity=69) for n, each in enumerate(course)]
     assert build_flows(everyday, TABLE) == []
     [flow] = build_flows([*everyday, *attack], TABLE)
     assert {node.step.technique for node in flow.nodes} == {"T1204.002", "T1059.001", "T1003.001"}
@@ -113,12 +112,18 @@ def test_probes_from_outside_say_little_about_what_follows() -> None:
     assert flow.cluster_ids == (200, 201)
 
 
-@pytest.mark.parametrize(("severity", "technique"), [(95, ""), (30, "T1003.006"), (60, "T1486")])
-def test_one_critical_alert_is_an_incident(severity: int, technique: str) -> None:
-    [flow] = build_flows([single(7, 1_000, technique, "dc1", "dc1", severity=severity)], TABLE)
-    assert (flow.flow_id, flow.severity, flow.edges) == (7, max(severity, 90), ())
+@pytest.mark.parametrize(
+    ("severity", "technique", "stands"), [(95, "", 95), (70, "T1003.006", 90), (None, "T1486", 90), (100, "T1486", 100)]
+)
+def test_one_critical_alert_is_an_incident(severity: int | None, technique: str, stands: int) -> None:
+    [flow] = build_flows([cluster(7, [step(1_000, technique, "dc1", "dc1", severity=severity)])], TABLE)
+    assert (flow.flow_id, flow.severity, flow.edges) == (7, stands, ())
     assert flow.reasons[0].startswith("opened: a critical alert")
-    assert build_flows([single(7, 1_000, "T1059", "dc1", "dc1", severity=80)], TABLE) == []
+
+
+@pytest.mark.parametrize(("severity", "technique"), [(80, "T1059"), (55, "T1003.006")])
+def test_one_alert_that_is_not_critical_is_none(severity: int, technique: str) -> None:
+    assert build_flows([single(7, 1_000, technique, "dc1", "dc1", severity=severity)], TABLE) == []
 
 
 def test_severity_follows_from_the_tactic_where_no_alert_states_one() -> None:
@@ -279,7 +284,9 @@ def test_a_cluster_that_became_part_of_another_takes_its_steps_along() -> None:
 
 def test_a_flow_that_loses_what_linked_it_is_told_of() -> None:
     flows = Flows(TABLE)
-    attack = [single(n, 1_000 * n, each, "pc3", "pc3") for n, each in enumerate(("T1078", "T1059", "T1003"))]
+    attack = [
+        single(n, 1_000 * n, each, "pc3", "pc3", severity=69) for n, each in enumerate(("T1078", "T1059", "T1003"))
+    ]
     assert [each.word for each in updated(flows, *attack)] == ["opened"]
     words = [
         change.word
@@ -292,8 +299,13 @@ def test_a_flow_that_loses_what_linked_it_is_told_of() -> None:
 
 def test_a_flow_that_falls_apart_is_told_of() -> None:
     flows = Flows(TABLE)
-    left = [single(n, 1_000 * n, each, "left", "left") for n, each in enumerate(("T1566", "T1204", "T1059"), 1)]
-    right = [single(n, 1_000 * n, each, "right", "right") for n, each in enumerate(("T1570", "T1003", "T1041"), 5)]
+    left = [
+        single(n, 1_000 * n, each, "left", "left", severity=75) for n, each in enumerate(("T1566", "T1204", "T1059"), 1)
+    ]
+    right = [
+        single(n, 1_000 * n, each, "right", "right", severity=75)
+        for n, each in enumerate(("T1570", "T1003", "T1041"), 5)
+    ]
     bridge = single(4, 3_500, "T1021", "left", "right")
     [joined] = updated(flows, *left, bridge, *right)
     assert len(joined.flow.nodes) == 7
