@@ -185,7 +185,7 @@ class TestRun:
         assert shown.returncode == 0
         assert "clusters of two alerts or more" in shown.stdout
         assert "T1505.003 Server Software Component: Web Shell" in shown.stdout
-        assert "together with probability" in shown.stdout
+        assert "an attack with probability" in shown.stdout
         assert shown.stdout.splitlines()[-1].startswith(f"{SAMPLE_ALERTS} alerts, 0 that could not be read, ")
 
     def test_as_lines_that_the_stream_would_have(self, sample: Path) -> None:
@@ -334,7 +334,7 @@ class TestStreams:
         assert "an invented sample" in flat
         assert "cluster" in flat
         assert "opened: " in flat
-        assert "together with probability" in flat
+        assert "an attack with probability" in flat
         assert f"{SAMPLE_ALERTS + 4} alerts in, {SAMPLE_ALERTS + 4} acknowledged, {SAMPLE_ALERTS} enriched, " in flat
         reasons = "4 quarantined (1 bad_compression, 1 missing_name, 1 not_json, 1 unknown_format)"
         assert reasons in flat

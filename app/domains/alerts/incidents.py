@@ -96,7 +96,7 @@ class FlowNode(msgspec.Struct, frozen=True):
     """A node of a flow: one step of a cluster.
 
     Attributes:
-        id: `<cluster id>-<index of the step in the cluster>`; stable while the flow grows.
+        id: `<cluster id>-<number of the step>`; it changes only if the cluster becomes part of another.
         cluster_id: The step's cluster.
         tactic: Short name of the technique's tactic that fits its position in the flow; empty when unknown.
         step: The step.
@@ -125,18 +125,18 @@ class FlowEdge(msgspec.Struct, frozen=True):
 
 
 class Flow(msgspec.Struct, frozen=True):
-    """An attack flow: steps of one or more clusters in order of cause; it has no cycle.
+    """An attack flow, which is an incident: steps of one or more clusters in order of cause; it has no cycle.
 
     Attributes:
-        flow_id: The smallest id of its clusters.
+        flow_id: The smallest number of its linked steps.
         cluster_ids: Its clusters in order of their start.
-        cluster_prob: Probability that these clusters belong together, 0 to 1.
+        cluster_prob: Probability that these steps are an attack, 0 to 1, by their risk and tactics.
         nodes: Steps in order of their start.
         edges: Edges from earlier to later steps.
         start_time: Time of the earliest alert, seconds since 1970.
         end_time: Time of the latest alert.
         severity: Severity of the incident, 0 to 100.
-        risk: Sum of the risks of its steps, each 0 to 1.
+        risk: Sum of the severities of its types of alerts, each 0 to 1.
         alerts: Number of alerts of its steps.
         context: Number of alerts of frequent types at its entities meanwhile, which are no part of it.
         reasons: What opened, joined and closed it, in words.

@@ -45,16 +45,20 @@ class Outcome:
         self.tenants = {name: (each.clusters(), by_severity(each.flows())) for name, each in work.tenants.items()}
         skipped = sum((each.skipped for each in work.tenants.values()), Counter[str]())
         self.summary = summarize(session.read, session.bad, self.tenants, kept.most_severe(), skipped)
+        self._aliases = {
+            name: {key: summary.aliases for key, summary in each.members.summaries.items() if summary.aliases}
+            for name, each in work.tenants.items()
+        }
         self._forgotten = sum(each.members.forgotten for each in work.tenants.values())
 
     @property
     def incidents(self) -> list[Incident]:
         """Return the flows of all tenants as incidents, the most severe first."""
         found = []
-        for tenant, (clusters, flows) in self.tenants.items():
-            names = {each.cluster_id: each.aliases for each in clusters}
+        for tenant, (_, flows) in self.tenants.items():
+            of_cluster = self._aliases[tenant]
             for flow in flows:
-                aliases = (alias for cluster in flow.cluster_ids for alias in names.get(cluster, ()))
+                aliases = (alias for cluster in flow.cluster_ids for alias in of_cluster.get(cluster, ()))
                 found.append((flow, tenant, {address: name for name, address in aliases}))
         order = {id(flow): place for place, flow in enumerate(by_severity(flow for flow, _, _ in found))}
         found.sort(key=lambda each: order[id(each[0])])

@@ -98,7 +98,7 @@ def draw(flow: Flow, most: int = STEPS_SHOWN) -> Iterator[Text]:
     yield Text.assemble(
         (f"flow {flow.flow_id}", "bold"),
         f"  {len(flow.nodes)} step{'s' * (len(flow.nodes) != 1)} of cluster{'s' * (len(flow.cluster_ids) != 1)} {ids}, "
-        "together with probability ",
+        "an attack with probability ",
         (f"{flow.cluster_prob:.2f}", "bold"),
         f", from {moment(flow.start_time)} for {lasting(flow.end_time - flow.start_time)}",
         *(() if severity is None else (", ", (severity_words(severity), _STYLES.get(word(severity), "")))),

@@ -147,7 +147,7 @@ class _Bundle:
             name=f"Flow {flow.flow_id}",
             description=(
                 f"Steps: {len(flow.nodes)}; alerts: {alerts}; clusters: {len(flow.cluster_ids)}; {span}. "
-                f"Probability that the clusters belong together: {flow.cluster_prob:.0%}."
+                f"Probability that this is an attack: {flow.cluster_prob:.0%}."
             ),
             scope="incident",
             start_refs=[self._ids[node.id] for node in flow.nodes if node.id not in self._incoming],

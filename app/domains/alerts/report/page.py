@@ -167,7 +167,7 @@ class _Page:
             + (f"; {flow.context} more of frequent types beside them" if flow.context else ""),
             "Machines": ", ".join(some(machines, 4 * MACHINES_NAMED)),
             "Users and others": ", ".join(some(others, 4 * MACHINES_NAMED)),
-            "Flow": f"{flow.flow_id}, together with probability {flow.cluster_prob:.2f}",
+            "Flow": f"{flow.flow_id}, an attack with probability {flow.cluster_prob:.2f}",
         }
         for name, text in found.items():
             if text:
@@ -300,7 +300,7 @@ def where(alert: SevereAlert) -> str:
 def _default_reason(incident: Incident) -> str:
     flow = incident.flow
     return (
-        f"{_counted(len(flow.nodes), 'step')} of {_counted(len(flow.cluster_ids), 'cluster')} belong together with "
+        f"{_counted(len(flow.nodes), 'step')} of {_counted(len(flow.cluster_ids), 'cluster')} are an attack with "
         f"probability {flow.cluster_prob:.2f}"
     )
 

@@ -109,6 +109,51 @@ def test_alerts_are_counted_in_flows_in_clusters_or_alone() -> None:
     assert (summary.clusters, summary.flows, summary.flows_by_severity) == (2, 1, {"unstated": 1})
 
 
+CLOSED_AND_UPDATED = "\n".join(
+    json.dumps({"time": 1_715_673_600 + number, "src": "ws-11", "dst": "dc1", "techniques": ["T1003.006"], **each})
+    for number, each in enumerate(
+        (
+            {"id": "f-1", "name": "Replication by a workstation", "severity": 95, "aliases": [["dc1", "10.0.0.5"]]},
+            {"id": "f-1", "name": "Replication by a workstation", "severity": 95},
+            {"id": "f-2", "name": "An old finding", "severity": 99, "closed": "by hand"},
+        )
+    )
+)
+
+
+def test_closed_alerts_and_updates_are_in_no_cluster_and_are_no_severe_alerts() -> None:
+    lines = [json.loads(line) for line in millrace("cluster", given=CLOSED_AND_UPDATED)[0].splitlines()]
+    assert [each["cluster_id"] for each in lines] == [1, None, None]
+    assert [each.get("skipped") for each in lines] == [
+        None,
+        "an update of an alert that is known by its id",
+        "closed: by hand",
+    ]
+    shown, _ = millrace("run", given=CLOSED_AND_UPDATED)
+    assert "1 incident: 1 critical." in shown
+    assert "Of 3 alerts, 1 are in incidents, 0 in clusters that are none, and 0 stand alone; 2 were left out." in shown
+    assert "An old finding" not in shown
+    assert "more alike" not in shown
+
+
+def test_the_page_knows_the_machines_of_single_alerts_by_their_names(tmp_path: Path) -> None:
+    attack = "\n".join(
+        json.dumps({
+            "id": number,
+            "time": 1_715_673_600 + 600 * number,
+            "src": "ws-11",
+            "dst": ("dc1", "10.0.0.5")[number],
+            "name": name,
+            "severity": 95,
+            "aliases": [["dc1", "10.0.0.5"]],
+        })
+        for number, name in enumerate(("Replication by a workstation", "A log was cleared"))
+    )  # fmt: skip
+    page = tmp_path / "report.html"
+    millrace("run", "--html", str(page), given=attack)
+    assert "<dt>Machines</dt><dd>ws-11, dc1 (10.0.0.5)</dd>" in page.read_text()
+
+
 def test_flows_stand_with_the_most_severe_first() -> None:
     plain = unstated(step(0, "T1059", "a", "b"))
     low, high = (flow_of([plain] * 3, flow_id=each, severity=each) for each in (20, 95))

@@ -46,7 +46,9 @@ def printed(*shown: object) -> str:
 
 def test_a_flow_is_drawn_from_its_first_step_to_its_last() -> None:
     lines = printed(*draw(flow(4, [(0, 1, 0.9), (1, 2, 0.4), (0, 2, 0.8), (1, 3, 0.5)]))).splitlines()
-    assert lines[0].startswith("flow 1  4 steps of cluster 1, together with probability 0.75, from 2024-05-14 08:00:00")
+    assert lines[0].startswith(
+        "flow 1  4 steps of cluster 1, an attack with probability 0.75, from 2024-05-14 08:00:00"
+    )
     steps = [line for line in lines if re.search(r"\d\d:\d\d:\d\d  discovery", line)]
     assert [line.split()[-2] for line in steps if "times" in line] == ["2", "4", "3"]  # the branch of step 2, then 3
     assert "0.90 0 led to 1" in lines[2]
