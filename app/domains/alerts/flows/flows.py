@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 import msgspec
 
 from app.domains.alerts.aliases import AliasTable
-from app.domains.alerts.entities import canonical
+from app.domains.alerts.entities import canonical, canonical_user
 from app.domains.alerts.flows.causality import TechniqueOrder, technique_order
 from app.domains.alerts.flows.clock import Clock
 from app.domains.alerts.flows.common import Meetings, Types
@@ -351,8 +351,13 @@ def build_flows(clusters: Iterable[ClusterSummary], table: AttackTable, config: 
 
 
 def _entities(step: Step) -> tuple[str, ...]:
-    """Return the source, the target and the further entities of a step in canonical form."""
-    return canonical(step.src), canonical(step.dst), *step.entities
+    """Return the source, the target and the further entities of a step in canonical form.
+
+    An account's bare name in a host's place (`alice` of a cloud's log) is that of the user whom the step names.
+    """
+    hosts, users = ([form(end) for end in (step.src, step.dst)] for form in (canonical, canonical_user))
+    ends = (user if user in step.entities else host for host, user in zip(hosts, users, strict=True))
+    return *ends, *step.entities
 
 
 def _discard(index: dict[_Key, set[int]], key: _Key, number: int) -> None:

@@ -170,6 +170,14 @@ def test_a_shared_user_joins_what_shares_no_host_for_a_while() -> None:
     assert together([one, cluster(2, [step(2 * DAY_S, "T1098", "ws2", "ws2")], mentioned=["user:alice"])]) == []
 
 
+def test_an_account_in_the_place_of_a_host_is_that_user() -> None:
+    mail = cluster(1, [step(1_000, "T1110", "6.6.6.6", "k.neumann@corp.example.com")], mentioned=["user:k.neumann"])
+    cloud = cluster(2, [step(DAY_S, "T1098", "7.7.7.7", "k.neumann")], mentioned=["user:k.neumann"])
+    [flow] = together([mail, cloud])
+    assert flow.edges[0].reason == "24 h later: same target k.neumann"
+    assert not any("is short for" in each for each in flow.reasons)
+
+
 def test_the_same_host_in_another_spelling_is_the_same() -> None:
     assert together([single(1, 1_000, "", "a", "WEB1"), single(2, 1_100, "", "web1", "b")])
 
