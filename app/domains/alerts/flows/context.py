@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.domains.alerts.flows.causality import CLUSTER, MENTIONED
+from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED
 from app.domains.alerts.flows.node import is_inside
 
 if TYPE_CHECKING:
@@ -56,11 +56,13 @@ class Context:
 
     def of(self, nodes: Sequence[Node]) -> Around:
         """Return what came at the entities of linked steps meanwhile."""
+        ends = {end for node in nodes for end in (node.src, node.dst)}
         entities = {
             entity
             for node in nodes
             for entity, touch in node.touches.items()
-            if touch.role not in (CLUSTER, MENTIONED) and self._meetings.weight(entity) >= _LEAST_WEIGHT
+            if touch.role not in (CLUSTER, MENTIONED)
+            and (touch.role == ITSELF or self._meetings.weight(entity) >= _LEAST_WEIGHT)
         }
         start = min(node.step.start_time for node in nodes)
         end = max(node.step.end_time for node in nodes)
@@ -71,7 +73,7 @@ class Context:
                 outside = node.src and not is_inside(node.src)
                 before, after = (_OUTSIDE_S, _OUTSIDE_S) if outside else (_BEFORE_S, _AFTER_S)
                 within = node.step.start_time <= end + after and node.step.end_time >= start - before
-                if within and (not node.src or node.src in entities):
+                if within and (not node.src or node.src in ends):
                     near[number] = node
         inside = near.keys() | {node.number for node in nodes}
         frequent = {text: self._is_frequent(text, inside) for text in {node.text for node in near.values()}}

@@ -92,6 +92,15 @@ def test_a_type_that_is_frequent_within_an_incident_alone_belongs_to_it() -> Non
     assert "12 steps of frequent types belong to it: outside of it they are rare" in flow.reasons
 
 
+def test_a_server_that_many_use_is_a_victim_with_all_that_happens_to_it() -> None:
+    files = [single(100 + n, 400 * n, "T1078", f"10.1.0.{n}", "files", severity=10) for n in range(40)]
+    attack = [single(n, 9_000 + 600 * n, each, "files", "files") for n, each in enumerate(("T1059", "T1003", "T1560"))]
+    beacons = [single(50 + n, 9_000 + 500 * n, "T1071", "files", "6.6.6.6") for n in range(9)]
+    cleared = single(90, 12_000, "T1070", "files", "files", severity=20)
+    [flow] = build_flows([*files, *attack, *beacons, cleared], TABLE)
+    assert len(flow.nodes) == 13
+
+
 def test_where_many_different_others_meet_links_nothing() -> None:
     techniques = list(TABLE.techniques)[:160]
     proxy = [single(n, 700 * n, each, f"pc{n}", "proxy") for n, each in enumerate(techniques)]
