@@ -251,6 +251,9 @@ class Flows:
             closed.append(FlowChange("closed", msgspec.structs.replace(flow, reasons=reasons)))
         gone = {each.number for each in self._nodes.values() if each.step.end_time < horizon}
         kept = self._group_of.keys() - {number for group in old.values() for number in group.steps}
+        for flow_id, group in self._groups.items():
+            if flow_id not in old:
+                kept |= {each.number for each in self._context.of(self._steps(group)).joined}
         for flow_id, group in old.items():
             del self._groups[flow_id]
             for number in group.steps:
@@ -334,8 +337,11 @@ class Flows:
             reasons=(f"closed: {why}",),
         )  # fmt: skip
 
+    def _steps(self, group: _Group) -> list[Node]:
+        return [self._graph.nodes[number] for number in group.steps]
+
     def _draw(self, group: _Group) -> Flow:
-        nodes = [self._graph.nodes[number] for number in group.steps]
+        nodes = self._steps(group)
         return draw(nodes, self._context.of(nodes), self._meetings, self._aliases, self._table, self._config)
 
 

@@ -352,6 +352,9 @@ def test_an_incident_that_goes_on_for_longer_than_the_window_stays_whole() -> No
     alerts = [single(n, 2 * DAY_S * n, each, "web1", "web1") for n, each in enumerate(list(TABLE.techniques)[:10])]
     [flow] = build_flows(alerts, TABLE)
     assert len(flow.nodes) == 10
+    low = single(20, DAY_S, "T1033", "web1", "web1", severity=10)
+    [flow] = build_flows([*alerts, low], TABLE)
+    assert len(flow.nodes) == 11, "and keeps what belongs to it"
 
 
 def test_one_wrong_clock_makes_nothing_old() -> None:
