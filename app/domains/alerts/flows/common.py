@@ -104,7 +104,7 @@ class Types:
             return False, False
         places = int(spread)
         low = places > config.common_places or spread.outside > config.common_sources
-        high = places > _HIGH * config.common_places or spread.outside > _HIGH * config.common_sources
+        high = places > _HIGH * config.common_places or spread.outside > config.common_sources
         return low or len(spread.slots) > config.common_times, high
 
     def times(self, text: str) -> int:

@@ -49,7 +49,7 @@ class FlowConfig(LimitedConfig, frozen=True):
     half_life_s: Annotated[float, Meta(ge=1, le=365 * _DAY_S)] = 48 * _HOUR_S
     link_threshold: Annotated[float, Meta(ge=0.01, le=1)] = 0.15
     tactic_weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    common_places: Annotated[int, Meta(ge=1, le=1_000)] = 3
+    common_places: Annotated[int, Meta(ge=1, le=1_000)] = 2
     common_times: Annotated[int, Meta(ge=1, le=10_000)] = 3
     common_sources: Annotated[int, Meta(ge=1, le=1_000)] = 2
     link_severity: Annotated[int, Meta(ge=0, le=100)] = 40

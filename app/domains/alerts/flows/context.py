@@ -82,8 +82,8 @@ class Context:
 
     def _is_frequent(self, text: str, inside: AbstractSet[int]) -> bool:
         """Return whether a type comes elsewhere or at other times as well, or often and of low severity."""
-        there = self._types.nodes[text]
-        low = all(node.severity < self._config.link_severity for node in there.values())
-        if low and self._types.times(text) > _LOW_TIMES:
+        there, least = self._types.nodes[text], self._config.link_severity
+        stated = [node.step.severity for node in there.values() if node.step.severity is not None]
+        if max(stated, default=least) < least and self._types.times(text) > _LOW_TIMES:
             return True
         return sum(number in inside for number in there) < _LEAST_SHARE * len(there)

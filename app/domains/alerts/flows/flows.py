@@ -18,7 +18,6 @@ from app.domains.alerts.flows.context import Context
 from app.domains.alerts.flows.graph import Graph
 from app.domains.alerts.flows.node import Node, pack_flows, unpack_flows
 from app.domains.alerts.flows.risk import is_incident
-from app.domains.alerts.flows.severity import HIGH
 from app.domains.alerts.flows.view import draw
 from app.domains.alerts.incidents import Flow
 
@@ -218,7 +217,7 @@ class Flows:
             *(node for node in nodes if node.text not in changed),
         ):
             linked = node.number in self._graph.nodes and node.number not in gone
-            frequent = common[node.text][node.severity >= HIGH] or types.is_routine(node.habit)
+            frequent = common[node.text][node.is_high] or types.is_routine(node.habit)
             if frequent or node.severity < self._config.link_severity:
                 self._context.add(node)
                 if linked:

@@ -12,7 +12,7 @@ from app.domains.alerts.aliases import StoredAliases
 from app.domains.alerts.clusters.clusters import type_text
 from app.domains.alerts.entities import kind
 from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, PROBED, SOURCE, TARGET, Touch
-from app.domains.alerts.flows.severity import severity_of
+from app.domains.alerts.flows.severity import HIGH, severity_of
 from app.domains.alerts.incidents import Step
 from app.domains.alerts.state_bytes import pack_state, unpack_state
 from app.errors import UnreadableStateError
@@ -81,6 +81,11 @@ class Node:
                 self.touches[entity] = Touch(step.start_time, position, step.number, step.end_time, role)
         self.slots = {int(step.start_time // SLOT_S), int(step.end_time // SLOT_S)}
         self.hours = {int(step.start_time // HOUR_S), int(step.end_time // HOUR_S)}
+
+    @property
+    def is_high(self) -> bool:
+        """Return whether its severity is high, other than of a probe from outside, which every public server has."""
+        return self.severity >= HIGH and (not self.src or is_inside(self.src))
 
     @property
     def sort_key(self) -> tuple[float, float, int]:

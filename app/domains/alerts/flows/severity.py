@@ -12,9 +12,10 @@ UNKNOWN_SEVERITY = 40  # of an alert that states neither severity nor technique:
 TACTIC_SEVERITY = {
     "reconnaissance": 25, "resource-development": 30, "discovery": 35, "initial-access": 50, "execution": 50,
     "persistence": 55, "privilege-escalation": 60, "stealth": 50, "defense-impairment": 60, "collection": 55,
-    "command-and-control": 60, "credential-access": 65, "lateral-movement": 65, "exfiltration": 75, "impact": 80,
+    "command-and-control": 60, "credential-access": 65, "lateral-movement": 65, "exfiltration": 65, "impact": 65,
 }  # fmt: skip
-"""Severity by the tactic where the alert states none: the further along the kill chain, the nearer the damage."""
+"""Severity by the tactic where the alert states none: the further along the kill chain, the nearer the damage. None is
+high, since a product that states no severity writes of harmless things as well."""
 CRITICAL = frozenset(
     {
         "T1003.003",  # NTDS copied
