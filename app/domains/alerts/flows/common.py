@@ -111,6 +111,10 @@ class Types:
         """Return at how many different times a type came."""
         return len(self._spread[text].slots)
 
+    def first(self, text: str) -> float:
+        """Return when the earliest remembered step of a type began."""
+        return min(node.step.start_time for node in self.nodes[text].values())
+
     def is_routine(self, habit: tuple[str, str]) -> bool:
         """Return whether a type comes again and again at a place (`Node.habit`)."""
         return len(self._hours.get(habit, ())) > self._config.routine_hours

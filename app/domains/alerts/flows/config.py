@@ -59,7 +59,7 @@ class FlowConfig(LimitedConfig, frozen=True):
     critical_severity: Annotated[int, Meta(ge=1, le=101)] = 90
     parents: Annotated[int, Meta(ge=1, le=16)] = 3
     most_steps: Annotated[int, Meta(ge=1, le=50_000)] = 4_000
-    most_of_type: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    most_of_type: Annotated[int, Meta(ge=1, le=10_000)] = 300
     most_flow_steps: Annotated[int, Meta(ge=2, le=5_000)] = 256
 
     @classmethod

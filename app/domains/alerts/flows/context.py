@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from app.domains.alerts.flows.config import FlowConfig
     from app.domains.alerts.flows.node import Node
 
-_BEFORE_S, _AFTER_S = 1_800.0, 3_600.0  # of a flow, in which steps can belong to it: what began with it goes on
-_OUTSIDE_S = 24 * 3_600.0
+_BEFORE_S, _AFTER_S = 1_800.0, 3_600.0  # of a flow, in which steps can belong to it
+_OUTSIDE_S = 24 * 3_600.0  # the same of what an address outside did that took part in the flow
 _LEAST_SHARE = 0.75  # of a type's steps that are near a flow if its alerts belong to it
 _LOW_TIMES = 2  # at which a type of low severity may come to belong to a flow
 _LEAST_WEIGHT = 0.5  # of an entity that a step must share with a flow
@@ -69,9 +70,11 @@ class Context:
         near: dict[int, Node] = {}
         for entity in entities:
             for number, node in self._by_entity.get(entity, {}).items():
-                # What an address outside did that took part in it belongs to it for longer.
-                outside = node.src and not is_inside(node.src)
-                before, after = (_OUTSIDE_S, _OUTSIDE_S) if outside else (_BEFORE_S, _AFTER_S)
+                before, after = _BEFORE_S, _AFTER_S
+                if node.src and not is_inside(node.src):
+                    before = after = _OUTSIDE_S
+                elif self._began(node.text, start):
+                    after = math.inf
                 within = node.step.start_time <= end + after and node.step.end_time >= start - before
                 if within and (not node.src or node.src in ends):
                     near[number] = node
@@ -79,6 +82,10 @@ class Context:
         frequent = {text: self._is_frequent(text, inside) for text in {node.text for node in near.values()}}
         joined = tuple(node for _, node in sorted(near.items()) if not frequent[node.text])
         return Around(joined, sum(node.step.alerts for node in near.values() if frequent[node.text]))
+
+    def _began(self, text: str, start: float) -> bool:
+        """Return whether a type comes again and again since a flow began, as the beacons of an implant do."""
+        return self._types.times(text) > self._config.common_times and self._types.first(text) >= start - _BEFORE_S
 
     def _is_frequent(self, text: str, inside: AbstractSet[int]) -> bool:
         """Return whether a type comes elsewhere or at other times as well, or often and of low severity."""

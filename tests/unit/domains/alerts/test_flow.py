@@ -101,6 +101,16 @@ def test_a_server_that_many_use_is_a_victim_with_all_that_happens_to_it() -> Non
     assert len(flow.nodes) == 13
 
 
+def test_beacons_that_began_with_an_incident_belong_to_it_for_days() -> None:
+    attack = [
+        single(n, 600 * n, each, "pc7", "pc7", severity=70)
+        for n, each in enumerate(("T1566.001", "T1204.002", "T1547"))
+    ]
+    beacons = [single(50 + n, 3_000 + 600 * n, "T1071.001", "pc7", "6.6.6.6") for n in range(280)]
+    [flow] = build_flows([*attack, *beacons], TABLE)
+    assert len(flow.nodes) == 283
+
+
 def test_where_many_different_others_meet_links_nothing() -> None:
     techniques = list(TABLE.techniques)[:160]
     proxy = [single(n, 700 * n, each, f"pc{n}", "proxy") for n, each in enumerate(techniques)]
