@@ -130,7 +130,7 @@ class Flow(msgspec.Struct, frozen=True):
     Attributes:
         flow_id: The smallest number of its linked steps.
         cluster_ids: Its clusters in order of their start.
-        cluster_prob: Probability that these steps are an attack, 0 to 1, by their risk and tactics.
+        cluster_prob: Probability that these steps are an attack, 0 to 1, by their risk.
         nodes: Steps in order of their start.
         edges: Edges from earlier to later steps.
         start_time: Time of the earliest alert, seconds since 1970.
@@ -138,7 +138,7 @@ class Flow(msgspec.Struct, frozen=True):
         severity: Severity of the incident, 0 to 100.
         risk: Sum of the severities of its types of alerts, each 0 to 1.
         alerts: Number of alerts of its steps.
-        context: Number of alerts of frequent types at its entities meanwhile, which are no part of it.
+        context: Number of alerts at its machines meanwhile that are no part of it: their types come elsewhere, too.
         reasons: What opened, joined and closed it, in words.
     """
 

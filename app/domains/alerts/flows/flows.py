@@ -17,7 +17,7 @@ from app.domains.alerts.flows.config import FlowConfig
 from app.domains.alerts.flows.context import Context
 from app.domains.alerts.flows.graph import Graph
 from app.domains.alerts.flows.node import Node, pack_flows, unpack_flows
-from app.domains.alerts.flows.risk import is_incident
+from app.domains.alerts.flows.risk import is_critical, is_incident
 from app.domains.alerts.flows.view import draw
 from app.domains.alerts.incidents import Flow
 
@@ -63,15 +63,17 @@ class _Group:
         steps: Their numbers, sorted.
         clusters: Ids of their clusters.
         techniques: Number of their techniques.
+        critical: Number of the types of those that are critical.
     """
 
     steps: tuple[int, ...]
     clusters: frozenset[int]
     techniques: int
+    critical: int
 
     def notified_size(self) -> tuple[int, ...]:
         """Return the sizes whose change is news: so a flow of n steps is news about log(n) times."""
-        return (_rounded(len(self.steps)), _rounded(len(self.clusters)), _rounded(self.techniques))
+        return tuple(map(_rounded, (len(self.steps), len(self.clusters), self.techniques, self.critical)))
 
 
 class Flows:
@@ -104,9 +106,9 @@ class Flows:
             now: The clock of the clusters, beyond which that of the flows does not go.
 
         Returns:
-            Changed flows in order of id. Of their growth, each of the first eight steps, clusters and techniques is
-            news, then an increase by at most a quarter. A cluster that is unchanged, or that ended before the window,
-            changes nothing.
+            Changed flows in order of id. Of their growth, each of the first eight steps, clusters, techniques and types
+            of critical steps is news, then an increase by at most a quarter. A cluster that is unchanged, or that ended
+            before the window, changes nothing.
         """
         new: dict[int, Step] = {}
         for index, step in enumerate(cluster.steps):
@@ -295,7 +297,8 @@ class Flows:
             nodes = [self._graph.nodes[number] for number in steps]
             if is_incident(nodes, self._table, self._config):
                 techniques = {node.step.technique for node in nodes}
-                group = _Group(steps, frozenset(node.cluster for node in nodes), len(techniques))
+                critical = {node.text for node in nodes if is_critical(node, self._config)}
+                group = _Group(steps, frozenset(node.cluster for node in nodes), len(techniques), len(critical))
                 now.append(group)
                 self._groups[steps[0]] = group
                 self._group_of.update(dict.fromkeys(steps, steps[0]))

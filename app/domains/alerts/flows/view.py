@@ -105,9 +105,11 @@ def _reasons(
     if named:
         found.append(f"joined by {', '.join(named[:_SHOWN])}{' and others' if len(named) > _SHOWN else ''}")
     if around.joined:
-        found.append(f"{len(around.joined)} steps of frequent types belong to it: outside of it they are rare")
+        found.append(f"{len(around.joined)} steps that link nothing belong to it: elsewhere their types are rare")
     if around.alerts:
-        found.append(f"{around.alerts} alerts of frequent types at its entities are no part of it")
+        found.append(
+            f"{around.alerts} alerts of types that come elsewhere, too, were at its machines: they are its context"
+        )
     return tuple(found)
 
 

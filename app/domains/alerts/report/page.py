@@ -164,7 +164,7 @@ class _Page:
             "Risk": f"{flow.risk:.2f}" if flow.risk else "",
             "Time": f"{moment(flow.start_time)} to {moment(flow.end_time)}, {lasting(flow.end_time - flow.start_time)}",
             "Alerts": f"{incident.alerts} in {len(flow.nodes)} steps"
-            + (f"; {flow.context} more of frequent types beside them" if flow.context else ""),
+            + (f"; {flow.context} more at its machines are context" if flow.context else ""),
             "Machines": ", ".join(some(machines, 4 * MACHINES_NAMED)),
             "Users and others": ", ".join(some(others, 4 * MACHINES_NAMED)),
             "Flow": f"{flow.flow_id}, an attack with probability {flow.cluster_prob:.2f}",

@@ -81,7 +81,7 @@ def test_types_that_come_everywhere_are_context_and_link_nothing() -> None:
     [flow] = build_flows([*everyday, *attack], TABLE)
     assert {node.step.technique for node in flow.nodes} == {"T1204.002", "T1059.001", "T1003.001"}
     assert flow.context == 1
-    assert flow.reasons[-1] == "1 alerts of frequent types at its entities are no part of it"
+    assert flow.reasons[-1] == "1 alerts of types that come elsewhere, too, were at its machines: they are its context"
 
 
 def test_a_type_that_is_frequent_within_an_incident_alone_belongs_to_it() -> None:
@@ -89,7 +89,7 @@ def test_a_type_that_is_frequent_within_an_incident_alone_belongs_to_it() -> Non
     scans = [single(50 + n, 700 + 330 * n, "T1046", "web1", f"10.0.0.{n}") for n in range(12)]
     [flow] = build_flows([*flow_of, *scans], TABLE)
     assert len(flow.nodes) == 15
-    assert "12 steps of frequent types belong to it: outside of it they are rare" in flow.reasons
+    assert "12 steps that link nothing belong to it: elsewhere their types are rare" in flow.reasons
 
 
 def test_a_server_that_many_use_is_a_victim_with_all_that_happens_to_it() -> None:
@@ -298,6 +298,16 @@ def test_a_flow_that_grows_and_grows_is_told_of_ever_more_seldom() -> None:
     steps = [step(1_000 + each, "T1046", f"host{each}", "web1") for each in range(32)]
     news = [count for count in range(1, 33) if flows.update(cluster(1, steps[:count]))]
     assert news == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
+
+
+def test_a_critical_step_is_news_however_large_the_flow() -> None:
+    flows = Flows(TABLE, LINKED)
+    steps = [step(1_000 + each, "T1046", f"host{each}", "web1") for each in range(17)]
+    updated(flows, cluster(1, steps[:16]))
+    assert flows.update(cluster(1, steps)) == []
+    encrypted = step(1_100, "T1486", "web1", "web1", severity=None)
+    [change] = flows.update(cluster(1, [*steps, encrypted]))
+    assert (change.word, change.flow.severity, change.flow.nodes[-1].step.technique) == ("grew", 90, "T1486")
 
 
 def test_a_cluster_that_became_part_of_another_takes_its_steps_along() -> None:
