@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?:^<!-- ([^\n]*) -->\n)?^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 """A shell's block, with the comment before it."""
+SHOWN = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
+"""A block of commands, each behind a `$`, with what they print."""
 RUN_BY = "run by "
 NOT_RUN = re.compile(r"not run: (needs Docker|needs AWS|needs Docker and AWS|it is what runs this)")
 ELSEWHERE = {  # pages whose commands a test of their own runs, and looks at what comes out
@@ -85,6 +87,27 @@ def test_the_commands_of_a_page_run_as_written(page: Path, folder: Path) -> None
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "Traceback" not in done.stdout
+
+
+SHOWING = [page for page in PAGES if SHOWN.search(page.read_text())]
+
+
+@pytest.mark.parametrize("page", SHOWING, ids=lambda page: page.name)
+def test_a_page_shows_what_its_commands_print(page: Path, folder: Path) -> None:
+    for block in SHOWN.findall(page.read_text()):
+        for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, printed = example.partition("\n")
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=folder,
+                env=environment(folder),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=WITHIN_S,
+                check=True,
+            )
+            assert done.stdout.strip() == printed.strip()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

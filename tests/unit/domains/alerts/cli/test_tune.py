@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,9 +19,6 @@ from app.settings import read_settings
 from model.stories.story import make_story, write_story
 from tests.alerts_for_tests import resolver
 from tests.commands_for_tests import run_command
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @functools.cache
@@ -68,6 +65,13 @@ def test_each_setting_has_a_variable_with_limits(field: str) -> None:
     assert getattr(FlowConfig.from_settings(settings), field) == value
     with pytest.raises(SettingsError, match=variable_of(field)):
         read_settings({variable_of(field): "1000"}).read(AlertSettings)
+
+
+@pytest.mark.parametrize("field", TRIED)
+def test_a_variable_says_the_default_that_holds_where_it_is_unset(field: str) -> None:
+    page = (Path(__file__).parents[5] / "docs" / "settings.md").read_text()
+    [row] = [line for line in page.splitlines() if line.startswith(f"| `{variable_of(field)}`")]
+    assert row.endswith(f"; unset, {getattr(FlowConfig(), field):g} |")
 
 
 def test_in_a_pipe_each_outcome_is_a_line(tmp_path: Path) -> None:
