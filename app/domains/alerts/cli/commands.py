@@ -25,6 +25,7 @@ from app.domains.alerts.results import flow_bundle
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.synthetic import synthetic_alerts
 from app.domains.alerts.techniques.resolver import TechniqueResolver
+from app.errors import LocationError
 from app.text import one_line
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
 def run(given: Given, *, roles: Collection[str] | None, out: Path | None, page: Path | None) -> None:
     """Do all of it: print a line for each record of the roles as it comes, or a picture at the end; and write files."""
     with quiet_pipe():
+        if page is not None and given.file is not None and page.exists() and page.samefile(given.file):
+            raise LocationError(f"{page}: it is the input; give --html a file of its own")
         session = Session(given.file, given.tenant, given.format)
         work = Work(session.settings, with_ids=out is not None, live=roles is not None)
         kept = KeptAlerts(of_steps=page is not None)

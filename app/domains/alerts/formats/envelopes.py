@@ -58,7 +58,7 @@ _TEXTS = ("message", "_raw", "log")
 _TIMES = ("approximateArrivalTimestamp", "timestamp", "Timestamp", "time", "@timestamp")
 """Keys of the time at which a transport took what it holds."""
 _DEEPEST_LOOK = 8  # objects and lists within one another
-_LOOKED_AT = 3  # elements of a list: one that is no alert may stand among others
+_LOOKED_AT = 32  # elements of a list: some that are no alerts, as heartbeats, may stand before others
 _LEAST_BASE64 = 16  # characters: a shorter text is a word
 
 

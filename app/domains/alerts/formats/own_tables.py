@@ -101,7 +101,7 @@ def read_own_format(path: Path) -> Format:
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise SettingsError(f"{path}: more than {LARGEST_FILE_BYTES} bytes; a format has some two kilobytes")
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a mark
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}; name a file of a format, or a folder") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -131,11 +131,14 @@ def read_own_formats(locations: str) -> tuple[Format, ...]:
         SettingsError: A file is missing or faulty, or two have one name; all faults are named.
     """
     files: list[Path] = []
+    faults: list[str] = []
     for each in filter(None, locations.split(":")):
         path = Path(each)
-        files += sorted(path.glob("*.toml")) if path.is_dir() else [path]
+        there = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+        if not there:
+            faults.append(f"{path}: the folder has no file ….toml; name another, or put a format there")
+        files += there
     found: dict[str, Format] = {}
-    faults: list[str] = []
     for file in files:
         try:
             each_format = read_own_format(file)

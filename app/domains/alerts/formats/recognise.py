@@ -59,6 +59,9 @@ _OWN: list[Format] = []
 """Formats of the user's own, tried first; of the process, as its settings are."""
 
 
+_MEND = "docs/own-formats.md shows how to add one to those of `millrace alerts format list`"
+
+
 def use_own_formats(formats: tuple[Format, ...]) -> None:
     """Try formats before all others from now on, in place of those of an earlier call."""
     _OWN[:] = formats
@@ -73,14 +76,15 @@ def recognised(record: dict[str, Any] | str) -> Format:
     """Return the format of one record without an envelope.
 
     Raises:
-        AlertFault: `unknown_format`; the message names the formats.
+        AlertFault: `unknown_format`; the message names the formats, last, since a command cuts it to a line.
     """
     found = format_or_none(record)
     if found is not None:
         return found
     if isinstance(record, str):
-        raise AlertFault("unknown_format", f"the line is of no format that is read here: {_titles(_LINES)}, or JSON")
-    raise AlertFault("unknown_format", f"{_nearly(record)}; the formats that are read here: {_titles(all_formats())}")
+        message = f"the line is of no format that is read here: {_titles(_LINES)}, or JSON; {_MEND}"
+        raise AlertFault("unknown_format", message)
+    raise AlertFault("unknown_format", f"{_nearly(record)}; {_MEND}: {_titles(all_formats())}")
 
 
 def format_or_none(record: dict[str, Any] | str) -> Format | None:

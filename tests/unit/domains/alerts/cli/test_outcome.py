@@ -100,6 +100,15 @@ def test_a_page_beside_the_other_results(tmp_path: Path, html: str) -> None:
         assert "cannot be written: No such file or directory; give --html a file of your own" in done.stderr
 
 
+def test_a_page_does_not_overwrite_the_input(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.json"
+    file.write_text(strangers(2))
+    done = run_command("millrace", ["alerts", "run", str(file), "--html", str(file)])
+    assert done.returncode == 47
+    assert "it is the input; give --html a file of its own" in done.stderr
+    assert file.read_text() == strangers(2)
+
+
 def test_alerts_are_counted_in_flows_in_clusters_or_alone() -> None:
     clusters = [cluster(1, [step(0, "T1059", "a", "b", alerts=4)]), cluster(7, [step(9, "", "c", "c", alerts=2)])]
     flows = [flow_of([unstated(step(0, "T1059", "a", "b", alerts=4)), unstated(step(9, "T1003", "b", "b"))])]

@@ -172,6 +172,12 @@ def test_one_bad_record_of_an_envelope_harms_no_other() -> None:
     assert caught.value.reason == "not_one_alert"
 
 
+def test_alerts_behind_elements_that_are_none_are_found() -> None:
+    elements: list[Any] = ["started", 5, None, {"heartbeat": 1}, SEED]
+    readings = read_alerts({"alerts": elements})
+    assert [each.alert is not None for each in readings] == [False, False, False, False, True]
+
+
 def test_an_alert_with_a_key_of_an_envelope_is_an_alert() -> None:
     for extra in (
         {"data": [SURICATA]},

@@ -171,6 +171,15 @@ def test_files_and_folders_with_colons_between_them(tmp_path: Path) -> None:
         read_own_formats(f"{folder}:{folder / 'a.toml'}")
     with pytest.raises(SettingsError, match=r"missing\.toml: cannot be read: No such file"):
         read_own_formats(str(tmp_path / "missing.toml"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SettingsError, match=r"empty: the folder has no file ….toml"):
+        read_own_formats(f"{alone}:{tmp_path / 'empty'}")
+
+
+def test_a_file_may_be_of_windows(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + SMALL.replace("\n", "\r\n").encode())
+    assert read_own_format(file).name == "small"
 
 
 def test_check_shows_what_each_field_becomes(tmp_path: Path) -> None:
