@@ -286,14 +286,22 @@ class Flows:
             return []
         before = {self._group_of[number] for number in out if number in self._group_of}
         groups = self._graph.groups(self._graph.change(sorted(out), into, sorted(weighed)))
-        before |= {self._group_of[each] for group in groups for each in group if each in self._group_of}
-        was = {flow: self._groups.pop(flow) for flow in before}
-        for group in was.values():
+        regrouped = {number for group in groups for number in group}
+        before |= {self._group_of[number] for number in regrouped & self._group_of.keys()}
+        was = {flow: self._groups[flow] for flow in before}
+        left = {number for group in was.values() for number in group.steps if number in self._graph.nodes}
+        made = {*groups, *self._graph.groups(left - regrouped)}
+        fresh = {node.number for node in into}
+        for flow, group in list(was.items()):
+            if group.steps in made and fresh.isdisjoint(group.steps):
+                made.remove(group.steps)
+                del was[flow]
+                continue
+            del self._groups[flow]
             for number in group.steps:
                 del self._group_of[number]
-        left = {number for group in was.values() for number in group.steps if number in self._graph.nodes}
         now = []
-        for steps in {*groups, *self._graph.groups(left)}:
+        for steps in made:
             nodes = [self._graph.nodes[number] for number in steps]
             if is_incident(nodes, self._table, self._config):
                 techniques = {node.step.technique for node in nodes}
