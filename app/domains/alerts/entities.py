@@ -152,11 +152,7 @@ def label(entity: str) -> str:
 
 def is_own(text: str) -> bool:
     """Return whether every machine calls itself so: localhost, a loopback address, or the unspecified one."""
-    lower = text.strip().lower()
-    if _is_localhost(lower):
-        return True
-    address = _address(_without_port(lower))
-    return address is not None and (address.is_loopback or address.is_unspecified)
+    return _OWN[text]
 
 
 def is_generic_user(text: str) -> bool:
@@ -305,6 +301,15 @@ def _read_hash(text: str) -> str:
     return _HASH + lower
 
 
+def _read_own(text: str) -> bool:
+    """Return whether every machine calls itself so."""
+    lower = text.strip().lower()
+    if _is_localhost(lower):
+        return True
+    address = _address(_without_port(lower))
+    return address is not None and (address.is_loopback or address.is_unspecified)
+
+
 def _read_kind(entity: str) -> Kind:
     """Return the kind of an entity in canonical form."""
     if not entity:
@@ -349,5 +354,5 @@ def _identifying(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 
 _HOSTS, _USERS, _HASHES = _Readings(_read_layers), _Readings(_read_user), _Readings(_read_hash)
-_KINDS = _Readings(_read_kind)
+_KINDS, _OWN = _Readings(_read_kind), _Readings(_read_own)
 _BY_KEY = ((HOST, _HOSTS), (USER, _USERS), (HASH, _HASHES))

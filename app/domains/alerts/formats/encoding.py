@@ -18,11 +18,11 @@ def encoding_of(head: bytes) -> str:
 
     Any other text is taken as UTF-8. Alerts begin with ASCII in every format.
     """
-    first, second = head[:_LOOKED_AT:2], head[1:_LOOKED_AT:2]
-    if len(head) < _LOOKED_AT:
-        return UTF8
-    if head.startswith(_MARKS):
+    if head.startswith(_MARKS) and len(head) >= _LOOKED_AT:
         return "utf-16"
+    if len(head) < _LOOKED_AT or 0 not in head[:_LOOKED_AT]:
+        return UTF8
+    first, second = head[:_LOOKED_AT:2], head[1:_LOOKED_AT:2]
     if all(first) and not any(second):
         return "utf-16-le"
     return "utf-16-be" if all(second) and not any(first) else UTF8

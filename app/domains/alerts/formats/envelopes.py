@@ -82,6 +82,9 @@ class Wrapped(msgspec.Struct):
     is_inflated: bool = False
 
 
+_KNOWN = frozenset((*_LISTS, "hits", "_source", "detail", own.ALERT))
+
+
 def unwrapped(value: object, received: float | None = None) -> list[Wrapped]:
     """Return the records in a value, in their order; a faulty one harms no others.
 
@@ -125,6 +128,8 @@ def _unwrapped(outer: Wrapped, depth: int, budget: _Budget) -> Iterator[Wrapped]
 
 def _of_known(record: dict[str, Any]) -> list[Any] | None:
     """Return what is in an envelope that is known by its keys, or None."""
+    if _KNOWN.isdisjoint(record):
+        return None
     for key in _LISTS:
         if key in record and type(record[key]) is list:
             return list(record[key])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -9,7 +10,7 @@ import orjson
 
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
 from app.domains.alerts.formats.attributes import with_nodes
-from app.domains.alerts.formats.encoding import encoding_of
+from app.domains.alerts.formats.encoding import UTF8, encoding_of
 from app.domains.alerts.formats.envelopes import NODES, SEVERAL, Wrapped, too_large, unwrapped
 from app.domains.alerts.formats.recognise import LINE_FORMATS, recognised
 
@@ -93,7 +94,8 @@ def read_alerts_bytes(
     if len(data) > LARGEST_RECORD_BYTES:
         return [Reading(data, fault=too_large())]
     try:
-        text = data.decode(encoding_of(data))
+        encoding = encoding_of(data)
+        text = data.decode() if encoding is UTF8 and not data.startswith(BOM_UTF8) else data.decode(encoding)
     except UnicodeDecodeError as error:
         fault = AlertFault("not_utf8", f"byte {error.start} is not UTF-8; send JSON or text in UTF-8")
         return [Reading(data, fault=fault)]
