@@ -81,7 +81,8 @@ class Context:
         inside = near.keys() | {node.number for node in nodes}
         frequent = {text: self._is_frequent(text, inside) for text in {node.text for node in near.values()}}
         joined = tuple(node for _, node in sorted(near.items()) if not frequent[node.text])
-        return Around(joined, sum(node.step.alerts for node in near.values() if frequent[node.text]))
+        beside = (node for node in near.values() if frequent[node.text] and node.step.start_time <= end + _AFTER_S)
+        return Around(joined, sum(node.step.alerts for node in beside))
 
     def _began(self, text: str, start: float) -> bool:
         """Return whether a type comes again and again since a flow began, as the beacons of an implant do."""
