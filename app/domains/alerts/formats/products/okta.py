@@ -18,7 +18,7 @@ SYSTEM_LOG = Table(
     src=("client.ipAddress", "request.ipChain.ip", "actor.alternateId", "actor.id"),
     dst=("target_user.alternateId", "actor.alternateId", "target.displayName", "actor.displayName", "actor.id"),
     name=("displayMessage", "legacyEventType", "eventType"),
-    severity={"risk_level": Scale("Okta risk level"), "severity": Scale("Okta severity")},
+    severity={"risk_level": Scale("Okta risk level"), "severe": Scale("Okta severity")},
     attributes={
         USER: ("target_user.alternateId", "actor.alternateId"),
         USER_AGENT: ("client.userAgent.rawUserAgent",),
@@ -45,6 +45,8 @@ SYSTEM_LOG = Table(
 )
 
 
+_ROUTINE = ("INFO", "DEBUG")
+"""Levels of nearly all events, also of a granted privilege or a new factor, so that they state no severity."""
 _RISK = re.compile(r"\blevel=(MEDIUM|HIGH)\b")
 
 
@@ -56,6 +58,8 @@ def _prepared(record: dict[str, Any]) -> dict[str, Any]:
     risk = value_at(record, "debugContext.debugData.risk")
     if isinstance(risk, str) and (level := _RISK.search(risk[:LONGEST_VALUE])):
         found["risk_level"] = level[1]
+    if record.get("severity") not in _ROUTINE:
+        found["severe"] = record.get("severity")
     return found
 
 
@@ -71,6 +75,7 @@ FORMAT = declared(
     prepare=_prepared,
     notes=(
         "The target is the account: the user that the event is about, else the one who acted.",
-        "The severity is the risk of the sign-in if that is medium or high, else the level of the event.",
+        "The severity is the risk of the sign-in if that is medium or high, else the level of the event if it is `WARN` or "
+        "`ERROR`; `INFO`, which a granted privilege has as well, states none.",
     ),
 )

@@ -197,6 +197,12 @@ def test_a_case_of_thehive_without_observables_stands_for_itself() -> None:
     assert (alert.src, alert.dst, alert.severity) == ("~1", "~1", 95)
 
 
+@pytest.mark.parametrize(("level", "severity"), [("INFO", None), ("DEBUG", None), ("WARN", 55), ("ERROR", 80)])
+def test_the_level_of_okta_states_a_severity_only_where_it_is_raised(level: str, severity: int | None) -> None:
+    alert = read_alert({**OKTA, "severity": level, "debugContext": None})
+    assert (alert.severity, alert.other_attributes["level"]) == (severity, level)
+
+
 def test_the_target_of_okta_is_the_user_that_the_event_is_about() -> None:
     target = [{"type": "User", "alternateId": "bob@example.com"}]
     assert read_alert({**OKTA, "target": target}).dst == "bob@example.com"
