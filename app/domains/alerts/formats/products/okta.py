@@ -75,7 +75,7 @@ FORMAT = declared(
     prepare=_prepared,
     notes=(
         "The target is the account: the user that the event is about, else the one who acted.",
-        "The severity is the risk of the sign-in if that is medium or high, else the level of the event if it is `WARN` or "
-        "`ERROR`; `INFO`, which a granted privilege has as well, states none.",
+        "The severity is the risk of the sign-in if that is medium or high, else the event's level, `WARN` or `ERROR`.",
+        "`INFO` states none: a granted privilege has it as well.",
     ),
 )
