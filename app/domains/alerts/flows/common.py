@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from app.domains.alerts.flows.causality import CLUSTER, PROBED, weight_of
 from app.domains.alerts.flows.node import is_inside
@@ -28,8 +28,21 @@ def tally(counts: dict[_Key, int], keys: Iterable[_Key], change: int) -> None:
             counts.pop(key, None)
 
 
-Common: TypeAlias = tuple[bool, bool]
-"""Whether a type is common: for its steps below high severity, and for those of high severity."""
+class Common(NamedTuple):
+    """How common a type is.
+
+    Attributes:
+        low: Whether it is for its steps below high severity.
+        high: Whether it is for those of high severity.
+        repeated: Whether it comes too often for a step of low severity to belong to a flow or to link.
+    """
+
+    low: bool
+    high: bool
+    repeated: bool
+
+
+_LOW_TIMES = 2  # at which a type of low severity may come to belong to a flow or to link
 _HIGH = 3  # times as many places as else may have a type of high severity
 
 
@@ -56,6 +69,11 @@ class Spread:
             self.outside += change
         tally(self.dsts, (node.dst,), change)
         tally(self.slots, node.slots, change)
+
+    @property
+    def reach(self) -> int:
+        """Return the smaller of the number of targets that each source has on average and the number of times."""
+        return min(len(self.dsts) // max(len(self.srcs), 1), len(self.slots))
 
     def __int__(self) -> int:
         """Return the smaller of the number of places and the number of times."""
@@ -95,17 +113,21 @@ class Types:
     def is_common(self, text: str) -> Common:
         """Return whether a type comes at many places or times.
 
-        Returns:
-            For steps below high severity, and for those of high severity: of these, three times as many places are
-            many, and no number of times.
+        Of steps of high severity three times as many places are many, and no number of times; but a source with many
+        targets is a scanner.
         """
         spread, config = self._spread.get(text), self._config
         if spread is None:
-            return False, False
+            return Common(low=False, high=False, repeated=False)
         places = int(spread)
         low = places > config.common_places or spread.outside > config.common_sources
-        high = places > _HIGH * config.common_places or spread.outside > config.common_sources
-        return low or len(spread.slots) > config.common_times, high
+        high = (
+            places > _HIGH * config.common_places
+            or spread.reach > config.common_places
+            or spread.outside > config.common_sources
+        )
+        times = len(spread.slots)
+        return Common(low=low or times > config.common_times, high=high, repeated=times > _LOW_TIMES)
 
     def times(self, text: str) -> int:
         """Return at how many different times a type came."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _BEFORE_S, _AFTER_S = 1_800.0, 3_600.0  # of a flow, in which steps can belong to it
 _OUTSIDE_S = 24 * 3_600.0  # the same of what an address outside did that took part in the flow
 _LEAST_SHARE = 0.75  # of a type's steps that are near a flow if its alerts belong to it
-_LOW_TIMES = 2  # at which a type of low severity may come to belong to a flow
 _LEAST_WEIGHT = 0.5  # of an entity that a step must share with a flow
 
 
@@ -92,6 +91,6 @@ class Context:
         """Return whether a type comes elsewhere or at other times as well, or often and of low severity."""
         there, least = self._types.nodes[text], self._config.link_severity
         stated = [node.step.severity for node in there.values() if node.step.severity is not None]
-        if max(stated, default=least) < least and self._types.times(text) > _LOW_TIMES:
+        if max(stated, default=least) < least and self._types.is_common(text).repeated:
             return True
         return sum(number in inside for number in there) < _LEAST_SHARE * len(there)

@@ -16,7 +16,7 @@ from app.domains.alerts.flows.common import Meetings, Types
 from app.domains.alerts.flows.config import FlowConfig
 from app.domains.alerts.flows.context import Context
 from app.domains.alerts.flows.graph import Graph
-from app.domains.alerts.flows.node import Node, pack_flows, unpack_flows
+from app.domains.alerts.flows.node import Node, is_inside, pack_flows, unpack_flows
 from app.domains.alerts.flows.risk import is_critical, is_incident
 from app.domains.alerts.flows.view import draw
 from app.domains.alerts.incidents import Flow
@@ -219,8 +219,9 @@ class Flows:
             *(node for node in nodes if node.text not in changed),
         ):
             linked = node.number in self._graph.nodes and node.number not in gone
-            frequent = common[node.text][node.is_high] or types.is_routine(node.habit)
-            if frequent or node.severity < self._config.link_severity:
+            found = common[node.text]
+            frequent = (found.high if node.is_high else found.low) or types.is_routine(node.habit)
+            if frequent or not self._may_link(node, found):
                 self._context.add(node)
                 if linked:
                     out.add(node.number)
@@ -270,7 +271,7 @@ class Flows:
         for text in {node.text for node in nodes}:
             there = self._types.nodes.get(text, {})
             if len(there) >= self._config.most_of_type:
-                gone += sorted(there, key=lambda number: (there[number].step.end_time, number))[:1]
+                gone.append(min(there, key=lambda number: (there[number].step.end_time, number)))
         most = self._config.most_steps
         if len(self._nodes) + len(nodes) > most:
             left = len(self._nodes) + len(nodes) - int(most * _KEPT_SHARE)
@@ -346,6 +347,13 @@ class Flows:
             flow, tuple(sorted(group.clusters)), 0.0, (), (), min(times, default=0.0), max(times, default=0.0),
             reasons=(f"closed: {why}",),
         )  # fmt: skip
+
+    def _may_link(self, node: Node, common: Common) -> bool:
+        """Return whether a step is severe enough to link, or is a rare move from one machine inside to another."""
+        if node.severity >= self._config.link_severity:
+            return True
+        moved = node.src != node.dst and is_inside(node.src) and is_inside(node.dst)
+        return moved and not common.repeated and "lateral-movement" in self._table.tactics_of(node.step.technique)
 
     def _steps(self, group: _Group) -> list[Node]:
         return [self._graph.nodes[number] for number in group.steps]

@@ -111,6 +111,23 @@ def test_beacons_that_began_with_an_incident_belong_to_it_for_days() -> None:
     assert len(flow.nodes) == 283
 
 
+def test_a_rare_login_of_low_severity_carries_the_attack_from_machine_to_machine() -> None:
+    one = [single(n, 60 * n, each, "wks", "wks") for n, each in enumerate(("T1204.002", "T1059.001", "T1555"))]
+    login = single(5, 5 * HOUR_S, "T1021.001", "wks", "sql", severity=20)
+    other = [single(6, 6 * HOUR_S, "T1003.001", "sql", "sql"), single(7, 7 * HOUR_S, "T1560", "sql", "sql")]
+    [flow] = build_flows([*one, login, *other], TABLE)
+    assert len(flow.nodes) == 6
+    everyday = [single(20 + n, 2 * HOUR_S * n, "T1021.001", f"pc{n}", "sql", severity=20) for n in range(9)]
+    assert build_flows([*one, login, *everyday, *other], TABLE) == []
+
+
+def test_a_scanner_of_high_severity_is_in_no_incident_of_its_targets() -> None:
+    scans = [single(50 + n, 4_000 * n, f"T{1046 + n % 2}", "scan", f"pc{n}", severity=80) for n in range(8)]
+    attack = [single(n, 9_000 + 60 * n, each, "pc3", "pc3") for n, each in enumerate(("T1059", "T1003", "T1560"))]
+    [flow] = build_flows([*scans, *attack], TABLE)
+    assert {each.step.src for each in flow.nodes} == {"pc3"}
+
+
 def test_where_many_different_others_meet_links_nothing() -> None:
     techniques = list(TABLE.techniques)[:160]
     proxy = [single(n, 700 * n, each, f"pc{n}", "proxy") for n, each in enumerate(techniques)]
