@@ -18,6 +18,7 @@ from app.domains.alerts.flows.context import Context
 from app.domains.alerts.flows.graph import Graph
 from app.domains.alerts.flows.node import Node, is_inside, pack_flows, unpack_flows
 from app.domains.alerts.flows.risk import is_critical, is_incident
+from app.domains.alerts.flows.severity import CRITICAL
 from app.domains.alerts.flows.view import draw
 from app.domains.alerts.incidents import Flow
 
@@ -225,7 +226,13 @@ class Flows:
                 self._context.add(node)
                 if linked:
                     out.add(node.number)
-            elif not linked:
+                continue
+            alone = not found.low or node.step.technique in CRITICAL
+            if linked and alone is not node.alone:
+                out.add(node.number)  # out and in again, so that its flow is looked at anew
+                linked = False
+            node.alone = alone
+            if not linked:
                 self._context.discard(node)
                 into.append(node)
         return self._regroup(out, sorted(into, key=lambda each: each.number), weighed)

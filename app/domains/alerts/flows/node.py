@@ -37,6 +37,7 @@ class Node:
 
     Attributes:
         number: The step's number.
+        alone: Whether it may be an incident by itself, if it is critical; `Flows` sets it by how common its type is.
         cluster: Id of its cluster.
         step: The step.
         text: Text of its type.
@@ -52,8 +53,8 @@ class Node:
     """
 
     __slots__ = (
-        "cluster", "dst", "entities", "habit", "hours", "keys", "number", "severity", "slots", "src", "step", "text",
-        "touches",
+        "alone", "cluster", "dst", "entities", "habit", "hours", "keys", "number", "severity", "slots", "src", "step",
+        "text", "touches",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 - all that a node is made of
@@ -66,6 +67,7 @@ class Node:
         order: TechniqueOrder,
     ) -> None:
         """Derive the attributes of a step."""
+        self.alone = True
         self.number, self.cluster, self.step, self.entities, self.keys = step.number, cluster, step, entities, keys
         self.text = flow_type(step.name)
         self.severity = severity_of(step, table)

@@ -19,8 +19,8 @@ _LEAST, _MOST = 0.02, 0.95  # about as many of the surest, and of those that see
 
 
 def is_critical(node: Node, config: FlowConfig) -> bool:
-    """Return whether a step is an incident by itself."""
-    return node.severity >= config.critical_severity
+    """Return whether a step is an incident by itself: it is critical, and its type does not come everywhere."""
+    return node.severity >= config.critical_severity and node.alone
 
 
 def risk_of(nodes: Iterable[Node]) -> float:

@@ -162,6 +162,16 @@ def test_one_alert_that_is_not_critical_is_none(severity: int, technique: str) -
     assert build_flows([single(7, 1_000, technique, "dc1", "dc1", severity=severity)], TABLE) == []
 
 
+def test_a_critical_alert_that_comes_everywhere_is_no_incident_by_itself_unless_its_technique_is() -> None:
+    alarms = [single(n, 4_000 * n, "T1204.002", f"pc{n}", f"pc{n}", severity=95) for n in range(5)]
+    flows = Flows(TABLE)
+    words = [change.word for each in alarms for change in flows.update(each)]
+    assert words == ["opened", "opened", "closed", "closed"]
+    assert build_flows(alarms, TABLE) == []
+    copies = [single(n, 4_000 * n, "T1003.003", f"dc{n}", f"dc{n}", severity=95) for n in range(5)]
+    assert len(build_flows(copies, TABLE)) == 5
+
+
 def test_severity_follows_from_the_tactic_where_no_alert_states_one() -> None:
     alerts = [
         cluster(n, [step(1_000 * n, each, "web1", "web1", severity=None)])
