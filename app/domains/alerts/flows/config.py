@@ -40,7 +40,7 @@ class FlowConfig(LimitedConfig, frozen=True):
         parents: Incoming edges of a step that are drawn.
         most_steps: Steps that are remembered; the oldest are forgotten first.
         most_of_type: Steps of one type that are remembered, the latest.
-        most_flow_steps: Steps of one flow; larger flows are cut at their weakest links.
+        most_flow_steps: Steps of one flow; those that come once it is full begin another.
     """
 
     REQUEST_KEY: ClassVar[str] = "config of flows"

@@ -8,8 +8,8 @@ that have the entity.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from typing import TYPE_CHECKING, TypeAlias
+from bisect import bisect_left
+from typing import TYPE_CHECKING
 
 from app.domains.alerts.flows.causality import Evidence, strength
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 3  # steps before, and as many after, to which an entity links a step: enough for each role
 _DIGITS = 6  # of a link's probability: more than is meaningful, fewer than depend on the order of multiplication
-
-
-_Rank: TypeAlias = tuple[float, int, int]
 
 
 class Link:
@@ -45,7 +42,7 @@ class Link:
         self.evidence: dict[str, Evidence] = {}
         self.probability = 0.0
 
-    def rank(self) -> _Rank:
+    def rank(self) -> tuple[float, int, int]:
         """Return a sort key: the more probable link first, among equals the one of the smaller numbers."""
         return -self.probability, self.one, self.other
 
@@ -67,7 +64,6 @@ class Graph:
         self.strong: dict[int, set[int]] = {}
         self._timelines: dict[str, list[tuple[float, int]]] = {}  # by entity, (start, number) of its steps, sorted
         self._stale: dict[tuple[int, int], Link] = {}
-        self._ranked: list[_Rank] | None = None  # the strong links in order, once a group was too large
 
     def change(self, removed: Iterable[int], added: Iterable[Node], weighed: Iterable[str]) -> set[int]:
         """Remove steps, then add others, which may have the numbers of removed ones.
@@ -115,24 +111,17 @@ class Graph:
         return seen
 
     def _split(self, members: set[int]) -> list[tuple[int, ...]]:
-        """Group steps by their strongest links first, as long as no group becomes too large."""
-        if self._ranked is None:
-            self._ranked = sorted(
-                self.links[one][other].rank() for one, others in self.strong.items() for other in others if one < other
-            )
-        most = self._config.most_flow_steps
-        group_of = {number: [number] for number in members}
-        for _, first, second in self._ranked:
-            one = group_of.get(first)
-            if one is None:
-                continue
-            other = group_of[second]
-            if one is not other and len(one) + len(other) <= most:
-                if len(one) < len(other):
-                    one, other = other, one
-                one += other
-                for number in other:
-                    group_of[number] = one
+        """Group steps in order of time: each joins the group of its strongest earlier neighbour that has room.
+
+        A later step changes no group but its own, so that a large incident is news a few times and not with each alert.
+        """
+        group_of: dict[int, list[int]] = {}
+        for number in sorted(members, key=lambda each: (self.nodes[each].step.start_time, each)):
+            links = [self.links[number][each] for each in self.strong[number] if each in group_of]
+            near = (group_of[link.other if link.one == number else link.one] for link in sorted(links, key=Link.rank))
+            group = next((each for each in near if len(each) < self._config.most_flow_steps), [])
+            group.append(number)
+            group_of[number] = group
         return sorted(tuple(sorted(group)) for group in {id(each): each for each in group_of.values()}.values())
 
     def _add(self, node: Node) -> None:
@@ -151,12 +140,11 @@ class Graph:
 
     def _remove(self, node: Node, touched: set[int]) -> None:
         number = node.number
-        for neighbour in self.strong.pop(number):
-            self.strong[neighbour].discard(number)
-            self._rerank(self.links[number][neighbour].rank(), None)
-            touched.add(neighbour)
         for neighbour in self.links.pop(number):
             del self.links[neighbour][number]
+        for neighbour in self.strong.pop(number):
+            self.strong[neighbour].discard(number)
+            touched.add(neighbour)
         for entity in node.touches:
             steps = self._timelines[entity]
             index = bisect_left(steps, (node.step.start_time, number))
@@ -202,26 +190,14 @@ class Graph:
         for (one, other), link in self._stale.items():
             if self.links.get(one, {}).get(other) is not link:  # one of its steps was removed
                 continue
-            was = link.rank() if other in self.strong[one] else None
             unlikely = 1.0
             for entity in sorted(link.evidence) if len(link.evidence) > 1 else link.evidence:
                 unlikely *= 1.0 - weight(link.evidence[entity]) * link.evidence[entity].strength
             link.probability = round(1.0 - unlikely, _DIGITS)
             if not link.evidence:
                 del self.links[one][other], self.links[other][one]
-            is_strong = link.probability >= self._config.link_threshold
-            self._rerank(was, link.rank() if is_strong else None)
-            if is_strong != (was is not None):
+            if (link.probability >= self._config.link_threshold) != (other in self.strong[one]):
                 self.strong[one] ^= {other}
                 self.strong[other] ^= {one}
                 touched |= {one, other}
         self._stale.clear()
-
-    def _rerank(self, was: _Rank | None, now: _Rank | None) -> None:
-        """Move a link in the order of strong links; one that is None is not strong."""
-        if self._ranked is None or was == now:
-            return
-        if was is not None:
-            del self._ranked[bisect_left(self._ranked, was)]
-        if now is not None:
-            insort(self._ranked, now)

@@ -425,13 +425,24 @@ def test_too_many_steps_push_the_oldest_out_that_are_no_incident() -> None:
     assert [len(flow.nodes) for flow in flows.flows()] == [3]
 
 
-def test_a_long_chain_is_cut_where_it_is_weakest() -> None:
+def test_a_long_chain_goes_on_in_another_flow() -> None:
     gaps = [0, 60, 120, 30 * HOUR_S, 30 * HOUR_S + 60, 30 * HOUR_S + 120]
     chain = [cluster(n, [step(gap, "", f"h{n}", f"h{n + 1}", lasts=0)]) for n, gap in enumerate(gaps)]
     config = msgspec.structs.replace(LINKED, common_times=100)
     assert [flow.cluster_ids for flow in together(chain, config)] == [(0, 1, 2, 3, 4, 5)]
     cut = together(chain, msgspec.structs.replace(config, most_flow_steps=3))
     assert [flow.cluster_ids for flow in cut] == [(0, 1, 2), (3, 4, 5)]
+
+
+def test_an_incident_larger_than_a_flow_is_not_news_with_each_alert() -> None:
+    flows = Flows(TABLE, msgspec.structs.replace(LINKED, most_flow_steps=32, common_times=1_000, common_places=1_000))
+    techniques = sorted(TABLE.techniques)
+    changes = [
+        change for n in range(160) for change in flows.update(single(n + 1, 60 * n, techniques[n], f"h{n % 40}", "dc1"))
+    ]
+    assert len(flows.flows()) >= 160 // 32
+    assert sum(change.word == "opened" for change in changes) <= len(flows.flows()) + 1
+    assert len(changes) < 160
 
 
 def test_a_state_of_something_else_is_refused() -> None:
