@@ -40,7 +40,8 @@ for folder, folders, files in os.walk(task):
                 found["stale"].append(path)
 found["compilers"] = [name for name in ("cc", "gcc", "g++", "clang", "tcc", "make") if shutil.which(name)]
 sys.path.insert(0, task)
-absent = ("mlflow", "sklearn", "pandas", "scipy", "onnx", "skl2onnx", "moto", "pytest", "devtools")
+absent = ("mlflow", "sklearn", "pandas", "scipy", "onnx", "skl2onnx", "moto", "pytest", "devtools", "yaml")
+absent += ("model.rules", "model.stories", "model.technique")
 found["modules"] = [name for name in absent if find_spec(name)]
 json.dump(found, sys.stdout)
 """
@@ -95,7 +96,22 @@ def test_imports_all_that_it_holds(docker: DockerClient, image: str) -> None:
     assert done.code == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [["explain"], ["mapping", "--help"], ["create", "--help"]])
+def test_has_what_alerts_take(docker: DockerClient, image: str) -> None:
+    script = """
+from app.domains.alerts.formats.times import seconds
+from app.domains.alerts.techniques.findings import shipped_finding_types
+from app.domains.alerts.techniques.signatures import shipped_signatures
+assert seconds("Thu, 23 May 2024 12:54:16 GMT", "time") == 1716468856
+assert shipped_finding_types().types
+shipped_signatures()
+"""
+    done = run(docker, image, "-W", "error", "-c", script, entrypoint=["python3"], working_dir="/var/task")
+    assert done.code == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["explain"], ["mapping", "--help"], ["create", "--help"], ["alerts", "run", "--help"]]
+)
 def test_has_the_command_line(docker: DockerClient, image: str, command: list[str]) -> None:
     done = run(docker, image, "millrace", *command)
     assert done.code == 0, done.stderr

@@ -172,8 +172,11 @@ def test_the_api_behind_the_emulator(start_function: Callable[..., Function], fi
     assert answer["statusCode"] == 200, answer
     assert json.loads(answer["body"])["predictions"][0]["prediction"] == {"cnt": 1427, "pred_id": 123}
 
-    refused = function.invoke(http_event("POST", "/bike/predictions", [{**RIDE, "pred_id": []}]))
-    assert refused["statusCode"] == 400
+    unreadable = {**RIDE, "pred_id": []}
+    assert function.invoke(http_event("POST", "/bike/predictions", unreadable))["statusCode"] == 400
+    beside = json.loads(function.invoke(http_event("POST", "/bike/predictions", [RIDE, unreadable]))["body"])
+    assert [each["prediction"]["cnt"] for each in beside["predictions"]] == [1427]
+    assert [each["index"] for each in beside["quarantined"]] == [1]
     assert function.invoke(http_event("GET", "/nowhere"))["statusCode"] == 404
     assert function.invoke(http_event("DELETE", "/bike/predictions"))["statusCode"] == 405
     assert "Traceback" not in function.logs()
