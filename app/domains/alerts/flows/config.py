@@ -39,6 +39,7 @@ class FlowConfig(LimitedConfig, frozen=True):
         critical_severity: Severity from which on a single alert is an incident.
         parents: Incoming edges of a step that are drawn.
         most_steps: Steps that are remembered; the oldest are forgotten first.
+        most_linked: Steps of these that can link others: a change of one costs in proportion to what it is linked with.
         most_of_type: Steps of one type that are remembered, the latest.
         most_flow_steps: Steps of one flow; those that come once it is full begin another.
     """
@@ -59,6 +60,7 @@ class FlowConfig(LimitedConfig, frozen=True):
     critical_severity: Annotated[int, Meta(ge=1, le=101)] = 90
     parents: Annotated[int, Meta(ge=1, le=16)] = 3
     most_steps: Annotated[int, Meta(ge=1, le=50_000)] = 4_000
+    most_linked: Annotated[int, Meta(ge=2, le=50_000)] = 1_000
     most_of_type: Annotated[int, Meta(ge=1, le=10_000)] = 300
     most_flow_steps: Annotated[int, Meta(ge=2, le=5_000)] = 256
 

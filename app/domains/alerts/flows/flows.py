@@ -272,6 +272,10 @@ class Flows:
     def _end(self, group: _Group) -> float:
         return max(self._nodes[number].step.end_time for number in group.steps)
 
+    def _by_worth(self, node: Node) -> tuple[bool, float, int]:
+        """Return a sort key: steps of incidents are forgotten last, and the oldest first."""
+        return node.number in self._group_of, node.step.end_time, node.number
+
     def _excess(self, nodes: Sequence[Node]) -> list[int]:
         """Return the oldest steps that are too many, once others come."""
         gone = []
@@ -279,13 +283,11 @@ class Flows:
             there = self._types.nodes.get(text, {})
             if len(there) >= self._config.most_of_type:
                 gone.append(min(there, key=lambda number: (there[number].step.end_time, number)))
-        most = self._config.most_steps
-        if len(self._nodes) + len(nodes) > most:
-            left = len(self._nodes) + len(nodes) - int(most * _KEPT_SHARE)
-            oldest = sorted(
-                self._nodes.values(), key=lambda each: (each.number in self._group_of, each.step.end_time, each.number)
-            )
-            gone += [each.number for each in oldest[:left]]
+        for there, most in ((self._nodes, self._config.most_steps), (self._graph.nodes, self._config.most_linked)):
+            if len(there) + len(nodes) > most:
+                left = len(there) + len(nodes) - int(most * _KEPT_SHARE)
+                oldest = sorted(there.values(), key=self._by_worth)
+                gone += [each.number for each in oldest[:left]]
         return gone
 
     def _regroup(self, out: set[int], into: Sequence[Node], weighed: set[str]) -> list[FlowChange]:

