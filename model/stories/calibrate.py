@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from app.domains.alerts.flows.risk import OFFSET
 from app.settings import read_settings
 from model.stories.engine import Engine
 from model.stories.evaluate import OWN_SETS, SETS
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 RIDGE = 1e-3  # keeps the weights finite where stories are divided without a fault
 ROUNDS = 50  # of Newton's method, which needs about ten
 BINS = 5
-OFFSET = 0.1  # of a risk, so that it has a logarithm
 
 
 class Rows(NamedTuple):

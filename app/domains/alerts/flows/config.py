@@ -30,8 +30,8 @@ class FlowConfig(LimitedConfig, frozen=True):
             links nothing. Of high severity, three times as many.
         common_times: A type of alert that comes at more different times than this is frequent as well, unless it is of
             high severity.
-        common_sources: A type of alert that comes from more addresses outside than this is frequent as well; of high
-            severity, three times as many.
+        common_sources: A type of alert that comes from more addresses outside than this is frequent as well, of any
+            severity.
         link_severity: Severity below which a step links nothing; it belongs to a flow whose machines it concerns.
         routine_hours: A type of alert that comes at one host in more hours than this is frequent there.
         risk_threshold: Sum of the risks of different types from which on linked steps are an incident.

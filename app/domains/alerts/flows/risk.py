@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from app.domains.alerts.flows.config import FlowConfig
     from app.domains.alerts.flows.node import Node
 
-_INTERCEPT, _SLOPE, _OFFSET = -7.7, 5.5, 0.1  # of the odds by the logarithm of the risk; the offset is for no risk
+OFFSET = 0.1  # added to a risk, so that no risk has a logarithm
+_INTERCEPT, _SLOPE = -7.7, 5.5  # of the log odds by the logarithm of the risk
 _LEAST, _MOST = 0.02, 0.95  # about as many of the surest, and of those that seem least likely, are otherwise
 
 
@@ -62,5 +63,5 @@ def tactics_of(nodes: Iterable[Node], table: AttackTable) -> set[str]:
 
 def probability(nodes: Sequence[Node]) -> float:
     """Return the probability that linked steps are an attack, by their risk: fitted by `model/stories/calibrate.py`."""
-    odds = _INTERCEPT + _SLOPE * math.log(risk_of(nodes) + _OFFSET)
+    odds = _INTERCEPT + _SLOPE * math.log(risk_of(nodes) + OFFSET)
     return round(min(max(1.0 / (1.0 + math.exp(-odds)), _LEAST), _MOST), 4)
