@@ -67,12 +67,15 @@ class Context:
         start = min(node.step.start_time for node in nodes)
         end = max(node.step.end_time for node in nodes)
         near: dict[int, Node] = {}
+        began: dict[str, bool] = {}  # by type
         for entity in entities:
             for number, node in self._by_entity.get(entity, {}).items():
                 before, after = _BEFORE_S, _AFTER_S
+                if node.text not in began:
+                    began[node.text] = self._began(node.text, start)
                 if node.src and not is_inside(node.src):
                     before = after = _OUTSIDE_S
-                elif self._began(node.text, start):
+                elif began[node.text]:
                     after = math.inf
                 within = node.step.start_time <= end + after and node.step.end_time >= start - before
                 if within and (not node.src or node.src in ends):

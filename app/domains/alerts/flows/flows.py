@@ -134,10 +134,10 @@ class Flows:
             if new[number].end_time >= self._clock.horizon
         ]
         gone += self._excess(nodes)
-        for number in renamed - set(gone):
+        closed = self._close() if stale else []
+        for number in renamed & self._nodes.keys() - set(gone):  # what has just been forgotten stays so
             gone.append(number)
             nodes.append(self._node(self._nodes[number].cluster, self._nodes[number].step))
-        closed = self._close() if stale else []
         return [*closed, *self._change(set(gone) & self._nodes.keys(), nodes)]
 
     def _learn(self, cluster: ClusterSummary) -> set[int]:

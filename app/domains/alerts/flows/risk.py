@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from app.domains.alerts.flows.config import FlowConfig
     from app.domains.alerts.flows.node import Node
 
-OFFSET = 0.1  # added to a risk, so that no risk has a logarithm
+OFFSET = 0.1  # added to a risk, so that a risk of 0 has a logarithm
 _INTERCEPT, _SLOPE = -7.7, 5.5  # of the log odds by the logarithm of the risk
-_LEAST, _MOST = 0.02, 0.95  # about as many of the surest, and of those that seem least likely, are otherwise
+_LEAST, _MOST = 0.02, 0.95  # shares of attacks among the least and the most probable incidents of the stories
 
 
 def is_critical(node: Node, config: FlowConfig) -> bool:

@@ -395,6 +395,16 @@ def test_an_incident_without_news_for_a_window_closes_and_says_so() -> None:
     assert [flow.flow_id for flow in build_flows([*attack, single(11, 9 * DAY_S, "", "far", "off")], TABLE)] == [0]
 
 
+def test_an_incident_that_closes_stays_closed_when_its_machine_gets_a_name_at_that_moment() -> None:
+    flows = Flows(TABLE, FlowConfig(window_s=3_600))
+    course = ("T1190", "T1059", "T1003")
+    attack = [single(n, 500 * n, each, "10.0.0.9", "10.0.0.9", severity=80) for n, each in enumerate(course)]
+    updated(flows, *attack, single(8, 4_000, "T1046", "far", "away"))
+    named = msgspec.structs.replace(single(9, 7_500, "T1082", "far", "off"), aliases=(("wks-9", "10.0.0.9"),))
+    assert [change.word for change in flows.update(named)] == ["closed"]
+    assert len(flows) == 2, "its steps are forgotten"
+
+
 def test_an_incident_that_goes_on_for_longer_than_the_window_stays_whole() -> None:
     alerts = [single(n, 2 * DAY_S * n, each, "web1", "web1") for n, each in enumerate(list(TABLE.techniques)[:10])]
     [flow] = build_flows(alerts, TABLE)
