@@ -178,6 +178,13 @@ def test_any_line_is_an_alert_that_reads_back_the_same_or_has_a_reason(line: str
         reads_back(found)
 
 
+@pytest.mark.parametrize("line", [CEF_LINE, SNORT, LEEF, SNORT_SYSLOG])
+def test_a_line_that_ends_anywhere_or_lacks_a_character_is_an_alert_or_has_a_reason(line: str) -> None:
+    for at in range(len(line)):
+        read_or_reason(line[:at])
+        read_or_reason(line[:at] + line[at + 1 :])
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_no_other_format_takes_an_example_for_its_own(name: str) -> None:
     example = EXAMPLES[name]

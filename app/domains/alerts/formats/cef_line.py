@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.domains.alerts.alert import Alert, AlertFault
 from app.domains.alerts.formats.cef import LINES, read_fields
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MARK = "CEF:"
 _FURTHEST_MARK = 512  # characters: a syslog header is far shorter, and a message may mention CEF
 _HEAD = ("deviceVendor", "deviceProduct", "deviceVersion", "signatureId", "name", "severity")
-_MOST_FIELDS = 512  # the dictionary has about 170 keys, and a record may have its own
+MOST_FIELDS = 512  # the dictionary has about 170 keys, and a record may have its own
 
 LONG_NAMES = {
     "act": "deviceAction",
@@ -88,12 +91,18 @@ def fields_of(line: str) -> dict[str, Any]:
     found: dict[str, Any] = dict(zip(_HEAD, head[1:], strict=True))
     if stamp := SYSLOG_TIME.match(before):
         found["syslog_time"] = stamp[1]
-    keys = list(itertools.islice(_KEY.finditer(rest), _MOST_FIELDS))
-    for number, key in enumerate(keys, 1):
-        end = keys[number].start() if number < len(keys) else len(rest)
-        if value := _unescaped(rest[key.end() : end].strip()):
-            found.setdefault(LONG_NAMES.get(key[1], key[1]), value)
+    for key, value in pairs_between(_KEY, rest):
+        if unescaped := _unescaped(value):
+            found.setdefault(LONG_NAMES.get(key, key), unescaped)
     return found
+
+
+def pairs_between(key: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
+    """Return each key that a pattern finds (its group 1), and the text up to the next one."""
+    keys = list(itertools.islice(key.finditer(text), MOST_FIELDS))
+    for number, each in enumerate(keys, 1):
+        end = keys[number].start() if number < len(keys) else len(text)
+        yield each[1], text[each.end() : end].strip()
 
 
 def read(line: str, tenant: str = "", received: float | None = None) -> Alert:

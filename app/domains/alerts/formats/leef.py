@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from app.domains.alerts.alert import Alert, AlertFault
 from app.domains.alerts.formats.cef import LINES, read_fields
-from app.domains.alerts.formats.cef_line import SYSLOG_TIME
+from app.domains.alerts.formats.cef_line import MOST_FIELDS, SYSLOG_TIME, pairs_between
 from app.domains.alerts.formats.format import Format
 from app.domains.alerts.formats.mapping import FieldReader
 from app.domains.alerts.formats.severity import Scale
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MARK = "LEEF:"
 _FURTHEST_MARK = 512  # characters: a syslog header is far shorter, and a message may mention LEEF
 _HEAD = ("deviceVendor", "deviceProduct", "deviceVersion", "signatureId")
-_MOST_FIELDS = 512  # the dictionary has about 50 keys, and a record may have its own
 _DELIMITER = re.compile(r"(?:0?x([0-9A-Fa-f]{1,4})|([^\sA-Za-z0-9=]))")
 _WRITTEN_TABS = ("\\x09", "\\t", "<tab>", "<009>", "#011")
 """Tabs as syslog daemons and examples in manuals write them."""
@@ -96,7 +97,7 @@ def fields_of(line: str) -> dict[str, Any]:
     if stamp := SYSLOG_TIME.match(before):
         found["syslog_time"] = stamp[1]
     delimiter, rest = _delimiter_of(parts[-1])
-    for key, value in itertools.islice(_pairs(rest, delimiter), _MOST_FIELDS):
+    for key, value in _pairs(rest, delimiter):
         if value:
             found.setdefault(LONG_NAMES.get(key, key), value)
     if not found.get("name"):
@@ -122,16 +123,14 @@ def _delimiter_of(rest: str) -> tuple[str, str]:
     return (chr(code) if code else written[2] or "\t"), behind
 
 
-def _pairs(text: str, delimiter: str) -> itertools.chain[tuple[str, str]]:
+def _pairs(text: str, delimiter: str) -> Iterator[tuple[str, str]]:
     """Return the attributes; where the delimiter is nowhere, those with a blank before their keys."""
     if delimiter not in text:
         delimiter = next((each for each in _WRITTEN_TABS if each in text), delimiter)
-    if delimiter in text:
-        parts = (part.partition("=") for part in text.split(delimiter)[:_MOST_FIELDS])
-        return itertools.chain((key.strip(), value.strip()) for key, mark, value in parts if mark)
-    keys = list(itertools.islice(_KEY.finditer(text), _MOST_FIELDS))
-    ends = [each.start() for each in keys[1:]] + [len(text)]
-    return itertools.chain((key[1], text[key.end() : end].strip()) for key, end in zip(keys, ends, strict=True))
+    if delimiter not in text:
+        return pairs_between(_KEY, text)
+    parts = (part.partition("=") for part in text.split(delimiter)[:MOST_FIELDS])
+    return ((key.strip(), value.strip()) for key, mark, value in parts if mark)
 
 
 def _name_of(found: dict[str, Any]) -> str:
