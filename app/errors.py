@@ -23,6 +23,7 @@
     ├── HandlerNotAllowedError    46   a handler that may not be called this way (403)
     ├── LocationError             47   a file or object cannot be read or written
     ├── UnreadableStateError      48   stored state that this release cannot read
+    ├── BudgetError               49   a file's content would take more memory than it may (422)
     ├── UnacknowledgedError       50   the batch returns whole: the mapping must deliver it again
     ├── HandlerFailedError        51   a handler raised an unexpected exception
     ├── DeadlineError             52   the time for it ended before it was done (503)
@@ -205,6 +206,13 @@ class UnreadableStateError(MillraceError):
     """Stored state is damaged, is of another release, or was written by something else."""
 
     exit_code = 48
+
+
+class BudgetError(MillraceError):
+    """The content of a file or an object would take more memory than its budget (`app/budgets.py`)."""
+
+    exit_code = 49
+    status = 422
 
 
 class UnacknowledgedError(MillraceError):

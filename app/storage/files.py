@@ -1,13 +1,31 @@
-"""Write a file so that it is there whole, or not at all, also after the machine has lost its power."""
+"""Read regular files only; write a file so that it is there whole, or not at all, also after a loss of power."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 READABLE = 0o644  # a temporary file is its owner's alone; what is stored may be read by another user's container
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file, or a link to one, to be read; a device or a pipe has no end, or never begins.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file; `strerror` says which.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, a pipe waits for a writer
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 import numpy as np
 
+from app.budgets import outside_strings, without_escapes
 from app.stream.hints import hint_of
 from app.stream.outcomes import Quarantine
 from app.text import decode_json, without_bom
@@ -49,7 +50,7 @@ _SPECIAL = _COMPRESSED | {codecs.BOM_UTF8[0]}  # the first bytes of payloads tha
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NOT_BRACKETS_NOR_QUOTES = bytes(set(_NOT_BRACKETS) - set(b'"'))
-_OPEN, _QUOTE = b'["'
+_OPEN = ord("[")
 _PIECE_BYTES = 1024 * 1024  # of a text that is scanned at a time, which takes eight times as much memory
 _NOT_FINITE = re.compile(rb"(?:^|[\[:,])\s*(-?(?:NaN|Infinity))")
 
@@ -109,7 +110,7 @@ def _all_plain(payloads: Sequence[bytes]) -> bool:
         return False
     if max(map(len, payloads), default=0) < DEEP_BYTES:
         return True
-    brackets = _unescaped(joined).translate(_ONE_KIND, _NOT_BRACKETS_NOR_QUOTES).replace(b'""', b"")
+    brackets = without_escapes(joined).translate(_ONE_KIND, _NOT_BRACKETS_NOR_QUOTES).replace(b'""', b"")
     return b'"' not in brackets and not _nest_too_deep(brackets)
 
 
@@ -179,24 +180,6 @@ def _inflate(payload: bytes) -> bytes | Quarantine:
         parts.append(part)
         left -= len(part)
         rest = inflater.unused_data
-    return b"".join(parts)
-
-
-def _unescaped(text: bytes) -> bytes:
-    """Return a JSON text without escaped backslashes and quotes: every quote left begins or ends a string."""
-    return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
-
-
-def outside_strings(text: bytes) -> bytes:
-    """Return the parts of a JSON text outside its strings; time and memory are linear in its length."""
-    text, inside = _unescaped(text), np.False_
-    parts: list[bytes] = []
-    for start in range(0, len(text), _PIECE_BYTES):
-        letters = np.frombuffer(text, np.uint8, min(_PIECE_BYTES, len(text) - start), start)
-        quotes = letters == _QUOTE
-        within = np.logical_xor.accumulate(quotes) ^ inside
-        parts.append(letters[~(within | quotes)].tobytes())
-        inside = within[-1]
     return b"".join(parts)
 
 

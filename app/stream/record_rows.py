@@ -20,9 +20,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from app.budgets import outside_strings
 from app.settings import LINES, LIST, LOG_MESSAGES
 from app.stream.outcomes import Quarantine
-from app.stream.payload import decode_payload, inflated, outside_strings, plain
+from app.stream.payload import decode_payload, inflated, plain
 
 MAX_ROWS = 100_000  # of a record, as of an aggregate: CloudWatch Logs sends 10,000 at the most
 MAX_ROW_BYTES = 32 * 1024 * 1024  # of a record's rows together: twice what a single record may inflate to

@@ -44,7 +44,7 @@ FLOORS = (
     Floor("the stream; models", ("stream", "inference")),
     Floor("objects, tables, state", ("storage",)),
     Floor("the environment", ("aws", "settings")),
-    Floor("the ground", ("cache", "errors", "telemetry", "text")),
+    Floor("the ground", ("budgets", "cache", "errors", "telemetry", "text")),
 )
 """The floors from top to bottom."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.jobs.head import FolderState
-from app.storage.files import write_file
+from app.storage.files import open_regular, write_file
 from app.storage.location import write_location
 from app.storage.objects import FolderObjects
 from app.storage.state import Stored
@@ -87,3 +87,21 @@ def test_what_was_there_stays_where_the_disk_is_full(tmp_path: Path) -> None:
             write_file(path, b"after")
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder", "link to a device"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = {"device": Path("/dev/zero"), "folder": tmp_path}.get(kind, tmp_path / "odd")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to a device":
+        path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="directory" if kind == "folder" else "not a regular file"):
+        open_regular(path)
+
+
+def test_a_link_to_a_regular_file_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"data")
+    (tmp_path / "link").symlink_to("target")
+    with open_regular(tmp_path / "link") as file:
+        assert file.read() == b"data"

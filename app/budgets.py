@@ -1,0 +1,50 @@
+"""Budgets for input from outside: elements of a JSON text, bytes after inflation, faults kept.
+
+A text of JSON is parsed into objects of Python that take up to a hundred times its size: `[[],[],…]` has three bytes an
+element, and an empty list has 64. The size of a text is no bound on memory; its elements are.
+"""
+
+from __future__ import annotations
+
+MOST_ELEMENTS = 500_000
+"""Elements (values and fields) of a JSON text that is parsed as a whole: objects of at most about 100 MB. Real records
+of 10 MiB, the largest that Kinesis takes, have 100,000 to 400,000."""
+MOST_FAULTS_KEPT = 1_000  # of an input, in memory; all are counted, and written where there is a place for them
+_CHUNK_BYTES = 1024 * 1024  # of a text that is scanned at a time, which takes eight times as much memory
+_QUOTE = ord('"')
+
+
+def is_over_elements(text: bytes, most: int = MOST_ELEMENTS) -> bool:
+    """Return whether a JSON text may have more than `most` elements; time is linear in its length, without parsing.
+
+    Args:
+        text: JSON in UTF-8; what is no JSON is counted all the same.
+        most: The budget.
+    """
+    if len(text) <= most or _separators(text) <= most:
+        return False
+    return _separators(outside_strings(text)) > most
+
+
+def _separators(text: bytes) -> int:
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def without_escapes(text: bytes) -> bytes:
+    """Return a JSON text without escaped backslashes and quotes: every quote left begins or ends a string."""
+    return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
+
+
+def outside_strings(text: bytes) -> bytes:
+    """Return the parts of a JSON text outside its strings; time and memory are linear in its length."""
+    import numpy as np  # noqa: PLC0415 - the API and most commands start without it
+
+    text, inside = without_escapes(text), np.False_
+    parts: list[bytes] = []
+    for start in range(0, len(text), _CHUNK_BYTES):
+        letters = np.frombuffer(text, np.uint8, min(_CHUNK_BYTES, len(text) - start), start)
+        quotes = letters == _QUOTE
+        within = np.logical_xor.accumulate(quotes) ^ inside
+        parts.append(letters[~(within | quotes)].tobytes())
+        inside = within[-1]
+    return b"".join(parts)
