@@ -8,7 +8,7 @@ It is read here rather than with the protobuf package: cold starts need no depen
 limit. A faulty aggregate becomes one Quarantine of the whole with its raw bytes:
 
     aggregate_digest    the magic number without a matching MD5: a truncated or damaged aggregate
-    aggregate_too_many  more records than MAX_SUB_RECORDS
+    aggregate_too_many  more records, or keys in a table, than MAX_SUB_RECORDS
     bad_aggregate       a matching MD5 around what is not the format; the message says what, and at which byte
 
 `docs/decisions/0012-aggregation.md` says why a wrong MD5 is not an ordinary record here.
@@ -64,6 +64,11 @@ class _Message:
     hash_key_at: list[int | None] = field(default_factory=list)
     datas: list[bytes] = field(default_factory=list)
 
+    @property
+    def entries(self) -> int:
+        """Return the length of the longest list: no record needs more than one key of each table."""
+        return max(len(self.datas), len(self.partition_keys), len(self.hash_keys))
+
 
 def split(payload: bytes) -> SubRecords | Quarantine:
     """Split a payload that begins with the magic number.
@@ -79,8 +84,9 @@ def split(payload: bytes) -> SubRecords | Quarantine:
         return Quarantine("aggregate_digest", f"{len(payload)} bytes with an aggregate's magic, but not its MD5")
     try:
         message = _read_message(payload, end)
-        if len(message.datas) > MAX_SUB_RECORDS:
-            return Quarantine("aggregate_too_many", f"more than {MAX_SUB_RECORDS} records in {len(payload)} bytes")
+        if message.entries > MAX_SUB_RECORDS:
+            found = f"more than {MAX_SUB_RECORDS} records or keys in {len(payload)} bytes"
+            return Quarantine("aggregate_too_many", found)
         return _resolve(message)
     except _BadAggregateError as error:
         return Quarantine("bad_aggregate", str(error))
@@ -93,10 +99,10 @@ def user_records(data: bytes) -> list[bytes]:
 
 
 def _read_message(raw: bytes, end: int) -> _Message:
-    """Read the fields of the message between the magic number and `end`; stop soon after too many records."""
+    """Read the fields of the message between the magic number and `end`; stop soon after too many records or keys."""
     found = _Message()
     at = len(MAGIC)
-    while at < end and len(found.datas) <= MAX_SUB_RECORDS:
+    while at < end and found.entries <= MAX_SUB_RECORDS:
         start, first = at, raw[at]
         if first == RECORDS:
             at = _read_usual_records(raw, at, end, found)
@@ -109,7 +115,7 @@ def _read_message(raw: bytes, end: int) -> _Message:
 
 def _read_usual_keys(raw: bytes, at: int, end: int, keys: list[bytes]) -> int:
     """Read entries of a table shorter than 128 bytes up to the first other field, and return its offset."""
-    while at < end and raw[at] == PARTITION_KEY_TABLE:
+    while at < end and raw[at] == PARTITION_KEY_TABLE and len(keys) <= MAX_SUB_RECORDS:
         size = raw[at + 1]
         stop = at + 2 + size
         if size >= _MORE or stop > end:

@@ -116,8 +116,8 @@ class _Columns:
 
     @property
     def is_full(self) -> bool:
-        """Return whether no further record may be split."""
-        return self.how != SPLIT_NONE and (len(self._sources) > BATCH_ROWS or self._bytes > BATCH_BYTES)
+        """Return whether no further record may be read."""
+        return len(self._sources) > BATCH_ROWS or self._bytes > BATCH_BYTES
 
     def add_record(
         self, row: int, subs: Sequence[int], keys: list[str], payloads: list[bytes], faults: Mapping[int, Quarantine]

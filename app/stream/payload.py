@@ -8,6 +8,7 @@ No payload makes this raise; a faulty one becomes a Quarantine with a reason cod
     too_large         more JSON than MAX_JSON_BYTES
     not_utf8          text that is not UTF-8
     too_deep          JSON nested deeper than MAX_JSON_DEPTH
+    too_many_elements JSON with more values and fields than MOST_ELEMENTS, which would fill the memory
     not_json          not a JSON document
     not_finite        NaN, Infinity, or a number no double can hold
     missing_field     a required field is not there
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from app.budgets import outside_strings, without_escapes
+from app.budgets import MOST_ELEMENTS, is_over_elements, most_elements, outside_strings, without_escapes
 from app.stream.hints import hint_of
 from app.stream.outcomes import Quarantine
 from app.text import decode_json, without_bom
@@ -67,11 +68,26 @@ class Decoder(Protocol[MadeT_co]):
 
 def decode_payload(payload: bytes, decoder: Decoder[T]) -> T | Quarantine:
     """Return a payload as a value of the decoder's type, or its fault."""
-    return decode_column([payload], decoder)[0]
+    return decode_chunk([payload], decoder)[0]
 
 
 def decode_column(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Quarantine]:
     """Return each payload as a value of the decoder's type, or its fault."""
+    values: list[T | Quarantine] = []
+    while len(values) < len(payloads):
+        values += decode_chunk(payloads[len(values) :], decoder)
+    return values
+
+
+def decode_chunk(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Quarantine]:
+    """Return the first payloads as values of the decoder's type, or their faults, as far as the memory for them goes.
+
+    Together they take no more than a single payload may: a payload that does not fit, and all behind it, are left for
+    another call.
+
+    Returns:
+        The values of as many payloads, one at the least if there is one.
+    """
     decode = decoder.decode
     # The short cut relies on a decoder that refuses all but JSON: texts with open brackets hide each other's nesting.
     if isinstance(decoder, msgspec.json.Decoder) and _all_plain(payloads):
@@ -80,16 +96,26 @@ def decode_column(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Qu
         except (msgspec.MsgspecError, ValueError, RecursionError):
             pass  # one of them is faulty: decode them one by one
     values: list[T | Quarantine] = []
+    left_bytes, left_elements = MAX_INFLATED_BYTES, MOST_ELEMENTS
     for payload in payloads:
         text = plain(payload)
-        if isinstance(text, bytes):
-            values.append(_decoded(text, decode))
-        else:
+        if isinstance(text, Quarantine):
             values.append(text)
+            continue
+        elements = most_elements(text)
+        if elements > MOST_ELEMENTS and is_over_elements(text):
+            message = f"more than {MOST_ELEMENTS} values and fields in {len(text)} bytes of JSON"
+            values.append(Quarantine("too_many_elements", message))
+            continue
+        left_bytes, left_elements = left_bytes - len(text), left_elements - elements
+        if values and min(left_bytes, left_elements) < 0:
+            break
+        values.append(decode_text(text, decode))
     return values
 
 
-def _decoded(text: bytes, decode: Callable[[bytes], T]) -> T | Quarantine:
+def decode_text(text: bytes, decode: Callable[[bytes], T]) -> T | Quarantine:
+    """Return the value of a text, as `plain` returns one, or its fault; its elements are not counted."""
     try:
         return decode_json(text, decode)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -106,7 +132,7 @@ def _all_plain(payloads: Sequence[bytes]) -> bool:
     if b"" in payloads or not _SPECIAL.isdisjoint(map(operator.itemgetter(0), payloads)):
         return False
     joined = b"\n".join(payloads)
-    if len(joined) > MAX_JSON_BYTES or not _is_utf8(joined):
+    if len(joined) > MAX_JSON_BYTES or not _is_utf8(joined) or most_elements(joined) > MOST_ELEMENTS:
         return False
     if max(map(len, payloads), default=0) < DEEP_BYTES:
         return True
@@ -115,7 +141,10 @@ def _all_plain(payloads: Sequence[bytes]) -> bool:
 
 
 def plain(payload: bytes) -> bytes | Quarantine:
-    """Return a payload as text that is safe for a JSON parser, inflated and without a byte order mark, or its fault."""
+    """Return a payload as text, inflated and without a byte order mark, that a JSON parser can read, or its fault.
+
+    Its elements are not counted: `is_over_elements` says whether they are too many to be read as a whole.
+    """
     if not payload:
         return Quarantine("empty", "the record has no bytes")
     text = inflated(payload)

@@ -31,7 +31,7 @@ from app.stream.batch_state import BatchState
 from app.stream.execution import NoState
 from app.stream.origin import StreamOrigins
 from app.stream.outcomes import Outcomes, Quarantine, Retry
-from app.stream.payload import decode_column, json_decoder
+from app.stream.payload import decode_chunk, json_decoder
 from app.stream.pipeline import StatefulPipeline, check_declared
 from app.stream.pipeline_faults import RaisedInARow
 from app.stream.routing import OutcomeRouter
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 2000  # four full PutRecords calls: they travel while the next chunk is computed
 FIRST_CHUNK_ROWS = 16  # until a pipeline's pace is known: even at 100 ms a record it fits Lambda's 3 s default
-CHUNK_BYTES = 1024 * 1024  # as they came; inflated at the highest ratio that decoding allows it is 100 MiB
+CHUNK_BYTES = 1024 * 1024  # as they came; `decode_chunk` bounds what they inflate to
 COMPUTE_SHARE = 0.5  # of the time there is; the rest is kept for outputs that must be tried again
 COMMIT_SHARE = 0.2  # of it, if there is state: outputs that take all the time would block the shard forever
 _SET_ASIDE = {Quarantine, Retry}  # in place of a decoded record
@@ -206,6 +206,7 @@ class _Run:
                     return
                 began = self._deadline.now_s()
                 outcomes = self._outcomes(start, stop)
+                stop = start + len(outcomes)
                 routing = self._deadline.now_s()
                 self._processor.note_chunk(stop - start, outcomes.rows_before_retry(), routing - began)
                 goes_on = self._router.route(start, outcomes)
@@ -263,9 +264,10 @@ class _Run:
         )
 
     def _outcomes(self, start: int, stop: int) -> Outcomes:
-        """Return an outcome for each row of a chunk."""
+        """Return an outcome for each row of a chunk, or of its first rows where all would take too much memory."""
         began = self._deadline.now_s()
-        decoded: list[Any] = decode_column(self._batch.payloads[start:stop], self._processor.decoder)
+        decoded: list[Any] = decode_chunk(self._batch.payloads[start:stop], self._processor.decoder)
+        stop = start + len(decoded)
         for row in self._faults.keys() & range(start, stop):
             decoded[row - start] = self._faults[row]
         faulty = not _SET_ASIDE.isdisjoint(map(type, decoded))

@@ -23,7 +23,7 @@ import numpy as np
 from app.budgets import outside_strings
 from app.settings import LINES, LIST, LOG_MESSAGES
 from app.stream.outcomes import Quarantine
-from app.stream.payload import decode_payload, inflated, plain
+from app.stream.payload import decode_text, inflated, plain
 
 MAX_ROWS = 100_000  # of a record, as of an aggregate: CloudWatch Logs sends 10,000 at the most
 MAX_ROW_BYTES = 32 * 1024 * 1024  # of a record's rows together: twice what a single record may inflate to
@@ -104,7 +104,7 @@ def _list(text: bytes) -> Rows | None:
     if not text.lstrip().startswith(b"["):
         return None
     _check_elements(1, text)
-    found = decode_payload(text, _elements)
+    found = decode_text(text, _elements.decode)
     if isinstance(found, Quarantine):
         raise _UnsplittableError(found)
     return Rows(list(map(bytes, found)), {})
@@ -125,7 +125,11 @@ def _logs(text: bytes, how: str) -> Rows | None:
     if how == LOG_MESSAGES:
         return _messages(events)
     context = msgspec.json.encode({"owner": found.owner, "logGroup": found.log_group, "logStream": found.log_stream})
-    return Rows([_joined(event, context) for event in events], {}) if len(context) <= MAX_CONTEXT_BYTES else None
+    if len(context) > MAX_CONTEXT_BYTES:
+        return None
+    if len(text) + len(events) * len(context) > MAX_ROW_BYTES:
+        raise _UnsplittableError
+    return Rows([_joined(event, context) for event in events], {})
 
 
 def _messages(events: list[bytes]) -> Rows:

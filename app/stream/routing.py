@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_PARTITION_KEY = 256  # Kinesis's own limit, in UTF-16 units
 RESPONSE_BYTES = 1024 * 1024  # of results shown; escaped to ASCII they stay below Lambda's 6 MB for a response
+UNSENT_BYTES = 64 * 1024 * 1024  # of outputs, until all are sent before more are made; calls hold 24 MiB of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class OutcomeRouter:
         self._buffer = QuarantineBuffer(quarantine, writer, self._emitter, self._tracker)
         self._counts: Counter[str] = Counter()
         self._shown = sys.maxsize if settings.test_run else settings.response_results
-        self._shown_bytes = 0
+        self._shown_bytes = self._unsent_bytes = 0
         self._published: list[bytes] = []
         self._quarantined: list[QuarantinedRecord] = []
 
@@ -131,6 +132,10 @@ class OutcomeRouter:
             self._send(outputs, stamped)
         self._tracker.settle(range(start, stop))
         self._emitter.push()
+        self._unsent_bytes += sum(map(len, stamped))
+        if self._unsent_bytes > UNSENT_BYTES:
+            self._emitter.finish()
+            self._unsent_bytes = 0
         return stop == end
 
     def _impossible(self, outputs: OutputColumns, stamped: Sequence[bytes]) -> dict[int, Quarantine]:

@@ -105,6 +105,8 @@ class PredictHandler(ApiLambdaHandler[BikeRecord | list[BikeRecord], Predictions
         """
         try:
             return super().decode(payload)
+        except TooLargeError:
+            raise
         except RequestError:
             elements = _elements(payload)
             if elements is None:
