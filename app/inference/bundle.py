@@ -7,22 +7,27 @@ by file into a folder under the temporary directory; a process that finds it the
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from app.errors import DigestMismatchError, ModelError, UnknownRunError
-from app.inference.manifest import MANIFEST, File, Manifest, check_digest, read_manifest
+from app.errors import DigestMismatchError, LocationError, MillraceError, ModelError, UnknownRunError
+from app.inference.manifest import MANIFEST, MOST_MANIFEST_BYTES, File, Manifest, check_digest, is_folder, read_manifest
 from app.storage.objects import FolderObjects, Objects, open_objects
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+T = TypeVar("T")
 OWN_BUNDLES = Path(__file__).parents[2] / "model" / "bundles"
+MOST_BUNDLES = 1_000  # of a model, or listed, at one location: each manifest is read
+_DAY_S = 86_400  # clocks are set wrong by hours
 _MAX_LISTED = 5  # run ids in a message; more would hide it
 
 
@@ -45,10 +50,31 @@ class Bundle:
             DigestMismatchError: They are not the bytes that the manifest names.
             ModelError: The file is missing.
         """
-        data = self.objects.get(name)
+        expected = self.manifest.files.get(name)
+        data = _read_up_to(self.objects, name, expected.size_bytes + 1 if expected else 0)
         if data is None:
             raise ModelError(f"{self.objects.root}: {name} is missing; restore the bundle")
         return check_digest(self.manifest, name, data, self.objects.root)
+
+    def load(self, build: Callable[[Bundle], T]) -> T:
+        """Build a model from the bundle's files, whatever they hold; what is run is built here, and nowhere else.
+
+        Raises:
+            ModelError: The files are damaged, or do not fit together; the line begins with the bundle's location.
+        """
+        where = self.objects.root
+        try:
+            return build(self)
+        except ModelError as error:
+            if str(error).startswith(where):
+                raise
+            raise ModelError(f"{where}/{error}") from error
+        except MillraceError:
+            raise
+        except Exception as error:  # numpy, zipfile, ONNX Runtime: what a damaged file makes them raise has no end
+            raise ModelError(
+                f"{where}: cannot be used ({type(error).__name__}): restore it, or make it again"
+            ) from error
 
     def verify(self) -> None:
         """Check every file.
@@ -73,11 +99,13 @@ def find_bundle(name: str, run_id: str = "", location: str = "") -> Bundle:
         DigestMismatchError: A file is not the one that the manifest names.
     """
     root = open_objects(location or str(OWN_BUNDLES))
-    manifests = dict(_manifests(root, name))
+    manifests = dict(_manifests(root, name, run_id))
     wanted = {folder: each for folder, each in manifests.items() if each.run_id == run_id or not run_id}
     if not wanted:
         raise UnknownRunError(_no_such_run(name, run_id, root, list(manifests.values())))
-    folder, manifest = max(wanted.items(), key=lambda item: item[1].created)
+    folder, manifest = max(wanted.items(), key=lambda item: item[1].created_s)
+    if not run_id and manifest.created_s > time.time() + _DAY_S:
+        logger.warning("the newest bundle is dated in the future: set its run id", extra={"run_id": manifest.run_id})
     bundle = Bundle(manifest, open_objects(f"{root.root}/{folder}".rstrip("/")))
     if not isinstance(bundle.objects, FolderObjects):
         bundle = _fetch(bundle)
@@ -94,10 +122,10 @@ def find_bundle_if_any(name: str, run_id: str = "", location: str = "") -> Bundl
     """
     if not run_id:
         root = open_objects(location or str(OWN_BUNDLES))
-        own = root.get(MANIFEST)
-        if own is not None and read_manifest(own, root.root).name != name:
+        own = _manifest_of(root)
+        if own is not None and own.name != name:
             return None  # the location is one bundle, of another model
-        if own is None and not any(path.endswith(f"/{MANIFEST}") for path in root.names(f"{name}/")):
+        if own is None and not _folders(root, f"{name}/"):
             return None
     return find_bundle(name, run_id, location)
 
@@ -119,16 +147,15 @@ def list_bundles(location: str = "") -> list[Bundle | ModelError]:
         raise UnknownRunError(f"{root.root}: there is no such folder of bundles: check --location or MODEL_LOCATION")
     found: list[Bundle] = []
     faults: list[Bundle | ModelError] = []
-    for path in root.names():
-        folder, _, file = path.rpartition("/")
-        if file != MANIFEST:
-            continue
-        location = f"{root.root}/{folder}".rstrip("/")
+    for folder in _folders(root):
         try:
-            found.append(Bundle(read_manifest(root.get(path) or b"", location), open_objects(location)))
+            manifest = _manifest_of(root, folder)
         except ModelError as fault:
             faults.append(fault)
-    return [*sorted(found, key=lambda each: each.manifest.created, reverse=True), *faults]
+        else:
+            if manifest is not None:  # it was removed since it was listed
+                found.append(Bundle(manifest, open_objects(f"{root.root}/{folder}".rstrip("/"))))
+    return [*sorted(found, key=lambda each: each.manifest.created_s, reverse=True), *faults]
 
 
 def write_bundle(objects: Objects, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
@@ -156,19 +183,64 @@ def write_bundle(objects: Objects, manifest: Manifest, files: Mapping[str, bytes
     return bundle
 
 
-def _manifests(root: Objects, name: str) -> Iterator[tuple[str, Manifest]]:
-    """Yield the bundles of a model at a location, each with its folder below it."""
-    own = root.get(MANIFEST)
-    if own is not None:
-        manifest = read_manifest(own, root.root)
+def _read_up_to(objects: Objects, name: str, most_bytes: int) -> bytes | None:
+    """Return a file's first bytes, or None where there is no such file."""
+    data = bytearray()
+    try:
+        for block in objects.blocks(name):
+            data += block
+            if len(data) >= most_bytes:
+                break
+    except LocationError:
+        return None
+    return bytes(data[:most_bytes])
+
+
+def _manifest_of(objects: Objects, folder: str = "") -> Manifest | None:
+    """Return the manifest in a folder, or None where there is none.
+
+    Raises:
+        ModelError: It cannot be used.
+    """
+    where = f"{objects.root}/{folder}".rstrip("/")
+    data = _read_up_to(objects, f"{folder}/{MANIFEST}".lstrip("/"), MOST_MANIFEST_BYTES + 1)
+    if data is not None and len(data) > MOST_MANIFEST_BYTES:
+        raise ModelError(f"{where}/{MANIFEST}: has more than {MOST_MANIFEST_BYTES // 2**20} MB: restore the bundle")
+    return None if data is None else read_manifest(data, where)
+
+
+def _folders(objects: Objects, prefix: str = "") -> list[str]:
+    """Return the folders with a manifest.
+
+    Raises:
+        ModelError: They are too many to read each.
+    """
+    paths = (path.rpartition("/") for path in objects.names(prefix))
+    found = list(itertools.islice((folder for folder, _, file in paths if file == MANIFEST), MOST_BUNDLES + 1))
+    if len(found) > MOST_BUNDLES:
+        raise ModelError(
+            f"{objects.root}/{prefix}: has more than {MOST_BUNDLES:,} bundles: set the run id, or move some"
+        )
+    return found
+
+
+def _manifests(root: Objects, name: str, run_id: str) -> Iterator[tuple[str, Manifest]]:
+    """Yield the bundles of a model at a location, each with its folder below it; that of a run alone if it is there."""
+    manifest = _manifest_of(root)
+    if manifest is not None:
         if manifest.name != name:
             raise ModelError(f"{root.root}: holds a bundle of {manifest.name}, not of {name}")
         yield "", manifest
         return
-    for path in root.names(f"{name}/"):
-        folder, _, file = path.rpartition("/")
-        if file == MANIFEST:
-            yield folder, read_manifest(root.get(path) or b"", f"{root.root}/{folder}")
+    folder = f"{name}/{run_id}"
+    manifest = _manifest_of(root, folder) if is_folder(run_id) else None
+    if manifest is not None and manifest.run_id == run_id:
+        yield folder, manifest
+        return
+    for folder in _folders(root, f"{name}/"):
+        manifest = _manifest_of(root, folder)
+        if manifest is not None and manifest.name == name:
+            yield folder, manifest
 
 
 def _fetch(bundle: Bundle) -> Bundle:
@@ -187,7 +259,7 @@ def _fetch(bundle: Bundle) -> Bundle:
 def _no_such_run(name: str, run_id: str, root: Objects, found: list[Manifest]) -> str:
     if not found:
         return f"{root.root} holds no bundle of {name}: check MODEL_LOCATION, or train one (model/{name}/train.py)"
-    runs = [each.run_id for each in sorted(found, key=lambda each: each.created, reverse=True)]
+    runs = [each.run_id for each in sorted(found, key=lambda each: each.created_s, reverse=True)]
     more = f" and {len(runs) - _MAX_LISTED} more" if len(runs) > _MAX_LISTED else ""
     names = ", ".join(runs[:_MAX_LISTED]) + more
     return f"run {run_id!r} of {name} is not at {root.root}; there are {names}; set no run id for the newest"

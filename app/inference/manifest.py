@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from pathlib import PurePosixPath
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from app.budgets import MOST_ELEMENTS, is_over_elements
 from app.errors import DigestMismatchError, ModelError
+from app.text import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MANIFEST = "manifest.json"
 PRED_ID, PROBABILITIES = "pred_id", "probabilities"
 """Fields of a result's prediction besides the target."""
 _PLAIN = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]+')
-_SUFFIXES = {".npz", ".onnx", ".json", ".md", ".png"}  # data only: nothing in a bundle is ever executed
+_FOLDER = re.compile(r"(?!\.)[^/\\]{1,128}")
+_FILE = re.compile(
+    r"(?!(?:con|prn|aux|nul|com\d|lpt\d)\.)[a-z0-9_][a-z0-9_.-]{0,100}\.(?:npz|onnx|json|md|png)", re.IGNORECASE
+)
+"""Data only, nothing in a bundle is ever executed; and a file, not a device, on whatever system it is copied to."""
+MOST_MANIFEST_BYTES = 4 * 1024 * 1024  # of the most inputs, with some categories each
+MOST_BUNDLE_BYTES = 512 * 1024 * 1024  # read into memory as a whole; Millrace's own largest has 7 MB
+_MOST_FILES = 100
+_MOST_INPUTS = 10_000  # each is a field of the record's type
+T = TypeVar("T")
 
 
 class File(msgspec.Struct, frozen=True):
@@ -86,6 +102,41 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     files: dict[str, File]
     target: Target | None = None
 
+    @property
+    def created_s(self) -> float:
+        """Return when the bundle was made, seconds since 1970.
+
+        Raises:
+            ValueError: `created` is no time.
+            OverflowError: It is in no year that a clock has.
+        """
+        made = datetime.fromisoformat(self.created)
+        return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
+
+
+def decode_json(data: bytes, kind: type[T], where: str) -> T:
+    """Return the value of a bundle's JSON file.
+
+    Args:
+        data: The file.
+        kind: The type that it must have.
+        where: Its name, for error messages.
+
+    Raises:
+        ModelError: It is no JSON of this type, or has more elements than it may.
+    """
+    if is_over_elements(data):
+        raise ModelError(f"{where}: more than {MOST_ELEMENTS:,} elements: restore the bundle, or make a smaller one")
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelError(f"{where}: {error}; restore the bundle, or make it again") from None
+
+
+def is_folder(name: str) -> bool:
+    """Return whether a bundle's name or run id is a folder's name, as it is in a location."""
+    return name.isprintable() and _FOLDER.fullmatch(name) is not None
+
 
 def read_manifest(data: bytes, where: str) -> Manifest:
     """Read a manifest.
@@ -93,35 +144,55 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     Raises:
         ModelError: The data is not a manifest, or names a file that no bundle may hold.
     """
+    where = f"{where}/{MANIFEST}"
+    manifest = decode_json(data, Manifest, where)
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ModelError(f"{where}/{MANIFEST}: {error}") from None
-    for name in manifest.files:
-        path = PurePosixPath(name)
-        if path.name != name or path.suffix not in _SUFFIXES:
-            raise ModelError(f"{where}/{MANIFEST}: {name!r} is not a file that a bundle may hold")
+        json.loads(data, object_pairs_hook=_each_name_once)  # msgspec takes the last of a name, others the first
+        manifest.created_s  # noqa: B018 - it raises where the time is none
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise ModelError(f"{where}: {error}; make the bundle again") from None
+    for name in (manifest.name, manifest.run_id):
+        if not is_folder(name):
+            raise ModelError(f"{where}: name or run id {quoted(name)} cannot be a folder; make the bundle again")
+    _check_files(manifest.files, where)
     _check_names(manifest, where)
     return manifest
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("two fields of one name")
+    return found
+
+
+def _check_files(files: Mapping[str, File], where: str) -> None:
+    """Refuse names that are no plain file of the bundle's folder on some system, and sizes over the budget."""
+    for name in files:
+        if not _FILE.fullmatch(name) or name.casefold() == MANIFEST:
+            raise ModelError(f"{where}: {quoted(name)} is not a file that a bundle may hold")
+    if len({name.lower() for name in files}) < len(files):
+        raise ModelError(f"{where}: two files have one name where case does not count")
+    sizes = [each.size_bytes for each in files.values()]
+    if len(files) > _MOST_FILES or sum(sizes) > MOST_BUNDLE_BYTES or min(sizes, default=0) < 0:
+        raise ModelError(f"{where}: a bundle has up to {_MOST_FILES} files, of {MOST_BUNDLE_BYTES // 2**20} MB in all")
 
 
 def _check_names(manifest: Manifest, where: str) -> None:
     """Refuse names that JSON would have to escape, since msgspec writes field names as they are."""
     inputs = [field.name for field in manifest.signature]
+    if len(inputs) > _MOST_INPUTS:
+        raise ModelError(f"{where}: a model has up to {_MOST_INPUTS:,} inputs")
     if len(set(inputs)) < len(inputs):
-        raise ModelError(f"{where}/{MANIFEST}: two inputs have one name; rename one before the model is logged")
+        raise ModelError(f"{where}: two inputs have one name; rename one before the model is logged")
     names = list(inputs)
     if manifest.target is not None:
         names.append(manifest.target.name)
         if manifest.target.name in {PRED_ID, PROBABILITIES}:
-            raise ModelError(
-                f"{where}/{MANIFEST}: {manifest.target.name!r} is a field of every result; choose another --target"
-            )
+            raise ModelError(f"{where}: {manifest.target.name!r} is a field of every result; choose another --target")
     for name in names:
         if not name or not _PLAIN.fullmatch(name):
-            raise ModelError(
-                f"{where}/{MANIFEST}: {name!r} cannot be a field: empty, a quote, a backslash or a control"
-            )
+            raise ModelError(f"{where}: {quoted(name)} cannot be a field: empty, a quote, a backslash or a control")
 
 
 def check_digest(manifest: Manifest, name: str, data: bytes, where: str) -> bytes:

@@ -6,7 +6,6 @@ the same result for a row however rows are batched.
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import re
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from app.errors import ModelError
+from app.inference.arrays import read_arrays
+from app.inference.graphs import check_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,13 +53,14 @@ class LinearModel:
         outputs = self._coef.shape[1:]
         found = np.empty((len(features), *outputs))
         found[:] = self._intercept
-        # A column at a time: a matrix product sums in an order that depends on how many rows there are.
-        for column, weight in zip(features.T, self._coef, strict=True):
-            found += column[:, None] * weight if outputs else column * weight
-        if self._softmax:
-            found -= found.max(axis=1, keepdims=True)
-            np.exp(found, out=found)
-            found /= found.sum(axis=1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore"):  # who asks looks for what is no finite number
+            # A column at a time: a matrix product sums in an order that depends on how many rows there are.
+            for column, weight in zip(features.T, self._coef, strict=True):
+                found += column[:, None] * weight if outputs else column * weight
+            if self._softmax:
+                found -= found.max(axis=1, keepdims=True)
+                np.exp(found, out=found)
+                found /= found.sum(axis=1, keepdims=True)
         return found
 
 
@@ -76,19 +78,27 @@ class OnnxModel:
         Args:
             graph: The graph's bytes.
             rows_alone: Whether to run each row by itself, for a graph whose sums depend on the neighbouring rows.
+
+        Raises:
+            ModelError: The graph is none that may be run (`check_graph`), or that ONNX Runtime runs.
         """
+        check_graph(graph)
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its maker by default
         import onnxruntime  # noqa: PLC0415 - 90 ms that a linear model need not pay
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only; warnings are not the user's to mend
+        options.log_severity_level = 4  # fatal ones only: its errors come as exceptions
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # it has a format of its own, unchecked
         try:
-            self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )  # with a fallback it prints what is wrong
         except Exception as error:  # onnxruntime's exceptions share no base but this
             raise ModelError(f"not an ONNX graph that this ONNX Runtime runs: {type(error).__name__}") from error
         given = self._session.get_inputs()[0]
         self._input: str = given.name
+        self._output: str = self._session.get_outputs()[0].name
         self.features: int | None = given.shape[1] if isinstance(given.shape[1], int) else None
         self.dtype: type[np.floating[Any]] = np.float64 if given.type == "tensor(double)" else np.float32
         self._rows_alone = rows_alone
@@ -100,7 +110,10 @@ class OnnxModel:
             return np.concatenate([self.predict(row[None]) for row in features])
         # A row alone goes in twice: for one row, ONNX Runtime sums in another order than for two.
         rows = features.repeat(2, axis=0) if len(features) == 1 else features
-        found: NDArray[np.floating[Any]] = self._session.run(None, {self._input: rows})[0][: len(features)]
+        found: NDArray[np.floating[Any]] = self._session.run([self._output], {self._input: rows})[0]
+        if found.shape[:1] != (len(rows),) or found.dtype.kind != "f":
+            raise ValueError(f"the graph gives {found.dtype} of shape {found.shape} for {len(rows)} rows")
+        found = found[: len(features)]
         return found[:, 0] if found.ndim > 1 and found.shape[1] == 1 else found
 
 
@@ -172,7 +185,7 @@ def open_columns(file: str, data: bytes, *, rows_alone: bool = False) -> ColumnM
     """Load the numeric model in a file's bytes; see `load_columns`."""
     if file.endswith(".onnx"):
         return OnnxModel(data, rows_alone=rows_alone)
-    arrays = read_arrays(data, file, {"coef", "intercept"})
+    arrays = read_arrays(data, file, {"coef", "intercept", "softmax?"})
     softmax = bool(arrays.get("softmax", False))
     return LinearModel(arrays["coef"].astype(np.float64), arrays["intercept"].astype(np.float64), softmax=softmax)
 
@@ -185,19 +198,3 @@ def load_text(bundle: Bundle, file: str) -> TextModel:
     """
     names = {"vocabulary", "idf", "coef", "intercept", "classes", "ngrams", "sublinear", "token_pattern"}
     return TextModel(read_arrays(bundle.read(file), file, names))
-
-
-def read_arrays(data: bytes, file: str, names: set[str]) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an `.npz`, which must hold these names; pickled objects are refused.
-
-    Raises:
-        ModelError: The file is of another kind, or lacks an array.
-    """
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError) as error:
-        raise ModelError(f"{file}: not an .npz of plain arrays: {error}") from None
-    if not names <= arrays.keys():
-        raise ModelError(f"{file}: lacks {', '.join(sorted(names - arrays.keys()))}")
-    return arrays

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from app import aws
 from app.errors import CloudError, DiskError, LocationError, SettingsError
-from app.storage.files import write_file
+from app.storage.files import open_regular, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +125,7 @@ class FolderObjects:
     def blocks(self, name: str) -> Iterator[bytes]:
         """Read a file block by block."""
         try:
-            with (self.folder / name).open("rb") as file:
+            with open_regular(self.folder / name) as file:
                 while block := file.read(BLOCK_BYTES):
                     yield block
         except (FileNotFoundError, IsADirectoryError):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.model import ARRAYS, WEIGHTS, TechniqueModel
 from app.domains.alerts.techniques.resolver import BUNDLE
+from app.inference.arrays import read_arrays
 from app.inference.bundle import find_bundle
-from app.inference.models import read_arrays
 from app.settings import read_settings
 from benchmarks.peers.alerts_predicting import commands_of
 

@@ -13,8 +13,8 @@ from app.domains.alerts.techniques.catalogue import key_of_title, shipped_catalo
 from app.domains.alerts.techniques.model import ARRAYS, SETTINGS, WEIGHTS, TechniqueModel
 from app.domains.alerts.techniques.resolver import BUNDLE
 from app.errors import ModelError
+from app.inference.arrays import read_arrays
 from app.inference.bundle import Bundle, list_bundles
-from app.inference.models import read_arrays
 from model.rules.bundle import NOTICE, write
 from model.rules.update import samples_of, settings_for, update
 from model.technique.measure import hierarchical_f1, is_right

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.inference.models import LinearModel, TextModel, read_arrays
+from app.inference.arrays import read_arrays
+from app.inference.models import LinearModel, TextModel
 
 pytest.importorskip("sklearn", reason="scikit-learn: install requirements/training.txt", exc_type=ImportError)
 

@@ -14,8 +14,8 @@ from app.domains.alerts.attack import attack_table
 from app.domains.alerts.techniques.catalogue import TABLE, Rules
 from app.domains.alerts.techniques.model import ARRAYS, WEIGHTS, TechniqueModel
 from app.domains.alerts.techniques.resolver import TechniqueResolver
+from app.inference.arrays import read_arrays
 from app.inference.bundle import find_bundle
-from app.inference.models import read_arrays
 from app.settings import read_settings
 
 pytest.importorskip("scipy", reason="scipy: install requirements/training.txt", exc_type=ImportError)

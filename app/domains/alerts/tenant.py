@@ -75,7 +75,7 @@ class TenantFactory:
         """
         own = settings.read(AlertSettings)
         bundle = find_bundle("cluster", own.cluster_run_id, settings.model_location)
-        return cls(Affinity.load(bundle), attack_table(), ClusterConfig(), FlowConfig.from_settings(own))
+        return cls(bundle.load(Affinity.load), attack_table(), ClusterConfig(), FlowConfig.from_settings(own))
 
     def tenant(self, state: bytes | None = None) -> Tenant:
         """Return a tenant from its dumped state, or a new one.

@@ -24,7 +24,9 @@ from app.domains.bike.features import (
     season,
     timed_features,
 )
-from app.inference.models import ColumnModel, OnnxModel, load_columns, read_arrays
+from app.errors import ModelError
+from app.inference.arrays import read_arrays
+from app.inference.models import ColumnModel, OnnxModel, load_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +54,14 @@ class Tables:
     slope: NDArray[np.float64]
     lowest: NDArray[np.float64]
     highest: NDArray[np.float64]
+
+    def check(self) -> None:
+        """Raise a ModelError unless every table has its size."""
+        sizes = ((len(DAY_TYPES), _HOURS), (2 * _HOURS, len(TERMS)), (len(LIMITED),), (len(LIMITED),))
+        for name, size in zip(Tables.__dataclass_fields__, sizes, strict=True):
+            table = getattr(self, name)
+            if table.shape != size or table.dtype.kind != "f":
+                raise ModelError(f"{TABLES}: {name} has {table.dtype} of shape {table.shape}, not numbers of {size}")
 
     def base(self, timed: Timed) -> NDArray[np.float64]:
         """Return the base count, shape (rows,)."""
@@ -87,14 +97,18 @@ class BikeModel:
         """
         arrays = read_arrays(bundle.read(TABLES), TABLES, set(Tables.__dataclass_fields__))
         tables = Tables(*(arrays[name] for name in Tables.__dataclass_fields__))
-        return cls(tables, OnnxModel(bundle.read(RATIO)), load_columns(bundle, FALLBACK))
+        tables.check()
+        model = cls(tables, OnnxModel(bundle.read(RATIO)), load_columns(bundle, FALLBACK))
+        model.predict(_trial())  # what does not fit together is found here, not record by record
+        return model
 
     def predict(self, columns: Columns) -> NDArray[np.int64]:
         """Return counts, rounded to the nearest and never negative: shape (rows,).
 
         A row's count does not depend on the other rows of the call.
         """
-        return np.rint(self.counts(columns)).astype(np.int64)
+        with np.errstate(invalid="raise"):  # a count that is no number: the record at fault is set aside
+            return np.rint(self.counts(columns)).astype(np.int64)
 
     def counts(self, columns: Columns) -> NDArray[np.float64]:
         """Return counts before rounding: shape (rows,)."""
@@ -136,3 +150,9 @@ class BikeModel:
             "ratio": float(self._ratio_of(timed)[0]),
             "count": count,
         }
+
+
+def _trial() -> Columns:
+    """Return a row with a time, and one without."""
+    ones = np.ones(2)
+    return Columns(**dict.fromkeys(WEATHER, ones), timestamp=np.array(["2016-01-04T08:00", "NaT"], "datetime64[m]"))

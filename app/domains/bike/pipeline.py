@@ -48,7 +48,7 @@ class BikePipeline(Pipeline[BikeRecord]):
             ModelError: There is no such bundle, or it does not match its manifest.
         """
         bundle = find_bundle(cls.name, settings.run_id, settings.model_location)
-        return cls(BikeModel.load(bundle), bundle.manifest)
+        return bundle.load(lambda found: cls(BikeModel.load(found), found.manifest))
 
     def process(self, batch: Batch[BikeRecord]) -> Outcomes:
         """Emit one prediction for each record; quarantine those with an unknown weather code."""

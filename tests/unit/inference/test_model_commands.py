@@ -106,7 +106,7 @@ def test_verify_tells_a_changed_file(location: Path) -> None:
 
 
 def test_verify_tells_a_model_that_does_not_load(location: Path) -> None:
-    bundle(location, "wide", "d" * 32, "2026-04-01T00:00:00+00:00", (1, 2, np.nan))
+    bundle(location, "wide", "d" * 32, "2026-04-01T00:00:00+00:00", (1.5e308, 1.5e308, 0))
     done = run("verify", "wide", "--location", location)
     assert isinstance(done.exception, ModelError)
     assert done.exception.exit_code == 20
@@ -114,7 +114,7 @@ def test_verify_tells_a_model_that_does_not_load(location: Path) -> None:
 
 
 def test_the_worst_finding_is_the_exit_code(location: Path) -> None:
-    bundle(location, "wide", "d" * 32, "2026-04-01T00:00:00+00:00", (1, 2, np.nan))
+    bundle(location, "wide", "d" * 32, "2026-04-01T00:00:00+00:00", (1.5e308, 1.5e308, 0))
     (location / "fares" / ("c" * 32) / "model.npz").write_bytes(b"")
     done = run("verify", "--location", location)
     assert isinstance(done.exception, DigestMismatchError)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -18,6 +17,8 @@ import numpy as np
 from app.cache import RecentCache
 from app.domains.alerts.attack import attack_table, parent_of
 from app.errors import ModelError
+from app.inference.arrays import read_arrays
+from app.inference.manifest import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,26 +95,21 @@ class Affinity:
         Raises:
             ModelError: A file is missing or damaged.
         """
-        return cls.read({name: bundle.read(name) for name in (NAMES, MATRIX)}, bundle.objects.root)
+        return cls.read({name: bundle.read(name) for name in (NAMES, MATRIX)})
 
     @classmethod
-    def read(cls, files: Mapping[str, bytes], where: str = "") -> Self:
+    def read(cls, files: Mapping[str, bytes]) -> Self:
         """Read the files of a bundle.
 
         Args:
             files: Content by name, as `learned_bytes` gives it.
-            where: Location of the bundle, for error messages.
 
         Raises:
             ModelError: A file is damaged.
         """
-        try:
-            learned = msgspec.json.decode(files[NAMES], type=_Learned)
-            with np.load(io.BytesIO(files[MATRIX]), allow_pickle=False) as arrays:
-                matrix, rates = arrays["affinity"], arrays["rate"]
-        except (msgspec.MsgspecError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{where}: cannot be read as an affinity ({error}); restore the bundle") from None
-        return cls(learned.names, matrix, rates)
+        learned = decode_json(files[NAMES], _Learned, NAMES)
+        arrays = read_arrays(files[MATRIX], MATRIX, {"affinity", "rate"})
+        return cls(learned.names, arrays["affinity"], arrays["rate"])
 
     def between(self, one: AlertType, other: AlertType) -> float:
         """Return the affinity of two types; 1 for a type and itself."""

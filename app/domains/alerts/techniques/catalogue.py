@@ -11,13 +11,17 @@ import functools
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.domains.alerts.alert import LONGEST_NAME, Techniques
 from app.domains.alerts.text import fold
-from app.errors import ModelError
 from app.inference.bundle import find_bundle_if_any
+from app.inference.manifest import decode_json
+
+if TYPE_CHECKING:
+    from app.inference.bundle import Bundle
 
 OWN_RULES, RULES_FILE = "rules", "catalogue.json"
 """The name of the bundle with one's own rules, and its file."""
@@ -215,10 +219,11 @@ def open_catalogue(run_id: str, location: str) -> Catalogue:
     bundle = find_bundle_if_any(OWN_RULES, run_id, location)
     if bundle is None:
         return shipped_catalogue()
-    try:
-        return Catalogue(msgspec.json.decode(bundle.read(RULES_FILE), type=Rules), shipped_catalogue())
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ModelError(f"{bundle.objects.root}/{RULES_FILE}: {error}; learn the rules again") from None
+    return bundle.load(_own_rules)
+
+
+def _own_rules(bundle: Bundle) -> Catalogue:
+    return Catalogue(decode_json(bundle.read(RULES_FILE), Rules, RULES_FILE), shipped_catalogue())
 
 
 def key_of_title(title: str) -> str:

@@ -129,7 +129,8 @@ class TechniqueResolver:
 
         variables = settings.read(AlertSettings)
         lookup = open_lookup(variables.lookup_table)
-        model = TechniqueModel.load(find_bundle(BUNDLE, variables.technique_run_id, settings.model_location))
+        bundle = find_bundle(BUNDLE, variables.technique_run_id, settings.model_location)
+        model = bundle.load(TechniqueModel.load)
         catalogue = open_catalogue(variables.rules_run_id, settings.model_location)
         least = variables.technique_least_confidence
         return cls(lookup, catalogue, model, least_confidence=least, signatures=shipped_signatures())

@@ -440,7 +440,7 @@ def test_a_bundle_is_loaded(tmp_path: Path) -> None:
         (SETTINGS, msgspec.json.encode(settings(records=())), "a record for each label; train again"),
         (SETTINGS, msgspec.json.encode(settings(forms={})), "its forms of text and kinds of source are others"),
         (SETTINGS, msgspec.json.encode(settings(kinds={"host": 0.0})), "are others; train again"),
-        (SETTINGS, b'{"labels": [], "scores": []}', "missing required field `records`; train again"),
+        (SETTINGS, b'{"labels": [], "scores": []}', "missing required field `records`; restore the bundle"),
         (WEIGHTS, b"PK", "weights.npz: not an .npz"),
         (WEIGHTS, packed({"words": np.zeros(1, np.uint8)}), "weights.npz: lacks "),
         (WEIGHTS, packed({**arrays(WORDS, RUNS), "scales": np.ones(2, np.float16)}), "parts do not fit"),
