@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from app.errors import DigestMismatchError, LocationError, MillraceError, ModelError, UnknownRunError
+from app.errors import DigestMismatchError, DiskError, LocationError, MillraceError, ModelError, UnknownRunError
 from app.inference.manifest import MANIFEST, MOST_MANIFEST_BYTES, File, Manifest, check_digest, is_folder, read_manifest
+from app.storage.files import private_folder
 from app.storage.objects import FolderObjects, Objects, open_objects
 from app.telemetry import logger
 
@@ -246,7 +246,11 @@ def _manifests(root: Objects, name: str, run_id: str) -> Iterator[tuple[str, Man
 def _fetch(bundle: Bundle) -> Bundle:
     """Copy a bundle under the temporary directory unless it is there already."""
     folder = hashlib.sha256(f"{bundle.objects.root} {bundle.manifest.run_id}".encode()).hexdigest()[:16]
-    local = Bundle(bundle.manifest, FolderObjects(Path(tempfile.gettempdir()) / "millrace-models" / folder))
+    try:
+        models = private_folder("millrace-models")
+    except OSError as error:
+        raise DiskError(f"{error.filename}: {error.strerror}") from None
+    local = Bundle(bundle.manifest, FolderObjects(models / folder))
     for name in bundle.manifest.files:
         try:
             local.read(name)

@@ -7,7 +7,6 @@ state that the winner has left.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import msgspec
 
 from app.errors import DiskError, StateConflictError, UnreadableStateError
 from app.jobs import layout
+from app.storage.files import locked_file
 from app.storage.objects import FolderObjects
 from app.storage.state import StateStore, Stored
 
@@ -114,9 +114,7 @@ class FolderState:
         """Write a key's state under the condition; who reads meanwhile gets the one before, or this one."""
         path = self._path(key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.with_suffix(".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked_file(path.with_suffix(".lock")):
                 now = _read(path)
                 if (now and now.revision) != (before and before.revision):
                     raise StateConflictError(f"state of {key!r}: another writer was first")

@@ -1,15 +1,27 @@
-"""Read regular files only; write a file so that it is there whole, or not at all, also after a loss of power."""
+"""Read regular files only; write a file so that it is there whole, or not at all, also after a loss of power.
+
+A new file gets the rights that the umask leaves, as from any program: whoever wants others kept out sets `umask 077`. A
+file that is replaced keeps its mode, and its owner and group as far as this user may set them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
+import secrets
 import stat
 import tempfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-READABLE = 0o644  # a temporary file is its owner's alone; what is stored may be read by another user's container
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NEW_FILE = 0o666  # before the umask, which the kernel takes off
+_RIGHTS = 0o777  # of a mode: neither its type nor setuid, setgid and sticky
+_CREATE = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -32,26 +44,90 @@ def write_file(path: Path, data: bytes) -> None:
     """Write a temporary file beside `path` and rename it, with the folder if need be.
 
     The file is synchronized before it is renamed, since a rename may reach the disk before the bytes do, and then each
-    folder with a new name in it.
+    folder with a new name in it. A symbolic link at `path` is replaced, never followed: who may write in the folder
+    cannot direct the bytes elsewhere. Other hard links of a file keep what it had.
 
     Raises:
         OSError: It cannot be written; what was there before still is.
     """
     made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    before = _regular_or_none(path)
+    temporary = path.parent / f".{secrets.token_hex(8)}.part"  # a name that nobody can have made a link of
+    rights = before.st_mode & _NEW_FILE if before else _NEW_FILE
+    handle = os.open(temporary, os.O_WRONLY | os.O_EXCL | _CREATE, rights)
     try:
         with os.fdopen(handle, "wb") as file:
+            if before and not path.is_symlink():
+                _take_over(file.fileno(), before)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(READABLE)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     for folder in (path.parent, *(each.parent for each in made)):
         _sync_folder(folder)
+
+
+@contextlib.contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file, which is made if need be; a link is not followed.
+
+    Raises:
+        OSError: It cannot be opened or made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_RDWR | _CREATE, _NEW_FILE), "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def private_folder(name: str) -> Path:
+    """Return a folder below the temporary directory that is this user's alone.
+
+    Everybody may write in the temporary directory, so somebody else may have made the folder, or a link, before.
+
+    Raises:
+        OSError: It cannot be made, or is not this user's alone; `strerror` says how to mend it.
+    """
+    path = Path(tempfile.gettempdir()) / name
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH:
+        why = "is not this user's alone: remove it, or set TMPDIR to a folder of yours"
+        raise PermissionError(errno.EPERM, why, str(path))
+    path.chmod(0o700)  # an earlier release left it to the umask
+    return path
+
+
+def _regular_or_none(path: Path) -> os.stat_result | None:
+    """Return what is known of a file, or of a link's; a device, a pipe or a folder is not replaced."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return found
+
+
+def _take_over(handle: int, before: os.stat_result) -> None:
+    """Give a new file the owner, group and mode of the one that it replaces, as far as this user may."""
+    rights, now = before.st_mode & _RIGHTS, os.fstat(handle)
+    if now.st_uid != before.st_uid:
+        with contextlib.suppress(OSError):  # root alone may
+            os.fchown(handle, before.st_uid, -1)
+    if now.st_gid != before.st_gid:
+        try:
+            os.fchown(handle, -1, before.st_gid)
+        except OSError:
+            rights &= ~stat.S_IRWXG  # were meant for another group
+    os.fchmod(handle, rights)
 
 
 def _sync_folder(folder: Path) -> None:

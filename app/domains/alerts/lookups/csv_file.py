@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import io
 import re
 from collections import deque
@@ -25,6 +24,7 @@ from typing import IO, TYPE_CHECKING
 from app.domains.alerts.attack import AttackTable, attack_table
 from app.domains.alerts.lookups.corrections import LOOKUP_ROWS, Correction, CorrectionFault, RejectedRow, checked
 from app.errors import LocationError
+from app.storage.files import locked_file
 from app.storage.objects import FolderObjects
 from app.telemetry import logger
 from app.text import csv_cell, is_formula, text_of_csv_cell
@@ -166,13 +166,11 @@ class FileCorrections:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold a lock on the file: other processes must not write between our reading and writing."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = self._path.with_name(f".{self._path.name}.lock").open("w")
-        except OSError as error:
-            raise LocationError(f"lookup table {self._path}: cannot be written: {error.strerror}") from None
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked_file(self._path.with_name(f".{self._path.name}.lock")))
+            except OSError as error:
+                raise LocationError(f"lookup table {self._path}: cannot be written: {error.strerror}") from None
             yield
 
 
