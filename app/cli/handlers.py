@@ -36,7 +36,9 @@ ToInvoke = Annotated[str, typer.Argument(help="A name that `millrace handlers` l
 AsJson = Annotated[bool, typer.Option("--json", help="JSON: with every name, type and schema.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print docs/handlers.md, made from the types.")]
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
-AnyHost = Annotated[bool, typer.Option("--any-host", help="Take a host that others reach: it has no TLS.")]
+AnyHost = Annotated[
+    bool, typer.Option("--any-host", help="Take a host that others reach, with API_TOKENS: it has no TLS.")
+]
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 for a free one.")]
 
 

@@ -348,6 +348,12 @@ def test_a_host_that_others_reach_is_refused(host: str) -> None:
         serve(rides(), host, 0)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])  # noqa: S104 - the same
+def test_a_host_that_others_reach_is_refused_without_tokens_though_it_is_meant(host: str) -> None:
+    with pytest.raises(SettingsError, match=f"host {host} may be reached by others: set API_TOKENS, or give 127.0.0.1"):
+        serve(rides(), host, 0, any_host=True)
+
+
 def test_a_port_that_is_taken_is_one_line(address: tuple[str, int]) -> None:
     with pytest.raises(SettingsError, match=r"cannot listen on 127\.0\.0\.1"):
         serve(rides(), "127.0.0.1", address[1])

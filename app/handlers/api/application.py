@@ -108,6 +108,10 @@ class Api:
         else:
             await self._answer(scope, receive, send)
 
+    def allows_origin(self, origin: str) -> bool:
+        """Return whether `API_CORS_ORIGINS` names an origin."""
+        return self._cors is not None and self._cors.is_allowed_origin(origin)
+
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document of the handlers."""
         return openapi.document(self._handlers, self._title, self._version, tokens=self.gate.needs_token)
@@ -242,17 +246,21 @@ class Endpoint:
 
     async def _read_body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Return the body, of which no more is read than is taken, or raise RequestError."""
-        said, body, more = _LENGTH.fullmatch(headers.get("content-length", "")), b"", True
-        size = int(said[0]) if said else 0
+        said, more = _LENGTH.fullmatch(headers.get("content-length", "")), True
+        size, body = (
+            int(said[0]) if said else 0,
+            bytearray(),
+        )  # appended to: joined, many small parts take quadratic time
         while more and size <= self._max_body_bytes:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise RequestError("body: ends before its end", "body")
-            body, more = body + message.get("body", b""), message.get("more_body", False)
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
             size = len(body)
         if size > self._max_body_bytes:
             raise TooLargeError(f"body: larger than {self._max_body_bytes} bytes: send less in one request", "body")
-        return body
+        return bytes(body)
 
 
 def _cors(app: ASGIApp, setting: str) -> CORSMiddleware:

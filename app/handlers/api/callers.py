@@ -8,6 +8,7 @@ the authorizer gives. Tokens are kept and compared as digests, and never logged.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ EVERY_SCOPE = "*"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SCOPES = re.compile(r"\*|[\w./:-]+(\+[\w./:-]+)*", re.ASCII)
-_BEARER = re.compile(r"bearer +([\w.~+/-]+=*)", re.ASCII | re.IGNORECASE)  # RFC 6750, 2.1
+_BEARER = re.compile(r"bearer {1,9}([\w.~+/-]{1,8192}={0,9})", re.ASCII | re.IGNORECASE)
+"""RFC 6750, 2.1; the lengths are far above those of any token."""
 _VERSION = re.compile(r"(\d{1,9}(?:\.\d{1,9}){0,5}?)(?:\.0{1,9})*", re.ASCII)  # without the noughts at its end
 _JSON = re.compile(r"\s*(application/([\w.!#$&^-]+\+)?json\s*(;.*)?)?", re.ASCII | re.IGNORECASE | re.DOTALL)
 
@@ -41,7 +43,7 @@ class Gate:
                 made = "`printf %s TOKEN | sha256sum` makes one"
                 raise SettingsError(f"API_TOKENS has a token that is no SHA-256 in 64 small hex digits: {made}")
             if not _SCOPES.fullmatch(scopes):
-                raise SettingsError(f"API_TOKENS has the scopes {scopes!r}: write one, several as a+b, or * for all")
+                raise SettingsError("API_TOKENS has scopes of another form: write one, several as a+b, or * for all")
         self._scopes = {digest: frozenset(scopes.split("+")) for digest, scopes in settings.api_tokens.items()}
         self.needs_token = bool(self._scopes)
         self._least = _version(text := settings.api_min_client_version)
@@ -77,10 +79,11 @@ class Gate:
         token = _BEARER.fullmatch(headers.get("authorization", "").strip())
         if token is None:
             raise UnauthorizedError("send a token: authorization: Bearer …")
-        scopes = self._scopes.get(hashlib.sha256(token[1].encode()).hexdigest())
-        if scopes is None:
-            raise UnauthorizedError("this token is not known")
-        return scopes
+        digest = hashlib.sha256(token[1].encode()).hexdigest()
+        for known, scopes in self._scopes.items():
+            if hmac.compare_digest(known, digest):
+                return scopes
+        raise UnauthorizedError("this token is not known")
 
 
 def log_level(headers: Mapping[str, str]) -> str | None:

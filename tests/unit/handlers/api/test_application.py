@@ -478,7 +478,7 @@ def test_a_route_that_cannot_be_is_refused_at_start_with_one_line(changes: dict[
         ({"api_base_path": "/a b"}, "API_BASE_PATH is '/a b'"),
         ({"api_cors_origins": "example.org"}, "API_CORS_ORIGINS has 'example.org'"),
         ({"api_tokens": {"river-bank": "*"}}, "API_TOKENS has a token that is no SHA-256"),
-        ({"api_tokens": {"a" * 64: "a b"}}, "API_TOKENS has the scopes 'a b'"),
+        ({"api_tokens": {"a" * 64: "a b"}}, "API_TOKENS has scopes of another form"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_at_start_with_one_line(setting: dict[str, Any], message: str) -> None:
