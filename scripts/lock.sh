@@ -15,7 +15,7 @@ EOF
 
 cd "$(dirname "$(readlink -f "$0")")/.."
 PIPENV_VERSION=2026.10.3 # writes the lock format that this script edits
-GROUPS_LOCKED=(packages build cloud training benchmarks worker dev-packages)
+GROUPS_LOCKED=(packages build cloud training benchmarks fuzzing worker dev-packages)
 check=
 case "${1-}" in
   --help | -h) usage; exit 0 ;;

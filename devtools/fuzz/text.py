@@ -1,0 +1,52 @@
+"""Texts: folding, every pattern that meets text from outside, and what renders it."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+
+from app.domains.alerts.text import fold
+from app.text import csv_cell, is_formula, one_line, printable_json, printable_lines, text_of_csv_cell
+from devtools.fuzz.target import promise
+
+LONGEST = 4096  # characters
+
+
+def text_of(data: bytes) -> str:
+    """Return bytes as a text, in which halves of surrogate pairs stand for bytes that are not UTF-8."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def check_folding(data: bytes) -> None:
+    """Fold a text: twice is as once, and it is one line."""
+    folded = fold(text_of(data)[:LONGEST])
+    promise(fold(folded) == folded, "folding a folded text changes it")
+    promise(folded == " ".join(folded.split()), "a folded text is not one line of single blanks")
+
+
+def check_renderers(data: bytes) -> None:
+    """Render a text for a terminal, JSON, CSV and HTML: nothing in it is a control character, a formula or markup."""
+    text = text_of(data)[:LONGEST]
+    line = one_line(text)
+    promise(line.isprintable(), "a line for a terminal has a character that it may obey")
+    lines = printable_lines(text, LONGEST)
+    promise(
+        all(letter.isprintable() or letter in "\n\t" for letter in lines), "a text for HTML has a control character"
+    )
+    promise("<" not in html.escape(lines), "a text for HTML has markup")
+    clean = text.encode("utf-8", "replace").decode()
+    value = json.dumps(clean, ensure_ascii=False).encode()
+    safe = printable_json(value)
+    promise(json.loads(safe) == clean, "JSON for a terminal has another value")
+    promise(safe.decode().isprintable(), "JSON for a terminal has a character that it may obey")
+    cell = csv_cell(text)
+    promise(not is_formula(cell), "a cell is a formula")
+    promise(text_of_csv_cell(cell) == text, "a cell is read as another text")
+    if "\0" not in text:
+        written = io.StringIO(newline="")
+        csv.writer(written).writerow([cell, "next"])
+        promise(
+            next(csv.reader(io.StringIO(written.getvalue(), newline=""))) == [cell, "next"], "a cell breaks its row"
+        )
