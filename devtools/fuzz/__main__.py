@@ -22,7 +22,7 @@ MOST_MEMORY_MIB = 1024
 FOUND = Path("fuzz-found")
 MOST_LINES, LONGEST_LINE = 60, 400  # of what a process says that ended on a broken promise
 _RUNS = re.compile(rb"Done (\d+) runs|#(\d+)\s")
-_LINES = re.compile(rb"cov: (\d+)")
+_BRANCHES = re.compile(rb"cov: (\d+)")
 
 
 def main() -> None:
@@ -68,12 +68,13 @@ def _run(name: str, seconds: int) -> bool:
         command = [sys.executable, "-m", "devtools.fuzz", "--worker", folder, "--seconds", str(seconds), name]
         done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - this module itself
     runs = max((int(one or other) for one, other in _RUNS.findall(done.stderr)), default=0)
-    lines = max(map(int, _LINES.findall(done.stderr)), default=0)
+    branches = max(map(int, _BRANCHES.findall(done.stderr)), default=0)
     has_held = done.returncode == 0
-    _show(f"{name:<12}{runs:>10,} inputs{lines:>8,} branches  {'held' if has_held else 'BROKEN'}")
+    _show(f"{name:<12}{runs:>10,} inputs{branches:>8,} branches  {'held' if has_held else 'BROKEN'}")
     if not has_held:
-        shown = (done.stdout + done.stderr).decode(errors="replace").splitlines()[-MOST_LINES:]
-        _show("\n".join(printable(line, LONGEST_LINE) for line in shown))
+        lines = (done.stdout + done.stderr).decode(errors="replace").splitlines()
+        shown = [printable(line, LONGEST_LINE) for line in lines if not line.startswith(("#", "INFO", "WARNING"))]
+        _show("\n".join(shown[-MOST_LINES:]))
     return has_held
 
 

@@ -184,6 +184,7 @@ SET_UPS: dict[str, tuple[dict[str, str], list[str]]] = {
 }
 
 
+@pytest.mark.slow  # every set-up of the documents, command by command
 @pytest.mark.usefixtures("cloud")
 @pytest.mark.parametrize("name", SET_UPS)
 def test_a_set_up_that_works_has_no_error(name: str) -> None:

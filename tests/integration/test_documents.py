@@ -92,6 +92,7 @@ def test_the_commands_of_a_page_run_as_written(page: Path, folder: Path) -> None
 SHOWING = [page for page in PAGES if SHOWN.search(page.read_text())]
 
 
+@pytest.mark.slow  # every command of a page
 @pytest.mark.parametrize("page", SHOWING, ids=lambda page: page.name)
 def test_a_page_shows_what_its_commands_print(page: Path, folder: Path) -> None:
     for block in SHOWN.findall(page.read_text()):

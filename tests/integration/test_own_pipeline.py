@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow  # twenty commands, one after the other
 @pytest.mark.usefixtures("cloud")
 def test_the_page_works_as_written() -> None:
     page = (ROOT / "docs" / "own-pipeline.md").read_text()

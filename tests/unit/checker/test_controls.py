@@ -37,6 +37,7 @@ def test_what_a_stopped_library_holds_back_is_not_lost() -> None:
     assert judge(Trace([("a", 1)], stuck=True)) == Verdict(1, stuck=1)
 
 
+@pytest.mark.slow  # seconds a scenario
 @pytest.mark.parametrize("scenario", APPLIES)
 def test_millrace_loses_doubles_and_reorders_nothing(scenario: str) -> None:
     for seed in SEEDS:

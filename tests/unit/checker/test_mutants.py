@@ -44,6 +44,7 @@ def test_the_checker_notices_a_child_that_is_read_before_its_parent() -> None:
     assert ran.caught.by == "parents before children"
 
 
+@pytest.mark.slow  # all histories are run
 def test_a_change_that_changes_nothing_is_not_noticed() -> None:
     [ran] = run_named([Mutant("nothing", "app.stream.tracker", (), within=5)], "prone", UNCHANGED, seconds=60)
     assert not ran.passes
