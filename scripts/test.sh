@@ -19,6 +19,7 @@ Run by name:
   examples     the examples alone, in seconds
   slow         the tests marked `slow`, of all these folders: what is exhaustive, and a quick run of the benchmarks
   mutants      known faults of the delivery, put back one by one: the checker has to find each
+  fuzz         each fuzz target for a minute, two at a time (scripts/fuzz.sh runs them for hours)
   docs         the documentation as a site, in site/
   coverage     units and properties, and no less of app/ run by them than pyproject.toml says
 
@@ -38,11 +39,11 @@ stages=("$@")
 left_out=()
 if [ ${#stages[@]} -eq 0 ]; then
   stages=(style types unit properties integration training)
-  left_out=(slow mutants docs coverage)
+  left_out=(slow mutants fuzz docs coverage)
 fi
 for stage in "${stages[@]}"; do
   case "$stage" in
-    style | types | unit | examples | properties | integration | --localstack | training | slow | mutants | docs | coverage) ;;
+    style | types | unit | examples | properties | integration | --localstack | training | slow | mutants | fuzz | docs | coverage) ;;
     *) echo "test.sh: no stage '$stage'; see --help" >&2; exit 2 ;;
   esac
 done
@@ -79,6 +80,13 @@ run_stage() {
       training slow
       ;;
     mutants) python -m devtools.mutants --generated 0 ;;
+    fuzz)
+      if need_env runtime cloud development fuzzing; then
+        python -m devtools.fuzz
+      else
+        skip fuzz "atheris cannot be installed here: it is for Python 3.11 to 3.13 on Linux"
+      fi
+      ;;
     docs) python -m mkdocs build --quiet --strict ;;
     coverage) python -m pytest -q -m "not slow" --cov --cov-report=term:skip-covered tests/unit examples tests/properties ;;
   esac

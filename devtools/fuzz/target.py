@@ -22,18 +22,15 @@ _HERE = __package__
 
 TARGETS = {
     "fold": "text:check_folding",
-    "patterns": "text:check_patterns",
     "renderers": "text:check_renderers",
     "alerts": "alerts:check_alert",
     "documents": "alerts:check_document",
-    "tenants": "alerts:check_tenants",
     "events": "stream:check_event",
     "payloads": "stream:check_payload",
     "aggregates": "stream:check_aggregate",
     "templates": "stream:check_template",
     "bundles": "stored:check_bundle",
     "states": "stored:check_state",
-    "http": "http:check_requests",
 }
 """Module and function of each target; modules are imported when they run, so that atheris sees the code they call."""
 

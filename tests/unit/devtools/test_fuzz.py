@@ -34,7 +34,6 @@ FAULTS: list[tuple[str, str, Any]] = [
     ("renderers", "devtools.fuzz.text.one_line", lambda text: text),
     ("renderers", "devtools.fuzz.text.csv_cell", lambda text: text),
     ("renderers", "devtools.fuzz.text.printable_json", lambda data: data),
-    ("tenants", "devtools.fuzz.alerts.key_of", lambda tenant: tenant[:1]),
     ("payloads", "devtools.fuzz.stream.decode_column", lambda payloads, _: list(payloads)),
 ]
 
