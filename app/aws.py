@@ -203,6 +203,8 @@ def explaining(what: str) -> Iterator[None]:
         yield
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         raise explained(error, what) from error
+    except UnicodeEncodeError:  # half of a surrogate pair, which an argument of a command may have
+        raise CloudError(f"{what}: no name in AWS has such characters: check the name") from None
 
 
 def refusal(code: str, message: str, what: str) -> MillraceError:

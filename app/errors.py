@@ -43,6 +43,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from app.text import whole_line
+
 
 class MillraceError(Exception):
     """The root of all errors that Millrace raises on purpose."""
@@ -53,8 +55,8 @@ class MillraceError(Exception):
 
     @property
     def line(self) -> str:
-        """Return the message on one line, whatever the names in it hold."""
-        return " ".join(str(self).splitlines())
+        """Return the message on one line without unprintable characters, whatever the names in it hold."""
+        return whole_line(str(self))
 
 
 class SettingsError(MillraceError):

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from app.text import json_text, whole_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -60,7 +60,7 @@ class JsonLine(logging.Formatter):
         line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return json_text(line)
 
 
 class _StandardError(logging.StreamHandler[Any]):
@@ -73,7 +73,7 @@ class _StandardError(logging.StreamHandler[Any]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         """Name the code of a line that cannot be written; logging would show its arguments, maybe a payload."""
         line = {"level": "ERROR", "message": "cannot write a log line", "place": f"{record.module}:{record.lineno}"}
-        write_line(msgspec.json.encode(line).decode())
+        write_line(json_text(line))
 
 
 def configure(level: str = "INFO") -> None:
@@ -139,10 +139,10 @@ def emit_metrics(
         "CloudWatchMetrics": [{"Namespace": namespace, "Dimensions": [list(dimensions)], "Metrics": definitions}],
     }
     line = {"_aws": metadata, **dimensions, **counts, **milliseconds}
-    write_line(msgspec.json.encode(line, enc_hook=float).decode())  # NumPy's numbers are numbers too
+    write_line(json_text(line, float))  # NumPy's numbers are numbers too
 
 
 def write_line(line: str) -> None:
     """Write a line to standard error, unless that is gone: a full disk or a closed pipe must not fail a batch."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(whole_line(line) + "\n")

@@ -3,8 +3,8 @@
 Characters are unprintable as in `str.isprintable`: control characters, so line ends and terminal escape sequences,
 bidirectional controls, halves of surrogate pairs, and blanks other than the space.
 
-    a terminal       `one_line`, in a rich `Text`, so that rich's markup in it is none
-    a line of JSON   `printable_json`: the same value, with unprintable characters escaped
+    a terminal       `one_line` cuts a name, `whole_line` keeps a message; `app/cli/terminal.py` prints nothing else
+    JSON             `json_text`, or `printable_json` of JSON: the value as it is, unprintable characters escaped
     a CSV cell       `csv_cell`: no formula to a spreadsheet
     HTML             `printable_lines`, as the text or attribute of an element that escapes it
 """
@@ -12,6 +12,7 @@ bidirectional controls, halves of surrogate pairs, and blanks other than the spa
 from __future__ import annotations
 
 import codecs
+import json
 import math
 import re
 from datetime import UTC, datetime
@@ -46,9 +47,32 @@ def one_line(text: str, longest: int = 200) -> str:
     return printable(line, longest, "�") if len(line) <= longest else f"{printable(line, longest - 1, '�')}…"
 
 
-def printable_lines(text: str, longest: int) -> str:
-    """Return the first `longest` characters of a text for HTML: unprintable ones replaced, line ends and tabs kept."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text[:longest])
+def whole_line(text: str) -> str:
+    """Return a text whole for a terminal or a log: one line, without unprintable characters."""
+    return text if text.isprintable() else printable(" ".join(text.splitlines()), len(text), "�")
+
+
+def printable_lines(text: str, longest: int | None = None) -> str:
+    """Return a text, or its first `longest` characters: unprintable ones replaced, line ends and tabs kept."""
+    text = text[:longest]
+    if text.replace("\n", "").isprintable():  # the usual case, without a loop
+        return text
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "�" for letter in text)
+
+
+def json_text(value: object, enc_hook: Callable[[Any], object] = str, *, indent: int | None = None) -> str:
+    """Return a value as JSON without unprintable characters, on one line.
+
+    Args:
+        value: Any value that msgspec encodes.
+        enc_hook: Makes something that JSON has of a value of another type.
+        indent: Blanks a level, for several lines.
+    """
+    try:
+        data = msgspec.json.encode(value, enc_hook=enc_hook)
+    except UnicodeEncodeError:  # half of a surrogate pair, as in a file's name that is no UTF-8
+        return json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=enc_hook), indent=indent)  # all in ASCII
+    return printable_json(data if indent is None else msgspec.json.format(data, indent=indent)).decode()
 
 
 def printable_json(data: bytes) -> bytes:

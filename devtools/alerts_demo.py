@@ -75,10 +75,8 @@ def show_incidents(console: Console, data: Path | None, rows: int | None, folder
     for stream in (IN, ASIDE, *STREAMS.values()):
         create_stream(stream, SHARDS if stream == IN else 1)
     create_state_table(STATE_TABLE)
-    console.print(f"streams {IN}, {', '.join(STREAMS.values())}, {ASIDE}; table {STATE_TABLE}", highlight=False)
-    console.print(
-        f"feeding {len(alerts)} alerts of {origin}, and {len(POISON)} bad ones, in aggregated records", highlight=False
-    )
+    console.print(f"streams {IN}, {', '.join(STREAMS.values())}, {ASIDE}; table {STATE_TABLE}")
+    console.print(f"feeding {len(alerts)} alerts of {origin}, and {len(POISON)} bad ones, in aggregated records")
     step = len(alerts) // (len(POISON) + 1)
     records = [each for turn, bad in enumerate(POISON) for each in (*alerts[turn * step : (turn + 1) * step], bad)]
     records += alerts[len(POISON) * step :]
@@ -94,10 +92,9 @@ def show_incidents(console: Console, data: Path | None, rows: int | None, folder
         console.print()
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(aside).items()))
     console.print(
-        f"[bold]{len(records)}[/] alerts in, [bold]{acknowledged}[/] acknowledged, [bold]{enriched}[/] enriched, "
+        f"{len(records)} alerts in, {acknowledged} acknowledged, {enriched} enriched, "
         f"{counted(len(view.clusters), 'cluster')}, {counted(len(view.flows), 'flow')}, "
-        f"[bold]{len(aside)}[/] quarantined ({reasons}); {time.monotonic() - began:.1f} s",
-        highlight=False,
+        f"{len(aside)} quarantined ({reasons}); {time.monotonic() - began:.1f} s",
     )
     return enriched + len(aside) == len(records) == acknowledged
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer  # noqa: TC002 - Typer reads the annotation
 
+from app.cli.terminal import print_line
 from app.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,4 +34,5 @@ def bench(context: typer.Context) -> None:
         sys.exit(subprocess.run(command, cwd=ROOT, check=False).returncode)  # noqa: S603 - our own module
     if not {"--help", "-h"} & set(context.args):
         raise SettingsError("no .venv-training, which has the peers: scripts/bench.sh makes it and runs this")
-    sys.stdout.write(context.get_help() + "\n")
+    for line in context.get_help().splitlines():
+        print_line(line)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from app import aws
 from app.cli.examples import OUTPUT_STREAM
 from app.cli.feeding import feed_stream
+from app.cli.terminal import open_console
 from app.domain import INPUT_STREAM
 from app.domains.bike.synthetic import record_of, synthetic_rows
 from app.errors import SettingsError
@@ -32,6 +32,8 @@ from app.stream.shards import StartingPosition, create_stream, read_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.console import Console
 
 QUARANTINE_STREAM = "bike-quarantine"
 SHARDS = 2  # more than one, as most streams have
@@ -80,7 +82,7 @@ def demo(data: Data = None, rows: Rows = None, alerts: OfAlerts = False, alerts_
 
     It stops everything that it starts. It uses its own cloud and does not touch one that is already up.
     """
-    console = Console(soft_wrap=True)
+    console = open_console(soft_wrap=True)
     if alerts:
         from devtools.alerts_demo import show_incidents  # noqa: PLC0415 - the other demo does not need it
 
@@ -89,7 +91,7 @@ def demo(data: Data = None, rows: Rows = None, alerts: OfAlerts = False, alerts_
     else:
         adds_up = _show_bikes(console, data, rows or ROWS)
     if not adds_up:
-        console.print("[red]records in and records out do not add up[/]")
+        console.print("records in and records out do not add up", style="red")
         raise typer.Exit(1)
 
 
@@ -101,8 +103,8 @@ def _show_bikes(console: Console, data: Path | None, rows: int) -> bool:
         create_stream(INPUT_STREAM, SHARDS)
         create_stream(OUTPUT_STREAM, SHARDS)
         create_stream(QUARANTINE_STREAM, 1)
-        console.print(f"streams at {url}: {INPUT_STREAM}, {OUTPUT_STREAM}, {QUARANTINE_STREAM}", highlight=False)
-        console.print(f"feeding {rows} records of {origin}, and {len(POISON)} bad ones", highlight=False)
+        console.print(f"streams at {url}: {INPUT_STREAM}, {OUTPUT_STREAM}, {QUARANTINE_STREAM}")
+        console.print(f"feeding {rows} records of {origin}, and {len(POISON)} bad ones")
         records = [(str(number), msgspec.json.encode(record_of(row, number))) for number, row in enumerate(table)]
         fed = sum(feed_stream(INPUT_STREAM, [*records, *POISON]))
         acknowledged = _process(console, fed)
@@ -111,10 +113,9 @@ def _show_bikes(console: Console, data: Path | None, rows: int) -> bool:
     _report(console, table, results, "made up" if data is None else "true")
     reasons = Counter(record["reason"] for record in aside)
     console.print(
-        f"[bold]{fed}[/] records in, [bold]{acknowledged}[/] acknowledged, [bold]{len(results)}[/] predictions out, "
-        f"[bold]{len(aside)}[/] quarantined ({', '.join(f'{n} {reason}' for reason, n in sorted(reasons.items()))}); "
+        f"{fed} records in, {acknowledged} acknowledged, {len(results)} predictions out, "
+        f"{len(aside)} quarantined ({', '.join(f'{n} {reason}' for reason, n in sorted(reasons.items()))}); "
         f"{time.monotonic() - began:.1f} s",
-        highlight=False,
     )
     return len({result["id"] for result in results}) + len(aside) == fed
 
@@ -129,7 +130,7 @@ def _process(console: Console, total: int) -> int:
         log_level="ERROR",
     )
     runtime = open_runtime(settings, lambda *_metrics: None)  # log lines would interrupt the picture
-    columns = (TextColumn("processing"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("processing", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
         mapping = Mapping(
@@ -157,7 +158,7 @@ def _own_cloud(console: Console) -> Iterator[tuple[str, Path]]:
         os.environ.setdefault("MILLRACE_CLOUD_NODE_DIR", str(state_dir() / "node"))
         os.environ["MILLRACE_CLOUD_DIR"] = state
         try:
-            cloud = supervisor.up(port, log=lambda text: console.print(text, highlight=False))
+            cloud = supervisor.up(port, log=console.print)
             os.environ.update(cloud.environment)
             aws.forget()
             yield cloud.url, Path(state)
@@ -227,5 +228,4 @@ def _report(console: Console, table: list[dict[str, Any]], results: list[dict[st
     console.print(
         f"over all {len(pairs)} rows: RMSE {rmse:.0f} at a mean of {mean:.0f} hires an hour "
         "(RMSE: the usual distance between prediction and count)",
-        highlight=False,
     )

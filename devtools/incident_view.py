@@ -84,7 +84,7 @@ class IncidentView:
             time.sleep(IDLE_PAUSE_S)
             self.update(self._done)
         if self._lines > LINES:
-            self._console.print(f"  … and {self._lines - LINES} more changes", highlight=False)
+            self._console.print(f"  … and {self._lines - LINES} more changes")
 
     def take(self, record: dict[str, Any]) -> None:
         """Add one record of the stream."""
@@ -186,7 +186,7 @@ class IncidentView:
         if self._live is None:
             self._lines += 1
             if self._lines <= LINES:
-                self._console.print(f"  {text}", highlight=False, markup=False)
+                self._console.print(f"  {text}")
 
 
 def _ids(ids: list[int]) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import typer
 
-from app.errors import MillraceError
+from app.cli.entry import run_command as run_printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 def run_command(program: str, command: Callable[..., None]) -> None:
     """Run a command; print Millrace's own errors as one line, without a traceback."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # training needs no network
-    try:
-        typer.run(command)
-    except MillraceError as error:
-        print(f"{program}: {error.line}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    cli.command()(command)
+    run_printable(program, lambda: cli(standalone_mode=False))

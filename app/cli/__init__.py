@@ -12,9 +12,9 @@ def main() -> None:
     if not sys.flags.safe_path:
         sys.path.append("")  # PIPELINE may name a class in the current folder
 
-    def command() -> None:
+    def command() -> object:
         from app.cli.tree import command_tree  # noqa: PLC0415 - Ctrl-C while it loads is no stack trace either
 
-        command_tree()()
+        return command_tree()(prog_name="millrace", standalone_mode=False)
 
     run_command("millrace", command)

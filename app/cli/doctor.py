@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.terminal import print_json
+from app.cli.terminal import open_console, print_json
 from app.doctor.file import examine_file
 from app.doctor.finding import Finding, Report, Severity, report_of
 from app.doctor.function import examine_function
@@ -92,18 +91,18 @@ def _examine(
 
 
 def _show(report: Report) -> None:
-    console = Console(highlight=False)
+    out = open_console()
     for line in report.checked:
-        console.print(Text.assemble(("✓ ", "green"), line), soft_wrap=True)
+        out.print(Text.assemble(("✓ ", "green"), line), soft_wrap=True)
     if not report.findings:
-        console.print("nothing wrong was found")
+        out.print("nothing wrong was found")
         return
     table = Table("", "", "where", "finding, and why it matters", show_lines=True)
     for number, finding in enumerate(report.findings, 1):
         text = Text.assemble((finding.what, "bold"), "\n", finding.why)
         severity = Text(finding.severity, _STYLES[finding.severity])
-        table.add_row(str(number), severity, Text(finding.where), text)
-    console.print(table)
-    console.print("how to mend it:")
+        table.add_row(str(number), severity, finding.where, text)
+    out.print(table)
+    out.print("how to mend it:")
     for number, finding in enumerate(report.findings, 1):
-        console.print(Text(f"{number}. {finding.mend}"), soft_wrap=True)  # whole, since it is there to be copied
+        out.print(f"{number}. {finding.mend}", soft_wrap=True)  # whole, since it is there to be copied

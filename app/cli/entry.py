@@ -1,19 +1,52 @@
-"""Run a command so that any failure is one line on standard error and an exit code."""
+"""Run a command: any failure is one line on standard error and an exit code, and all output is printable."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from app.errors import MillraceError
-from app.text import printable
+from app.text import printable_lines, whole_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from typer import TyperException
 
 INTERRUPTED = 130  # the shell's custom for Ctrl-C
 BUG = 1  # Python's own code for an exception that nobody caught
+
+
+class PrintableStream:
+    """A text stream that holds no unprintable characters but line ends and tabs, whoever writes to it.
+
+    It is the net below `app/cli/terminal.py`, for texts that others write: Typer, a library's warnings, a pipeline of
+    one's own.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        """Take the stream to write to."""
+        self._stream = stream
+
+    @property
+    def rich_proxied_file(self) -> TextIO:
+        """Return the stream itself: rich writes its colours to it, and `PrintableConsole` only printable texts."""
+        return self._stream
+
+    def write(self, text: str) -> int:
+        """Write a text, made printable."""
+        return self._stream.write(printable_lines(text))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts, made printable."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        """Return anything else from the stream."""
+        return getattr(self._stream, name)
 
 
 def run_command(program: str, command: Callable[[], object]) -> None:
@@ -24,16 +57,38 @@ def run_command(program: str, command: Callable[[], object]) -> None:
 
     Args:
         program: The command's name, which begins the line.
-        command: The work; it may end the process itself.
+        command: The work; it may end the process itself, return an exit code, or raise Typer's errors.
     """
+    with contextlib.ExitStack() as streams:
+        if sys.stdout is not None:  # a shell's `>&-` leaves none
+            streams.enter_context(contextlib.redirect_stdout(PrintableStream(sys.stdout)))
+        if sys.stderr is not None:
+            streams.enter_context(contextlib.redirect_stderr(PrintableStream(sys.stderr)))
+        line, code = _failure(command)
+        if line and sys.stderr is not None:
+            sys.stderr.write(f"{program}: {whole_line(line)}\n")
+        sys.exit(code)
+
+
+def _failure(command: Callable[[], object]) -> tuple[str, int]:
+    """Run a command and return the line of its failure, if it failed, and its exit code."""
     try:
-        command()
+        code = command()
     except MillraceError as error:
-        sys.stderr.write(f"{program}: {printable(error.line, len(error.line), '�')}\n")
-        sys.exit(error.exit_code)
+        return error.line, error.exit_code
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - see above
+        return "", INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - see `run_command`
+        from typer import TyperException  # noqa: PLC0415 - Ctrl-C while it loads is no stack trace either
+
+        if isinstance(error, TyperException):
+            return _usage(error), error.exit_code
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        sys.stderr.write(f"{program}: {type(error).__name__} at {frame.filename}:{frame.lineno}\n")
-        sys.exit(BUG)
+        return f"{type(error).__name__} at {frame.filename}:{frame.lineno}", BUG
+    return "", code if isinstance(code, int) else 0
+
+
+def _usage(error: TyperException) -> str:
+    """Return the line of a wrong command line; none where the help was printed instead."""
+    line, context = error.format_message().rstrip("."), getattr(error, "ctx", None)
+    return f"{line}; see {context.command_path} --help" if line and context else line

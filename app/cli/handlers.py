@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from app.cli.examples import example_event
 from app.cli.lambda_request import (
@@ -21,13 +21,23 @@ from app.cli.lambda_request import (
     respond,
     wrong,
 )
-from app.cli.terminal import Watched, configure_logs, is_watched, note, print_json, print_table
+from app.cli.terminal import (
+    Watched,
+    configure_logs,
+    is_watched,
+    note,
+    open_console,
+    print_json,
+    print_line,
+    print_table,
+)
 from app.domain import INPUT_STREAM
 from app.errors import EventError, SettingsError, UnknownHandlerError
 from app.handlers.api.handler import ApiLambdaHandler
 from app.handlers.base import LambdaFunction
 from app.handlers.invocation import process_settings
 from app.registry import HANDLERS
+from app.text import json_text
 
 STREAM = "stream"
 
@@ -102,7 +112,8 @@ def handlers(name: Name = None, as_json: AsJson = False, as_markdown: AsMarkdown
             from devtools.docs.handlers import handlers as page  # noqa: PLC0415 - the image has no developers' tools
         except ModuleNotFoundError:
             raise SettingsError("--markdown needs a checkout of Millrace: run it there") from None
-        sys.stdout.write(page())
+        for line in page().splitlines():
+            print_line(line)
         return
     if name is not None:
         _show(described(name), as_json=as_json)
@@ -159,9 +170,9 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, any_host: AnyHost = False
     from app.handlers.api.server import serve as answer_http  # noqa: PLC0415 - the same
 
     def announce(url: str) -> None:
-        sys.stdout.write(f"{url}\n")
+        print_line(url)
         sys.stdout.flush()
-        sys.stderr.write("Ctrl-C stops\n")
+        note("Ctrl-C stops")
 
     answer_http(lambda_handler.open(), host, port, announce=announce, any_host=any_host)
 
@@ -170,11 +181,12 @@ def _show(handler: Described, *, as_json: bool) -> None:
     if as_json:
         print_json(handler)
         return
-    console = Console(highlight=False, soft_wrap=True)  # lines whole, since a schema is there to be copied
-    console.print(f"[bold]{handler.name}[/]  {handler.summary}")
-    console.print(handler.qualified_name)
+    out = open_console(soft_wrap=True)  # lines whole, since a schema is there to be copied
+    out.print(Text.assemble((handler.name, "bold"), f"  {handler.summary}"))
+    out.print(handler.qualified_name)
     if handler.route:
-        console.print(handler.route)
+        out.print(handler.route)
     for kind, schema in (("request", handler.request), ("response", handler.response)):
-        console.print(f"\n[bold]{kind}[/]")
-        console.print(msgspec.json.format(msgspec.json.encode(schema), indent=2).decode(), markup=False)
+        out.print()
+        out.print(Text(kind, "bold"))
+        out.print(json_text(schema, indent=2))

@@ -26,7 +26,7 @@ from app.handlers.request import UNREADABLE, read_source, refused
 from app.registry import HANDLERS
 from app.storage.location import STANDARD, check_location, read_location, write_location
 from app.stream.deadline import LONGEST_TIMEOUT_S, LocalContext
-from app.text import without_bom
+from app.text import printable_json, without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,12 +130,12 @@ def handle(
 
 def main() -> None:
     """Run the `handle-lambda-request` command."""
-    run_command(PROGRAM, lambda: command()(prog_name=PROGRAM))
+    run_command(PROGRAM, lambda: command()(prog_name=PROGRAM, standalone_mode=False))
 
 
 def wrong(program: str, line: str) -> NoReturn:
     """End the process for a wrong command line, with one line that says how to mend it."""
-    sys.stderr.write(f"{program}: {line}\n")
+    telemetry.write_line(f"{program}: {line}")
     raise typer.Exit(WRONG_COMMAND_LINE)
 
 
@@ -197,7 +197,7 @@ def respond(response: Any, location: str | None, *, indent: bool = False) -> Non
         LocationError: It cannot be written.
         CloudError: S3 does not answer, or refuses.
     """
-    data = _encoded({} if response is None else response, indent=indent)
+    data = printable_json(_encoded({} if response is None else response, indent=indent))
     if location is not None and location != STANDARD:
         write_location(location, data)
         return

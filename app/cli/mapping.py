@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.text import Text
 from typer.core import TyperCommand
 
 from app.cli.driving import CheckpointPath, drive, open_here, show_batch
-from app.cli.terminal import Watched, configure_logs, is_watched, note
+from app.cli.terminal import Watched, configure_logs, is_watched, note, open_console
 from app.domain import INPUT_STREAM
 from app.errors import SettingsError
 from app.stream.mapping import Mapping, MappingSettings
@@ -22,7 +21,7 @@ from app.stream.mapping.emulator import EMULATOR_TIMEOUT_S, Emulator
 from app.stream.mapping.intrinsics import parameters_of
 from app.stream.mapping.settings import settings_of
 from app.stream.mapping.template import load_mapping
-from app.text import without_bom
+from app.text import json_text, without_bom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as ReadMapping
@@ -174,7 +173,7 @@ def _json(option: str, text: str | None) -> Any:  # noqa: ANN401 - checked with 
     if text is None:
         return None
     try:
-        raw = Path(text.removeprefix("file://")).read_bytes() if text.startswith("file://") else text.encode()
+        raw = Path(text.removeprefix("file://")).read_bytes() if text.startswith("file://") else os.fsencode(text)
     except OSError as error:
         raise SettingsError(f"{option}: {text}: cannot be read: {error.strerror}") from None
     try:
@@ -188,8 +187,8 @@ def _show_settings(settings: MappingSettings, urls: Sequence[str]) -> None:
     values: ReadMapping[str, Any] = msgspec.to_builtins(settings)
     note(f"{settings.stream} → {', '.join(urls) or 'the pipeline in this process'}; Ctrl-C stops")
     left_out = {"StreamName", "EventSourceArn", "UUID"} | ({"Timeout"} if urls else set())  # over HTTP it has no effect
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    out = open_console(stderr=True, soft_wrap=True)
     for name, value in values.items():
         if name not in left_out and value is not None:
-            text = value if isinstance(value, (str, int, float)) else msgspec.json.encode(value).decode()
-            console.print(Text.assemble("  ", (name, "dim"), f" {text}"))
+            text = value if isinstance(value, (str, int, float)) else json_text(value)
+            out.print(Text.assemble("  ", (name, "dim"), f" {text}"))

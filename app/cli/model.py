@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.table import Column, Table
+from rich.text import Text
 
-from app.cli.terminal import counted, note, print_json, print_json_lines, print_table
+from app.cli.terminal import counted, note, print_json, print_json_line, print_line, print_table
 from app.errors import DigestMismatchError, ModelError, SettingsError, UnknownRunError
 from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles
 from app.registry import PIPELINES, pipeline_class
@@ -120,7 +120,7 @@ def import_one(
     )
     bundle = import_model(source, wanted, note)
     note(f"bundle: {bundle.objects.root}")
-    sys.stdout.write(f"MODEL_NAME={name} RUN_ID={bundle.manifest.run_id}\n")
+    print_line(f"MODEL_NAME={name} RUN_ID={bundle.manifest.run_id}")
 
 
 def learn_one(
@@ -163,7 +163,7 @@ def learn_one(
     if learned.unknown:
         note(unknown_line(learned.unknown))
     run_ids = {"rules": "RULES_RUN_ID", "technique": "TECHNIQUE_RUN_ID"}
-    sys.stdout.write(" ".join(f"{run_ids[each]}={run_id}" for each, run_id in learned.bundles.items()) + "\n")
+    print_line(" ".join(f"{run_ids[each]}={run_id}" for each, run_id in learned.bundles.items()))
 
 
 def list_all(location: Location = "", as_json: AsJson = False) -> None:
@@ -171,7 +171,8 @@ def list_all(location: Location = "", as_json: AsJson = False) -> None:
     found = list_bundles(_location(location))
     bundles = [each for each in found if isinstance(each, Bundle)]
     if as_json:
-        print_json_lines(bundle.manifest for bundle in bundles)
+        for bundle in bundles:
+            print_json_line(bundle.manifest)
     else:
         table = Table(title=counted(len(bundles), "bundle"))
         for column in ("name", "run id", "created", "metrics"):
@@ -235,9 +236,9 @@ def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") 
             predicts = _predict_one(bundle)
         except ModelError as fault:
             faults.append(fault)
-            finding = f"[red]{'changed' if isinstance(fault, DigestMismatchError) else 'unusable'}[/]"
+            finding = Text("changed" if isinstance(fault, DigestMismatchError) else "unusable", "red")
         else:
-            finding = "[green]right[/]" if predicts else "[green]files right[/]"
+            finding = Text("right" if predicts else "files right", "green")
         manifest = bundle.manifest
         table.add_row(manifest.name, manifest.run_id, str(len(manifest.files)), finding)
     print_table(table)
@@ -272,7 +273,7 @@ def evaluate_one(name: Evaluated, data: Data = None, as_json: AsJson = False) ->
     except OSError as error:
         raise SettingsError(f"{error.filename}: cannot be read: {error.strerror}") from None
     if as_json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        print_json_line(report)
     else:
         module.print_report(report)
 

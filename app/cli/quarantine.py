@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ import typer
 from rich.table import Table
 
 from app.cli.feeding import feed_stream
-from app.cli.terminal import print_json, print_json_lines, print_table
+from app.cli.terminal import print_json, print_json_line, print_line, print_table
 from app.errors import QuarantineError
 from app.settings import read_settings
 from app.stream.replay import QuarantinedRecords
@@ -46,7 +45,8 @@ def show_all(reason: Reason = None, as_json: AsJson = False) -> None:
     """List quarantined records (from QUARANTINE_STREAM and QUARANTINE_LOCATION)."""
     with QuarantinedRecords(read_settings(os.environ)) as records:
         if as_json:
-            print_json_lines(_chosen(records, reason, None))
+            for record in _chosen(records, reason, None):
+                print_json_line(record)
             return
         table = Table("time", "reason", "bytes")
         table.add_column("id", overflow="fold")
@@ -87,8 +87,8 @@ def replay(reason: Reason = None, only: Only = None, to: To = None, dry_run: Dry
             for stream, chosen in groupby(_to_replay(records, reason, only), lambda each: to or each.source.stream):
                 put += sum(feed_stream(stream, ((each.source.partition_key, _raw(each)) for each in chosen)))
     for stream, count in waiting.items():
-        sys.stdout.write(f"{stream}: {count} records {'would be ' if dry_run else ''}put back\n")
-    sys.stdout.write(f"{put} of {waiting.total()} records put back\n")
+        print_line(f"{stream}: {count} records {'would be ' if dry_run else ''}put back")
+    print_line(f"{put} of {waiting.total()} records put back")
 
 
 def _chosen(records: QuarantinedRecords, reason: str | None, only: str | None) -> Iterator[QuarantinedRecord]:

@@ -12,13 +12,12 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from app.cli.examples import OUTPUT_STREAM
 from app.cli.feeding import feed_aggregates, feed_stream
 from app.cli.inputs import records_for
-from app.cli.terminal import counted, is_watched, note
+from app.cli.terminal import counted, is_watched, note, open_console, print_json, print_json_line, print_line
 from app.domain import INPUT_STREAM
 from app.registry import PIPELINES
 from app.settings import Settings
@@ -110,11 +109,10 @@ def feed(
         raise typer.BadParameter(f"goes without {other}", param_hint="--key-field")
     stream = stream or (spec.stream if spec else INPUT_STREAM)
     records, total = records_for(pipeline, lines, count, key=key, key_field=key_field, endless=rate is not None)
-    console = Console(stderr=True)
     check_stream(SignedPutRecords(1), stream)
     done = aggregates = 0
     try:
-        with Progress(console=console, transient=True, disable=not is_watched()) as progress:
+        with Progress(console=open_console(stderr=True), transient=True, disable=not is_watched()) as progress:
             task = progress.add_task(f"to {stream}", total=total)
             if aggregate:
                 for fed, made in feed_aggregates(stream, records, rate, aggregate_bytes):
@@ -140,10 +138,10 @@ def drain(
     The records of an aggregated record are printed one by one.
     """
     read = read_stream(stream, StartingPosition(start.value), follow=follow)
+    show = print_json if pretty else print_json_line
     try:
         for data in itertools.chain.from_iterable(map(user_records, read)):
-            text = _as_json_line(data)
-            sys.stdout.write((msgspec.json.format(text, indent=2) if pretty else text) + "\n")
+            show(_as_json(data))
             if follow:
                 sys.stdout.flush()
         sys.stdout.flush()
@@ -157,15 +155,15 @@ def create(streams: Names = None, shards: Shards = 1, state_table: StateTable = 
         raise typer.BadParameter("name streams, or --state-table", param_hint="STREAMS")
     for stream in streams or ():
         made = create_stream(stream, shards)
-        sys.stdout.write(f"{stream}: {'created' if made else 'exists already'}\n")
+        print_line(f"{stream}: {'created' if made else 'exists already'}")
     if state_table:
         made = create_state_table(state_table)
-        sys.stdout.write(f"table {state_table}: {'created' if made else 'exists already'}\n")
+        print_line(f"table {state_table}: {'created' if made else 'exists already'}")
 
 
-def _as_json_line(data: bytes) -> str:
-    """Return a record's data as one line of JSON; data that is not JSON in base64."""
+def _as_json(data: bytes) -> object:
+    """Return a record's data as JSON; data that is not JSON in base64."""
     try:
-        return msgspec.json.format(data, indent=-1).decode()
+        return msgspec.Raw(msgspec.json.format(data.decode(), indent=-1).encode())
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return msgspec.json.encode({"data_base64": base64.b64encode(data).decode()}).decode()
+        return {"data_base64": base64.b64encode(data).decode()}

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from app.cli.driving import CheckpointPath, drive, open_here, show_batch
-from app.cli.terminal import Watched, is_watched, note, print_json
+from app.cli.terminal import Watched, is_watched, note, open_console, print_json
 from app.domain import INPUT_STREAM
 from app.errors import EventError, MillraceError
 from app.registry import example_record, open_to_explain
@@ -25,7 +24,7 @@ from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_payload
 from app.stream.record_rows import rows_of
-from app.text import without_bom
+from app.text import json_text, without_bom
 
 if TYPE_CHECKING:
     from app.stream.processor import Processor
@@ -119,10 +118,10 @@ def explain(record: RecordText = None) -> None:
     if "quarantined" not in steps:
         steps["id"] = f"{INPUT_STREAM}/<shard>/<sequence number>/0/{processor.pipeline.name}/0[/<version>]"
     if sys.stdout.isatty():
-        console = Console()
+        out = open_console(soft_wrap=True)
         for name, value in steps.items():
-            shown = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
-            console.print(Text.assemble((f"{name:>16}", "bold"), "  ", shown), soft_wrap=True)
+            shown = value if isinstance(value, str) else json_text(value)
+            out.print(Text.assemble((f"{name:>16}", "bold"), "  ", shown))
     else:
         print_json(steps)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from app.cli.terminal import configure_logs, counted, note, print_json_lines, print_table
+from app.cli.terminal import configure_logs, counted, note, print_json_line, print_line, print_table
 from app.errors import MillraceError, SettingsError
 from app.registry import open_runtime
 from app.settings import read_settings
@@ -67,7 +67,8 @@ def show_all(parked: OnlyParked = False, as_json: AsJson = False) -> None:
     rows = [row for row in rows if row["parked"] or not parked]
     rows.sort(key=lambda row: (row["parked"] is None, -row["bytes"], row["key"]))
     if as_json or not sys.stdout.isatty():
-        print_json_lines(rows)
+        for row in rows:
+            print_json_line(row)
         return
     table = Table("key", "bytes", "waiting", "since", title=counted(len(rows), "state key"))
     table.add_column("fault", overflow="fold")
@@ -138,7 +139,7 @@ def clean(days: Days = KEPT_DAYS, also: Also = None, dry_run: DryRun = False) ->
     )
     if dry_run:
         for name in done.removed:
-            sys.stdout.write(f"{name}\n")
+            print_line(name)
     removed = f"{counted(len(done.removed), 'object')} {'would be ' if dry_run else ''}removed"
     note(f"{removed}; {done.named} in use, {len(done.kept)} kept until {days:g} days after they were found unused")
 

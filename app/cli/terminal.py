@@ -1,12 +1,14 @@
 """Show results: tables that keep to the terminal's width, JSON for other programs, and a person's line an invocation.
 
-Standard output has results alone; notes and progress go to standard error. At a terminal standard error is for a
+Every command prints through these functions, which make texts from outside printable. Standard output has results
+alone; notes and progress go to standard error. At a terminal standard error is for a
 person: one line an invocation in place of its metrics, and log lines without JSON. In a pipe it has what CloudWatch
 would get.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -14,16 +16,19 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from rich.console import Console
+from rich.segment import Segment
 
 from app import telemetry
 from app.settings import read_log_level
+from app.text import json_text, printable_lines, whole_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from rich.console import ConsoleOptions, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 PIPE_WIDTH = 260  # columns where another program reads: ids and qualified names are there to be copied whole
 OWN_COUNTS = ("records", "emitted", "skipped", "quarantined", "retried", "will_repeat")
@@ -33,6 +38,40 @@ _HANDLER_COUNTS = {"invocations", "cold_starts", "success", "failure"}
 _SHOWN_EXTRA = (str, int, float)
 
 
+class PrintableConsole(Console):
+    """A console on which texts from outside are texts alone: no markup, no link, no control character."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own
+        """Make rich's text of a printable one, so that its width is that of what is shown."""
+        return super().render_str(printable_lines(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Render anything; what rich writes itself, such as colours and movements of the cursor, is no text."""
+        for each in super().render(renderable, options):
+            if each.control:
+                yield each
+            else:
+                style = each.style.update_link(None) if each.style and each.style.link else each.style
+                yield Segment(printable_lines(each.text), style)
+
+    def on_broken_pipe(self) -> None:
+        """Let the error through, where `Console` would end the process with 1."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def open_console(*, stderr: bool = False, soft_wrap: bool = False) -> PrintableConsole:
+    """Return standard output or standard error for a person: as wide as its window, or wide where there is none."""
+    stream = sys.stderr if stderr else sys.stdout
+    return PrintableConsole(
+        file=getattr(stream, "rich_proxied_file", stream),  # beside the filter of `run_command`: see `PrintableStream`
+        width=None if stream.isatty() else PIPE_WIDTH,
+        soft_wrap=soft_wrap,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
 def is_watched() -> bool:
     """Return whether a person at a terminal reads standard error."""
     return sys.stderr.isatty()
@@ -40,20 +79,24 @@ def is_watched() -> bool:
 
 def print_table(*tables: Table) -> None:
     """Print tables within the terminal's width; where another program reads, no cell is cut short."""
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    out = open_console()
     for table in tables:
-        console.print(table)
+        out.print(table)
+
+
+def print_line(line: str) -> None:
+    """Print a line of a result."""
+    sys.stdout.write(whole_line(line) + "\n")
 
 
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
 
 
-def print_json_lines(values: Any) -> None:  # noqa: ANN401 - any JSON
-    """Print each value as JSON on a line of its own."""
-    for value in values:
-        sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+def print_json_line(value: object) -> None:
+    """Print a value as JSON on one line; `msgspec.Raw` is JSON already."""
+    sys.stdout.write(json_text(value) + "\n")
 
 
 def note(line: str) -> None:
@@ -77,8 +120,8 @@ class PlainLine(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             extra["exception"] = record.exc_info[0].__name__
         shown = ", ".join(f"{name} {value}" for name, value in extra.items() if isinstance(value, _SHOWN_EXTRA))
-        frames = "".join(f"\n  at {frame}" for frame in extra.get("frames", ()))
-        return f"{record.levelname.lower()}: {record.getMessage()}{f' ({shown})' if shown else ''}{frames}"
+        line = f"{record.levelname.lower()}: {record.getMessage()}{f' ({shown})' if shown else ''}"
+        return "\n  at ".join(map(whole_line, (line, *map(str, extra.get("frames", ())))))
 
 
 def configure_logs(level: str | None = None) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.cli.terminal import is_watched, note, print_table
+from app.cli.terminal import is_watched, note, open_console, print_line, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,11 +47,11 @@ def run(histories: Histories = 5000, seed: Seed = 0, hours: Hours = None) -> Non
     seeds = range(seed, seed + histories) if hours is None else _seeds_until(seed, time.monotonic() + _seconds(hours))
     began_s = time.process_time()
     with Progress(
-        TextColumn("{task.completed} histories"),
+        TextColumn("{task.completed} histories", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[failed]} failed"),
+        TextColumn("{task.fields[failed]} failed", markup=False),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=open_console(stderr=True),
         disable=not is_watched(),
     ) as progress:
         task = progress.add_task("", total=histories if hours is None else None, failed=0)
@@ -84,7 +82,8 @@ def replay(seed: OneSeed, whole: Whole = False) -> None:
     lines += [f"record    {each}" for each in history.records]
     lines += checked.trace
     lines += [f"BROKEN    {each.invariant}: {each.details}" for each in checked.violations]
-    sys.stdout.write("\n".join(lines) + f"\ndigest    {checked.digest}\n")
+    for line in (*lines, f"digest    {checked.digest}"):
+        print_line(line)
     if checked.violations:
         raise typer.Exit(1)
 
@@ -109,10 +108,10 @@ def _print(report: Report, minutes: float) -> None:
     for step, kind in report.too_rare():
         table.add_row(step, kind, f"{report.fired[step, kind]}: too rare")
     print_table(table)
-    sys.stdout.write(
+    print_line(
         f"{report.histories} histories, {report.records} records, {report.invocations} invocations; "
-        f"{report.histories / max(minutes, 1e-9):.0f} histories per minute of CPU time\n"
+        f"{report.histories / max(minutes, 1e-9):.0f} histories per minute of CPU time"
     )
     for seed, broken in itertools.islice(report.failures.items(), SHOWN_FAILURES):
-        sys.stdout.write(f"FAILED {seed}: {broken[0].invariant}: {broken[0].details} (millrace test replay {seed})\n")
-    sys.stdout.write(f"{len(report.failures)} failed\n")
+        print_line(f"FAILED {seed}: {broken[0].invariant}: {broken[0].details} (millrace test replay {seed})")
+    print_line(f"{len(report.failures)} failed")

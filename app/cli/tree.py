@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from importlib import metadata
 from typing import Annotated
 
 import typer
 
 from app.cli import doctor, handlers, mapping, model, quarantine, records, run, state, test
+from app.cli.terminal import print_line
 from app.registry import DOMAINS
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        sys.stdout.write(f"millrace {metadata.version('millrace')}\n")
+        print_line(f"millrace {metadata.version('millrace')}")
         raise typer.Exit
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from app.cli.terminal import print_table
+from app.cli.terminal import note, print_line, print_table
 from app.errors import CloudError
 from devtools.cloud.state import DEFAULT_PORT, started_ports
 
@@ -48,7 +49,8 @@ def up(
     cloud = supervisor.up(port, use_localstack=use_localstack, log=_log)
     try:
         _log(f"up on {cloud.url}")
-        typer.echo("".join(f"export {name}={value}\n" for name, value in cloud.environment.items()), nl=False)
+        for name, value in cloud.environment.items():
+            print_line(f"export {name}={value}")
         if foreground:
             supervisor.watch(port)
     except KeyboardInterrupt:
@@ -84,7 +86,7 @@ def status(port: AnyPort = None) -> None:
     table = Table("service", "url", "pid", "memory", "")
     for one in health:
         memory = f"{one.memory_bytes / 2**20:.0f} MiB" if one.alive else ""
-        table.add_row(one.name, one.url, str(one.pid), memory, "up" if one.alive else "[red]ended[/]: up mends it")
+        table.add_row(one.name, one.url, str(one.pid), memory, "up" if one.alive else Text("ended: up mends it", "red"))
     print_table(table)
     if not all(one.alive for one in health):
         raise typer.Exit(EXIT_NOT_UP)
@@ -111,4 +113,4 @@ def _listed(ports: list[int]) -> str:
 
 
 def _log(text: str) -> None:
-    typer.echo(f"cloud: {text}", err=True)  # stdout is for `eval "$(millrace cloud up)"`
+    note(f"cloud: {text}")  # stdout is for `eval "$(millrace cloud up)"`

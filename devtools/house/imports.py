@@ -44,7 +44,8 @@ FLOORS = (
     Floor("the stream; models", ("stream", "inference")),
     Floor("objects, tables, state", ("storage",)),
     Floor("the environment", ("aws", "settings")),
-    Floor("the ground", ("budgets", "cache", "errors", "telemetry", "text")),
+    Floor("errors and logs", ("budgets", "cache", "errors", "telemetry")),
+    Floor("the ground", ("text",)),
 )
 """The floors from top to bottom."""
 

@@ -11,11 +11,11 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.terminal import PIPE_WIDTH
+from app.cli.terminal import open_console, print_json_line, print_table
 from app.domains.alerts.alert import latest_time
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.cli.outcome import Outcome, write_bundles, write_page, write_results
-from app.domains.alerts.cli.session import Output, Session, flush, quiet_pipe, write_line
+from app.domains.alerts.cli.session import Session, quiet_pipe
 from app.domains.alerts.cli.show import LONGEST_NAME
 from app.domains.alerts.cli.work import Work, enrich
 from app.domains.alerts.records import INCIDENTS, outputs_of
@@ -74,13 +74,13 @@ def technique(given: Given, texts: Sequence[str], *, table: bool, least: float |
             ranked = resolver.candidates(alerts, resolved, candidates) if candidates else itertools.repeat(None)
             for each, found, others in zip(batch, resolved, ranked, strict=False):
                 if not table:
-                    write_line(_techniques_line(each, found, others))
+                    print_json_line(_techniques_line(each, found, others))
                 elif rows.row_count < ROWS_SHOWN:
                     rows.add_row(*_techniques_row(each, found, others))
-            flush()
+            sys.stdout.flush()
         _say_rejected(resolver, session)
         if table:
-            _console().print(rows)
+            print_table(rows)
             if session.read > ROWS_SHOWN:
                 session.say(f"{session.read - ROWS_SHOWN} more are not shown; without --table all are")
 
@@ -103,7 +103,7 @@ def cluster(given: Given) -> None:
                 line["event_time"] = change.event_time
             if change.skipped:
                 line["skipped"] = change.skipped
-            write_line({"tenant": alert.tenant, **line} if alert.tenant else line)
+            print_json_line({"tenant": alert.tenant, **line} if alert.tenant else line)
 
 
 def flow(given: Given, *, stix: bool, out: Path | None) -> None:
@@ -122,7 +122,9 @@ def flow(given: Given, *, stix: bool, out: Path | None) -> None:
                 continue
             for each in sorted(flows, key=lambda each: each.flow_id):
                 named = {} if name == default else {"tenant": name}
-                write_line(flow_bundle(each, name) if stix else {**named, **msgspec.to_builtins(each)})
+                print_json_line(
+                    msgspec.Raw(flow_bundle(each, name)) if stix else {**named, **msgspec.to_builtins(each)}
+                )
         if not outcome.summary.flows:
             outcome.show_summary(session.console)
 
@@ -140,7 +142,7 @@ def run(given: Given, *, roles: Collection[str] | None, out: Path | None, page: 
             if roles is not None:
                 for output in outputs_of(each, observed, name, attack_table()):
                     if output.role in roles:
-                        write_line(output.data)
+                        print_json_line(msgspec.Raw(output.data))
         outcome = Outcome(work, session, kept)
         if out is not None:
             written = write_results(out, work.tenants, session.tenant)
@@ -149,16 +151,16 @@ def run(given: Given, *, roles: Collection[str] | None, out: Path | None, page: 
             write_page(page, outcome, kept, session.source.name)
             session.say(f"the page of incidents is {page}")
         if roles is None:
-            outcome.show(_console())
+            outcome.show(open_console())
         elif INCIDENTS in roles:
-            write_line(outcome.summary)
+            print_json_line(outcome.summary)
 
 
 def sample(count: int, seed: int) -> None:
     """Print made-up alerts."""
     with quiet_pipe():
         for each in synthetic_alerts(count, seed):
-            write_line(each)
+            print_json_line(each)
 
 
 def _resolver(settings: Settings, given: Given) -> TechniqueResolver:
@@ -184,7 +186,7 @@ def observed_alerts(
             if kept is not None:
                 kept.add(alert, tenant, observed.change, raw.get(id(alert.alert)))
             yield alert, tenant, observed
-        flush()
+        sys.stdout.flush()
     _say_rejected(resolver, session)
 
 
@@ -231,9 +233,3 @@ def _techniques_row(
         Text(found.source),
         *([] if candidates is None else [Text("\n".join(f"{each.confidence:.2f} {each.id}" for each in candidates))]),
     )
-
-
-def _console() -> Output:
-    """Return standard output: as wide as its window, or wide where there is none."""
-    console = Output(highlight=False)
-    return console if console.is_terminal else Output(highlight=False, width=PIPE_WIDTH)

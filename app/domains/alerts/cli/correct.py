@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from app.cli.terminal import print_line
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.cli.session import quiet_pipe
 from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, checked, similar_techniques
@@ -51,7 +52,7 @@ def correct(target: Correction, techniques: Sequence[str], table: str, *, remove
     about = f"rule {given.rule}" if given.rule else given.text
     line = _remove(lookup, given) if remove else _write(lookup, given)
     with quiet_pipe():
-        print(f"{one_line(about, LONGEST_SHOWN)}: {line}; {one_line(name, LONGEST_SHOWN)}")  # noqa: T201 - the answer
+        print_line(f"{one_line(about, LONGEST_SHOWN)}: {line}; {one_line(name, LONGEST_SHOWN)}")
 
 
 def _checked(target: Correction, techniques: Sequence[str]) -> Correction:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.table import Table as Grid
-from rich.text import Text
 
+from app.cli.terminal import print_json_line, print_line, print_table
 from app.domains.alerts.alert import USER, AlertFault
 from app.domains.alerts.cli.input import AlertInput
-from app.domains.alerts.cli.session import LONGEST_FAULT, Output, quiet_pipe, write_line
+from app.domains.alerts.cli.session import LONGEST_FAULT, quiet_pipe
 from app.domains.alerts.formats.mapping import FieldReader, Table, kept
 from app.domains.alerts.formats.own_tables import read_own_format, read_own_formats
 from app.domains.alerts.formats.recognise import FORMATS, use_own_formats
@@ -83,11 +84,10 @@ def check(file: Path, sample: Path) -> None:
     """
     checked = check_format(read_own_format(file), sample)
     with quiet_pipe():
-        console = Output(highlight=False)
-        if console.is_terminal:
-            _show(console, checked)
+        if sys.stdout.isatty():
+            _show(checked)
         else:
-            write_line(checked)
+            print_json_line(checked)
     if not checked.read:
         why = "none has the features in [recognise]" if not checked.recognised else "each has a fault, see above"
         raise EventError(f"{sample}: none of its {checked.records} records is an alert of {checked.format}: {why}")
@@ -146,17 +146,16 @@ def list_formats() -> None:
     own = read_own_formats(read_settings(os.environ).read(AlertSettings).alerts_formats)
     rows = [("ALERTS_FORMATS", each) for each in own] + [("Millrace", each) for each in FORMATS]
     with quiet_pipe():
-        console = Output(highlight=False)
-        if not console.is_terminal:
+        if not sys.stdout.isatty():
             for origin, each in rows:
-                write_line({"name": each.name, "title": each.title, "known_by": each.known_by, "origin": origin})
+                print_json_line({"name": each.name, "title": each.title, "known_by": each.known_by, "origin": origin})
             return
         grid = Grid(title=f"{len(rows)} formats", title_justify="left", title_style="bold")
         for name in ("name", "format", "known by", "of"):
             grid.add_column(name, overflow="fold")
         for origin, each in rows:
-            grid.add_row(*map(Text, (each.name, each.title, each.known_by.replace("`", ""), origin)))
-        console.print(grid)
+            grid.add_row(each.name, each.title, each.known_by.replace("`", ""), origin)
+        print_table(grid)
 
 
 def _paths_of(table: Table) -> dict[str, tuple[str, ...]]:
@@ -202,7 +201,7 @@ def _fault(item: InputItem, own: Format) -> str:
     return f"{where}: {item.fault.reason}: {one_line(item.fault.message, LONGEST_FAULT)}"
 
 
-def _show(console: Output, checked: Checked) -> None:
+def _show(checked: Checked) -> None:
     counts = f"{checked.records} records, {checked.recognised} recognised, {checked.read} read"
     grid = Grid(title=f"{checked.format}: {counts}", title_justify="left", title_style="bold")
     for name in ("field", "path", "value", "becomes"):
@@ -211,13 +210,13 @@ def _show(console: Output, checked: Checked) -> None:
     for each in checked.fields:
         value = each.why or _shown(each.value)
         becomes = "" if each.becomes is None else _shown(each.becomes)
-        grid.add_row(*map(Text, (each.field, each.path, value, becomes, str(each.records))))
-    console.print(grid)
+        grid.add_row(each.field, each.path, value, becomes, str(each.records))
+    print_table(grid)
     for fault in checked.faults:
-        console.print(Text(fault))
+        print_line(fault)
     rest = checked.records - checked.read - len(checked.faults)
     if rest > 0:
-        console.print(f"and {rest} more")
+        print_line(f"and {rest} more")
 
 
 def _shown(value: object) -> str:

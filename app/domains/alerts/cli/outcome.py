@@ -76,7 +76,7 @@ class Outcome:
                 console.print(f"… and {len(flows) - FLOWS_SHOWN} smaller flows; `millrace alerts flow` prints all")
             console.print()
         if self._forgotten:
-            console.print(f"{self._forgotten} clusters that were closed first were too many to keep", highlight=False)
+            console.print(f"{self._forgotten} clusters that were closed first were too many to keep")
         self.show_summary(console)
 
     def show_summary(self, console: Console) -> None:
@@ -85,11 +85,10 @@ class Outcome:
         if summary.most_severe:
             console.print(severe_table(summary.most_severe))
         for line in summary_lines(summary):
-            console.print(line, highlight=False)
+            console.print(line)
         console.print(
             f"{counted(summary.alerts, 'alert')}, {summary.unread} that could not be read, "
-            f"{counted(summary.clusters, 'cluster')}, {counted(summary.flows, 'flow')}",
-            highlight=False,
+            f"{counted(summary.clusters, 'cluster')}, {counted(summary.flows, 'flow')}"
         )
 
     def _cluster_table(self, tenant: str, clusters: Sequence[ClusterSummary]) -> Table:

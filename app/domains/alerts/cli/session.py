@@ -7,18 +7,16 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
+from app.cli.terminal import open_console
 from app.domains.alerts.cli.input import STDIN, AlertInput, TextInput
 from app.domains.alerts.formats.own_tables import load_own_formats
 from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.settings import AlertSettings
 from app.errors import EventError, LocationError
 from app.settings import read_settings
-from app.text import one_line, printable_json
+from app.text import one_line, whole_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +72,7 @@ class Session:
         self.source: AlertInput | TextInput = (
             TextInput(given) if given else AlertInput(path, PieceReader(format_=format_, texts=takes_texts))
         )
-        self.console = Console(stderr=True, soft_wrap=True)
+        self.console = open_console(stderr=True, soft_wrap=True)
         self.read = self.bad = 0
 
     def batches(self, *, shows_progress: bool) -> Iterator[list[InputItem]]:
@@ -87,7 +85,7 @@ class Session:
             EventError: There was not one alert.
         """
         if self.source.path == STDIN and sys.stdin.isatty():
-            self.console.print("reading alerts from standard input; Ctrl-D ends", highlight=False)
+            self.say("reading alerts from standard input; Ctrl-D ends")
         with self._progress(shows_progress) as progress:
             task = progress.add_task("", total=self.source.size, alerts=0)
             for batch in self.source:
@@ -100,9 +98,7 @@ class Session:
                 if good:
                     yield good
         if self.bad:
-            self.console.print(
-                f"{self.bad} of {self.bad + self.read} alerts could not be read", style="yellow", highlight=False
-            )
+            self.console.print(f"{self.bad} of {self.bad + self.read} alerts could not be read", style="yellow")
         if not self.read:
             why = "none of its alerts could be read" if self.bad else "it is empty"
             raise EventError(
@@ -111,7 +107,7 @@ class Session:
 
     def say(self, text: str) -> None:
         """Print one line on standard error."""
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(whole_line(text))
 
     def _report(self, each: InputItem) -> None:
         self.bad += 1
@@ -119,35 +115,16 @@ class Session:
             return
         where = f"{each.unit} {each.number}"
         message = one_line(each.fault.message, LONGEST_FAULT)
-        self.console.print(Text(f"{where}: {each.fault.reason}: {message}"))
+        self.say(f"{where}: {each.fault.reason}: {message}")
         if self.bad == MOST_FAULTS_SHOWN:
-            self.console.print("further alerts that cannot be read are counted only")
+            self.say("further alerts that cannot be read are counted only")
 
     def _progress(self, wanted: bool) -> Progress:
-        columns: tuple[Any, ...] = (TextColumn("{task.fields[alerts]:,} alerts"), TimeElapsedColumn())
+        columns: tuple[Any, ...] = (TextColumn("{task.fields[alerts]:,} alerts", markup=False), TimeElapsedColumn())
         if self.source.size:
             columns = (*columns[:1], BarColumn(), DownloadColumn(), *columns[1:])
         quiet = not (wanted and self.console.is_terminal)
         return Progress(*columns, console=self.console, transient=True, disable=quiet)
-
-
-def write_line(value: object) -> None:
-    """Write a value as a line of JSON on standard output, safe on a terminal; bytes are JSON already."""
-    data = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    sys.stdout.buffer.write(printable_json(data) + b"\n")
-
-
-def flush() -> None:
-    """Flush standard output, so that a pipe's reader has the lines at once."""
-    sys.stdout.buffer.flush()
-
-
-class Output(Console):
-    """Standard output for a person; `quiet_pipe` handles a reader that has seen enough."""
-
-    def on_broken_pipe(self) -> None:
-        """Let the error through, where `Console` would end the process with 1."""
-        raise BrokenPipeError
 
 
 @contextlib.contextmanager

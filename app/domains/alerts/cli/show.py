@@ -1,6 +1,6 @@
 """Show clusters and flows to a person: a table, and each flow drawn from its first step to its last.
 
-Texts of alerts are shown plain: neither rich's markup nor control characters in them reach the terminal.
+The console that prints them shows texts of alerts plain: without markup and control characters.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.table import Table
 
-from app.cli.terminal import counted
+from app.cli.terminal import counted, print_json_line, print_line, print_table
 from app.domains.alerts.cli.commands import observed_alerts
-from app.domains.alerts.cli.session import Output, Session, quiet_pipe, write_line
+from app.domains.alerts.cli.session import Session, quiet_pipe
 from app.domains.alerts.cli.work import Work
 
 if TYPE_CHECKING:
@@ -63,9 +63,8 @@ def show(given: Given) -> None:
         days = _days(work)
         if not sys.stdout.isatty():
             for each in tried(work, session.read, days):
-                write_line(each)
+                print_json_line(each)
             return
-        console = Output(highlight=False)
         table = Table("setting", "value", "", title=f"{counted(session.read, 'alert')} of {days:.1f} days")
         for title in ("incidents", "a day", "alerts in them", "of all", "in the largest"):
             table.add_column(title, justify="right")
@@ -75,8 +74,8 @@ def show(given: Given) -> None:
                 table.add_section()
             table.add_row(*_cells(each, named=each.setting != last), style="bold" if each.present else "")
             last = each.setting
-        console.print(table)
-        console.print("To use another value, set the variable where Millrace runs: export INCIDENT_RISK_THRESHOLD=2")
+        print_table(table)
+        print_line("To use another value, set the variable where Millrace runs: export INCIDENT_RISK_THRESHOLD=2")
 
 
 def tried(work: Work, alerts: int, days: float) -> Iterator[Tried]:
