@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.domains.alerts.pipeline import AlertPipeline, TechniquePipeline
+from app.domains.alerts.pipeline import BY_ALERT, BY_BOTH, AlertPipeline, TechniquePipeline
 from app.domains.alerts.techniques.catalogue import shipped_catalogue
 from app.domains.alerts.techniques.resolver import TechniqueResolver
 from app.domains.alerts.tenant import TenantFactory
@@ -16,6 +16,7 @@ from app.storage.state import MemoryState
 from app.stream.testing import MemorySpine
 
 if TYPE_CHECKING:
+    from app.domains.alerts.tenancy import TenantRule
     from app.stream.testing import FakeStreams
 
 STREAMS = {"enriched": "enriched", "incidents": "incidents", "tickets": "tickets"}
@@ -70,16 +71,19 @@ def alerts_spine(
     store: MemoryState | None = None,
     streams: FakeStreams | None = None,
     techniques: TechniqueResolver | None = None,
+    rule: TenantRule = BY_BOTH,
     **settings: Any,
 ) -> MemorySpine:
     """Return the pipeline `alerts` on fake streams."""
-    pipeline = AlertPipeline(techniques or resolver(), tenant_factory())
+    pipeline = AlertPipeline(techniques or resolver(), tenant_factory(), rule=rule)
     return MemorySpine(pipeline, streams, store=store or MemoryState(), output_streams=STREAMS, **settings)
 
 
-def technique_spine(streams: FakeStreams | None = None, techniques: TechniqueResolver | None = None) -> MemorySpine:
+def technique_spine(
+    streams: FakeStreams | None = None, techniques: TechniqueResolver | None = None, rule: TenantRule = BY_ALERT
+) -> MemorySpine:
     """Return the pipeline `alerts-technique` on fake streams."""
-    return MemorySpine(TechniquePipeline(techniques or resolver(), "default"), streams, output_streams=STREAMS)
+    return MemorySpine(TechniquePipeline(techniques or resolver(), rule), streams, output_streams=STREAMS)
 
 
 def emitted(spine: MemorySpine, role: str) -> list[dict[str, Any]]:

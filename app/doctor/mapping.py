@@ -171,7 +171,8 @@ def _parallel(case: Case) -> Iterator[Finding]:
             Severity.WARNING,
             f"ParallelizationFactor is {factor}, and the pipeline keeps state",
             "batches of one shard run side by side, in order per partition key only: a state key that does not follow "
-            "from the partition key is written by two, and one comes again (StateConflictError)",
+            "from the partition key (ALERTS_TENANT_FROM=alert) is written by two, and records of one count as applied "
+            "by the other, and are lost",
             ParallelizationFactor=1,
         )
 

@@ -219,9 +219,12 @@ class BatchState:
         earlier: dict[str, Stored] = {}
         for key, former_key in former.items():
             stored = loaded.get(former_key)
-            if stored is not None and (stored.former is not None or stored.fault):  # else not of an earlier release
+            if stored is None:
+                continue
+            is_former = stored.former is not None or stored.fault is not None  # else not of an earlier release
+            if is_former or (stored.value is not None and self._pipeline.is_former(key, stored.value)):
                 start = found[key] or Stored(None, revision=0)
-                earlier[key] = start._replace(value=stored.value, fault=stored.fault)
+                earlier[key] = start._replace(value=stored.value, fault=stored.fault, applied=stored.applied)
         return earlier
 
     def _applied_before(self, places: Sequence[Place], keys: Sequence[str]) -> set[int]:

@@ -122,6 +122,10 @@ class StatefulPipeline(BasePipeline[T]):
         """Return the key in the table under which an earlier release stored a state key; None if there is none."""
         return None
 
+    def is_former(self, key: str, value: bytes) -> bool:  # noqa: ARG002 - for those that had another
+        """Return whether the value at `former_key`, in today's form of items, is to be taken over for a state key."""
+        return False
+
     @abstractmethod
     def state_keys(self, batch: Batch[T]) -> list[str]:
         """Return the state key of each record."""

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.cloud
 
 PIPELINES: Any = {
     "alerts": lambda _settings: AlertPipeline(resolver(), tenant_factory()),
-    "alerts-technique": lambda _settings: TechniquePipeline(resolver(), "default"),
+    "alerts-technique": lambda _settings: TechniquePipeline(resolver()),
 }
 
 

@@ -35,8 +35,8 @@ class AlertFault(Exception):  # noqa: N818 - a fault of the data, not of the pro
 
     Attributes:
         reason: A code in snake case: `missing_id`, `missing_time`, `missing_src`, `missing_dst`, `missing_name`,
-            `bad_id`, `bad_time`, `bad_field`, `alert_too_large`, `unknown_format`, `not_one_alert`, `not_json`,
-            `not_utf8`.
+            `bad_id`, `bad_time`, `bad_field`, `bad_tenant`, `tenant_mismatch`, `alert_too_large`, `unknown_format`,
+            `not_one_alert`, `not_json`, `not_utf8`.
         message: The fault, the path of its field, and how to mend it. It may quote the alert, so it is never logged.
     """
 

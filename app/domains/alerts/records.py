@@ -7,7 +7,6 @@ tickets     contents of a ticket for each changed cluster and flow
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
@@ -15,11 +14,14 @@ import msgspec
 from app.domains.alerts.alert import Alert, AlertFault, EnrichedAlert, Techniques
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.flows.flows import Word  # noqa: TC001 - msgspec reads the type
-from app.domains.alerts.formats import own, seed
+from app.domains.alerts.formats import own
 from app.domains.alerts.formats.reading import read_alerts_bytes
+from app.domains.alerts.formats.values import tenant_name
 from app.domains.alerts.incidents import ClusterSummary, Flow  # noqa: TC001 - msgspec reads the types
+from app.domains.alerts.tenancy import TENANT_MISMATCH, key_of
 from app.domains.alerts.tickets import cluster_ticket, flow_ticket, tactics_of
 from app.stream.outcomes import Output
+from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +39,6 @@ TECHNIQUE_ROLES = (ENRICHED,)
 ALERT_ROLES = (ENRICHED, INCIDENTS, TICKETS)
 """The roles of `alerts`."""
 
-LONGEST_KEY = 200  # characters of a tenant in a partition key: Kinesis takes 256, and a cluster's id follows
 LONGEST_ID_KEY = 120  # characters of an alert's id as a key, which spreads alerts over shards: Kinesis counts UTF-16
 _SECOND = 2  # alerts: a cluster is first reported with its second one
 _OWN = b'{"alert":'  # beginning of an enriched alert of our own
@@ -169,7 +170,11 @@ def read_record(text: bytes, received: float | None = None) -> list[Alert | Enri
         enriched = _ENRICHED.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):  # a record of another format may begin like this too
         return _alerts_of(read_alerts_bytes(text, received=received))
-    alert = own.read(enriched.alert, enriched.tenant[: seed.LONGEST_TENANT])
+    tenant = tenant_name(enriched.tenant, "tenant")
+    alert = own.read(enriched.alert, tenant)
+    if tenant and alert.tenant != tenant:
+        message = f"the record is of the tenant {quoted(tenant)}, and its alert of {quoted(alert.tenant)}: send one"
+        raise AlertFault(TENANT_MISMATCH, message)
     if all(each in attack_table().techniques for each in enriched.techniques.ids):
         return [EnrichedAlert(alert, enriched.techniques)]
     return [alert]  # enriched with another version of ATT&CK: its techniques are resolved again
@@ -193,22 +198,24 @@ def _alerts_of(readings: list[Reading]) -> list[Alert | EnrichedAlert]:
     return [each.alert for each in readings if each.alert is not None]
 
 
-def key_of(tenant: str, part: str = "") -> str:
-    """Return the partition key of a tenant, or of its cluster or flow, within Kinesis's limit."""
-    if len(tenant) > LONGEST_KEY:
-        tenant = hashlib.blake2b(tenant.encode(), digest_size=16).hexdigest()
-    return f"{tenant}/{part}" if part else tenant
-
-
 encoded = msgspec.json.Encoder().encode
 """Return a record as JSON."""
 _ENRICHED = msgspec.json.Decoder(_Enriched)
 
 
-def outputs_of(alert: EnrichedAlert, observed: Observed, tenant: str, table: AttackTable) -> tuple[Output, ...]:
+def outputs_of(
+    alert: EnrichedAlert, observed: Observed, tenant: str, key: str, table: AttackTable
+) -> tuple[Output, ...]:
     """Return an alert's outputs for all three roles; most alerts repeat known activity and have one output only.
 
     Each cluster and each flow has a partition key of its own, so its changes arrive in order.
+
+    Args:
+        alert: The alert.
+        observed: The changes that it made.
+        tenant: Its tenant's name.
+        key: Its tenant's state key.
+        table: ATT&CK.
     """
     change = observed.change
     record = EnrichedRecord(
@@ -226,36 +233,36 @@ def outputs_of(alert: EnrichedAlert, observed: Observed, tenant: str, table: Att
         return (first,)
     return (
         first,
-        *(() if observed.summary is None else _cluster_outputs(change, observed.summary, tenant, table)),
-        *(output for flow in observed.flows for output in _flow_outputs(flow, tenant, table)),
+        *(() if observed.summary is None else _cluster_outputs(change, observed.summary, tenant, key, table)),
+        *(output for flow in observed.flows for output in _flow_outputs(flow, tenant, key, table)),
     )
 
 
 def _cluster_outputs(
-    change: ClusterChange, summary: ClusterSummary, tenant: str, table: AttackTable
+    change: ClusterChange, summary: ClusterSummary, tenant: str, tenant_key: str, table: AttackTable
 ) -> Iterator[Output]:
     """Yield a cluster's change and its ticket; a stream does not keep the alerts, so a ticket has steps instead."""
     word: Change = "merged" if change.merged else "opened" if summary.alerts == _SECOND else "grew"
     record = ClusterRecord(
         change=word, tenant=tenant, cluster_id=change.cluster_id, merged=change.merged, cluster=summary
     )
-    key = key_of(tenant, f"cluster/{change.cluster_id}")
+    key = key_of(tenant_key, f"cluster/{change.cluster_id}")
     yield Output(key, encoded(record), INCIDENTS)
     for merged in change.merged:
         became = BecameRecord(tenant=tenant, cluster_id=merged, into=change.cluster_id)
-        yield Output(key_of(tenant, f"cluster/{merged}"), encoded(became), INCIDENTS)
+        yield Output(key_of(tenant_key, f"cluster/{merged}"), encoded(became), INCIDENTS)
     ticket = cluster_ticket(summary, (), table) | {"tenant": tenant, "steps": summary.steps}
     yield Output(key, encoded(ticket), TICKETS)
 
 
-def _flow_outputs(change: FlowChange, tenant: str, table: AttackTable) -> Iterator[Output]:
+def _flow_outputs(change: FlowChange, tenant: str, tenant_key: str, table: AttackTable) -> Iterator[Output]:
     """Yield a flow's change, and its ticket unless it closed."""
-    flow, key = change.flow, key_of(tenant, f"flow/{change.flow.flow_id}")
+    flow, key = change.flow, key_of(tenant_key, f"flow/{change.flow.flow_id}")
     record = FlowRecord(change=change.word, tenant=tenant, flow_id=flow.flow_id, merged=change.merged, flow=flow)
     yield Output(key, encoded(record), INCIDENTS)
     for merged in change.merged:
         became = FlowBecameRecord(tenant=tenant, flow_id=merged, into=flow.flow_id)
-        yield Output(key_of(tenant, f"flow/{merged}"), encoded(became), INCIDENTS)
+        yield Output(key_of(tenant_key, f"flow/{merged}"), encoded(became), INCIDENTS)
     if change.word != "closed":
         ticket = flow_ticket(flow, (), (), table) | {"tenant": tenant, "steps": flow.nodes, "edges": flow.edges}
         yield Output(key, encoded(ticket), TICKETS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,14 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The variables of the pipelines, handlers and commands for alerts."""
 
     alerts_tenant: Annotated[str, about("the tenant of an alert that names none")] = "default"
+    alerts_tenant_from: Annotated[
+        Literal["key", "alert", "both"] | None,
+        about(
+            "where the tenant of alerts on a stream is taken from: `key`, the partition key, whatever an alert says; "
+            "`alert`, its own text, whatever the key is; `both`: they must agree, and a record in which they do not is "
+            "set aside. Unset, `both` for the pipeline `alerts`, and `alert` for `alerts-technique` and files"
+        ),
+    ] = None
     alerts_chunk: Annotated[
         int,
         msgspec.Meta(ge=1, le=100_000),

@@ -17,7 +17,9 @@ from app.domains.alerts.clusters.clusters import ClusterConfig, Clusters
 from app.domains.alerts.flows.flows import FlowChange, FlowConfig, Flows
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.state_bytes import decode_state
+from app.errors import UnreadableStateError
 from app.inference.bundle import find_bundle
+from app.text import quoted
 
 if TYPE_CHECKING:
     from typing import Self
@@ -33,6 +35,7 @@ class _Dump(msgspec.Struct, array_like=True):
     version: int
     clusters: bytes
     flows: bytes
+    key: str = ""  # of the tenant; empty where an earlier release wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +80,41 @@ class TenantFactory:
         bundle = find_bundle("cluster", own.cluster_run_id, settings.model_location)
         return cls(bundle.load(Affinity.load), attack_table(), ClusterConfig(), FlowConfig.from_settings(own))
 
-    def tenant(self, state: bytes | None = None) -> Tenant:
+    def tenant(self, state: bytes | None = None, key: str = "") -> Tenant:
         """Return a tenant from its dumped state, or a new one.
 
+        Args:
+            state: The dump.
+            key: The tenant's state key, which becomes part of its dumps.
+
         Raises:
-            UnreadableStateError: The state was not written by this version.
+            UnreadableStateError: The state was not written by this version, or is another tenant's.
         """
         if state is None:
-            return Tenant(Clusters(self.affinity, self.clusters), Flows(self.table, self.flows))
+            return Tenant(Clusters(self.affinity, self.clusters), Flows(self.table, self.flows), key)
         dump = decode_state(state, _Dump, VERSION, "state of alerts")
+        if dump.key and dump.key != key:
+            raise UnreadableStateError(f"state of alerts: it is the state of {quoted(dump.key)}: restore its own")
         return Tenant(
             Clusters.load(dump.clusters, self.affinity, self.clusters),
             Flows.load(dump.flows, self.table, self.flows),
+            key,
         )
+
+    def key_in(self, state: bytes) -> str | None:
+        """Return the key that a dumped state has in it; None where it cannot be read."""
+        try:
+            return decode_state(state, _Dump, VERSION, "state of alerts").key
+        except UnreadableStateError:
+            return None
 
 
 class Tenant:
     """One tenant's clusters and flows."""
 
-    def __init__(self, clusters: Clusters, flows: Flows) -> None:
-        """Use both as they stand."""
-        self.clusters, self.flows = clusters, flows
+    def __init__(self, clusters: Clusters, flows: Flows, key: str = "") -> None:
+        """Use both as they stand, and a state key that dumps have in them."""
+        self.clusters, self.flows, self._key = clusters, flows, key
 
     def observe(self, alert: EnrichedAlert) -> Observed:
         """Add one alert; most alerts repeat known activity, so only new clusters and notable changes update flows."""
@@ -112,4 +129,4 @@ class Tenant:
 
     def dump(self) -> bytes:
         """Return the state as bytes: equal for the same alerts, however they were cut into batches."""
-        return msgspec.msgpack.encode(_Dump(VERSION, self.clusters.dump(), self.flows.dump()))
+        return msgspec.msgpack.encode(_Dump(VERSION, self.clusters.dump(), self.flows.dump(), self._key))

@@ -25,6 +25,7 @@ from app.domains.alerts.results import flow_bundle
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.synthetic import synthetic_alerts
 from app.domains.alerts.techniques.resolver import TechniqueResolver
+from app.domains.alerts.tenancy import key_of
 from app.errors import LocationError
 from app.text import one_line
 
@@ -140,7 +141,7 @@ def run(given: Given, *, roles: Collection[str] | None, out: Path | None, page: 
         shows_progress = roles is None or not sys.stdout.isatty()
         for each, name, observed in observed_alerts(session, given, work, kept, shows_progress=shows_progress):
             if roles is not None:
-                for output in outputs_of(each, observed, name, attack_table()):
+                for output in outputs_of(each, observed, name, key_of(name), attack_table()):
                     if output.role in roles:
                         print_json_line(msgspec.Raw(output.data))
         outcome = Outcome(work, session, kept)

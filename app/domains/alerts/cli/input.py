@@ -16,8 +16,9 @@ from app.domains.alerts.formats.file import AlertFile, BrokenPartError
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
 from app.domains.alerts.formats.pieces import InputItem, PieceReader, text_item
 from app.domains.alerts.formats.scanner import BrokenJsonError
-from app.domains.alerts.records import encoded, key_of
+from app.domains.alerts.records import encoded
 from app.domains.alerts.synthetic import SAMPLE_ALERTS, synthetic_alerts
+from app.domains.alerts.tenancy import key_of
 from app.errors import EventError, LocationError
 
 if TYPE_CHECKING:

@@ -137,7 +137,7 @@ class FieldReader:
             name=name[:LONGEST_NAME],
             tech=self._techniques(found),
             other_attributes=self._attributes(found) | ({TIME_FROM: time_from} if time_from else {}),
-            tenant=_text(found, self.table.tenant) or tenant,
+            tenant=self._tenant(found) or tenant,
             severity=severity,
             severity_from=severity_from,
             aliases=aliases_of(self._machines, found) if self._machines else [],
@@ -172,6 +172,20 @@ class FieldReader:
     def _techniques(self, found: Found) -> list[str]:
         carried, tags = _values(found, self.table.tech), _values(found, self.table.tags)
         return values.techniques([*carried, *values.technique_ids(tags)]) if carried or tags else []
+
+    def _tenant(self, found: Found) -> str:
+        """Return the tenant at the first path that has one.
+
+        Raises:
+            AlertFault: `bad_tenant`; also where several are named.
+        """
+        for path in self.table.tenant:
+            there = {values.tenant_name(each, path) for each in found.get(path, ())} - {""}
+            if len(there) > 1:
+                raise AlertFault("bad_tenant", f"{path} names {len(there)} tenants; send one")
+            if there:
+                return there.pop()
+        return ""
 
     def _severity(self, found: Found) -> tuple[int | None, str]:
         for path, scale in self.table.severity.items():

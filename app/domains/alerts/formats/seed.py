@@ -20,11 +20,11 @@ from app.domains.alerts.formats.values import (
     required_entity,
     required_name,
     techniques,
+    tenant_name,
 )
 
 REQUIRED = frozenset(("id", "time", "src", "dst", "name"))
 ATTRIBUTES = "other_attributes_dict"
-LONGEST_TENANT = 256  # characters: a tenant is part of keys of tables
 LONGEST_REASON = 256  # characters of the words for a severity or a closed alert
 _ENOUGH = 3  # required fields: with fewer, a record has another format; with one or two missing, it is faulty
 
@@ -70,7 +70,6 @@ def read_plain(
     given = get(key)
     if given is not None and type(given) is not dict:
         raise AlertFault("bad_field", f"{key} is not an object; send one, or leave it out")
-    own = get("tenant")
     time, time_from = first_seconds((get("time"),), (), "time", received)
     other_attributes = attributes(given, aliases=aliases) if given else {}
     if time_from:
@@ -84,7 +83,7 @@ def read_plain(
         name=required_name(get("name"), "name"),
         tech=techniques(get("tech")),
         other_attributes=other_attributes,
-        tenant=clean(own[:LONGEST_TENANT]) if isinstance(own, str) and own else tenant,
+        tenant=tenant_name(get("tenant"), "tenant") or tenant,
         label=label(get("label")),
         severity=severity,
         severity_from=_reason(get("severity_from")) or severity_from,

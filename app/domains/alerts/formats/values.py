@@ -15,6 +15,7 @@ from app.domains.alerts.entities import PLACEHOLDERS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+LONGEST_TENANT = 256  # characters: Kinesis takes so many in a partition key
 MAX_TECHNIQUES = 64  # of an alert; the longest lists of real rules have about 20
 LONGEST_TECHNIQUE = 128  # characters: an id and the technique's name
 LARGEST_PORT = 65535
@@ -170,6 +171,27 @@ def technique_ids(values: Iterable[object]) -> list[str]:
     """Return the technique ids within arbitrary texts, such as a rule's tags: `attack.t1059.001`."""
     ids = (each.upper() for value in values if isinstance(value, str) for each in _TECHNIQUE.findall(value[:4096]))
     return list(dict.fromkeys(itertools.islice(ids, MAX_TECHNIQUES)))
+
+
+def tenant_name(value: object, where: str) -> str:
+    """Return the tenant that an alert names, as it is written; empty where it names none.
+
+    What cannot be used is refused and not cut or passed over: the alert would be counted to another tenant.
+
+    Raises:
+        AlertFault: `bad_tenant`.
+    """
+    if type(value) is int and abs(value) < TOO_MANY_DIGITS:
+        return str(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return ""
+    if not isinstance(value, str):
+        raise AlertFault("bad_tenant", f"{where} is a {_kind(value)}; send the tenant's name as text, or none")
+    if len(value) > LONGEST_TENANT:
+        raise AlertFault("bad_tenant", f"{where} has {len(value)} characters; send at most {LONGEST_TENANT}")
+    if not value.isascii() and _LONE_SURROGATE.search(value):
+        raise AlertFault("bad_tenant", f"{where} holds half of a surrogate pair; send text in UTF-8")
+    return value
 
 
 def label(value: object) -> int | str | None:

@@ -383,7 +383,7 @@ def test_envelopes_within_envelopes_come_to_an_end() -> None:
 def test_the_tenant_is_the_records_own_else_the_callers() -> None:
     assert read_alert(SEED, tenant="acme").tenant == "acme"
     assert read_alert({**SEED, "tenant": "other"}, tenant="acme").tenant == "other"
-    assert read_alert({**SEED, "tenant": 5}, tenant="acme").tenant == "acme"
+    assert read_alert({**SEED, "tenant": 5}, tenant="acme").tenant == "5"  # passed over, it would be of acme
     assert read_alert(SURICATA, tenant="acme").tenant == "acme"
 
 

@@ -1,0 +1,222 @@
+"""Whose an alert is: the partition key, its own text, or both; and keys that no two tenants share."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from app.domains.alerts.alert import AlertFault
+from app.domains.alerts.formats import read_alert
+from app.domains.alerts.tenancy import LONGEST_KEY, TENANT_MISMATCH, TenantRule, former_digest, key_of
+from app.storage.state import MemoryState
+from tests.alerts_for_tests import STREAMS, alert, alerts_spine, emitted, payload, technique_spine
+
+if TYPE_CHECKING:
+    from app.stream.testing import MemorySpine
+
+LONG = "l" * (LONGEST_KEY + 1)
+POSING = key_of(LONG)
+"""A name that is written as the key of another tenant."""
+
+
+def enriched(inner: str, outer: str) -> bytes:
+    """Return a record as `alerts-technique` writes it."""
+    techniques = {"ids": ["T1046"], "source": "alert", "confidence": 1.0}
+    return msgspec.json.encode({"alert": alert(0, tenant=inner), "techniques": techniques, "tenant": outer})
+
+
+def reasons(spine: MemorySpine) -> list[str]:
+    return [each["reason"] for each in spine.quarantined()]
+
+
+@pytest.mark.parametrize(
+    ("key", "record"),
+    [
+        ("acme", payload(0, tenant="umbrella")),
+        ("acme", payload(0, tenant="Acme")),
+        ("acme", payload(0, tenant="acme ")),
+        ("acme", payload(0, tenant="acme\0")),
+        ("acme", payload(0, tenant="ac\u200bme")),
+        ("caf\u00e9", payload(0, tenant="cafe\u0301")),
+        ("default", payload(0, tenant="umbrella")),
+        (POSING, payload(0, tenant=POSING)),
+        (former_digest(POSING), payload(0, tenant=LONG)),
+        ("acme", enriched("umbrella", "acme")),
+        ("acme", enriched("acme", "umbrella")),
+        ("acme", enriched("umbrella", "umbrella")),
+        ("acme", payload(0, tenant="acme") + b"\n" + payload(1, tenant="umbrella")),
+        ("acme", payload(0) + b"\n" + payload(1, tenant="umbrella")),
+    ],
+)
+def test_an_alert_that_names_another_tenant_than_its_key_is_set_aside(key: str, record: bytes) -> None:
+    store = MemoryState()
+    spine = alerts_spine(store)
+    assert spine.run([record, payload(1)], [key, "acme"]).acknowledged == 2
+    assert reasons(spine) == [TENANT_MISMATCH]
+    assert [each["alert"]["id"] for each in emitted(spine, "enriched")] == ["a1"]
+    assert set(store.stored) == {"alerts/acme"}
+
+
+@pytest.mark.parametrize(
+    ("key", "tenant"),
+    [
+        ("acme", "acme"),
+        ("acme", ""),
+        ("acme", " "),
+        ("acme", None),
+        ("7", 7),
+        (POSING, LONG),
+        (LONG, LONG),
+        ("a/b", "a/b"),
+    ],
+)
+def test_an_alert_that_names_its_key_or_none_is_taken(key: str, tenant: Any) -> None:
+    spine = alerts_spine()
+    spine.run([payload(0, tenant=tenant)], [key])
+    assert reasons(spine) == []
+    [found] = emitted(spine, "enriched")
+    assert found["tenant"] == (str(tenant) if tenant not in {None, "", " "} else key)
+
+
+@pytest.mark.parametrize("tenant", [["umbrella"], {"id": "umbrella"}, True, 1.5, "x" * 257, "\ud800"])
+def test_a_tenant_that_cannot_be_read_is_refused_and_not_passed_over(tenant: Any) -> None:
+    """The alert would be counted to the tenant of those that name none."""
+    for record in (alert(0, tenant=tenant), {**alert(0, tenant=tenant), "other_attributes": {}}):
+        with pytest.raises(AlertFault) as raised:
+            read_alert(record)
+        assert raised.value.reason == "bad_tenant"
+    eve = {"event_type": "alert", "alert": {"signature": "x"}, "src_ip": "192.0.2.1", "timestamp": 1_700_000_000}
+    if tenant != ["umbrella"]:  # a list of one value is read as the value in products' formats
+        with pytest.raises(AlertFault, match="tenant"):
+            read_alert({**eve, "tenant_id": tenant})
+    with pytest.raises(AlertFault, match="tenant_id names 2 tenants; send one"):
+        read_alert({**eve, "tenant_id": [1, 2]})
+
+
+def test_with_the_key_as_the_authority_what_an_alert_says_is_ignored() -> None:
+    store = MemoryState()
+    spine = alerts_spine(store, rule=TenantRule("key"))
+    spine.run([payload(0, tenant="umbrella"), payload(1)], ["acme", "acme"])
+    assert set(store.stored) == {"alerts/acme"}
+    found = emitted(spine, "enriched")
+    assert [each["tenant"] for each in found] == ["acme", "acme"]
+    assert found[0]["alert"]["tenant"] == "acme"
+
+
+def test_with_the_alert_as_the_authority_state_and_outputs_follow_its_tenant() -> None:
+    store = MemoryState()
+    spine = alerts_spine(store, rule=TenantRule("alert", "rest"))
+    several = payload(2, tenant="acme") + b"\n" + payload(3, tenant="umbrella")
+    records = [payload(0, tenant="acme"), payload(1, tenant="acme"), payload(1), several, b"?"]
+    spine.run(records, ["one", "two", "three", "acme", "acme"])
+    assert set(store.stored) == {"alerts/acme", "alerts/rest"}
+    assert reasons(spine) == [TENANT_MISMATCH, "unknown_format"]
+    first, second, third = emitted(spine, "enriched")
+    assert first["cluster_id"] == second["cluster_id"]
+    assert [each["tenant"] for each in (first, second, third)] == ["acme", "acme", "rest"]
+    assert {key.partition("/")[0] for key, _ in spine.streams.records["incidents"]} == {"acme"}
+
+
+def test_the_technique_stage_takes_any_key_unless_it_is_told_otherwise() -> None:
+    records, keys = [payload(0, tenant="umbrella"), payload(1)], ["acme", "acme"]
+    for source, expected in {"alert": ["umbrella", "default"], "key": ["acme", "acme"], "both": ["acme"]}.items():
+        spine = technique_spine(rule=TenantRule(source))
+        spine.run(records, keys)
+        assert [key for key, _ in spine.streams.records["enriched"]] == expected
+        second = alerts_spine(rule=TenantRule(source))
+        second.run([data for _, data in spine.streams.records["enriched"]], expected)
+        assert reasons(second) == []  # both stages agree on what the first one wrote
+
+
+names = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["", "a", "a/cluster", "a/cluster/1", "a/flow/2", "A", "a ", POSING, former_digest(POSING), LONG]),
+    st.sampled_from(["\0", "\u00e9", "e\u0301", "\U0001f512" * 101, "l" * LONGEST_KEY, "digest:", key_of("")]),
+)
+parts = st.one_of(st.just(""), st.builds("{}/{}".format, st.sampled_from(["cluster", "flow"]), st.integers(0, 20)))
+
+
+@given(st.tuples(names, parts), st.tuples(names, parts))
+@example(("a/cluster/1", ""), ("a", "cluster/1"))
+@example((POSING, ""), (LONG, ""))
+@example((POSING, "flow/1"), (LONG, "flow/1"))
+def test_no_two_tenants_share_a_key(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert (key_of(*one) == key_of(*other)) == (one == other)
+    assert 1 <= len(key_of(*one).encode("utf-16-le", "surrogatepass")) // 2 <= 256  # what Kinesis takes
+
+
+def test_a_long_name_takes_over_the_state_of_an_earlier_release() -> None:
+    """That release stored it at a bare digest, which may be the name of a tenant."""
+    store, bare = MemoryState(), former_digest(POSING)
+    before = alerts_spine(store)
+    before.run([payload(0)], [bare])
+    value = msgspec.msgpack.decode(store.stored[f"alerts/{bare}"].value or b"")
+    written = msgspec.msgpack.encode(value[:3])  # as that release wrote it: without a key
+    store.stored[f"alerts/{bare}"] = store.stored[f"alerts/{bare}"]._replace(value=written)
+    after = alerts_spine(store)
+    after.run([payload(1, tenant=LONG)], [POSING], start=1)
+    [found] = emitted(after, "enriched")
+    assert found["cluster_id"] == 1
+    assert [each["cluster"]["alerts"] for each in emitted(after, "incidents") if each["type"] == "cluster"] == [2]
+
+
+def test_a_long_name_does_not_take_over_the_state_of_a_tenant_that_is_named_as_its_digest() -> None:
+    store, bare = MemoryState(), former_digest(POSING)
+    spine = alerts_spine(store)
+    spine.run([payload(0), payload(1, tenant=LONG)], [bare, POSING])
+    spine.run([payload(2, tenant=LONG)], [POSING], start=2)
+    assert emitted(spine, "incidents") == []  # neither has two alerts that are linked
+
+
+def test_the_state_of_another_tenant_is_refused() -> None:
+    store = MemoryState()
+    alerts_spine(store).run([payload(0)], ["acme"])
+    store.stored["alerts/umbrella"] = store.stored["alerts/acme"]
+    spine = alerts_spine(store)
+    spine.run([payload(1)], ["umbrella"], start=1)
+    [waiting] = spine.quarantined()
+    assert waiting["message"].startswith("state key 'umbrella': state of alerts: it is the state of 'acme'")
+
+
+TENANTS = ["acme", "Acme", LONG, POSING, former_digest(POSING), "acme/cluster/1", "default"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(TENANTS), st.booleans(), st.integers(0, 40)), max_size=24), st.data())
+@settings(max_examples=20, deadline=None)
+def test_each_tenants_outputs_are_those_that_it_would_have_alone(
+    found: list[tuple[str, bool, int]], data: st.DataObject
+) -> None:
+    """In any order, in any cut, with other tenants' alerts between them, and with claims that are refused."""
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(found)), max_size=3)) | {0, len(found)})
+    records = [payload(number, tenant=tenant if named else "") for tenant, named, number in found]
+    keys = [key_of(tenant) for tenant, _, _ in found]
+    together = alerts_spine()
+    for start, stop in itertools.pairwise(cuts):
+        together.run(records[start:stop], keys[start:stop], start=start, seconds=60)
+    lie = msgspec.json.encode(alert(0, tenant="umbrella"))
+    together.run([lie] * len(keys), keys, start=len(found), seconds=60)
+    assert reasons(together) == [TENANT_MISMATCH] * len(keys)
+
+    apart = []
+    for tenant in TENANTS:
+        mine = [row for row, each in enumerate(found) if each[0] == tenant]
+        alone = alerts_spine()
+        alone.run([records[row] for row in mine], [keys[row] for row in mine], seconds=60)
+        apart += outputs(alone)
+    assert sorted(outputs(together)) == sorted(apart)
+
+
+def outputs(spine: MemorySpine) -> list[tuple[str, str, bytes]]:
+    """Return all outputs with their roles and keys, without what a stream adds."""
+    found = []
+    for role, records in spine.streams.records.items():
+        for key, data in records if role in STREAMS else ():
+            value = msgspec.json.decode(data)
+            del value["id"], value["source"]
+            found.append((role, key, msgspec.json.encode(value)))
+    return found
