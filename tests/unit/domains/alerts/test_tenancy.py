@@ -17,6 +17,7 @@ from app.storage.state import MemoryState
 from tests.alerts_for_tests import STREAMS, alert, alerts_spine, emitted, payload, technique_spine
 
 if TYPE_CHECKING:
+    from app.domains.alerts.tenancy import TenantFrom
     from app.stream.testing import MemorySpine
 
 LONG = "l" * (LONGEST_KEY + 1)
@@ -124,7 +125,12 @@ def test_with_the_alert_as_the_authority_state_and_outputs_follow_its_tenant() -
 
 def test_the_technique_stage_takes_any_key_unless_it_is_told_otherwise() -> None:
     records, keys = [payload(0, tenant="umbrella"), payload(1)], ["acme", "acme"]
-    for source, expected in {"alert": ["umbrella", "default"], "key": ["acme", "acme"], "both": ["acme"]}.items():
+    by_source: dict[TenantFrom, list[str]] = {
+        "alert": ["umbrella", "default"],
+        "key": ["acme", "acme"],
+        "both": ["acme"],
+    }
+    for source, expected in by_source.items():
         spine = technique_spine(rule=TenantRule(source))
         spine.run(records, keys)
         assert [key for key, _ in spine.streams.records["enriched"]] == expected
