@@ -13,7 +13,8 @@ from app.domains.alerts.formats import read_alert_bytes
 from app.domains.alerts.formats.file import AlertFile, BrokenPartError
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
 from app.domains.alerts.formats.scanner import BrokenJsonError
-from app.domains.alerts.records import key_of, read_record
+from app.domains.alerts.records import read_record
+from app.domains.alerts.tenancy import key_of
 from devtools.fuzz.target import memory, ours_alone, promise
 from devtools.fuzz.text import text_of
 
