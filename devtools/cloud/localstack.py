@@ -32,10 +32,22 @@ _MAIN = """
 import runpy, sys
 from localstack.services.s3 import provider
 provider.DEFAULT_S3_TMP_DIR = sys.argv[1]
+from localstack.aws.handlers import cors
+sys.path.append(sys.argv[2])
+from devtools.cloud.guard import fault_of_page
+sys.path.pop()
+def is_taken(headers):
+    fields = {}
+    for name, value in headers.items():
+        fields.setdefault(name.lower().encode("latin-1"), []).append(value.encode("latin-1"))
+    return fault_of_page(b"", fields) is None
+cors.CorsEnforcer.is_cors_origin_allowed = staticmethod(is_taken)
 runpy.run_module("localstack.runtime.main", run_name="__main__")
 """
 """Starts it: its own command refuses to without a container. It has no setting for where S3 keeps its objects: all
-LocalStacks of a machine would share a folder in /tmp, which none of them removes."""
+LocalStacks of a machine would share a folder in /tmp, which none of them removes. Its port refuses web pages as the
+router's does: its own check lets those of its maker pass, and any `Host`."""
+_CODE = Path(__file__).parents[2]
 _SHIPPED = Path("usr/lib/localstack")  # the path of its container's programs
 ADDRESS = "127.0.0.2"
 """Where LocalStack listens. It calls its own services at `localhost` and its own port, so on the router's port of
@@ -60,6 +72,9 @@ def localstack(port: int, emulator: Emulator, log: Callable[[str], None]) -> Ser
         "TMPDIR": str(root / "tmp"),
         **_rooted(root),
         "DISABLE_EVENTS": "1",
+        "DISABLE_CORS_HEADERS": "1",
+        "DISABLE_CUSTOM_CORS_S3": "1",  # S3 would answer pages whatever the check says
+        "DISABLE_CUSTOM_CORS_APIGATEWAY": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DNS_ADDRESS": "0",
         "SQS_ENDPOINT_STRATEGY": "path",
@@ -71,7 +86,7 @@ def localstack(port: int, emulator: Emulator, log: Callable[[str], None]) -> Ser
         "NODE_OPTIONS": f"--require={emulator.loopback}",
         "PATH": f"{Path(emulator.node).parent}{os.pathsep}{kept.get('PATH', os.defpath)}",  # it runs plain `node`
     }
-    command = [str(folder / "bin" / "python"), "-c", _MAIN, str(root / "tmp" / "s3")]
+    command = [str(folder / "bin" / "python"), "-c", _MAIN, str(root / "tmp" / "s3"), str(_CODE)]
     served = BY_LOCALSTACK - LACKING.get(version, frozenset())
     return Service("localstack", port, command, environ, "/_localstack/health", served, ADDRESS)
 

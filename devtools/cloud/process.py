@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from devtools.cloud.state import LOOPBACK, Process, port_dir
+from devtools.cloud.state import LOOPBACK, Process, port_dir, private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,18 +23,23 @@ KILL_WITHIN_S = 5  # the kernel's work alone
 MARK = "MILLRACE_CLOUD_PROCESS"  # in the environment of a process and its children
 
 
+_IN_FOLDER = 'umask 077 && cd "$0" && exec "$@"'
+"""Starts a program in the folder that is named first, and keeps its files from other users. Not in the caller's folder:
+Python would import what stands there."""
+
+
 def spawn(service: Service, log: Path) -> Process:
-    """Start a process that survives Ctrl-C and its parent's end, with its output in `log`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    """Start a process that survives Ctrl-C and its parent's end, in the folder of `log`, which gets its output."""
+    private_folder(log.parent)
     # Not Popen: it warns when it is collected while its process runs, which is intended here.
     pid = os.posix_spawn(
-        service.command[0],
-        service.command,
+        "/bin/sh",
+        ["/bin/sh", "-c", _IN_FOLDER, str(log.parent), *service.command],
         {**service.environ, MARK: _mark(service.name, service.port)},
         setsid=True,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
     )
@@ -42,7 +47,7 @@ def spawn(service: Service, log: Path) -> Process:
 
 
 def is_alive(process: Process) -> bool:
-    """Return whether the process still runs, and not a later one with its pid."""
+    """Return whether the process still runs: the one that was started, and no other with its pid."""
     return _find(process) is not None
 
 
@@ -98,9 +103,9 @@ def _find(process: Process) -> psutil.Process | None:
         if found.status() == psutil.STATUS_ZOMBIE:
             found.wait(0)  # ours and dead: its parent, this process, has to say that it noticed
             return None
-    except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+        return found if found.environ().get(MARK) == _mark(process.name, process.port) else None
+    except (psutil.Error, OSError):  # gone, or another user's
         return None
-    return found
 
 
 def _marked(processes: Iterable[Process]) -> Iterator[psutil.Process]:

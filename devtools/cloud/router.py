@@ -3,12 +3,17 @@
 The other program is the Kinesis emulator or LocalStack; `routes.py` lists the services that it answers. One port must
 serve both, since LocalStack's clients have a single endpoint.
 
+A request is checked before anything is done with it (`guard.py`), and this process reaches nothing but itself and the
+program behind (`outward.py`). The emulators' own pages are closed: moto's forget everything, write files and call other
+ports on request.
+
 Run by the supervisor as `python -m devtools.cloud.router PORT BEHIND_HOST BEHIND_PORT SERVED,…`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import socket
 import sys
@@ -16,26 +21,45 @@ from http import HTTPStatus
 from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
 
+from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from urllib3 import HTTPConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
-from werkzeug.serving import DechunkedInput, make_server
-from werkzeug.test import Client
+from werkzeug.serving import make_server
 
-from devtools.cloud.routes import is_passed_on, service_of
+from devtools.cloud.guard import (
+    HTTP2_PREFACE,
+    BodyError,
+    Fault,
+    fault_of,
+    is_own_page,
+    read_chunked,
+    read_head,
+    read_length,
+)
+from devtools.cloud.outward import REFUSED, confine
+from devtools.cloud.routes import HEALTH, is_passed_on, service_of
 from devtools.cloud.state import LOOPBACK
 
 if TYPE_CHECKING:
-    from email.message import Message
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 CONNECT_TIMEOUT_S = 2  # the program behind is on this machine: longer means that it is gone
 READ_TIMEOUT_S = 330  # SubscribeToShard streams for five minutes
 CONNECTIONS_KEPT = 64  # more writers at once than two cores can serve
 CHUNK_BYTES = 65_536  # one read of a loopback socket
 
-_HOP_BY_HOP = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding", "expect"})
+LINGER_S = 0.2  # for what a refused client still sends: closing at once would take the answer from it
+LINGER_BYTES = 10 * 1024 * 1024
+
+_HOP_BY_HOP = frozenset(  # RFC 9110, 7.6.1; an Upgrade would make another protocol of a connection that is kept
+    {"connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",
+     "upgrade"}
+)  # fmt: skip
+_FOR_PAGES = "access-control-"  # begins the fields that let a page read an answer
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-_HTTP2_PREFACE = b"PRI"  # begins an HTTP/2 connection, and no HTTP/1 method
+_CLOSED = Fault(HTTPStatus.FORBIDDEN, "the emulators' own pages are closed: to reset it, millrace cloud down, then up")
 
 # Executions of state machines really execute; functions and jobs need no container.
 _MOTO_CONFIG = {
@@ -52,19 +76,32 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
     disable_nagle_algorithm = True  # head and body are two writes: Nagle would hold the second for 40 ms
     behind: ClassVar[HTTPConnectionPool]
     served: ClassVar[frozenset[str]]
+    rfile: io.BufferedIOBase
 
     def handle(self) -> None:
         """Answer requests until the client closes, or pass an HTTP/2 connection through.
 
         The Kinesis Client Library opens HTTP/2 without asking first, to Kinesis alone.
         """
-        start = self.connection.recv(len(_HTTP2_PREFACE), socket.MSG_PEEK | socket.MSG_WAITALL)
-        if start == _HTTP2_PREFACE:
+        if self._peek(3) == HTTP2_PREFACE[:3] and self._peek(len(HTTP2_PREFACE)) == HTTP2_PREFACE:
             with socket.create_connection((self.behind.host, self.behind.port), CONNECT_TIMEOUT_S) as behind:
                 behind.settimeout(None)
                 _splice(self.connection, behind)
         else:
             super().handle()
+
+    def parse_request(self) -> bool:
+        """Read a request's head; refuse what no AWS client sends."""
+        head = read_head(self.rfile, self.raw_requestline)
+        if fault := fault_of(head):
+            self._refuse(fault)
+            return False
+        stream = self.rfile
+        self.rfile = io.BytesIO(head[len(self.raw_requestline) :])
+        try:
+            return bool(super().parse_request())
+        finally:
+            self.rfile = stream
 
     def handle_expect_100(self) -> bool:
         """Leave `100 Continue` to the reader of the body: werkzeug sends its own."""
@@ -72,13 +109,42 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
 
     def run_wsgi(self) -> None:
         """Answer one request."""
-        if is_passed_on(self.served, self.path, self.headers):
-            self._pass_on()
+        if self.path == HEALTH:
+            self.close_connection = True  # a body is not read
+            self._answer(HTTPStatus.OK, b"{}")
+        elif is_own_page(self.path):
+            self._refuse(_CLOSED)
         else:
-            super().run_wsgi()  # closes the connection after its answer, as werkzeug always does
+            try:
+                self._route()
+            except BodyError as error:
+                self._refuse(error.fault)
+
+    def send_header(self, keyword: str, value: str) -> None:
+        """Write a field of an answer, unless it lets a web page read it."""
+        if not keyword.lower().startswith(_FOR_PAGES):
+            super().send_header(keyword, value)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Write nothing: the log is for errors."""
+
+    def _peek(self, count: int) -> bytes:
+        return bytes(self.connection.recv(count, socket.MSG_PEEK | socket.MSG_WAITALL))
+
+    def _route(self) -> None:
+        if is_passed_on(self.served, self.path, self.headers):
+            self._pass_on()
+            return
+        stream = self.rfile
+        if "Transfer-Encoding" in self.headers:  # werkzeug reads sizes such as `+4`
+            body = self._body()
+            del self.headers["Transfer-Encoding"], self.headers["Expect"]
+            self.headers["Content-Length"] = str(len(body))
+            self.rfile = io.BytesIO(body)
+        try:
+            super().run_wsgi()  # closes the connection after its answer, as werkzeug always does
+        finally:
+            self.rfile = stream
 
     def _pass_on(self) -> None:
         try:
@@ -113,20 +179,36 @@ class Router(MotoRequestHandler):  # type: ignore[misc] # moto has no types
             answer.release_conn()
 
     def _body(self) -> bytes:
-        headers: Message = self.headers
-        if headers.get("Expect", "").lower() == "100-continue":
+        if self.headers.get("Expect", "").lower() == "100-continue":
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if "chunked" in headers.get("Transfer-Encoding", ""):
-            return DechunkedInput(self.rfile).read()
-        return bytes(self.rfile.read(int(headers.get("Content-Length", 0))))
+        if "Transfer-Encoding" in self.headers:
+            return read_chunked(self.rfile)
+        return read_length(self.rfile, int(self.headers.get("Content-Length", 0)))
 
     def _unavailable(self, error: HTTPError) -> None:
         service = service_of(self.path, self.headers) or "this"
         text = f"what serves {service} does not answer ({error}): millrace cloud up mends it"
-        body = json.dumps({"__type": "ServiceUnavailableException", "message": text}).encode()
-        self.send_response_only(503)
+        content = {"__type": "ServiceUnavailableException", "message": text}
+        self._answer(HTTPStatus.SERVICE_UNAVAILABLE, json.dumps(content).encode())
+
+    def _refuse(self, fault: Fault) -> None:
+        """Answer a request that is not taken, and close: where the next one would begin is not known."""
+        self.close_connection = True
+        self.request_version = self.protocol_version  # of a first line that could not be read
+        self._answer(fault.status, _denied(fault.message))
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(LINGER_S)
+            left = LINGER_BYTES
+            while left > 0 and (data := self.connection.recv(CHUNK_BYTES)):
+                left -= len(data)
+
+    def _answer(self, status: HTTPStatus, body: bytes) -> None:
+        self.send_response_only(status)
         self.send_header("Content-Type", "application/x-amz-json-1.1")
         self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
@@ -146,10 +228,37 @@ def _pour(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
+def _backend(service: str) -> Callable[..., Iterable[bytes]]:
+    """Return the WSGI application of a service; moto's own pages are closed, however a request got to them."""
+    if service == "moto_api":
+        return lambda _, start_response: _forbidden(start_response, _CLOSED.message)
+    application = create_backend_app(service)
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            answered: Iterable[bytes] = application(environ, start_response)
+        except Exception as error:  # a library's own, with ours in its text
+            if REFUSED not in str(error):
+                raise
+            return _forbidden(start_response, f"{REFUSED}: {service} would call another address, or Docker")
+        return answered
+
+    return answer
+
+
+def _forbidden(start_response: Callable[..., Any], message: str) -> Iterable[bytes]:
+    start_response("403 Forbidden", [("Content-Type", "application/x-amz-json-1.1")])
+    return [_denied(message)]
+
+
+def _denied(message: str) -> bytes:
+    return json.dumps({"__type": "AccessDeniedException", "message": message}).encode()
+
+
 def serve(port: int, behind_host: str, behind_port: int, served: frozenset[str]) -> None:
     """Serve the local AWS on a loopback port until the process ends."""
-    moto = DomainDispatcherApplication(create_backend_app)
-    Client(moto).post("/moto-api/config", json=_MOTO_CONFIG)
+    default_user_config.update(_MOTO_CONFIG)
+    moto = DomainDispatcherApplication(_backend)
     pool = HTTPConnectionPool(
         behind_host,
         behind_port,
@@ -157,7 +266,9 @@ def serve(port: int, behind_host: str, behind_port: int, served: frozenset[str])
         timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
     )
     handler = type("ThisRouter", (Router,), {"behind": pool, "served": served})
-    make_server(LOOPBACK, port, moto, threaded=True, request_handler=handler).serve_forever()
+    server = make_server(LOOPBACK, port, moto, threaded=True, request_handler=handler)
+    confine({(LOOPBACK, port), (behind_host, behind_port)})
+    server.serve_forever()
 
 
 if __name__ == "__main__":

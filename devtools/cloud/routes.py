@@ -48,6 +48,9 @@ LACKING: Mapping[str, frozenset[str]] = {
 }
 """The services at which a version of LocalStack fails, and moto does not."""
 
+HEALTH = "/_health"
+"""The page that the router itself answers, once it is ready."""
+
 UNSIGNED = ""
 """A request without a service: a link to a public object, the health of a program."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.errors import CloudError
-from devtools.cloud.routes import BY_KINESIS_EMULATOR
+from devtools.cloud.routes import BY_KINESIS_EMULATOR, HEALTH
 from devtools.cloud.state import LOOPBACK
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def aws(port: int, kind: Kind, behind: Service) -> Service:
     }
     served = ",".join(sorted(behind.served))
     command = [sys.executable, "-m", "devtools.cloud.router", str(port), behind.host, str(behind.port), served]
-    return Service("aws", port, command, environ, "/moto-api/config")
+    return Service("aws", port, command, environ, HEALTH)
 
 
 def inherited() -> dict[str, str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +27,8 @@ Kind = Literal["moto", "localstack"]
 """The program behind a local cloud's router: the Kinesis emulator alone, or LocalStack."""
 
 LOOPBACK = "127.0.0.1"
+PRIVATE = 0o700
+_ROOT = 0  # may do anything anyway
 DEFAULT_PORT = 4566  # LocalStack's, where its clients look
 
 
@@ -65,9 +69,11 @@ def read_state(port: int) -> State | None:
     """Return the processes that were started on `port`, or None.
 
     Raises:
-        CloudError: The file is not in this version's format.
+        CloudError: The file is not in this version's format, or may be another user's.
     """
     path = port_dir(port) / "state.json"
+    if path.exists():
+        private_folder(path.parent)
     try:
         return msgspec.json.decode(path.read_bytes(), type=State)
     except FileNotFoundError:
@@ -82,16 +88,39 @@ def write_state(port: int, state: State) -> None:
     if not state.processes:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     draft = path.with_suffix(".new")
+    draft.touch(mode=0o600)
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
     draft.replace(path)
 
 
+def private_folder(folder: Path) -> None:
+    """Make a folder that only its user may read, with the state folder above it; check both, as ssh does its own.
+
+    Others who may write there could put programs in it that are run, and pids that are ended.
+
+    Raises:
+        CloudError: It belongs to another user, or others may write to it.
+    """
+    for each in (state_dir(), folder):
+        each.parent.mkdir(parents=True, exist_ok=True)
+        each.mkdir(mode=PRIVATE, exist_ok=True)
+        for found in (each.lstat(), each.stat()):  # a link, and what it leads to
+            if found.st_uid not in {os.getuid(), _ROOT}:
+                raise CloudError(f"{each} belongs to another user: choose a folder of your own with MILLRACE_CLOUD_DIR")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise CloudError(f"{each} may be written by others: chmod go-w {shlex.quote(str(each))} mends it")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock `folder`: a second command waits instead of starting or installing twice."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    """Lock `folder`: a second command waits instead of starting or installing twice.
+
+    Raises:
+        CloudError: The folder is not its user's alone.
+    """
+    private_folder(folder)
+    with os.fdopen(os.open(folder / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

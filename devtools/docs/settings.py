@@ -50,7 +50,11 @@ COMMANDS = (
 )
 
 SCRIPTS = (
-    ("MILLRACE_CLOUD_DIR", ".cloud", "the folder of the local cloud's emulator, logs and process ids"),
+    (
+        "MILLRACE_CLOUD_DIR",
+        ".cloud",
+        "the folder of the local cloud's emulator, logs and process ids; its user's own, and writable by no other",
+    ),
     ("MILLRACE_CLOUD_NODE_DIR", ".cloud/node", "the folder in which the Kinesis emulator is installed"),
     ("MILLRACE_CLOUD_LOCALSTACK_DIR", ".cloud", "the folder in which LocalStack is installed"),
     ("PYTHON", "python3", "the Python that the scripts make `.venv` with"),

@@ -343,6 +343,17 @@ def test_a_recycled_pid_is_left_alone(other: int) -> None:
         bystander.kill()
 
 
+def test_a_process_that_no_cloud_started_is_left_alone(other: int) -> None:
+    """Whoever wrote the state knew its pid and when it was started."""
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        forged = Process("aws", bystander.pid, psutil.Process(bystander.pid).create_time(), other)
+        write_state(other, State("moto", (forged,)))
+        assert [one.alive for one in supervisor.status(other)] == [False]
+        assert not supervisor.down(other)
+        assert bystander.poll() is None
+        bystander.kill()
+
+
 def test_an_unreadable_state_is_one_clear_line(other: int) -> None:
     write_state(other, State("moto", (Process("aws", os.getpid(), 0, other),)))
     path = state_dir() / str(other) / "state.json"

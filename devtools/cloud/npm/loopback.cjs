@@ -1,5 +1,6 @@
-// Preloaded with `node --require`: whatever a program listens on, it listens on 127.0.0.1.
-// The Kinesis emulator has no option for it and would take requests from the whole network.
+// Preloaded with `node --require`: whatever a program listens on, it listens on 127.0.0.1, and answers no web page.
+// The Kinesis emulator has no option for either: it would take requests from the whole network, and lets any page read its
+// answers (CORS).
 "use strict";
 
 const net = require("node:net");
@@ -23,4 +24,37 @@ net.Server.prototype.listen = function listenOnLoopback(...args) {
     throw new Error("loopback.cjs: refused a socket that is bound already, perhaps not to loopback");
   }
   return listen.call(this, { ...options, host: LOOPBACK, port: options.port ?? 0 }, ...callback);
+};
+
+// A connection is handed on once its first request is no page's (as in guard.py; a browser shares none between hosts), or
+// it is HTTP/2, which browsers speak over TLS alone. Nothing here uses TLS: it is closed, as whatever else is not HTTP.
+const MOST_HEAD_BYTES = 65536;
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const OWN_HOST = /\r\nhost:[ \t]*(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|localhost)(?::[0-9]{1,5})?[ \t]*\r\n/i;
+const OF_A_PAGE = /^OPTIONS |\r\n(?:origin|sec-fetch-site)[ \t]*:/i;
+const REFUSAL = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const { emit } = net.Server.prototype;
+
+net.Server.prototype.emit = function emitChecked(event, socket, ...rest) {
+  if (event !== "connection") return emit.call(this, event, socket, ...rest);
+  let start = Buffer.alloc(0);
+  const drop = () => socket.destroy();
+  const read = () => {
+    start = Buffer.concat([start, socket.read() ?? Buffer.alloc(0)]);
+    const [head, whole] = start.toString("latin1").split("\r\n\r\n", 2);
+    const isHttp2 = PREFACE.startsWith(start.toString("latin1", 0, PREFACE.length));
+    if (whole === undefined || (isHttp2 && start.length < PREFACE.length)) {
+      if (start.length > MOST_HEAD_BYTES || (start[0] ?? 0x41) < 0x41) drop();
+      return;
+    }
+    socket.off("readable", read).off("end", drop).off("error", drop);
+    if (!isHttp2 && (OF_A_PAGE.test(head) || !OWN_HOST.test(`${head}\r\n`))) {
+      socket.end(REFUSAL);
+      return;
+    }
+    socket.unshift(start);
+    emit.call(this, event, socket, ...rest);
+  };
+  socket.on("readable", read).on("end", drop).on("error", drop);
+  return true;
 };
