@@ -15,8 +15,8 @@ most 16 MB, which takes four times as much as one string of wide characters, thi
 formats have 20 to 60 bytes an element: a record of 10 MiB, the largest that Kinesis takes, has 100,000 to 500,000.
 """
 MOST_REQUEST_BYTES = 64 * 1024 * 1024
-"""Bytes of a request, an event or a file of settings that is read as a whole: ten times Lambda's largest event, for the
-requests of batch jobs."""
+"""Bytes of a request or an event, read as a whole: ten times Lambda's largest event, for the requests of batch jobs."""
+MOST_SETTINGS_BYTES = 4 * 1024 * 1024  # of a file of settings; CloudFormation takes templates of 1 MB
 MOST_FAULTS_KEPT = 1_000  # of an input, in memory; all are counted, and written where there is a place for them
 _CHUNK_BYTES = 1024 * 1024  # of a text that is scanned at a time, which takes eight times as much memory
 _QUOTE = ord('"')
@@ -33,6 +33,28 @@ def is_over_elements(text: bytes, most: int = MOST_ELEMENTS) -> bool:
         most: The budget.
     """
     return most_elements(text) > most and _separators(outside_strings(text)) > most
+
+
+def is_over_elements_at(depth: int, text: bytes, most: int) -> bool:
+    """Return whether the lists and objects at a depth of a JSON text have more than `most` elements together.
+
+    Args:
+        depth: 1 for the elements of the outermost list or object.
+        text: JSON in UTF-8; what is no JSON is counted all the same.
+        most: The budget.
+    """
+    if text.count(b",") < most:  # of all depths, so that the usual text is looked at no further
+        return False
+    import numpy as np  # noqa: PLC0415 - as below
+
+    outside, level, commas = outside_strings(text), 0, 0
+    for start in range(0, len(outside), _CHUNK_BYTES):
+        letters = np.frombuffer(outside, np.uint8, min(_CHUNK_BYTES, len(outside) - start), start)
+        opens, closes = (letters == ord("[")) | (letters == ord("{")), (letters == ord("]")) | (letters == ord("}"))
+        levels = level + np.cumsum(opens.astype(np.int8) - closes.astype(np.int8), dtype=np.int32)
+        commas += int(np.count_nonzero((letters == ord(",")) & (levels == depth)))
+        level = int(levels[-1])
+    return commas >= most
 
 
 def most_elements(text: bytes) -> int:

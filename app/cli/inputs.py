@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from app.budgets import MOST_ELEMENTS, MOST_REQUEST_BYTES, is_over_elements, is_over_elements_at
 from app.cli.terminal import counted, note
 from app.domain import import_named
-from app.errors import EventError, LocationError, UnknownPipelineError
+from app.errors import BudgetError, EventError, LocationError, UnknownPipelineError
 from app.registry import PIPELINES, example_record
-from app.stream.hints import OF_WHOLE_FILES, hint_of
+from app.storage.files import open_regular, over_bytes
+from app.storage.location import STANDARD, read_standard_input
+from app.stream.hints import LOOKED_AT_BYTES, OF_WHOLE_FILES, hint_of
+from app.stream.payload import MAX_JSON_BYTES
 from app.text import without_bom
 
 if TYPE_CHECKING:
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST_KEY = 256  # Kinesis's limit on a partition key, in characters
+
+LINES = "write one JSON record a line, with `jq -c '.[]'` say"
 
 Keyed = tuple[str, bytes]
 """A record: its partition key and its data."""
@@ -40,6 +47,7 @@ def records_for(
 
     Raises:
         LocationError: The file cannot be read.
+        BudgetError: It would fill the memory.
         EventError: It holds no records, or one without the key's field.
     """
     spec = PIPELINES.get(pipeline)
@@ -49,12 +57,9 @@ def records_for(
         return records
     payloads: Iterator[bytes]
     if path is not None:
-        found = _read_records(path)
-        if key_field is not None:  # before the first record is put, so that none is put if one lacks it
-            for number, payload in enumerate(found, 1):
-                _field_of(payload, key_field, number)
-        total: int | None = count or len(found)
-        payloads = itertools.islice(itertools.cycle(found), total)
+        file = RecordFile(path, key_field)  # read once before the first is put, so that none is if one lacks its key
+        total: int | None = count or file.records
+        payloads = itertools.islice(itertools.chain.from_iterable(itertools.repeat(file)), total)
     elif endless or count is not None:
         total = count
         payloads = _made_up(pipeline, count or sys.maxsize)
@@ -78,11 +83,17 @@ def _made_up(pipeline: str, count: int) -> Iterator[bytes]:
 
 def _key_of(payload: bytes, number: int) -> str:
     """Return a record's partition key: its `pred_id`, or its number where it has none."""
-    try:
-        value = msgspec.json.decode(payload).get("pred_id")
-    except (msgspec.MsgspecError, ValueError, AttributeError):
-        value = None
+    record = _object_in(payload)
+    value = None if record is None else record.get("pred_id")
     return str(value)[:LONGEST_KEY] if isinstance(value, (int, str)) and value != "" else str(number)
+
+
+def _object_in(payload: bytes) -> dict[str, Any] | None:
+    """Return a record that is a JSON object; None for any other, and for one that would fill the memory."""
+    try:
+        return None if is_over_elements(payload) else msgspec.json.decode(payload, type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def _field_of(payload: bytes, field: str, number: int) -> str:
@@ -91,11 +102,8 @@ def _field_of(payload: bytes, field: str, number: int) -> str:
     Raises:
         EventError: The record has no such field, or its value is no text or whole number that can be a key.
     """
-    try:
-        record = msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, ValueError):
-        record = None
-    if not isinstance(record, dict) or field not in record:
+    record = _object_in(payload)
+    if record is None or field not in record:
         raise EventError(f"record {number}: has no field {field!r}, which would give its partition key")
     value = record[field]
     if isinstance(value, bool) or not isinstance(value, (int, str)) or not 0 < len(str(value)) <= LONGEST_KEY:
@@ -106,38 +114,108 @@ def _field_of(payload: bytes, field: str, number: int) -> str:
     return str(value)
 
 
-def _read_records(path: Path) -> list[bytes]:
-    """Read a file of JSON lines, or of one JSON document over several lines: an object, or a list of records.
+class RecordFile:
+    """The records of a file, read line by line each time, or of standard input, or of one document over several lines.
 
-    Raises:
-        LocationError: The file cannot be read.
-        EventError: It holds no records, or is something else than text in UTF-8.
+    Attributes:
+        records: How many there are.
     """
-    try:
-        if str(path) == "-":
+
+    def __init__(self, path: Path, key_field: str | None) -> None:
+        """Read all records once.
+
+        Args:
+            path: A file, or `-` for standard input.
+            key_field: The field that each must have.
+
+        Raises:
+            LocationError: The file cannot be read.
+            BudgetError: Standard input, a document or a line is too large.
+            EventError: It holds no records, something else than text in UTF-8, or a record without the field.
+        """
+        self._path, self.records = path, 0
+        self._held: bytes | None = None  # standard input, which cannot be read again
+        self._elements: list[bytes] | None = None  # of a document
+        if str(path) == STANDARD:
             if sys.stdin.isatty():
                 note("reading records from standard input, one a line, until Ctrl-D")
-            data = sys.stdin.buffer.read()
-        else:
-            data = path.read_bytes()
-    except OSError as error:
-        raise LocationError(f"{path}: cannot be read: {error.strerror}; name a file, or - for standard input") from None
-    if (hint := hint_of(data)) in OF_WHOLE_FILES:
-        raise EventError(f"{path}: {hint}")
-    data = without_bom(data).strip()
-    lines = [line for line in data.splitlines() if line.strip()]
-    if not lines:
-        raise EventError(f"{path}: has no lines; write one JSON record a line")
-    unreadable = [number for number, line in enumerate(lines) if not _is_json(line)]
-    if unreadable and _is_json(data):  # one document over several lines
-        return list(map(bytes, msgspec.json.decode(data, type=list[msgspec.Raw]))) if data[0] == ord("[") else [data]
-    if unreadable:
-        hint = hint_of(lines[unreadable[0]])
-        note(
-            f"{len(unreadable)} of {counted(len(lines), 'line')} are not JSON, the first is line {unreadable[0] + 1}"
-            f"{f': {hint}' if hint else ''}; a pipeline that reads JSON will set them aside"
-        )
-    return lines
+            self._held = read_standard_input()
+        with self._open() as file:
+            if (hint := hint_of(file.read(LOOKED_AT_BYTES))) in OF_WHOLE_FILES:
+                raise EventError(f"{path}: {hint}")
+        self._count()
+        if key_field is not None:
+            for number, payload in enumerate(self, 1):
+                _field_of(payload, key_field, number)
+
+    def _count(self) -> None:
+        """Count the records, and note lines that are not JSON unless they are a document's."""
+        unreadable, first, first_line = 0, 0, b""
+        for number, line in enumerate(self._lines(), 1):
+            self.records = number
+            if not _is_json(line):
+                unreadable += 1
+                first, first_line = first or number, first_line or line
+        if not self.records:
+            raise EventError(f"{self._path}: has no lines; write one JSON record a line")
+        if first == 1 and (document := self._document(first_line)) is not None:
+            self._elements, self.records = document, len(document)
+        elif unreadable:
+            hint = hint_of(first_line)
+            note(
+                f"{unreadable} of {counted(self.records, 'line')} are not JSON, the first is line {first}"
+                f"{f': {hint}' if hint else ''}; a pipeline that reads JSON will set them aside"
+            )
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the records; this may be called again."""
+        return self._lines() if self._elements is None else iter(self._elements)
+
+    def _open(self) -> BinaryIO:
+        if self._held is not None:
+            return io.BytesIO(self._held)
+        try:
+            return open_regular(self._path)
+        except OSError as error:
+            raise LocationError(
+                f"{self._path}: cannot be read: {error.strerror}; name a file, or - for standard input"
+            ) from None
+
+    def _lines(self) -> Iterator[bytes]:
+        """Yield the lines with something in them."""
+        with self._open() as file:
+            number = 0
+            while part := file.readline(MAX_JSON_BYTES + 1):
+                number += 1
+                if len(part) > MAX_JSON_BYTES:
+                    raise BudgetError(f"{self._path}, line {number}: more than {MAX_JSON_BYTES} bytes: {LINES}")
+                lines = (without_bom(part) if number == 1 else part).splitlines()
+                yield from (line for line in lines if line.strip())
+
+    def _document(self, first_line: bytes) -> list[bytes] | None:
+        """Return the records of one JSON document: an object, or the elements of a list; None if it is none."""
+        with self._open() as file:
+            data = without_bom(file.read(MOST_REQUEST_BYTES + 1)).strip()
+        if len(data) > MOST_REQUEST_BYTES:
+            if not _is_begun_json(first_line):
+                return None
+            raise over_bytes(str(self._path), MOST_REQUEST_BYTES, LINES)
+        if not _is_json(data):
+            return None
+        if not data.startswith(b"["):
+            return [data]
+        if is_over_elements_at(1, data, MOST_ELEMENTS):
+            raise BudgetError(f"{self._path}: more than {MOST_ELEMENTS} records in one list: {LINES}")
+        return list(map(bytes, msgspec.json.decode(data, type=list[msgspec.Raw])))
+
+
+def _is_begun_json(line: bytes) -> bool:
+    """Return whether a line is the beginning of JSON that goes on."""
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        return "truncated" in str(error)
+    return False
 
 
 def _is_json(text: bytes) -> bool:

@@ -22,7 +22,7 @@ from app.cli.entry import run_command
 from app.errors import HandlerFailedError, LocationError, MillraceError, SettingsError
 from app.handlers.base import LambdaFunction
 from app.handlers.invocation import FRAMES_LOGGED, process_settings
-from app.handlers.request import UNREADABLE, read_source, refused
+from app.handlers.request import UNREADABLE, check_elements, read_source, refused
 from app.registry import HANDLERS
 from app.storage.location import STANDARD, check_location, read_location, write_location
 from app.stream.deadline import LONGEST_TIMEOUT_S, LocalContext
@@ -222,6 +222,7 @@ def _timeout_s() -> float:
 
 
 def _parsed(data: bytes) -> Any:  # noqa: ANN401 - any JSON
+    check_elements(data)
     try:
         return msgspec.json.decode(data)
     except UNREADABLE as error:

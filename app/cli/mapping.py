@@ -11,10 +11,12 @@ import typer
 from rich.text import Text
 from typer.core import TyperCommand
 
+from app.budgets import MOST_SETTINGS_BYTES
 from app.cli.driving import CheckpointPath, drive, open_here, show_batch
 from app.cli.terminal import Watched, configure_logs, is_watched, note, open_console
 from app.domain import INPUT_STREAM
 from app.errors import SettingsError
+from app.storage.files import read_regular
 from app.stream.mapping import Mapping, MappingSettings
 from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.mapping.emulator import EMULATOR_TIMEOUT_S, Emulator
@@ -173,7 +175,8 @@ def _json(option: str, text: str | None) -> Any:  # noqa: ANN401 - checked with 
     if text is None:
         return None
     try:
-        raw = Path(text.removeprefix("file://")).read_bytes() if text.startswith("file://") else os.fsencode(text)
+        path = text.removeprefix("file://")
+        raw = read_regular(Path(path), MOST_SETTINGS_BYTES) if path != text else os.fsencode(text)
     except OSError as error:
         raise SettingsError(f"{option}: {text}: cannot be read: {error.strerror}") from None
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import msgspec
 import typer
@@ -17,12 +17,13 @@ from app.domain import INPUT_STREAM
 from app.errors import EventError, MillraceError
 from app.registry import example_record, open_to_explain
 from app.settings import SPLIT_NONE, read_settings
+from app.storage.files import open_regular, over_bytes
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.hints import FILE_NAME, hint_of
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
 from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.outcomes import Quarantine
-from app.stream.payload import decode_payload
+from app.stream.payload import MAX_JSON_BYTES, decode_payload
 from app.stream.record_rows import rows_of
 from app.text import json_text, without_bom
 
@@ -141,13 +142,15 @@ def _payload_of(record: str) -> bytes:
 
     Raises:
         EventError: The file cannot be read, or there is none of this name.
+        BudgetError: The record is larger than any record of a stream.
     """
     if record == "-":
-        return _first_record(sys.stdin.buffer.read())
+        return _first_record(sys.stdin.buffer, "standard input")
     name = record.removeprefix("@")  # curl's sign for a file
     if record.startswith("@") or os.path.lexists(name):
         try:
-            return _first_record(Path(name).read_bytes())
+            with open_regular(Path(name)) as file:
+                return _first_record(file, name)
         except OSError as error:
             raise EventError(f"{name}: cannot be read: {error.strerror}; name a file") from None
     payload = os.fsencode(record)
@@ -160,11 +163,14 @@ def _neither(record: str) -> str:
     return f"{record[:100]!r}: neither JSON nor an existing file"
 
 
-def _first_record(data: bytes) -> bytes:
+def _first_record(file: BinaryIO, name: str) -> bytes:
     """Return the first line where each line of a file is a record, else all of it."""
+    data = file.read(MAX_JSON_BYTES + 1)
     first = next((line for line in without_bom(data).splitlines() if line.strip()), b"")
     try:
-        msgspec.json.decode(first)
+        msgspec.json.decode(first, type=msgspec.Raw)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return data
+        first = data
+    if len(first) > MAX_JSON_BYTES:
+        raise over_bytes(name, MAX_JSON_BYTES, "no stream takes such a record")
     return first

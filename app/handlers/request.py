@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from app.errors import LocationError, RequestError
+from app.budgets import MOST_ELEMENTS, is_over_elements
+from app.errors import LocationError, MillraceError, RequestError, TooLargeError
 from app.storage.location import STANDARD, read_location
 from app.stream.hints import hint_of
 from app.text import convert_json, decode_json, printable, without_bom
@@ -46,6 +47,7 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
 
     Raises:
         RequestError: It is not JSON, or not of the type; `field` has the path of the field at fault.
+        TooLargeError: It has too many values and fields.
     """
     if isinstance(payload, msgspec.Struct) and isinstance(kind, type) and isinstance(payload, kind):
         return payload
@@ -54,6 +56,7 @@ def decode(payload: Any, kind: Any, dec_hook: Callable[[type, Any], Any] | None 
             payload = _json.encode(payload)
         if isinstance(payload, _TEXT):
             text = json_text(payload)
+            check_elements(text)
             if takes_text(kind):
                 return TextDecoder(kind).decode(text)
             return decode_json(text, lambda given: msgspec.json.decode(given, type=kind, dec_hook=dec_hook))
@@ -100,6 +103,16 @@ def _without_bounds(kind: Any) -> Any:  # noqa: ANN401 - a type expression
 def json_text(payload: bytes | bytearray | memoryview | str) -> bytes | str:
     """Return JSON without a byte order mark."""
     return payload.removeprefix("\ufeff") if isinstance(payload, str) else without_bom(bytes(payload))
+
+
+def check_elements(text: bytes | str, name: str = "request", error: type[MillraceError] = TooLargeError) -> None:
+    """Refuse a JSON text, by its name in messages, that would become too many objects, before it is parsed.
+
+    Raises:
+        TooLargeError: It would; or the error that is given in its place.
+    """
+    if is_over_elements(text.encode("utf-8", "replace") if isinstance(text, str) else text):
+        raise error(f"{name}: more than {MOST_ELEMENTS} values and fields: send less in one")
 
 
 def refused(error: Exception, payload: object = b"") -> RequestError:

@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from app.errors import BudgetError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,6 +40,26 @@ def open_regular(path: Path) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_regular(path: Path, most_bytes: int | None = None) -> bytes:
+    """Return the bytes of a regular file; see `open_regular`.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+        BudgetError: It has more than `most_bytes`.
+    """
+    with open_regular(path) as file:
+        if most_bytes is None:
+            return file.read()
+        if os.fstat(file.fileno()).st_size <= most_bytes and len(data := file.read(most_bytes + 1)) <= most_bytes:
+            return data
+    raise over_bytes(str(path), most_bytes)
+
+
+def over_bytes(where: str, most: int, mend: str = "give less in one") -> BudgetError:
+    """Return the error for a file, an object or standard input with more than `most` bytes."""
+    return BudgetError(f"{where}: more than {most} bytes, which would be read as a whole: {mend}")
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -3,37 +3,67 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
-from app.errors import DiskError, LocationError
+from app.budgets import MOST_REQUEST_BYTES
+from app.errors import BudgetError, DiskError, LocationError
+from app.storage.files import over_bytes, read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 STANDARD = "-"
 LONGEST = 1100  # characters: S3's keys have up to 1,024 bytes, its buckets' names up to 63
 
 
-def read_location(location: str) -> bytes:
+def read_location(location: str, most_bytes: int = MOST_REQUEST_BYTES) -> bytes:
     """Return all bytes of a file, an S3 object or standard input.
 
     Raises:
-        LocationError: It does not exist, or cannot be read.
+        LocationError: It does not exist, is a device or a pipe, or cannot be read.
+        BudgetError: It has more than `most_bytes`.
         CloudError: S3 does not answer, or refuses.
     """
     if location == STANDARD:
-        return sys.stdin.buffer.read()
+        return read_standard_input(most_bytes)
     if location.startswith("s3://"):
         from app.storage.objects import open_objects  # noqa: PLC0415 - a file needs no botocore
 
         bucket, key = _bucket_and_key(location)
-        found = open_objects(f"s3://{bucket}").get(key)
+        found = _within(location, most_bytes, partial(open_objects(f"s3://{bucket}").get, key, most_bytes))
         if found is None:
             raise LocationError(f"{_shown(location)}: there is no such object")
         return found
     path = _path(location)
     try:
-        return path.read_bytes()
+        return _within(location, most_bytes, partial(read_regular, path, most_bytes))
     except (OSError, ValueError) as error:
         raise LocationError(f"{_shown(location)}: cannot be read: {_why(error)}") from None
+
+
+def read_standard_input(most_bytes: int = MOST_REQUEST_BYTES) -> bytes:
+    """Return all bytes of standard input.
+
+    Raises:
+        BudgetError: It has more than `most_bytes`.
+    """
+    data = sys.stdin.buffer.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise over_bytes("standard input", most_bytes)
+    return data
+
+
+def _within(location: str, most_bytes: int, read: Callable[[], T]) -> T:
+    """Return what is read at a location; an error over its bytes names it on one line."""
+    try:
+        return read()
+    except BudgetError:
+        raise over_bytes(_shown(location), most_bytes) from None
 
 
 def write_location(location: str, data: bytes) -> None:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from app import aws
 from app.errors import CloudError, DiskError, LocationError, SettingsError
-from app.storage.files import open_regular, write_file
+from app.storage.files import open_regular, over_bytes, read_regular, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,11 +102,11 @@ class FolderObjects:
         except OSError as error:
             raise DiskError(f"{self.root}: cannot write {name}: {error.strerror}") from error
 
-    def get(self, name: str) -> bytes | None:
-        """Read a file."""
+    def get(self, name: str, most_bytes: int | None = None) -> bytes | None:
+        """Read a file; raise `BudgetError` for one with more than `most_bytes`."""
         path = self.folder / name
         try:
-            return path.read_bytes() if path.is_file() else None
+            return read_regular(path, most_bytes) if path.is_file() else None
         except OSError as error:
             raise DiskError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -215,8 +215,8 @@ class S3Objects:
         with aws.explaining(f"{self.root}/{name}"):
             aws.client("s3").upload_fileobj(io.BytesIO(data), self._bucket, self._prefix + name)
 
-    def get(self, name: str) -> bytes | None:
-        """Get an object: in one call, or a large one in ranges."""
+    def get(self, name: str, most_bytes: int | None = None) -> bytes | None:
+        """Get an object: in one call, or a large one in ranges; raise `BudgetError` for more than `most_bytes`."""
         s3, key = aws.client("s3"), self._prefix + name
         with aws.explaining(f"{self.root}/{name}"):
             try:
@@ -225,7 +225,11 @@ class S3Objects:
                 return None
             except s3.exceptions.InvalidObjectState as error:
                 raise LocationError(f"{self.root}/{name}: is archived: restore it from its storage class") from error
-            if answer["ContentLength"] < _PARTS_FROM_BYTES:
+            size: int = answer["ContentLength"]
+            if most_bytes is not None and size > most_bytes:
+                answer["Body"].close()
+                raise over_bytes(f"{self.root}/{name}", most_bytes)
+            if size < _PARTS_FROM_BYTES:
                 return bytes(answer["Body"].read())
             answer["Body"].close()
             return self._get_in_ranges(s3, key)

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from app.budgets import MOST_ELEMENTS, is_over_elements
 from app.errors import EventError
 from app.stream.batch import Batch
 from app.stream.outcomes import Quarantine
@@ -100,6 +101,8 @@ def read_event(event: bytes | dict[str, Any]) -> tuple[Batch[None], dict[int, Qu
 
 def _read_slowly(event: bytes | dict[str, Any], faults: dict[int, Quarantine]) -> list[KinesisEventRecord]:
     """Read an event record by record; put faulty base64 into `faults`, refuse all other faults."""
+    if isinstance(event, bytes) and is_over_elements(event):
+        raise EventError(f"event: more than {MOST_ELEMENTS} values and fields: send less in one")
     try:
         document = msgspec.json.decode(without_bom(event)) if isinstance(event, bytes) else event
     except _UNREADABLE:

@@ -18,9 +18,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
-from app.budgets import outside_strings
+from app.budgets import is_over_elements_at
 from app.settings import LINES, LIST, LOG_MESSAGES
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_text, inflated, plain
@@ -28,7 +27,6 @@ from app.stream.payload import decode_text, inflated, plain
 MAX_ROWS = 100_000  # of a record, as of an aggregate: CloudWatch Logs sends 10,000 at the most
 MAX_ROW_BYTES = 32 * 1024 * 1024  # of a record's rows together: twice what a single record may inflate to
 MAX_CONTEXT_BYTES = 2048  # the names of a log group and a stream have 512 characters at the most
-_PIECE_BYTES = 1024 * 1024  # of a text that is scanned at a time, which takes several times as much memory
 _CONTROL = "CONTROL_MESSAGE"  # CloudWatch Logs asks with it whether the stream can be reached
 _SUBSCRIPTION = b'"messageType"'
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -103,7 +101,8 @@ def _list(text: bytes) -> Rows | None:
     """Return the elements of a list; None for any other text."""
     if not text.lstrip().startswith(b"["):
         return None
-    _check_elements(1, text)
+    if is_over_elements_at(1, text, MAX_ROWS):
+        raise _UnsplittableError
     found = decode_text(text, _elements.decode)
     if isinstance(found, Quarantine):
         raise _UnsplittableError(found)
@@ -114,7 +113,8 @@ def _logs(text: bytes, how: str) -> Rows | None:
     """Return the log events, or their messages; None if the record is of no subscription."""
     if _SUBSCRIPTION not in text:
         return None
-    _check_elements(2, text)
+    if is_over_elements_at(2, text, MAX_ROWS):
+        raise _UnsplittableError
     try:
         found = _log_events.decode(text)
     except _UNREADABLE:
@@ -152,22 +152,3 @@ def _joined(event: bytes, context: bytes) -> bytes:
     if not event.startswith(b"{"):
         return event
     return event[:-1] + (b"," if event[1:-1].strip() else b"") + context[1:]
-
-
-def _check_elements(depth: int, text: bytes) -> None:
-    """Check that the lists and objects at a depth have few elements together, before each becomes an object.
-
-    Raises:
-        _UnsplittableError: They have more than the limit.
-    """
-    if text.count(b",") < MAX_ROWS:  # of all depths, so that the usual text is looked at no further
-        return
-    outside, level, commas = outside_strings(text), 0, 0
-    for start in range(0, len(outside), _PIECE_BYTES):
-        letters = np.frombuffer(outside, np.uint8, min(_PIECE_BYTES, len(outside) - start), start)
-        opens, closes = (letters == ord("[")) | (letters == ord("{")), (letters == ord("]")) | (letters == ord("}"))
-        levels = level + np.cumsum(opens.astype(np.int8) - closes.astype(np.int8), dtype=np.int32)
-        commas += int(np.count_nonzero((letters == ord(",")) & (levels == depth)))
-        level = int(levels[-1])
-    if commas >= MAX_ROWS:
-        raise _UnsplittableError

@@ -17,9 +17,9 @@ import msgspec
 import orjson
 
 from app.domains.general.settings import GeneralSettings
-from app.errors import LocationError, RequestError, SettingsError, UnprocessableError
+from app.errors import BudgetError, LocationError, RequestError, SettingsError, UnprocessableError
 from app.handlers.base import LambdaHandler
-from app.handlers.request import UNREADABLE, refused
+from app.handlers.request import UNREADABLE, check_elements, refused
 from app.storage.location import STANDARD, check_location, read_location, write_location
 from app.text import is_nested_deeper, without_bom
 
@@ -88,11 +88,13 @@ class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFi
         Raises:
             LocationError: It does not exist, is a folder, or may not be read.
             UnprocessableError: It holds no JSON, or JSON that is nested too deeply.
+            BudgetError: It has too many bytes, or values and fields.
             CloudError: S3 does not answer, or refuses.
         """
         path = _checked(request.path)
         data = read_location(path)
         invocation.metrics.count("bytes", len(data))
+        check_elements(data, path, BudgetError)
         try:
             content = msgspec.json.decode(without_bom(data))
         except UNREADABLE as error:

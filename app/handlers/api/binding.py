@@ -17,7 +17,7 @@ from msgspec import inspect
 
 from app.errors import MillraceError, RequestError
 from app.handlers.base import LambdaHandler, Request, Response
-from app.handlers.request import UNREADABLE, refused
+from app.handlers.request import UNREADABLE, check_elements, refused
 from app.text import decode_json, short_name, without_bom
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class Binder(Generic[Request, Response]):
     def bind(self, body: bytes, path: Mapping[str, str], query: Callable[[], Mapping[str, list[str]]]) -> Request:
         """Return a request, or raise RequestError with its field in the body, the path or the query."""
         body = without_bom(body)
+        check_elements(body)
         if not self._is_struct:
             if not body and not self._bodiless:
                 raise RequestError("body: missing: send JSON", "body")

@@ -27,7 +27,7 @@ import msgspec
 from app.errors import EventError, RequestError
 from app.handlers.api.application import CONTEXT, GATEWAY, NAME
 from app.handlers.invocation import run
-from app.handlers.request import json_text
+from app.handlers.request import check_elements, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,8 +51,9 @@ class HttpEvent:
     def __init__(self, event: Any) -> None:  # noqa: ANN401 - an event may be anything
         """Recognize the event, as bytes or parsed, or raise EventError."""
         if isinstance(event, (bytes, bytearray, memoryview)):
+            check_elements(text := json_text(event), "event", EventError)
             try:
-                event = _decode(json_text(event))
+                event = _decode(text)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 raise EventError("event: not JSON; an API is to be invoked with HTTP requests") from None
         self._event = event = _object(event)

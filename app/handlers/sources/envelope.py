@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from app.errors import EventError
-from app.handlers.request import UNREADABLE, json_text, refused
+from app.handlers.request import UNREADABLE, check_elements, json_text, refused
 from app.text import short_name
 
 if TYPE_CHECKING:
@@ -168,8 +168,9 @@ def _document(event: Event) -> Any:  # noqa: ANN401 - any JSON
     """Parse an event, if it is not parsed yet."""
     if not isinstance(event, _TEXT):
         return event
+    check_elements(text := json_text(event), "event", EventError)
     try:
-        return msgspec.json.decode(json_text(event))
+        return msgspec.json.decode(text)
     except UNREADABLE:
         raise EventError("event: not JSON: send the event as Lambda receives it") from None
 

@@ -14,7 +14,7 @@ from app import telemetry
 from app.errors import EventError
 from app.handlers.base import call
 from app.handlers.invocation import Invocation, run
-from app.handlers.request import UNREADABLE
+from app.handlers.request import UNREADABLE, check_elements
 from app.handlers.sources.batch import FAILED, PROCESSED, RECORDS, SKIPPED
 from app.handlers.sources.envelope import Event, convert, described, lenient, read_object
 from app.text import sanitize_id
@@ -142,6 +142,7 @@ def read_event(event: Event) -> EventBridgeEvent:
 
 def _object_in(text: str) -> Any:  # noqa: ANN401 - any JSON
     """Return the JSON object in a text, or the text where it holds none."""
+    check_elements(text, "event: detail", EventError)
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except UNREADABLE:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.budgets import MOST_REQUEST_BYTES
 from app.errors import SettingsError
-from app.storage.files import write_file
+from app.storage.files import read_regular, write_file
 from app.stream.shards import StartingPosition  # noqa: TC001 - msgspec reads it from the annotation
 from app.telemetry import logger
 
@@ -44,7 +45,7 @@ class CheckpointFile:
             SettingsError: The file cannot be read, or is not a checkpoint.
         """
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+            kept = msgspec.json.decode(read_regular(self._path, MOST_REQUEST_BYTES), type=_Kept)
         except FileNotFoundError:
             return {}
         except OSError as error:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 import urllib3
 
+from app.budgets import is_over_elements
 from app.errors import SettingsError
 from app.stream.mapping.invoke import OK, TOO_LARGE, UNHANDLED, Answer
 from app.stream.workers import Threads, call_within
@@ -89,11 +90,15 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         body: The return of the function, or an error as JSON or text.
     """
     request_id, unreadable = headers.get("x-amzn-RequestId") or str(uuid.uuid4()), None
-    try:
-        value: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        value = body.decode("utf-8", "replace")
-        unreadable = "an answer that is not JSON" if body.strip() else "an empty answer: see the function's log"
+    value: Any = ""
+    if is_over_elements(body):
+        unreadable = "an answer of more values and fields than a mapping reads"
+    else:
+        try:
+            value = msgspec.json.decode(body)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            value = body.decode("utf-8", "replace")
+            unreadable = "an answer that is not JSON" if body.strip() else "an empty answer: see the function's log"
     busy = status != OK and any(each in str(value) for each in _BUSY)
     if status in _REACHED and not busy:
         failed = UNHANDLED if headers.get("X-Amz-Function-Error") else None

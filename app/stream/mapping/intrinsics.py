@@ -31,6 +31,8 @@ _REF_IS_ARN = frozenset({"AWS::SNS::Topic"})  # the Ref of others is their name 
 _CONSUMER = "AWS::Kinesis::StreamConsumer"
 _SUBSTITUTE = re.compile(r"\$\{([^!][^}]*)\}")
 _REGION = "us-east-1"  # AWS's own default: a file is read where no region is set
+MOST_RESOLVED = 1_000_000
+"""Values and characters that a template's functions make: each may use another many times, and that one the next."""
 _NO_VALUE = object()
 """The value of `AWS::NoValue`: the property that has it is left out."""
 
@@ -60,6 +62,8 @@ class Resolver:
         self._conditions = document.get("Conditions") or {}
         self._maps = document.get("Mappings") or {}
         self._given, self._where = parameters, where
+        self._left = MOST_RESOLVED
+        self._held: dict[str, bool] = {}  # conditions that are known
         self._functions: Mapping[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
             "Fn::GetAtt": self._get_attribute,
@@ -111,10 +115,28 @@ class Resolver:
         """
         if condition not in self._conditions:
             raise SettingsError(f"{condition} is no condition of this template")
-        return self._test(self._conditions[condition])
+        if condition not in self._held:
+            self._held[condition] = self._test(self._conditions[condition])
+        return self._held[condition]
 
     def resolve(self, value: Any) -> Any:  # noqa: ANN401 - any of a template's values
-        """Resolve one value."""
+        """Resolve one value.
+
+        Raises:
+            SettingsError: It cannot be resolved, or the template's values are more than `MOST_RESOLVED` together.
+        """
+        self._spend(1)
+        found = self._resolved(value)
+        if isinstance(found, str):
+            self._spend(len(found))
+        return found
+
+    def _spend(self, made: int) -> None:
+        self._left -= made
+        if self._left < 0:
+            raise SettingsError(f"the template's functions make more than {MOST_RESOLVED} values and characters")
+
+    def _resolved(self, value: Any) -> Any:  # noqa: ANN401 - any of a template's values
         if isinstance(value, list):
             return [found for each in value if (found := self.resolve(each)) is not _NO_VALUE]
         if not isinstance(value, dict):
@@ -180,7 +202,8 @@ class Resolver:
         if kind.startswith("AWS::SSM::") and name not in self._given:
             raise SettingsError(f"parameter {name} is a value of Parameter Store: give --parameter {name}=…")
         if kind.startswith(("CommaDelimitedList", "List<")):
-            return [each.strip() for each in str(value).split(",")]
+            self._spend(len(text := str(value)))
+            return [each.strip() for each in text.split(",")]
         return str(value) if isinstance(value, str) else value
 
     def _pseudo(self, name: str) -> str | None:
@@ -204,14 +227,19 @@ class Resolver:
         def replace(found: re.Match[str]) -> str:
             name = found[1].strip()
             if name in values:
-                return _as_text(self.resolve(values[name]))
-            return _as_text(self._get_attribute(name) if "." in name else self._ref(name))
+                text = _as_text(self.resolve(values[name]))
+            else:
+                text = _as_text(self._get_attribute(name) if "." in name else self._ref(name))
+            self._spend(len(text))
+            return text
 
         return _SUBSTITUTE.sub(replace, text).replace("${!", "${")
 
     def _join(self, operand: Any) -> str:  # noqa: ANN401 - a separator and parts
         separator, parts = operand
-        return str(separator).join(_as_text(each) for each in self.resolve(parts))
+        texts = list(map(_as_text, self.resolve(parts)))
+        self._spend(len(texts) * len(str(separator)))
+        return str(separator).join(texts)
 
     def _kind(self, name: str) -> str:
         resource = self._resources.get(name)

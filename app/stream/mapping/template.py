@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.errors import SettingsError
+from app.budgets import MOST_ELEMENTS, MOST_SETTINGS_BYTES, is_over_elements
+from app.errors import BudgetError, SettingsError
+from app.storage.files import read_regular
 from app.stream.mapping.intrinsics import Resolver
 from app.stream.mapping.settings import NAMES
 from app.text import without_bom
@@ -72,6 +74,7 @@ def load_mappings(path: Path, *, name: str = "", parameters: Mapping[str, str] |
 
     Raises:
         SettingsError: There is no such mapping in the file, or the file cannot be read.
+        BudgetError: The file is too large.
     """
     document = _read(path)
     with _explained(path):
@@ -107,6 +110,7 @@ def load_mapping(
     Raises:
         SettingsError: There is no such mapping in the file, several to choose from, or something that cannot be
             resolved without AWS.
+        BudgetError: The file is too large.
     """
     document = _read(path)
     with _explained(path):
@@ -167,9 +171,11 @@ def _chosen(found: dict[str, Mapping[str, Any]], path: Path, name: str) -> dict[
 def _read(path: Path) -> dict[str, Any]:
     """Read the file as a document, in any of its forms."""
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path, MOST_SETTINGS_BYTES)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    if is_over_elements(raw):
+        raise BudgetError(f"{path}: more than {MOST_ELEMENTS} values: no template has as many")
     try:
         document = msgspec.json.decode(without_bom(raw))
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -180,7 +186,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> object:
-    """Read YAML with CloudFormation's short tags."""
+    """Read YAML with CloudFormation's short tags; cfn-lint bounds its depth, and what its aliases expand to."""
     try:
         # Of the cloud group, which the image does without; it is shipped without types.
         from cfnlint.decode import decode  # type: ignore[import-untyped] # noqa: PLC0415
