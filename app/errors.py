@@ -6,7 +6,8 @@
     │   └── NoOutputStreamError   12
     ├── ModelError                20   a bundle cannot be used
     │   ├── UnknownRunError       21
-    │   └── DigestMismatchError   22
+    │   ├── DigestMismatchError   22
+    │   └── SignatureError        23   … is not signed by a key of `MODEL_KEYS`
     ├── CloudError                30   AWS, or the local cloud, did not answer or refused (503)
     │   ├── MissingStreamError    31
     │   ├── CredentialsError      32
@@ -93,6 +94,12 @@ class DigestMismatchError(ModelError):
     """A bundle's file is not the one that its manifest describes."""
 
     exit_code = 22
+
+
+class SignatureError(ModelError):
+    """A bundle is not signed by any key of `MODEL_KEYS`."""
+
+    exit_code = 23
 
 
 class CloudError(MillraceError):

@@ -99,6 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model_location: Annotated[
         str, about("a folder or `s3://…` that holds model bundles; unset, the bundles shipped with Millrace")
     ] = ""
+    model_keys: Annotated[
+        list[str],
+        about(
+            "the public keys that model bundles must be signed by, `key,key`: each a PEM file, a folder of files "
+            "`….pem`, or base64; `shipped` among them accepts the bundles shipped with Millrace unsigned; unset, no "
+            "signature is asked for"
+        ),
+    ] = []
     test_run: Annotated[bool, about("compute and return all results, and publish none")] = False
     partial_responses: Annotated[
         bool,

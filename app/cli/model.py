@@ -1,4 +1,4 @@
-"""`model import`, `learn`, `list`, `show`, `verify` and `evaluate`: make bundles, and examine them."""
+"""`model import`, `learn`, `list`, `show`, `verify`, `keygen`, `sign`, `evaluate`: make bundles, and examine them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from app.cli.terminal import counted, note, print_json, print_json_line, print_line, print_table
-from app.errors import DigestMismatchError, ModelError, SettingsError, UnknownRunError
-from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles
+from app.errors import DigestMismatchError, ModelError, SettingsError, SignatureError, UnknownRunError
+from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles, sign_bundle, signer
+from app.inference.signing import make_keys
 from app.registry import PIPELINES, pipeline_class
 from app.settings import read_settings
 
@@ -64,17 +65,26 @@ Train = Annotated[
     typer.Option("--train", help="Also train the model that answers where no rule does, on top of the shipped one."),
 ]
 
+KeyName = Annotated[Path, typer.Argument(metavar="NAME", help="The keys' name, such as release or keys/release.")]
+BundleFolder = Annotated[str, typer.Argument(help="The bundle's own folder or s3://…, <name>/<run id>.")]
+KeyFile = Annotated[Path, typer.Option(help="The private key, in PEM: `millrace model keygen` makes one.")]
+
+_FINDINGS = {DigestMismatchError: "changed", SignatureError: "not signed"}
 _METRICS_SHOWN = 3  # in the list; `show` has them all
 
 
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Model bundles: bring one in, list, show, verify and measure them.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Model bundles: bring one in, list, show, verify, sign and measure them."
+    )
     group.command("import")(import_one)
     group.command("learn")(learn_one)
     group.command("list")(list_all)
     group.command("show")(show_one)
     group.command("verify")(verify)
+    group.command("keygen")(make_key)
+    group.command("sign")(sign)
     group.command("evaluate")(evaluate_one)
     cli.add_typer(group, name="model")
 
@@ -226,21 +236,25 @@ def show_one(name: OnlyName, run_id: RunId = "", location: Location = "", as_jso
 def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") -> None:
     """Check every digest of bundles, and that each loads and predicts one row; exit code 22 or 20 where not.
 
-    Of a bundle that is a part of a pipeline's model, such as technique and cluster, the files alone are checked.
+    Of a bundle that is a part of a pipeline's model, such as technique and cluster, the files alone are checked. With
+    MODEL_KEYS, each must be signed by one of the keys, and the table says which; exit code 23 where not.
     """
     faults: list[ModelError] = []
-    table = Table("name", Column("run id", overflow="fold"), "files", "finding")
+    keys = read_settings(os.environ).model_keys
+    table = Table("name", Column("run id", overflow="fold"), "files", "finding", *(["signed by"] if keys else []))
     for bundle in _chosen(name, run_id, location):
+        signed_by = ["none of MODEL_KEYS"] if keys else []
         try:
+            signed_by = [signer(bundle, keys)] if keys else []
             bundle.verify()
             predicts = _predict_one(bundle)
         except ModelError as fault:
             faults.append(fault)
-            finding = Text("changed" if isinstance(fault, DigestMismatchError) else "unusable", "red")
+            finding = Text(_FINDINGS.get(type(fault), "unusable"), "red")
         else:
             finding = Text("right" if predicts else "files right", "green")
         manifest = bundle.manifest
-        table.add_row(manifest.name, manifest.run_id, str(len(manifest.files)), finding)
+        table.add_row(manifest.name, manifest.run_id, str(len(manifest.files)), finding, *signed_by)
     print_table(table)
     if faults:
         worst = max(faults, key=lambda each: each.exit_code)
@@ -248,6 +262,21 @@ def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") 
             if each is not worst:
                 note(str(each))
         raise worst
+
+
+def make_key(name: KeyName) -> None:
+    """Make a pair of keys for signing bundles: NAME.key, for its owner alone, and NAME.pem for MODEL_KEYS."""
+    private, public, made = make_keys(name)
+    note(f"{made}: keep {private} where bundles are made; set MODEL_KEYS to {public} where they run")
+
+
+def sign(folder: BundleFolder, key: KeyFile) -> None:
+    """Sign a bundle, after checking its files: manifest.json.sig says who made it, for whoever sets MODEL_KEYS.
+
+    Examples: millrace model sign bundles/rides/RUN_ID --key release.key
+    """
+    bundle, signed_by = sign_bundle(folder, key)
+    note(f"signed: {bundle.objects.root} by {signed_by}")
 
 
 def evaluate_one(name: Evaluated, data: Data = None, as_json: AsJson = False) -> None:
@@ -290,12 +319,17 @@ def _predict_one(bundle: Bundle) -> bool:
         return False
     settings = read_settings(
         {"MODEL_NAME": manifest.name, "RUN_ID": manifest.run_id, "MODEL_LOCATION": bundle.objects.root}
-    )
+    )  # its signature was checked
     opened: Any = pipeline_class(pipeline).open(settings)
     features: dict[str, Any] = {
         field.name: field.categories[0] if field.categories else 1 for field in manifest.signature if field.required
     }
-    steps = opened.explain(msgspec.convert({"features": features, "pred_id": 1}, opened.record_type))
+    try:
+        steps = opened.explain(msgspec.convert({"features": features, "pred_id": 1}, opened.record_type))
+    except Exception as error:
+        raise ModelError(
+            f"{bundle.objects.root}: predicts nothing for a row of ones ({type(error).__name__}): make it again"
+        ) from error
     if "quarantined" in steps:
         raise ModelError(f"{bundle.objects.root}: predicts nothing for a row of ones: {steps['quarantined']}")
     return True

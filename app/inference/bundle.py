@@ -15,14 +15,32 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from app.errors import DigestMismatchError, DiskError, LocationError, MillraceError, ModelError, UnknownRunError
+from app.errors import (
+    DigestMismatchError,
+    DiskError,
+    LocationError,
+    MillraceError,
+    ModelError,
+    SignatureError,
+    UnknownRunError,
+)
 from app.inference.manifest import MANIFEST, MOST_MANIFEST_BYTES, File, Manifest, check_digest, is_folder, read_manifest
+from app.inference.signing import (
+    SHIPPED,
+    SIGNATURE,
+    SIGNATURE_BYTES,
+    read_keys,
+    sign_manifest,
+    signer_of,
+)
 from app.storage.files import private_folder
 from app.storage.objects import FolderObjects, Objects, open_objects
 from app.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from app.inference.signing import Keys
 
 T = TypeVar("T")
 OWN_BUNDLES = Path(__file__).parents[2] / "model" / "bundles"
@@ -86,20 +104,23 @@ class Bundle:
             self.read(name)
 
 
-def find_bundle(name: str, run_id: str = "", location: str = "") -> Bundle:
+def find_bundle(name: str, run_id: str = "", location: str = "", keys: Sequence[str] = ()) -> Bundle:
     """Find a bundle and check every file's digest.
 
     Args:
         name: The model's name.
         run_id: The run; empty means the newest.
         location: A folder or `s3://…` of bundles, or of one; empty means this repository's.
+        keys: `MODEL_KEYS`: who must have signed it; none means that no signature is asked for.
 
     Raises:
         UnknownRunError: No bundle matches; the message lists those that exist.
+        SignatureError: One that matches is not signed by any of the keys.
         DigestMismatchError: A file is not the one that the manifest names.
     """
     root = open_objects(location or str(OWN_BUNDLES))
-    manifests = dict(_manifests(root, name, run_id))
+    trusted = _trusted(root, keys)
+    manifests = dict(_manifests(root, name, run_id, trusted))
     wanted = {folder: each for folder, each in manifests.items() if each.run_id == run_id or not run_id}
     if not wanted:
         raise UnknownRunError(_no_such_run(name, run_id, root, list(manifests.values())))
@@ -113,21 +134,22 @@ def find_bundle(name: str, run_id: str = "", location: str = "") -> Bundle:
     return bundle
 
 
-def find_bundle_if_any(name: str, run_id: str = "", location: str = "") -> Bundle | None:
+def find_bundle_if_any(name: str, run_id: str = "", location: str = "", keys: Sequence[str] = ()) -> Bundle | None:
     """Find a bundle as `find_bundle` does; return None if no run is named and the location has no bundle of the model.
 
     Raises:
         UnknownRunError: There is no bundle of the run.
+        SignatureError: One that matches is not signed by any of the keys.
         DigestMismatchError: A file is not the one that the manifest names.
     """
     if not run_id:
         root = open_objects(location or str(OWN_BUNDLES))
-        own = _manifest_of(root)
+        own = _manifest_of(root, "", _trusted(root, keys))
         if own is not None and own.name != name:
             return None  # the location is one bundle, of another model
         if own is None and not _folders(root, f"{name}/"):
             return None
-    return find_bundle(name, run_id, location)
+    return find_bundle(name, run_id, location, keys)
 
 
 def list_bundles(location: str = "") -> list[Bundle | ModelError]:
@@ -196,16 +218,84 @@ def _read_up_to(objects: Objects, name: str, most_bytes: int) -> bytes | None:
     return bytes(data[:most_bytes])
 
 
-def _manifest_of(objects: Objects, folder: str = "") -> Manifest | None:
+def sign_bundle(location: str, key_file: Path) -> tuple[Bundle, str]:
+    """Check a bundle's files and sign its manifest.
+
+    Args:
+        location: The bundle's own folder or `s3://…`.
+        key_file: The private key, in PEM.
+
+    Returns:
+        The bundle, and the fingerprint of the key.
+
+    Raises:
+        UnknownRunError: There is no bundle.
+        ModelError: It cannot be used.
+        SettingsError: The file holds no private key.
+    """
+    objects = open_objects(location)
+    data = _read_up_to(objects, MANIFEST, MOST_MANIFEST_BYTES + 1)
+    if data is None:
+        raise UnknownRunError(f"{objects.root}: holds no {MANIFEST}: name the folder of one bundle")
+    bundle = Bundle(read_manifest(data, objects.root), objects)
+    bundle.verify()
+    signature, signer = sign_manifest(data, key_file)
+    objects.put(SIGNATURE, signature)
+    return bundle, signer
+
+
+def signer(bundle: Bundle, keys: Sequence[str]) -> str:
+    """Return the fingerprint of the key of `MODEL_KEYS` that signed a bundle, or `SHIPPED`.
+
+    Raises:
+        SettingsError: A key cannot be read.
+        SignatureError: None of them signed it.
+    """
+    trusted = _trusted(bundle.objects, keys)
+    if trusted is None:
+        return SHIPPED
+    data = _read_up_to(bundle.objects, MANIFEST, MOST_MANIFEST_BYTES)
+    return _check_signature(bundle.objects, "", data or b"", trusted)
+
+
+def _trusted(root: Objects, keys: Sequence[str]) -> Keys | None:
+    """Return the keys of which one must have signed the bundles at a location; None if none need have."""
+    if not keys or (SHIPPED in keys and _is_shipped(root)):
+        return None
+    return read_keys(keys)
+
+
+def _is_shipped(root: Objects) -> bool:
+    return isinstance(root, FolderObjects) and root.folder.resolve().is_relative_to(OWN_BUNDLES.resolve())
+
+
+def _check_signature(objects: Objects, folder: str, manifest: bytes, keys: Keys) -> str:
+    """Return the fingerprint of the key that signed a manifest; refuse one that none of the keys signed."""
+    name = f"{folder}/{SIGNATURE}".lstrip("/")
+    signature = _read_up_to(objects, name, SIGNATURE_BYTES + 1)
+    found = signer_of(manifest, signature, keys)
+    if found is None:
+        why = "there is none" if signature is None else "it is of another key or manifest"
+        raise SignatureError(
+            f"{objects.root}/{name}: no signature by a key of MODEL_KEYS ({why}): sign the bundle with `millrace model "
+            "sign`, or name the key of who did"
+        )
+    return found
+
+
+def _manifest_of(objects: Objects, folder: str = "", keys: Keys | None = None) -> Manifest | None:
     """Return the manifest in a folder, or None where there is none.
 
     Raises:
+        SignatureError: None of the keys signed it; it was not read further then.
         ModelError: It cannot be used.
     """
     where = f"{objects.root}/{folder}".rstrip("/")
     data = _read_up_to(objects, f"{folder}/{MANIFEST}".lstrip("/"), MOST_MANIFEST_BYTES + 1)
     if data is not None and len(data) > MOST_MANIFEST_BYTES:
         raise ModelError(f"{where}/{MANIFEST}: has more than {MOST_MANIFEST_BYTES // 2**20} MB: restore the bundle")
+    if data is not None and keys is not None:
+        _check_signature(objects, folder, data, keys)
     return None if data is None else read_manifest(data, where)
 
 
@@ -224,21 +314,21 @@ def _folders(objects: Objects, prefix: str = "") -> list[str]:
     return found
 
 
-def _manifests(root: Objects, name: str, run_id: str) -> Iterator[tuple[str, Manifest]]:
+def _manifests(root: Objects, name: str, run_id: str, keys: Keys | None) -> Iterator[tuple[str, Manifest]]:
     """Yield the bundles of a model at a location, each with its folder below it; that of a run alone if it is there."""
-    manifest = _manifest_of(root)
+    manifest = _manifest_of(root, "", keys)
     if manifest is not None:
         if manifest.name != name:
             raise ModelError(f"{root.root}: holds a bundle of {manifest.name}, not of {name}")
         yield "", manifest
         return
     folder = f"{name}/{run_id}"
-    manifest = _manifest_of(root, folder) if is_folder(run_id) else None
+    manifest = _manifest_of(root, folder, keys) if is_folder(run_id) else None
     if manifest is not None and manifest.run_id == run_id:
         yield folder, manifest
         return
     for folder in _folders(root, f"{name}/"):
-        manifest = _manifest_of(root, folder)
+        manifest = _manifest_of(root, folder, keys)
         if manifest is not None and manifest.name == name:
             yield folder, manifest
 

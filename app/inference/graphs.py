@@ -19,7 +19,7 @@ from app.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_PARTS = 200_000  # fields of nodes, values and tensors: about 20,000 nodes; ONNX Runtime takes kilobytes for each
+MOST_PARTS = 100_000  # fields of nodes, values and tensors: about 10,000 nodes; ONNX Runtime takes kilobytes for each
 _MOST_LEVELS = 16  # of graphs within nodes
 _DOMAINS = {b"", b"ai.onnx", b"ai.onnx.ml"}
 _ELEMENTS_A_BYTE = 4  # of the smallest type of a tensor

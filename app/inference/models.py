@@ -6,6 +6,7 @@ the same result for a row however rows are batched.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from app.inference.bundle import Bundle
+
+
+MOST_GRAPH_BYTES = 1024 * 1024 * 1024
+"""Memory of all graphs of a process while they run: a batch that takes more raises, and is halved."""
 
 
 class ColumnModel(Protocol):
@@ -89,11 +94,17 @@ class OnnxModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4  # fatal ones only: its errors come as exceptions
+        options.add_session_config_entry("session.use_env_allocators", "1")  # see `_limit_memory`
         options.add_session_config_entry("session.load_model_format", "ONNX")  # it has a format of its own, unchecked
         try:
+            _limit_memory()
             self._session: Any = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"], enable_fallback=0
-            )  # with a fallback it prints what is wrong
+                graph,
+                options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # with one it prints what is wrong
+                disabled_optimizers=["ConstantFolding"],  # it computes at the start, without a limit
+            )
         except Exception as error:  # onnxruntime's exceptions share no base but this
             raise ModelError(f"not an ONNX graph that this ONNX Runtime runs: {type(error).__name__}") from error
         given = self._session.get_inputs()[0]
@@ -169,6 +180,16 @@ class TextModel:
         weights = (1 + np.log(counts) if self._sublinear else counts) * self._idf[terms]
         norm = math.sqrt(float(weights @ weights))
         return terms, weights / norm if norm else weights
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """Give all graphs of the process one arena of bounded size: a hundred bytes of a graph can ask for terabytes."""
+    import onnxruntime  # noqa: PLC0415 - see `OnnxModel`
+
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(MOST_GRAPH_BYTES, -1, -1, -1))
 
 
 def load_columns(bundle: Bundle, file: str) -> ColumnModel:

@@ -88,7 +88,8 @@ def test_has_what_finding_credentials_takes(survey: dict[str, Any]) -> None:
 
 def test_imports_all_that_it_holds(docker: DockerClient, image: str) -> None:
     modules = (
-        "boto3.session, boto3.dynamodb.types, botocore.session, dateutil, jmespath, msgspec, numpy, "
+        "boto3.session, boto3.dynamodb.types, botocore.session, cryptography.hazmat.primitives.serialization, "
+        "dateutil, jmespath, msgspec, numpy, "
         "onnxruntime, orjson, rich, s3transfer.manager, starlette.applications, typer, urllib3, uvicorn"
     )
     script = f"import {modules}, zoneinfo; zoneinfo.ZoneInfo('Europe/London'); numpy.linalg.inv(numpy.eye(2))"

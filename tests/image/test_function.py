@@ -94,6 +94,11 @@ def test_answers_the_seed_event(start_function: Callable[..., Function], handler
     figures[f"INIT ({handler})"] = f"{function.init_ms():.0f} ms"
 
 
+def test_the_shipped_bundle_is_taken_unsigned_where_it_is_named(start_function: Callable[..., Function]) -> None:
+    keys = f"{base64.b64encode(bytes(32)).decode()},shipped"
+    assert len(predictions(start_function(TEST_RUN="True", MODEL_KEYS=keys).invoke(seed_event()))) == 1
+
+
 def test_computes_a_full_event_in_256_mb(start_function: Callable[..., Function], figures: dict[str, str]) -> None:
     event, count = full_event()
     function = start_function(TEST_RUN="True")
@@ -163,6 +168,7 @@ def test_hands_back_what_is_not_safe_before_the_timeout(
         ({}, 12, "OUTPUT_STREAM is not set"),
         ({"TEST_RUN": "True", "RUN_ID": "none"}, 21, "run 'none' of bike"),
         ({"TEST_RUN": "perhaps"}, 10, "TEST_RUN is 'perhaps'"),
+        ({"TEST_RUN": "True", "MODEL_KEYS": base64.b64encode(bytes(32)).decode()}, 23, "no signature by a key"),
     ],
 )
 def test_a_wrong_setting_ends_init_with_one_line(

@@ -77,7 +77,7 @@ class TenantFactory:
             ModelError: The bundle is missing or damaged.
         """
         own = settings.read(AlertSettings)
-        bundle = find_bundle("cluster", own.cluster_run_id, settings.model_location)
+        bundle = find_bundle("cluster", own.cluster_run_id, settings.model_location, settings.model_keys)
         return cls(bundle.load(Affinity.load), attack_table(), ClusterConfig(), FlowConfig.from_settings(own))
 
     def tenant(self, state: bytes | None = None, key: str = "") -> Tenant:

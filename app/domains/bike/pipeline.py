@@ -47,7 +47,7 @@ class BikePipeline(Pipeline[BikeRecord]):
         Raises:
             ModelError: There is no such bundle, or it does not match its manifest.
         """
-        bundle = find_bundle(cls.name, settings.run_id, settings.model_location)
+        bundle = find_bundle(cls.name, settings.run_id, settings.model_location, settings.model_keys)
         return bundle.load(lambda found: cls(BikeModel.load(found), found.manifest))
 
     def process(self, batch: Batch[BikeRecord]) -> Outcomes:

@@ -69,7 +69,7 @@ class ModelPipeline(Pipeline[ModelRecord]):
         name = settings.read(ModelSettings).model_name
         if not name:
             raise SettingsError("MODEL_NAME is not set: name the bundle to run; `millrace model list` shows them")
-        return find_bundle(name, settings.run_id, settings.model_location).load(cls)
+        return find_bundle(name, settings.run_id, settings.model_location, settings.model_keys).load(cls)
 
     def process(self, batch: Batch[ModelRecord]) -> Outcomes:
         """Emit one prediction for each record; quarantine those that are not finite."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 APP = Path(inference.__file__).parents[1]
+FIND_ARGUMENTS = 4  # the last is who must have signed the bundle
 FIELDS = [Field(f"f{index}", "float", required=False) for index in range(8)]
 
 
@@ -201,6 +202,7 @@ def test_files_become_models_in_one_way() -> None:
             if not finds:
                 continue
             callers += 1
+            assert all(len(each.args) == FIND_ARGUMENTS for each in finds), f"{path}: find_bundle without MODEL_KEYS"
             used = {
                 each.attr
                 for each in ast.walk(function)

@@ -21,6 +21,8 @@ from app.inference.bundle import find_bundle_if_any
 from app.inference.manifest import decode_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.inference.bundle import Bundle
 
 OWN_RULES, RULES_FILE = "rules", "catalogue.json"
@@ -206,17 +208,18 @@ def shipped_catalogue() -> Catalogue:
     return Catalogue(msgspec.json.decode(TABLE.read_bytes(), type=Rules))
 
 
-def open_catalogue(run_id: str, location: str) -> Catalogue:
+def open_catalogue(run_id: str, location: str, keys: Sequence[str] = ()) -> Catalogue:
     """Return one's own rules before the shipped ones; the shipped ones alone if there are no others.
 
     Args:
         run_id: The run id of one's own rules; empty stands for the newest.
         location: The location of bundles; empty stands for this repository's.
+        keys: `MODEL_KEYS`: who must have signed it.
 
     Raises:
         ModelError: There is no such run, or its bundle cannot be read.
     """
-    bundle = find_bundle_if_any(OWN_RULES, run_id, location)
+    bundle = find_bundle_if_any(OWN_RULES, run_id, location, keys)
     if bundle is None:
         return shipped_catalogue()
     return bundle.load(_own_rules)

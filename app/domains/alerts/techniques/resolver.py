@@ -129,9 +129,9 @@ class TechniqueResolver:
 
         variables = settings.read(AlertSettings)
         lookup = open_lookup(variables.lookup_table)
-        bundle = find_bundle(BUNDLE, variables.technique_run_id, settings.model_location)
+        bundle = find_bundle(BUNDLE, variables.technique_run_id, settings.model_location, settings.model_keys)
         model = bundle.load(TechniqueModel.load)
-        catalogue = open_catalogue(variables.rules_run_id, settings.model_location)
+        catalogue = open_catalogue(variables.rules_run_id, settings.model_location, settings.model_keys)
         least = variables.technique_least_confidence
         return cls(lookup, catalogue, model, least_confidence=least, signatures=shipped_signatures())
 
@@ -144,7 +144,7 @@ class TechniqueResolver:
             SettingsError: `LOOKUP_TABLE` names no table.
         """
         variables = settings.read(AlertSettings)
-        catalogue = open_catalogue(variables.rules_run_id, settings.model_location)
+        catalogue = open_catalogue(variables.rules_run_id, settings.model_location, settings.model_keys)
         return cls(open_lookup(variables.lookup_table), catalogue, None, signatures=shipped_signatures())
 
     def resolve(self, alerts: Sequence[Alert]) -> list[Techniques]:
