@@ -31,6 +31,7 @@ TARGETS = {
     "templates": "stream:check_template",
     "bundles": "stored:check_bundle",
     "states": "stored:check_state",
+    "http": "http:check_requests",
 }
 """Module and function of each target; modules are imported when they run, so that atheris sees the code they call."""
 

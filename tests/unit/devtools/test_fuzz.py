@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.errors import LocationError
 from devtools.fuzz.target import TARGETS, BrokenPromiseError, load, memory, ours_alone, seeds_of
@@ -34,6 +35,7 @@ FAULTS: list[tuple[str, str, Any]] = [
     ("renderers", "devtools.fuzz.text.one_line", lambda text: text),
     ("renderers", "devtools.fuzz.text.csv_cell", lambda text: text),
     ("renderers", "devtools.fuzz.text.printable_json", lambda data: data),
+    ("http", "devtools.fuzz.http.Connection", H11Protocol),
     ("payloads", "devtools.fuzz.stream.decode_column", lambda payloads, _: list(payloads)),
 ]
 
