@@ -10,6 +10,10 @@ from app.settings import about
 
 CLOCK_SKEW_S = 300.0  # as Kerberos allows by default: clocks that are kept are far closer, others are off by hours
 
+MOST_TENANTS = 250
+"""Tenants of one file. A service provider has hundreds. Each costs some 26 objects and seven steps, however few alerts
+it has, and a line of 90 bytes is enough to name one."""
+
 
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The variables of the pipelines, handlers and commands for alerts."""
@@ -23,6 +27,11 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
             "set aside. Unset, `both` for the pipeline `alerts`, and `alert` for `alerts-technique` and files"
         ),
     ] = None
+    alerts_most_tenants: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=100_000),
+        about("the number of tenants that the alerts of one file, or of one command's input, may name"),
+    ] = MOST_TENANTS
     alerts_chunk: Annotated[
         int,
         msgspec.Meta(ge=1, le=100_000),

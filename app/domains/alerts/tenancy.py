@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from app.domains.alerts.alert import DEFAULT_TENANT, AlertFault
+from app.errors import BudgetError
 from app.text import quoted
 
 if TYPE_CHECKING:
@@ -90,6 +91,29 @@ class TenantRule:
             return named
         raise AlertFault(
             TENANT_MISMATCH,
-            f"the alert names the tenant {quoted(named)}, and its key is {quoted(key)}: send it with its tenant as the "
-            "key, or set ALERTS_TENANT_FROM to `key` or `alert` where who sends is trusted",
+            f"the alert names the tenant {quoted(named)}, and came for {quoted(key)}: send it with its own tenant as "
+            "the key, or set ALERTS_TENANT_FROM to `key` or `alert` where who sends is trusted",
         )
+
+
+class CountedTenants:
+    """The tenants of one input, up to a limit: each costs memory or objects, however few alerts it has."""
+
+    def __init__(self, most: int) -> None:
+        """Start without a tenant."""
+        self._most = most
+        self._names: set[str] = set()
+
+    def add(self, tenant: str) -> None:
+        """Count a tenant, once.
+
+        Raises:
+            BudgetError: There are more than the limit.
+        """
+        if tenant in self._names:
+            return
+        if len(self._names) >= self._most:
+            raise BudgetError(
+                f"the alerts name more than {self._most} tenants: send fewer in one input, or set ALERTS_MOST_TENANTS"
+            )
+        self._names.add(tenant)

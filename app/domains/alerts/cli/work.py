@@ -14,6 +14,7 @@ from app.domains.alerts.flows.config import FlowConfig
 from app.domains.alerts.membership import Membership
 from app.domains.alerts.results import ResultCluster, flow_bundle, flows_of, result_files
 from app.domains.alerts.settings import AlertSettings
+from app.domains.alerts.tenancy import CountedTenants
 from app.domains.alerts.tenant import Observed, TenantFactory
 from app.domains.alerts.tickets import TICKET_ALERTS, TICKET_EVENTS, event_row
 
@@ -135,7 +136,8 @@ class Work:
             ModelError: There is no such bundle, or it cannot be used.
         """
         self._tenants, self._with_ids, self._live = TenantFactory.open(settings), with_ids, live
-        self._default = settings.read(AlertSettings).alerts_tenant
+        own = settings.read(AlertSettings)
+        self._default, self._counted = own.alerts_tenant, CountedTenants(own.alerts_most_tenants)
         self.tenants: dict[str, TenantWork] = {}
 
     @property
@@ -154,10 +156,15 @@ class Work:
             )
 
     def observe(self, alerts: Sequence[EnrichedAlert]) -> Iterator[tuple[EnrichedAlert, str, Observed]]:
-        """Add alerts in their order; yield each with its tenant and the changes that it made."""
+        """Add alerts in their order; yield each with its tenant and the changes that it made.
+
+        Raises:
+            BudgetError: They have more tenants than one input may.
+        """
         for alert in alerts:
             name = alert.alert.tenant or self._default
             work = self.tenants.get(name)
             if work is None:
+                self._counted.add(name)
                 work = self.tenants[name] = TenantWork(self._tenants, with_ids=self._with_ids, live=self._live)
             yield alert, name, work.observe(alert)

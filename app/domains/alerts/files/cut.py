@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.domains.alerts.alert import DEFAULT_TENANT, Alert, latest_time
+from app.domains.alerts.alert import DEFAULT_TENANT, Alert, AlertFault, latest_time
 from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.files import layout
 from app.domains.alerts.files.codes import node_columns
@@ -31,9 +31,10 @@ from app.domains.alerts.formats.file import AlertFile, BrokenPartError
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
 from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.formats.scanner import BrokenJsonError
-from app.domains.alerts.settings import CLOCK_SKEW_S
-from app.errors import UnacknowledgedError, UnprocessableError
-from app.jobs.layout import chunk_id, error_name, file_plan_name, file_run, plan_name, skipped_name, tenant_run
+from app.domains.alerts.settings import CLOCK_SKEW_S, MOST_TENANTS
+from app.domains.alerts.tenancy import CountedTenants, TenantRule
+from app.errors import BudgetError, UnacknowledgedError, UnprocessableError
+from app.jobs.layout import INPUT, chunk_id, error_name, file_plan_name, file_run, plan_name, skipped_name, tenant_run
 from app.jobs.plan import FORM, ChunkPlan, FilePlan, RunPlan, decoded, put_json, read_plan
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from app.domains.alerts.files.protocol import Context
     from app.domains.alerts.formats.pieces import InputItem
+    from app.domains.alerts.tenancy import TenantFrom
 
 CHUNK_ALERTS = 20_000  # the seed system's own; a chunk's JSON and its alerts take some 100 MB of memory
 SKIPPED_BYTES = 32 * 1024 * 1024  # of skipped alerts that are kept whole; beyond it only their reasons
@@ -55,6 +57,9 @@ def enrich(
     chunk_alerts: int = CHUNK_ALERTS,
     tenant: str = DEFAULT_TENANT,
     clock_skew_s: float = CLOCK_SKEW_S,
+    *,
+    tenant_from: TenantFrom = "alert",
+    most_tenants: int = MOST_TENANTS,
 ) -> FilePlan:
     """Cut a file into chunks and start each.
 
@@ -64,18 +69,21 @@ def enrich(
         chunk_alerts: The most alerts of a chunk.
         tenant: The owner of alerts that name none.
         clock_skew_s: How far an alert may be dated after the file.
+        tenant_from: Whether alerts may name their owner: `alert`; with `both`, one that names another than `tenant` is
+            skipped; with `key`, what they name is ignored.
+        most_tenants: How many tenants the file may have; one with more is refused.
 
     Raises:
         LocationError: There is no such file.
         UnacknowledgedError: The file was replaced while it was read, or the time is up: the step is to be repeated.
     """
     digest = _digest(context, name)
-    run = file_run(name, digest if tenant == DEFAULT_TENANT else f"{digest} {tenant}")
+    run = file_run(name, digest if tenant == DEFAULT_TENANT else f"{digest} {_apart(tenant)}")
     known = context.objects.get(file_plan_name(run))
-    if known is None:
-        plan = _cut(context, name, digest, _Chunks(context, run, chunk_alerts, tenant), clock_skew_s)
-    else:
-        plan = decoded(known, FilePlan, file_plan_name(run))
+    plan = None if known is None else decoded(known, FilePlan, file_plan_name(run))
+    if plan is None or plan.error:  # a file that was refused may be taken once a setting is another
+        chunks = _Chunks(context, run, chunk_alerts, TenantRule(tenant_from, tenant), most_tenants)
+        plan = _cut(context, name, digest, chunks, clock_skew_s)
     for chunk in chunks_of(context, plan):
         start_chunk(context, chunk)
     return plan
@@ -84,6 +92,11 @@ def enrich(
 def chunks_of(context: Context, plan: FilePlan) -> list[str]:
     """Return the chunks of all runs of a file."""
     return [chunk.unique_id for run in plan.runs for chunk in read_plan(context.objects, run).chunks]
+
+
+def _apart(tenant: str) -> str:
+    """Return a tenant's name so that it cannot be read as the beginning of an input's name, which follows it."""
+    return f"#{tenant.encode('utf-8', 'surrogatepass').hex()}" if INPUT in tenant or tenant[:1] == "#" else tenant
 
 
 def _digest(context: Context, name: str) -> str:
@@ -171,13 +184,29 @@ def _gather(file: AlertFile, chunks: _Chunks, skipped: _SkippedAlerts) -> str:
             if each.alert is None:
                 skipped.add(each)
             else:
-                each.alert.tenant = each.alert.tenant or chunks.tenant
-                chunks.add(each.alert)
+                _add(each, each.alert, chunks, skipped)
+    except BudgetError as error:
+        return str(error)
     except BrokenJsonError as error:
         return f"not JSON: {error}"
     except (BrokenGzipError, BrokenPartError, PackedFileError) as error:
         return str(error)
     return ""
+
+
+def _add(item: InputItem, alert: Alert, chunks: _Chunks, skipped: _SkippedAlerts) -> None:
+    """Add an alert to its tenant's chunk, or to those that are skipped where it names another tenant than it may.
+
+    Raises:
+        BudgetError: The file has too many tenants.
+    """
+    try:
+        alert.tenant = chunks.rule.assign(alert, chunks.tenant)
+    except AlertFault as fault:
+        raw = msgspec.json.encode(alert) if item.raw is None else item.raw
+        skipped.add(msgspec.structs.replace(item, alert=None, fault=fault, raw=raw))
+    else:
+        chunks.add(alert)
 
 
 def _refuse(context: Context, name: str, run: str, why: str, skipped: _SkippedAlerts) -> FilePlan:
@@ -194,14 +223,16 @@ def _refuse(context: Context, name: str, run: str, why: str, skipped: _SkippedAl
 class _Chunks:
     """Gathers alerts by tenant, and writes a chunk when it is full."""
 
-    def __init__(self, context: Context, file_run: str, chunk_alerts: int, tenant: str) -> None:
-        self._context, self.file_run, self._chunk_alerts, self.tenant = context, file_run, chunk_alerts, tenant
+    def __init__(self, context: Context, file_run: str, chunk_alerts: int, rule: TenantRule, most_tenants: int) -> None:
+        self._context, self.file_run, self._chunk_alerts = context, file_run, chunk_alerts
+        self.rule, self.tenant, self._tenants = rule, rule.default, CountedTenants(most_tenants)
         self._waiting: dict[str, list[Alert]] = {}
         self._count = 0
         self.names: dict[str, str] = {}
         self.runs: dict[str, list[ChunkPlan]] = {}
 
     def add(self, alert: Alert) -> None:
+        self._tenants.add(alert.tenant)
         waiting = self._waiting.setdefault(alert.tenant, [])
         waiting.append(alert)
         self._count += 1

@@ -10,12 +10,13 @@ from app.domains.alerts.alert import DEFAULT_TENANT
 from app.domains.alerts.files import clusters, cut, flows, layout, techniques
 from app.domains.alerts.files.local import LocalModels
 from app.domains.alerts.files.protocol import AlertJobs
-from app.domains.alerts.settings import CLOCK_SKEW_S
+from app.domains.alerts.settings import CLOCK_SKEW_S, MOST_TENANTS
 from app.jobs.context import open_context
 from app.jobs.driver import drive, retried
 
 if TYPE_CHECKING:
     from app.domains.alerts.files.protocol import Context
+    from app.domains.alerts.tenancy import TenantFrom
     from app.settings import Settings
 
 
@@ -56,6 +57,9 @@ def run_file(
     chunk_alerts: int = cut.CHUNK_ALERTS,
     tenant: str = DEFAULT_TENANT,
     clock_skew_s: float = CLOCK_SKEW_S,
+    *,
+    tenant_from: TenantFrom = "alert",
+    most_tenants: int = MOST_TENANTS,
 ) -> FileRun:
     """Work on one file from its alerts to its results; called again after a crash, it goes on where it stood.
 
@@ -65,12 +69,16 @@ def run_file(
         chunk_alerts: The most alerts of a chunk.
         tenant: The owner of alerts that name none.
         clock_skew_s: How far an alert may be dated after the file.
+        tenant_from: As of `cut.enrich`.
+        most_tenants: As of `cut.enrich`.
 
     Raises:
         LocationError: There is no such file.
         MillraceError: A step cannot be done.
     """
-    plan = cut.enrich(context, name, chunk_alerts, tenant, clock_skew_s)
+    plan = cut.enrich(
+        context, name, chunk_alerts, tenant, clock_skew_s, tenant_from=tenant_from, most_tenants=most_tenants
+    )
     started = [layout.technique_response(chunk) for chunk in cut.chunks_of(context, plan)]
     results = drive(context.objects, layout.LAYOUT, started, lambda step, each: _do(context, step, each))
     return FileRun(list(plan.runs), results, plan.records, plan.skipped, plan.error)

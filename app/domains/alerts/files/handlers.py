@@ -87,7 +87,15 @@ class EnrichWithTechniqueHandler(StepHandler[EnrichRequest, EnrichResponse]):
         settings = self._environment.settings.read(AlertSettings)
         chunk_alerts = request.chunk_alerts or settings.alerts_chunk
         tenant = request.tenant or settings.alerts_tenant
-        plan = cut.enrich(context, name, chunk_alerts, tenant, settings.alerts_clock_skew)
+        plan = cut.enrich(
+            context,
+            name,
+            chunk_alerts,
+            tenant,
+            settings.alerts_clock_skew,
+            tenant_from=settings.alerts_tenant_from or "alert",
+            most_tenants=settings.alerts_most_tenants,
+        )
         chunks = len(cut.chunks_of(context, plan))
         invocation.metrics.count("alerts", plan.records)
         invocation.metrics.count("skipped_alerts", plan.skipped)

@@ -11,10 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.domains.alerts.alert import AlertFault
+from app.domains.alerts.cli.work import Work, enrich
+from app.domains.alerts.files.driver import run_file
 from app.domains.alerts.formats import read_alert
 from app.domains.alerts.tenancy import LONGEST_KEY, TENANT_MISMATCH, TenantRule, former_digest, key_of
+from app.errors import BudgetError
+from app.settings import read_settings
+from app.storage.objects import MemoryObjects
 from app.storage.state import MemoryState
-from tests.alerts_for_tests import STREAMS, alert, alerts_spine, emitted, payload, technique_spine
+from tests.alerts_for_tests import STREAMS, alert, alerts_spine, emitted, payload, resolver, technique_spine
+from tests.unit.domains.alerts.files.files_for_tests import put_input, small_context
 
 if TYPE_CHECKING:
     from app.domains.alerts.tenancy import TenantFrom
@@ -226,3 +232,52 @@ def outputs(spine: MemorySpine) -> list[tuple[str, str, bytes]]:
             del value["id"], value["source"]
             found.append((role, key, msgspec.json.encode(value)))
     return found
+
+
+def file_of(*tenants: str) -> MemoryObjects:
+    bucket = MemoryObjects()
+    put_input(bucket, [alert(number, tenant=tenant) for number, tenant in enumerate(tenants)])
+    return bucket
+
+
+def test_a_file_of_too_many_tenants_is_refused_before_anything_of_it_counts() -> None:
+    bucket = file_of(*(f"t{number}" for number in range(300)))
+    done = run_file(small_context(bucket), "input/day.json")
+    assert done.error.startswith("the alerts name more than 250 tenants: send fewer in one input, or set ALERTS_MOST_")
+    assert done.runs == []
+    assert len(bucket.objects) == 3  # itself, the reason, and that it was refused
+    again = run_file(small_context(bucket), "input/day.json", most_tenants=300)
+    assert (again.error, len(again.runs)) == ("", 300)
+
+
+def test_a_command_ends_with_one_line_where_the_alerts_name_too_many_tenants() -> None:
+    work = Work(read_settings({"ALERTS_MOST_TENANTS": "2"}))
+    alerts = enrich([read_alert(alert(number, tenant=f"t{number}")) for number in range(3)], resolver())
+    with pytest.raises(BudgetError, match="more than 2 tenants"):
+        list(work.observe(alerts))
+    assert set(work.tenants) == {"t0", "t1"}
+
+
+@pytest.mark.parametrize(
+    ("source", "owners", "skipped"),
+    [("alert", ["acme", "umbrella"], 0), ("both", ["acme"], 1), ("key", ["acme"], 0)],
+)
+def test_the_tenant_that_a_file_is_put_for_is_its_key(source: TenantFrom, owners: list[str], skipped: int) -> None:
+    bucket = file_of("umbrella", "", "acme")
+    done = run_file(small_context(bucket), "input/day.json", tenant="acme", tenant_from=source)
+    manifests = [msgspec.json.decode(bucket.objects[name]) for name in done.manifests]
+    assert sorted(each["tenant"] for each in manifests) == owners
+    assert sum(each["alerts"] for each in manifests) == 3 - skipped
+    kept = [msgspec.json.decode(bucket.objects[name]) for name in bucket.names("skipped_events/")]
+    assert [row["reason"] for each in kept for row in each["skipped"]] == [TENANT_MISMATCH] * skipped
+    assert [each["tenant"] for each in kept for each in each["input"]] == ["umbrella"] * skipped
+
+
+def test_the_runs_of_two_tenants_or_two_files_have_different_names() -> None:
+    pairs = [("default", "input/x input/a"), ("input/x", "input/a"), ("x input/b", "input/a"), ("x", "input/b input/a")]
+    runs = []
+    for tenant, name in [*pairs, ("#" + b"input/x".hex(), "input/a")]:
+        bucket = MemoryObjects()
+        put_input(bucket, [alert(1)], name)
+        runs += run_file(small_context(bucket), name, tenant=tenant).runs
+    assert len(set(runs)) == len(runs) == len(pairs) + 1
