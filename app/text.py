@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 LONGEST_ID = 128  # characters: a client may send anything as its correlation id, and every log line repeats it
 LARGEST_WHOLE = 2**53  # beyond it, a double no longer tells neighbouring whole numbers apart
-_WHOLE_WANTED = re.compile(r"Expected `(?:[^`]* )?int(?: [^`]*)?`, got `float`")  # msgspec's words
+_FOUND_FLOAT = re.compile(r"Expected `([^`]*)`, got `float`")  # msgspec's words, with the types it expected
 LONGEST_QUOTED = 100  # characters of a name that comes from an event or a command line
 
 _UNPRINTABLE = re.compile(r"[^ -~]+")
@@ -171,7 +171,7 @@ def decode_json(text: bytes | str, decode: Callable[[Any], T]) -> T:
     try:
         return decode(text)
     except msgspec.ValidationError as error:
-        if not _WHOLE_WANTED.match(str(error)):
+        if not _wants_whole(error):
             raise
         return decode(msgspec.json.encode(_with_whole_numbers(msgspec.json.decode(text))))
 
@@ -181,9 +181,14 @@ def convert_json(value: Any, convert: Callable[[Any], T]) -> T:  # noqa: ANN401 
     try:
         return convert(value)
     except msgspec.ValidationError as error:
-        if not _WHOLE_WANTED.match(str(error)):
+        if not _wants_whole(error):
             raise
         return convert(_with_whole_numbers(value))
+
+
+def _wants_whole(error: msgspec.ValidationError) -> bool:
+    found = _FOUND_FLOAT.match(str(error))
+    return found is not None and "int" in found[1].split()
 
 
 def _with_whole_numbers(value: Any) -> Any:  # noqa: ANN401 - any JSON

@@ -26,7 +26,7 @@ _TEXT = (bytes, bytearray, memoryview, str)
 _json = msgspec.json.Encoder(decimal_format="number")  # DynamoDB's numbers are no texts
 
 # msgspec's own words: the path comes last, and the value of an enumeration is quoted.
-_PATH = re.compile(r"^(?P<fault>.*) - at (?:`key` in )?`(?P<field>\$.*)`$", re.DOTALL)  # the last: values may look so
+_AT = (" - at `$", " - at `key` in `$")
 _QUOTED = re.compile(r"^(Invalid (?:enum )?value) .*$", re.DOTALL)
 _NAMED = re.compile(r"^Object (?:missing required|contains unknown) field `(?P<name>.*)`$", re.DOTALL)
 _SHOWN_CHARACTERS = 200  # a name in a request may be as long as the request
@@ -130,15 +130,22 @@ def refused(error: Exception, payload: object = b"") -> RequestError:
         utf8 = not isinstance(error, UnicodeError)
         fault = str(error).removeprefix("JSON is malformed: ") if utf8 else "not text in UTF-8"
         return RequestError(f"request: not JSON: {fault}{f'; {hint}' if hint else ''}")
-    path = _PATH.search(str(error))
-    fault = _QUOTED.sub(r"\1", path["fault"] if path else str(error))
-    field = known = path["field"] if path else ""
+    fault, field = _without_path(str(error))
+    fault = _QUOTED.sub(r"\1", fault)
     named = _NAMED.match(fault)
     if named:
         field = f"{field or '$'}.{named['name']}"
-        known = field if fault.startswith("Object missing") else "$"  # an unknown name is the request's own
+    known = "$" if fault.startswith("Object contains") else field  # an unknown name is the request's own
     field, fault = (printable(each, _SHOWN_CHARACTERS, _UNPRINTABLE) for each in (field, fault))
     return RequestError(f"{field or 'request'}: {fault[:1].lower()}{fault[1:]}", field, known)
+
+
+def _without_path(text: str) -> tuple[str, str]:
+    """Return msgspec's words and the path behind them, or none; the last one, since a value may look like a path."""
+    at, mark = max((text.rfind(each), each) for each in _AT)
+    if at < 0 or not text.endswith("`"):
+        return text, ""
+    return text[:at], text[at + len(mark) - 1 : -1]
 
 
 def read_source(source: str) -> bytes:

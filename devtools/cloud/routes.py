@@ -54,7 +54,7 @@ HEALTH = "/_health"
 UNSIGNED = ""
 """A request without a service: a link to a public object, the health of a program."""
 
-_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([a-z0-9-]+)/aws4_request")
+_SCOPE = re.compile(r"Credential=[^/=]+/\d{8}/[^/=]+/([a-z0-9-]+)/aws4_request")  # no `=`: no other one begins in it
 _TARGETS = {"Kinesis": "kinesis", "DynamoDB": "dynamodb", "DynamoDBStreams": "dynamodb"}  # before the version's "_"
 _SMITHY_RPC = "/service/"
 _HOST_LABELS = BY_LOCALSTACK | {"dynamodb", "ecr", "lambda"}

@@ -19,7 +19,8 @@ _ACTIONS = "alert|drop|sdrop|reject(?:src|dst|both)?|pass|log|block|react|rewrit
 _START = re.compile(rf"[ \t]*(?P<comment>#[# \t]*)?(?:{_ACTIONS})[ \t]+[^\s(#][^(\n]{{0,2000}}\(")
 _HEAD = re.compile(rf"[ \t]*(?:{_ACTIONS})[ \t]+[^\s(#:=]+(?:[ \t]|$)")
 SIGNATURE = re.compile(
-    rf"^{_START.pattern}[^\n]*?(?:msg|sid)[ \t]*:|^{_HEAD.pattern}[^(\n]*\n?[ \t]*\([ \t]*\\?[ \t]*$", re.MULTILINE
+    rf"^{_START.pattern}[^\n]*?(?:msg|sid)[ \t]*:|^{_HEAD.pattern}[^(\n]*+(?:\n[ \t]*+)?\([ \t]*+(?:\\[ \t]*+)?$",
+    re.MULTILINE,
 )
 """A line that begins a rule, with its first options or with those on the next lines."""
 _OPTION = re.compile(r'\s*(?P<name>[\w.-]+)\s*(?::(?P<value>(?:"(?:\\.|[^"\\])*+"|\\.|[^;"\\])*+))?;', re.DOTALL)

@@ -24,7 +24,7 @@ _RULE = re.compile(r"<rule[\s>]")
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _LOOSE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});)|\\<")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_VARIABLE = re.compile(r"\$\([^)]{1,256}\)")
+_VARIABLE = re.compile(r"\$\([^()]{1,256}\)")
 _LOOKED_FOR = ("match", "regex", "field", "decoded_as", "if_group", "category", "program_name", "url", "group")
 
 

@@ -29,7 +29,7 @@ _NAMED: Mapping[str, tuple[str, str]] = {
 }
 _REF_IS_ARN = frozenset({"AWS::SNS::Topic"})  # the Ref of others is their name (a queue's its URL, which is no ARN)
 _CONSUMER = "AWS::Kinesis::StreamConsumer"
-_SUBSTITUTE = re.compile(r"\$\{([^!][^}]*)\}")
+_SUBSTITUTE = re.compile(r"\$\{([^!$}][^$}]*)\}")  # no `$` in a name: each `${` is looked at once
 _REGION = "us-east-1"  # AWS's own default: a file is read where no region is set
 MOST_RESOLVED = 1_000_000
 """Values and characters that a template's functions make: each may use another many times, and that one the next."""

@@ -220,3 +220,14 @@ def test_or_is_told_what_to_give(source: str, error: type[Exception], told: str)
 def test_json_that_holds_an_address_is_json() -> None:
     assert read_source('{"path": "s3://bucket/key"}') == b'{"path": "s3://bucket/key"}'
     assert read_source('"s3://bucket/key"') == b'"s3://bucket/key"'
+
+
+@pytest.mark.parametrize("piece", ["x - at `$", "x - at `key` in `$a", "` - at `$.b", "$"])
+def test_a_value_or_a_name_that_looks_like_a_path_is_none_however_often_it_does(piece: str) -> None:
+    """A pattern that looks for the path behind the value would take half a minute for each of these."""
+    with pytest.raises(RequestError) as refused:
+        decode(json.dumps({"number": 1, "speed": piece * 20_000}), Order)
+    assert (str(refused.value), refused.value.field) == ("$.speed: invalid enum value", "$.speed")
+    with pytest.raises(RequestError) as refused:
+        decode(json.dumps({"number": 1, piece * 20_000: 1}), Order)
+    assert refused.value.known == "$"

@@ -343,3 +343,35 @@ def test_a_condition_of_another_form_is_one_line(write: Any, conditions: str) ->
 def test_the_clis_output_is_read_whole(write: Any) -> None:
     [mapping] = load_mappings(write(OUTPUT, "mapping.json"))
     assert (mapping.name, mapping.values, mapping.function) == (OUTPUT["UUID"], OUTPUT, None)
+
+
+def queue(name: object) -> dict[str, Any]:
+    return {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}}
+
+
+@pytest.mark.parametrize(
+    "name_of",
+    [
+        lambda after: {"Fn::Sub": f"${{{after}}}${{{after}}}"},
+        lambda after: {"Fn::Join": ["", [{"Ref": after}, {"Ref": after}]]},
+        lambda after: [{"Ref": after}],  # a text of a list has its texts' quotes and backslashes once more
+    ],
+)
+def test_names_that_stand_for_others_over_and_over_are_one_line(write: Any, name_of: Any) -> None:
+    """A kilobyte of these would be a text of terabytes, or take as long."""
+    resources: dict[str, Any] = {f"Q{number}": queue(name_of(f"Q{number + 1}")) for number in range(40)}
+    resources["Q40"] = queue("'\"")
+    arn = "arn:aws:kinesis:us-east-1:123456789012:stream/rides"
+    properties = {"EventSourceArn": arn, "FunctionName": "f", "DestinationConfig": {"Ref": "Q0"}}
+    resources["M"] = {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}
+    text = json.dumps({"Resources": resources})
+    with pytest.raises(SettingsError, match="values and characters"):
+        load_mapping(write(text, "mapping.json"))
+
+
+def test_a_name_whose_brace_is_not_closed_is_text_however_many_there_are(write: Any) -> None:
+    text = "${" * 100_000
+    mapping = {"EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/rides", "StartingPosition": "LATEST"}
+    properties = {**mapping, "FunctionName": {"Fn::Sub": text}}
+    resources = {"M": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}}
+    assert load_mapping(write(json.dumps({"Resources": resources}), "mapping.json"))["FunctionName"] == text

@@ -42,11 +42,13 @@ class Phrase(msgspec.Struct, frozen=True):
         words: A regular expression on the folded name behind its class.
         techniques: Ids, the surest first.
         classes: The only classes in which it counts; empty for all.
+        then: A regular expression on what is behind the words; empty for none.
     """
 
     words: str
     techniques: tuple[str, ...]
     classes: frozenset[str] = frozenset()
+    then: str = ""
 
 
 class SignatureTable(msgspec.Struct, frozen=True):
@@ -73,7 +75,10 @@ class Signatures:
     def __init__(self, table: SignatureTable) -> None:
         """Index a table; `shipped_signatures` reads the one that Millrace ships."""
         self._without = re.compile("|".join(table.without))
-        self._phrases = [(re.compile(each.words), each.classes, _answer(each.techniques)) for each in table.phrases]
+        self._phrases = [
+            (re.compile(each.words), re.compile(each.then), each.classes, _answer(each.techniques))
+            for each in table.phrases
+        ]
         self._classes = {name: _answer(ids) for name, ids in table.classes.items()}
         self._classtypes = {name: _answer(ids) for name, ids in table.classtypes.items()}
         spans = sorted((*_span(each), _answer(ids)) for each, ids in table.sids.items())
@@ -91,8 +96,11 @@ class Signatures:
         own, words = found["class"], found["words"]
         if "-" in own and own not in self._classes:
             return None  # an ordinary word with a dash
-        for pattern, classes, techniques in self._phrases:
-            if (not classes or own in classes) and pattern.search(words):
+        for pattern, then, classes, techniques in self._phrases:
+            if classes and own not in classes:
+                continue
+            found = pattern.search(words)
+            if found and then.search(words, found.end()):
                 return techniques
         return self._classes.get(own)
 

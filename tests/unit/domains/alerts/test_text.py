@@ -20,6 +20,7 @@ from app.domains.alerts.text import fold
         ("at 2024-05-01T10:00:00.123Z and on 2024-05-02", "at <time> and on <time>"),
         (f"hash {'0a' * 16} {'1b' * 20} {'2c' * 32}", "hash <hash> <hash> <hash>"),
         ("task 01234567-89ab-cdef-0123-456789abcdef ran", "task <guid> ran"),
+        ("task aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa-7", "task aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa-<number>"),
         ("C:\\Windows\\Temp\\a.exe ran", "<path> ran"),
         ("\\\\host\\share\\a.exe and \\Device\\Disk1\\b.exe", "<path> and <path>"),
         ("read /etc/passwd and /var/log/", "read <path> and <path>"),
@@ -54,7 +55,26 @@ def test_half_a_surrogate_pair_and_nul_can_be_folded() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["a", "1", "1.", "/", "/a", "-/a", "\\", "-\\", "a:", ":", "0x", "a@", "a@b.", "a-", "a+b.c-", "aa:bb:", "<url>"],
+    [
+        "a",
+        "1",
+        "1.",
+        "/",
+        "/a",
+        "-/a",
+        "\\",
+        "-\\",
+        "a:",
+        ":",
+        "0x",
+        "a@",
+        "a@b.",
+        "a-",
+        "a-a-@b",
+        "a+b.c-",
+        "aa:bb:",
+        "<url>",
+    ],
 )
 def test_a_hostile_text_is_folded_in_a_time_that_ends(piece: str) -> None:
     """A pattern that tries every pair of positions would need minutes for each of these."""
