@@ -1,11 +1,8 @@
-"""Events, payloads, aggregated records, and templates of event source mappings."""
+"""Events, payloads and aggregated records."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -13,9 +10,6 @@ import msgspec
 from app.settings import LINES, LIST, LOG_EVENTS, LOG_MESSAGES
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.event import read_event
-from app.stream.mapping.filters import compile_criteria
-from app.stream.mapping.settings import settings_of
-from app.stream.mapping.template import load_mappings
 from app.stream.outcomes import Quarantine
 from app.stream.payload import decode_column, decode_payload, json_decoder
 from app.stream.record_rows import rows_of
@@ -72,15 +66,3 @@ def check_aggregate(data: bytes) -> None:
     if isinstance(found, SubRecords):
         promise(sum(map(len, found.datas)) <= len(payload), "more bytes come out than went in")
         promise(all(found.partition_keys), "a record has no partition key")
-
-
-def check_template(data: bytes) -> None:
-    """Read a template or the API's output, and use its filters: settings, or one line; memory by its bytes."""
-    importlib.import_module("cfnlint.decode")  # before memory is counted: it is imported for the first YAML
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "template.json"
-        path.write_bytes(data)
-        with memory(BASE_BYTES, A_BYTE, len(data)), ours_alone():
-            for each in load_mappings(path, parameters={"Name": "value"}):
-                criteria = settings_of(each.values).filter_criteria
-                compile_criteria(criteria)({"kinesis": {"partitionKey": "1", "sequenceNumber": "1", "data": ""}}, data)

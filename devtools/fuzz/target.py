@@ -28,7 +28,7 @@ TARGETS = {
     "events": "stream:check_event",
     "payloads": "stream:check_payload",
     "aggregates": "stream:check_aggregate",
-    "templates": "stream:check_template",
+    "templates": "templates:check_template",
     "bundles": "stored:check_bundle",
     "states": "stored:check_state",
     "http": "http:check_requests",
