@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from app.domains.alerts.formats.file import AlertFile, BrokenPartError
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
 from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.domains.alerts.records import read_record
-from app.domains.alerts.tenancy import key_of
+from app.domains.alerts.tenancy import TenantRule, key_of
 from devtools.fuzz.target import memory, ours_alone, promise
 from devtools.fuzz.text import text_of
 
@@ -25,6 +26,7 @@ TIME = 1_700_000_000.0  # seconds since 1970: when the made-up alerts arrive
 BASE_BYTES = 8 * 1024 * 1024  # of memory: tables that are loaded when the first alert of a product comes
 A_BYTE = 200.0  # of memory a byte of input: an empty list of JSON takes two bytes, and 56 as an object
 _BLOCK_BYTES = 1024
+_PARTS = ("", "cluster/1", "flow/1")
 
 
 def check_alert(data: bytes) -> None:
@@ -64,8 +66,18 @@ def _reads_back(alert: Alert) -> bool:
 
 
 def check_tenants(data: bytes) -> None:
-    """Make keys of two tenants and of their clusters: different ones never share a key."""
+    """Make keys of two tenants and their incidents: no two are one, and neither takes the other's alerts."""
     one, _, other = text_of(data).partition("\n")
-    if one == other:
+    if not one or not other or one == other:
         return
-    promise(key_of(one) != key_of(other), "two tenants have one key")
+    keys = {key_of(tenant, part) for tenant in (one, other) for part in _PARTS}
+    promise(len(keys) == 2 * len(_PARTS), "two tenants, or parts of them, have one key")
+    rule = TenantRule("both")
+    promise(rule.assign(_named(one), key_of(one)) == one, "an alert does not reach its own tenant")
+    with contextlib.suppress(AlertFault):
+        rule.assign(_named(other), key_of(one))
+        promise(None, "an alert reaches a tenant that it does not name")
+
+
+def _named(tenant: str) -> Alert:
+    return Alert(id=1, time=TIME, src="192.0.2.1", dst="192.0.2.2", name="Port scan", tenant=tenant)

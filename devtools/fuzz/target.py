@@ -25,6 +25,7 @@ TARGETS = {
     "renderers": "text:check_renderers",
     "alerts": "alerts:check_alert",
     "documents": "alerts:check_document",
+    "tenants": "alerts:check_tenants",
     "events": "stream:check_event",
     "payloads": "stream:check_payload",
     "aggregates": "stream:check_aggregate",

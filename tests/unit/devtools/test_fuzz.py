@@ -36,6 +36,7 @@ FAULTS: list[tuple[str, str, Any]] = [
     ("renderers", "devtools.fuzz.text.csv_cell", lambda text: text),
     ("renderers", "devtools.fuzz.text.printable_json", lambda data: data),
     ("http", "devtools.fuzz.http.Connection", H11Protocol),
+    ("tenants", "devtools.fuzz.alerts.key_of", lambda _, part="": f"tenant{part}"),
     ("payloads", "devtools.fuzz.stream.decode_column", lambda payloads, _: list(payloads)),
 ]
 
