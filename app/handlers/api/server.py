@@ -41,6 +41,7 @@ REQUEST_S = 30  # a whole request, body and all, and then the reading of its ans
 MOST_CONNECTIONS = 100  # a browser has six, a load test of one machine some dozens
 MOST_HEAD_BYTES = 65_536  # load balancers' own limit; API Gateway's is 10,240
 MOST_HEADERS = 100  # a browser sends some 20
+READ_BYTES = 16_384  # taken from one connection before the next one's turn: in chunks of a byte, some 30 ms of work
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand in a header's value
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -112,6 +113,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Take a connection; above the most that there may be, an idle one makes way for it, or it is refused."""
         super().connection_made(transport)
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's transports of sockets
         if len(self.connections) <= MOST_CONNECTIONS:
             return
         idle = next((each for each in self.connections if isinstance(each, Connection) and each.is_idle), None)
