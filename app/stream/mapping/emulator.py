@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 CONNECT_TIMEOUT_S = 5  # an emulator is near; longer means that it is not up
+MOST_ANSWER_BYTES = 8 * 1024 * 1024  # above Lambda's own 6 MB, which an emulator may not hold to
 EMULATOR_TIMEOUT_S = 905.0  # past Lambda's own limit of 15 minutes: the emulator's timeout is the one that ends a call
 
 _TIMED_OUT = re.compile(r"Task timed out after [\d.]+ seconds")
@@ -62,12 +63,10 @@ class Emulator:
 
     def invoke(self, event: bytes) -> Answer:
         """Post an event and read the answer."""
-        headers = {"Content-Type": "application/json"}
         try:
-            response = call_within(
-                self._workers, CONNECT_TIMEOUT_S + self._timeout_s, self._http.request,
-                "POST", self.url, body=event, headers=headers, redirect=False,
-            )  # fmt: skip
+            headers, body, status = call_within(
+                self._workers, CONNECT_TIMEOUT_S + self._timeout_s, _post, self._http, self.url, event
+            )
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             return Answer(fault=f"{self.url} does not answer: is it up?", invoked=False, status=503)
         except (urllib3.exceptions.ReadTimeoutError, TimeoutError):
@@ -75,7 +74,19 @@ class Emulator:
             return Answer(fault=f"{self.url} gave no answer in time: set --timeout longer than the function's own")
         except urllib3.exceptions.HTTPError as error:
             return Answer(fault=f"{self.url}: {type(error).__name__} while the function ran")
-        return read_answer(response.status, response.headers, response.data)
+        if len(body) > MOST_ANSWER_BYTES:
+            return Answer(fault=f"{self.url}: an answer of more than {MOST_ANSWER_BYTES} bytes, which is not read on")
+        return read_answer(status, headers, body)
+
+
+def _post(http: urllib3.PoolManager, url: str, event: bytes) -> tuple[Mapping[str, str], bytes, int]:
+    """Return headers, body and status of an answer; of a body without end, one byte more than is taken."""
+    headers = {"Content-Type": "application/json"}
+    response = http.request("POST", url, body=event, headers=headers, redirect=False, preload_content=False)
+    body = response.read(MOST_ANSWER_BYTES + 1, decode_content=False)
+    if len(body) > MOST_ANSWER_BYTES:
+        response.close()
+    return response.headers, body, response.status
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import socket
 import threading
 import time
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.errors import SettingsError
-from app.stream.mapping import Mapping, MappingSettings
+from app.stream.mapping import Mapping, MappingSettings, emulator
 from app.stream.mapping.emulator import INVOKE_PATH, Emulator, read_answer
 from app.stream.mapping.invoke import Threads
 from tests.emulator_for_tests import Rie
@@ -153,3 +155,36 @@ def test_a_fault_of_ours_in_a_thread_is_raised_where_the_answers_are_taken() -> 
     pool.start("invocation", b"")
     with pytest.raises(AssertionError, match="ours"):
         pool.answers(5)
+
+
+@pytest.mark.parametrize("framing", [b"", b"Content-Length: 1000000000000\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_an_answer_without_end_is_not_read_on(framing: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulator, "MOST_ANSWER_BYTES", 100_000)
+    sent = 0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def pour() -> None:
+            nonlocal sent
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n")
+                while True:
+                    connection.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+                    sent += 4096
+
+        pouring = threading.Thread(target=pour)
+        pouring.start()
+        answer = Emulator(f"http://127.0.0.1:{server.getsockname()[1]}").invoke(b"{}")
+        pouring.join(10)
+    assert not pouring.is_alive()
+    assert (answer.invoked, "an answer of more than 100000 bytes" in str(answer.fault)) == (True, True)
+    assert sent < 50_000_000
+
+
+def test_a_redirect_is_not_followed_and_a_compressed_answer_is_not_inflated(rie: Rie) -> None:
+    rie.reply = lambda _event: (200, gzip.compress(b"null"))
+    assert "not JSON" in str(Emulator(rie.url).invoke(b"{}").fault)
+    rie.reply = lambda _event: (307, b"")
+    assert Emulator(rie.url).invoke(b"{}").fault == "HTTP 307"
+    assert len(rie.events) == 2
