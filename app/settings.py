@@ -146,6 +146,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     router_handlers: Annotated[
         list[str], about("the handlers that the router may call, by name: `name,name,…`; unset, none")
     ] = []
+    allowed_locations: Annotated[
+        list[str],
+        about(
+            "the folders and `s3://bucket/prefix` below which a location in a request or an event must lie: "
+            "`location,location`; unset, every one that the handler takes and the function's role may use"
+        ),
+    ] = []
     api_cors_origins: Annotated[
         str, about("the origins whose web pages may call the API: `https://a.example,https://b.example`, or `*`")
     ] = ""

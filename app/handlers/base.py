@@ -26,7 +26,7 @@ import msgspec
 
 from app.handlers import request as requests
 from app.handlers.invocation import Invocation, process_settings, run
-from app.storage.location import read_location
+from app.storage.location import S3, check_allowed, read_location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,10 +97,12 @@ class LambdaHandler(ABC, Generic[Request, Response]):
         invoke a function need not be allowed to read its files.
 
         Raises:
-            RequestError: It is not of the request type; `field` has the path of the field at fault.
+            RequestError: It is not of the request type; `field` has the path of the field at fault. Or the object is
+                below none of `ALLOWED_LOCATIONS`.
             LocationError: The object cannot be read.
         """
-        if isinstance(payload, str) and payload.startswith("s3://"):
+        if isinstance(payload, str) and payload.startswith(S3):
+            check_allowed(payload, process_settings().allowed_locations)
             payload = read_location(payload)
         decoded: Request = requests.decode(payload, cls.request_type)
         return decoded

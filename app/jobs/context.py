@@ -73,10 +73,10 @@ class StepEnvironment(Generic[Jobs]):
         """Return the context of a step, and the name of the object that starts it.
 
         Raises:
-            RequestError: The location is none that starts the step.
+            RequestError: The location is none that starts the step, or `ALLOWED_LOCATIONS` leaves out its run's files.
             SettingsError: The step needs `STATE_TABLE`, and it is not set.
         """
-        root, name = located(location, step, self._layout)
+        root, name = located(location, step, self._layout, self.settings.allowed_locations)
         late = invocation.deadline
         context = StepContext(
             open_objects(root), self._state(step), self._jobs, is_late=lambda: late.remaining_s() <= 0

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import RequestError
 from app.handlers.sources.s3 import object_of, s3_handler
+from app.storage.location import check_allowed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from app.handlers.base import LambdaHandler
     from app.handlers.sources.batch import SourceFunction
@@ -52,12 +53,18 @@ def location_request(record: S3Record) -> dict[str, Any]:
     return {"location": f"s3://{arrived.bucket}/{arrived.key}"}
 
 
-def located(location: str, step: str, layout: Layout) -> tuple[str, str]:
+def located(location: str, step: str, layout: Layout, allowed: Sequence[str] = ()) -> tuple[str, str]:
     """Return the root of a run's files, and the name below it of the object in a request.
+
+    Args:
+        location: The object.
+        step: The step that it is to start.
+        layout: Which step an object starts.
+        allowed: `ALLOWED_LOCATIONS`: a step reads and writes anywhere below the root.
 
     Raises:
         RequestError: The object does not start the step, or is not in S3: whoever may call a function need not be
-            allowed to read its files.
+            allowed to read its files. Or its root is below none of the locations allowed.
     """
     if not location.startswith("s3://"):
         raise RequestError("$.location: give s3://bucket/…; a folder is worked on by `run_file` alone", "$.location")
@@ -66,4 +73,6 @@ def located(location: str, step: str, layout: Layout) -> tuple[str, str]:
     if not bucket or found is None or found.step != step:
         _, begin, end = layout.steps[step]
         raise RequestError(f"$.location: give s3://bucket/…{begin}…{end}", "$.location")
-    return f"s3://{bucket}/{found.root}".rstrip("/"), found.name
+    root = f"s3://{bucket}/{found.root}".rstrip("/")
+    check_allowed(root, allowed, "$.location")
+    return root, found.name

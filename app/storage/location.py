@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
 from app.budgets import MOST_REQUEST_BYTES
-from app.errors import BudgetError, DiskError, LocationError
+from app.errors import BudgetError, DiskError, LocationError, RequestError
 from app.storage.files import over_bytes, read_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
 STANDARD = "-"
+S3 = "s3://"
 LONGEST = 1100  # characters: S3's keys have up to 1,024 bytes, its buckets' names up to 63
 
 
@@ -31,7 +32,7 @@ def read_location(location: str, most_bytes: int = MOST_REQUEST_BYTES) -> bytes:
     """
     if location == STANDARD:
         return read_standard_input(most_bytes)
-    if location.startswith("s3://"):
+    if location.startswith(S3):
         from app.storage.objects import open_objects  # noqa: PLC0415 - a file needs no botocore
 
         bucket, key = _bucket_and_key(location)
@@ -79,7 +80,7 @@ def write_location(location: str, data: bytes) -> None:
         return
     from app.storage.objects import FolderObjects, open_objects  # noqa: PLC0415 - reading a file needs no botocore
 
-    if location.startswith("s3://"):
+    if location.startswith(S3):
         bucket, key = _bucket_and_key(location)
         open_objects(f"s3://{bucket}").put(key, data)
         return
@@ -101,14 +102,44 @@ def check_location(location: str) -> None:
     Raises:
         LocationError: The scheme is unknown, or a part is missing.
     """
-    if location.startswith("s3://"):
+    if location.startswith(S3):
         _bucket_and_key(location)
     elif location != STANDARD:
         _path(location)
 
 
+def check_allowed(location: str, allowed: Sequence[str], field: str = "request") -> None:
+    """Refuse a location in a request or an event that is not below one of the locations allowed.
+
+    `s3://bucket/a` allows `s3://bucket/a/…`, and not `s3://bucket/ab`. Links and `..` of a path are followed first; `.`
+    and `..` within a key, which some programs follow, are refused.
+
+    Args:
+        location: A file or an object, or the prefix before the names of several.
+        allowed: `ALLOWED_LOCATIONS`; without any, each location is allowed.
+        field: The path of the request's field that has it, such as `$.location`.
+
+    Raises:
+        RequestError: It is below none of them.
+    """
+    if allowed and not any(_is_below(location, each) for each in allowed):
+        raise RequestError(f"{field}: {_shown(location)} is below none of ALLOWED_LOCATIONS", field)
+
+
+def _is_below(location: str, root: str) -> bool:
+    if location.startswith(S3) != root.startswith(S3) or STANDARD in {location, root}:
+        return False
+    if location.startswith(S3):
+        name, prefix = location.removeprefix(S3), root.removeprefix(S3).rstrip("/")
+        return f"{name}/".startswith(f"{prefix}/") and not {".", ".."} & set(name.split("/"))
+    try:
+        return _path(location).resolve().is_relative_to(_path(root).resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name that no path can have
+        return False
+
+
 def _bucket_and_key(location: str) -> tuple[str, str]:
-    bucket, _, key = location.removeprefix("s3://").partition("/")
+    bucket, _, key = location.removeprefix(S3).partition("/")
     if not bucket or not key or key.endswith("/"):
         raise LocationError(f"{_shown(location)}: give s3://bucket/key")
     if not _is_text(key):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import QuarantineError, SettingsError
+from app.errors import QuarantineError, RequestError, SettingsError
+from app.storage.location import check_allowed
 from app.storage.objects import open_objects
 from app.stream.quarantine import QuarantinedRecord
 from app.stream.shards import StartingPosition, read_stream
@@ -43,7 +44,8 @@ class QuarantinedRecords:
     def __init__(self, settings: Settings, parked_key: str = "") -> None:
         """Read all of them; pointers are followed.
 
-        A pointer to an object that is gone is kept as it is, with a warning.
+        Where `QUARANTINE_LOCATION` or `ALLOWED_LOCATIONS` is set, only those below it are: whoever may put records on
+        the stream could name any file. Another one, or one to an object that is gone, is kept as it is, with a warning.
 
         Args:
             settings: Where the quarantine is.
@@ -55,6 +57,7 @@ class QuarantinedRecords:
         if not settings.quarantine_stream and not settings.quarantine_location:
             raise SettingsError("no quarantine to read: set QUARANTINE_STREAM or QUARANTINE_LOCATION")
         self._parked_key = parked_key
+        self._allowed = [each for each in (settings.quarantine_location, *settings.allowed_locations) if each]
         self._rows = sqlite3.connect("", isolation_level=None)
         self._rows.execute(_CREATE)
         for record in _from_location(settings.quarantine_location):
@@ -99,6 +102,11 @@ class QuarantinedRecords:
 
     def _follow(self, location: str) -> None:
         """Add all records of an object that a pointer leads to, so that it is read once."""
+        try:
+            check_allowed(location, self._allowed)
+        except RequestError:
+            logger.warning("a pointer leads elsewhere than QUARANTINE_LOCATION and ALLOWED_LOCATIONS")
+            return
         folder, _, name = location.rpartition("/")
         for record in _read(open_objects(folder).get(name) or b"", location):
             self._add(record)

@@ -1,8 +1,8 @@
 """Handlers that read JSON from a file or an S3 object, and write it to one.
 
-A path in a request lets its sender read, or write, every file that the function may: that is their purpose. So
-no queue, stream or route leads to them. They are called from the command line, by a function that is deployed with
-one of them as its handler, and by the router where `ROUTER_HANDLERS` names them.
+A path in a request lets its sender read, or write, every file that the function may, unless `ALLOWED_LOCATIONS` names
+some: that is their purpose. So no queue, stream or route leads to them. They are called from the command line, by a
+function that is deployed with one of them as its handler, and by the router where `ROUTER_HANDLERS` names them.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from app.domains.general.settings import GeneralSettings
 from app.errors import BudgetError, LocationError, RequestError, SettingsError, UnprocessableError
 from app.handlers.base import LambdaHandler
 from app.handlers.request import UNREADABLE, check_elements, refused
-from app.storage.location import STANDARD, check_location, read_location, write_location
+from app.storage.location import STANDARD, check_allowed, check_location, read_location, write_location
 from app.text import is_nested_deeper, without_bom
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     from app.handlers.invocation import Invocation
@@ -77,21 +78,31 @@ class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFi
     """Reads JSON from a file or an S3 object.
 
     Integers, the order of keys and all text come as they are there; a number with a fraction or an exponent becomes a
-    double. Whoever may call this reads any file that the function can: allow it (`ROUTER_HANDLERS`) with care.
+    double. Whoever may call this reads any file that the function can, below `ALLOWED_LOCATIONS` where that is set.
     """
 
     name = "get-json-from-file"
+
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
+        """Take the locations that may be read; without any, all."""
+        self.allowed = allowed
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Take the locations from the settings."""
+        return cls(settings.allowed_locations)
 
     def handle(self, request: GetJSONFromFileRequest, invocation: Invocation) -> GetJSONFromFileResponse:
         """Read the whole file.
 
         Raises:
+            RequestError: The path is malformed, or below none of `ALLOWED_LOCATIONS`.
             LocationError: It does not exist, is a folder, or may not be read.
             UnprocessableError: It holds no JSON, or JSON that is nested too deeply.
             BudgetError: It has too many bytes, or values and fields.
             CloudError: S3 does not answer, or refuses.
         """
-        path = _checked(request.path)
+        path = _checked(request.path, self.allowed)
         data = read_location(path)
         invocation.metrics.count("bytes", len(data))
         check_elements(data, path, BudgetError)
@@ -108,31 +119,32 @@ class PutJSONToFileHandler(LambdaHandler[PutJSONToFileRequest, PutJSONToFileResp
     """Writes JSON to a file or an S3 object, over what is there.
 
     It is written whole or not at all, in UTF-8, with its keys in the order of the request. Whoever may call this writes
-    over any file that the function can: allow it (`ROUTER_HANDLERS`) with care.
+    over any file that the function can, below `ALLOWED_LOCATIONS` where that is set.
     """
 
     name = "put-json-to-file"
 
-    def __init__(self, default_bucket: str = "") -> None:
-        """Take the bucket for requests without a path; without one, they are refused."""
-        self.default_bucket = default_bucket
+    def __init__(self, default_bucket: str = "", allowed: Sequence[str] = ()) -> None:
+        """Take the bucket for requests without a path, which are refused without one, and what may be written."""
+        self.default_bucket, self.allowed = default_bucket, allowed
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Take the bucket from the settings."""
-        return cls(settings.read(GeneralSettings).default_bucket_name)
+        """Take the bucket and the locations from the settings."""
+        return cls(settings.read(GeneralSettings).default_bucket_name, settings.allowed_locations)
 
     def handle(self, request: PutJSONToFileRequest, invocation: Invocation) -> PutJSONToFileResponse:
         """Write the content.
 
         Raises:
-            RequestError: The content cannot be JSON: NaN, an infinity, half a surrogate pair, or nested too deeply.
+            RequestError: The content cannot be JSON: NaN, an infinity, half a surrogate pair, or nested too deeply. Or
+                the path is malformed, or below none of `ALLOWED_LOCATIONS`.
             LocationError: It cannot be written there.
             SettingsError: There is no path, and no default bucket.
             CloudError: S3 does not answer, or refuses.
         """
         if request.path is not None:
-            _checked(request.path)
+            _checked(request.path, self.allowed)
         data = _encoded(request.content)
         path = request.path or self._scratch(data, invocation.request_id)
         write_location(path, data)
@@ -146,7 +158,7 @@ class PutJSONToFileHandler(LambdaHandler[PutJSONToFileRequest, PutJSONToFileResp
         return f"s3://{self.default_bucket}/scratch/{folder}/{hashlib.sha256(data).hexdigest()}"
 
 
-def _checked(path: str) -> str:
+def _checked(path: str, allowed: Sequence[str]) -> str:
     """Return a path that a request may name; standard input and output are the function's own."""
     if path == STANDARD:
         raise RequestError(f"{_PATH}: give a path, file:///… or s3://bucket/key", _PATH)
@@ -154,6 +166,7 @@ def _checked(path: str) -> str:
         check_location(path)
     except LocationError as error:
         raise RequestError(f"{_PATH}: {error}", _PATH) from None
+    check_allowed(path, allowed, _PATH)
     return path
 
 

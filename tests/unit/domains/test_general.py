@@ -173,3 +173,18 @@ def test_content_may_be_null_and_path_too() -> None:
     assert PutJSONToFileHandler.open(read_settings({"DEFAULT_BUCKET_NAME": "rides"})).default_bucket == "rides"
     request = PutJSONToFileHandler.decode({"content": None, "path": None})
     assert (request.content, request.path) == (None, None)
+
+
+def test_a_setting_says_which_files_a_request_may_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in.json").write_text("1")
+    (tmp_path / "in" / "a.json").write_text("2")
+    monkeypatch.setenv("ALLOWED_LOCATIONS", f"s3://bucket/rides,{tmp_path}/in")
+    read, write = GetJSONFromFileHandler.get_handler(), PutJSONToFileHandler.get_handler()
+    assert read({"path": f"{tmp_path}/in/a.json"}) == {"content": 2}
+    write({"path": f"{tmp_path}/in/b.json", "content": 3})
+    for path in (f"{tmp_path}/in.json", f"{tmp_path}/in/../in.json", "/etc/passwd", "s3://bucket/rides2/a.json"):
+        for handler, request in ((read, {"path": path}), (write, {"path": path, "content": 4})):
+            with pytest.raises(RequestError, match=r"^\$\.path: .* is below none of ALLOWED_LOCATIONS$"):
+                handler(request)
+    assert (tmp_path / "in.json").read_text() == "1"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import app.storage.objects  # noqa: F401 - before a test gives up the right to read it
-from app.errors import LocationError, MillraceError
-from app.storage.location import check_location, read_location, write_location
+from app.errors import LocationError, MillraceError, RequestError
+from app.storage.location import check_allowed, check_location, read_location, write_location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,3 +169,51 @@ def test_what_is_not_permitted_is_told(locked: Path) -> None:
         with pytest.raises(MillraceError) as raised:
             use(str(locked / "a.json"))
         assert str(raised.value) == f"{locked}/a.json: {told}: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("location", "allowed", "taken"),
+    [
+        ("s3://bucket/path/x", "s3://bucket/path", True),
+        ("s3://bucket/path/x", "s3://bucket/path/", True),
+        ("s3://bucket/path", "s3://bucket/path", True),
+        ("s3://bucket/x", "s3://bucket", True),
+        ("s3://bucket/x..y/...", "s3://bucket", True),
+        ("s3://bucket/path2/x", "s3://bucket/path", False),
+        ("s3://bucket2/path/x", "s3://bucket", False),
+        ("s3://bucket/path/../other", "s3://bucket/path", False),
+        ("s3://bucket/path/./other", "s3://bucket/path", False),
+        ("s3://bucket/path/..", "s3://bucket/path", False),
+        ("s3://Bucket/path/x", "s3://bucket/path", False),
+        ("s3://other/s3://bucket/path/x", "s3://bucket/path", False),
+        ("{folder}/in/x.json", "{folder}/in", True),
+        ("file://{folder}/in/x.json", "{folder}/in", True),
+        ("{folder}/in/new/x.json", "file://{folder}/in", True),
+        ("{folder}/in/../in/x.json", "{folder}/in/", True),
+        ("{folder}/in2/x.json", "{folder}/in", False),
+        ("{folder}/in/../out/x.json", "{folder}/in", False),
+        ("file://{folder}/in/%2e%2e/out/x.json", "{folder}/in", False),
+        ("{folder}/in/link/x.json", "{folder}/in", False),
+        ("{folder}/in/loop/x.json", "{folder}/out", False),
+        ("{folder}/in/\0", "{folder}/in", False),
+        ("/etc/passwd", "{folder}/in", False),
+        ("s3://bucket/x", "{folder}", False),
+        ("{folder}/in/x", "s3://bucket", False),
+        ("-", "{folder}", False),
+    ],
+)
+def test_a_location_is_allowed_below_those_that_a_setting_names(
+    tmp_path: Path, location: str, allowed: str, taken: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "out")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in" / "loop")
+    asked, root = (each.format(folder=tmp_path) for each in (location, allowed))
+    check_allowed(asked, [])  # without the setting
+    if taken:
+        check_allowed(asked, ["s3://elsewhere", root])
+    else:
+        with pytest.raises(RequestError, match="is below none of ALLOWED_LOCATIONS") as refused:
+            check_allowed(asked, ["s3://elsewhere", root])
+        assert "\n" not in str(refused.value)

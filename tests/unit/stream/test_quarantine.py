@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 from app.settings import Settings
 from app.storage.objects import FolderObjects
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import pytest
 
 BROKEN = 4000
 
@@ -89,3 +89,22 @@ def test_a_pointer_to_an_object_that_is_gone_is_kept(tmp_path: Path, monkeypatch
     monkeypatch.setattr(replay, "read_stream", lambda *_: [msgspec.json.encode(pointer)])
     with QuarantinedRecords(Settings(quarantine_stream="aside")) as records:
         assert list(records) == [pointer]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_pointer_that_leads_elsewhere_is_kept_and_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    """Whoever may put records on the stream could name any file."""
+    whole = record(1, 0)
+    (tmp_path / "own").mkdir()
+    FolderObjects(tmp_path / "elsewhere").put("a.jsonl", msgspec.json.encode(whole))
+    pointer = msgspec.structs.replace(whole, data=None, location=f"{tmp_path}/own/../elsewhere/a.jsonl")
+    monkeypatch.setattr(replay, "read_stream", lambda *_: [msgspec.json.encode(pointer)])
+    settings = Settings(
+        quarantine_stream="aside",
+        quarantine_location=f"{tmp_path}/own",
+        allowed_locations=[f"{tmp_path}/elsewhere"] if allowed else [],
+    )
+    with QuarantinedRecords(settings) as records:
+        assert list(records) == [whole if allowed else pointer]

@@ -34,10 +34,12 @@ from app.domains.alerts.settings import AlertSettings
 from app.errors import RequestError, SettingsError
 from app.handlers.base import LambdaHandler
 from app.jobs.context import StepEnvironment
+from app.jobs.events import located
 from app.jobs.layout import split_chunk_id
-from app.storage.location import read_location
+from app.storage.location import S3, check_allowed, read_location
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     from app.handlers.invocation import Invocation
@@ -127,9 +129,9 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
 
     name = layout.UPDATE_LOOKUP
 
-    def __init__(self, table: LookupTable) -> None:
-        """Take the table."""
-        self._table = table
+    def __init__(self, table: LookupTable, allowed: Sequence[str] = ()) -> None:
+        """Take the table, and the locations that a CSV may come from."""
+        self._table, self._allowed = table, allowed
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -141,13 +143,14 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
         table = open_lookup(settings.read(AlertSettings).lookup_table)
         if table is None:
             raise SettingsError("LOOKUP_TABLE is not set: name a DynamoDB table, or a local file that ends in .csv")
-        return cls(table)
+        return cls(table, settings.allowed_locations)
 
     def handle(self, request: UpdateLookupRequest, invocation: Invocation) -> UpdateLookupResponse:
         """Do step 3; a wrong correction harms no other.
 
         Raises:
-            RequestError: There is neither a CSV nor a correction, or both, or the CSV is not in S3.
+            RequestError: There is neither a CSV nor a correction, or both. Or the CSV may not be read: it is not in S3,
+                below none of `ALLOWED_LOCATIONS`, or without these not called `…lookup/….csv`.
             LocationError: There is no such CSV.
             CloudError: The table does not answer; the same corrections may come again.
         """
@@ -155,8 +158,7 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
             raise RequestError("request: give either location or corrections")
         now = self._table.now() if request.time is None else request.time
         if request.location is not None:
-            if not request.location.startswith("s3://"):
-                raise RequestError("$.location: give s3://bucket/….csv", "$.location")
+            self._check(request.location)
             report = update_from_csv(self._table, read_location(request.location), now, request.author)
         else:
             given = [
@@ -167,6 +169,12 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
         invocation.metrics.count("corrections", report.taken)
         invocation.metrics.count("rejected_corrections", len(report.rejected) + report.unreported)
         return UpdateLookupResponse(report.taken, report.outdated, list(report.rejected), report.unreported)
+
+    def _check(self, location: str) -> None:
+        """Refuse a CSV that no setting allows and that no bucket's event would name."""
+        if not self._allowed or not location.startswith(S3):
+            located(location, self.name, layout.LAYOUT)
+        check_allowed(location, self._allowed, "$.location")
 
 
 class CreateClusterHandler(StepHandler[StepRequest, StepResponse]):

@@ -165,3 +165,57 @@ def test_each_handler_says_what_it_takes_and_gives(handler: type[LambdaHandler[A
     with pytest.raises(RequestError, match="unknown field"):
         handler.decode({"location": "s3://b/k", "else": 1})
     assert msgspec.json.encode(handler.request_schema())
+
+
+@pytest.mark.parametrize(
+    ("location", "allowed"),
+    [
+        ("s3://bucket/secrets.csv", ""),
+        ("s3://bucket/lookup/secrets.txt", ""),
+        ("s3://bucket/lookup", ""),
+        ("/etc/passwd", ""),
+        ("s3://bucket/lookup/a.csv", "s3://bucket/analysts"),
+        ("s3://bucket/analysts2/lookup/a.csv", "s3://bucket/analysts"),
+        ("s3://bucket/analysts/../lookup/a.csv", "s3://bucket/analysts"),
+        ("s3://other/analysts/lookup/a.csv", "s3://bucket"),
+        ("/etc/passwd", "/etc"),
+        ("/etc/lookup/a.csv", "/etc"),
+    ],
+)
+def test_corrections_are_read_only_from_where_they_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str, allowed: str
+) -> None:
+    monkeypatch.setattr(handlers, "read_location", lambda _: pytest.fail("it was read"))
+    for name, value in {"LOOKUP_TABLE": str(tmp_path / "table.csv"), "ALLOWED_LOCATIONS": allowed}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(
+        RequestError, match=r"^\$\.location: (give s3://bucket/|.* is below none of ALLOWED_LOCATIONS$)"
+    ):
+        handlers.UpdateLookupTableHandler.get_handler()({"location": location})
+
+
+@pytest.mark.parametrize(
+    ("location", "allowed"),
+    [
+        ("s3://bucket/lookup/a.csv", ""),
+        ("s3://bucket/site/lookup/a.csv", ""),
+        ("s3://bucket/analysts/a.csv", "s3://bucket/analysts"),
+        ("s3://bucket/lookup/a.csv", "s3://other,s3://bucket"),
+    ],
+)
+def test_corrections_are_read_from_where_they_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str, allowed: str
+) -> None:
+    monkeypatch.setattr(handlers, "read_location", lambda _: b'alerts,techniques\nport scan,"[""T1046""]"\n')
+    for name, value in {"LOOKUP_TABLE": str(tmp_path / "table.csv"), "ALLOWED_LOCATIONS": allowed}.items():
+        monkeypatch.setenv(name, value)
+    assert handlers.UpdateLookupTableHandler.get_handler()({"location": location})["taken"] == 1
+
+
+def test_a_step_works_only_where_it_may() -> None:
+    """It reads and writes anywhere below its root, so that the root has to be allowed."""
+    name = "s3://bucket/site/input/a.json"
+    assert located(name, layout.ENRICH, LAYOUT, ["s3://bucket/site"]) == ("s3://bucket/site", "input/a.json")
+    for allowed in ("s3://bucket/site/input", "s3://bucket/site2", "s3://bucket2"):
+        with pytest.raises(RequestError, match="below none of ALLOWED_LOCATIONS"):
+            located(name, layout.ENRICH, LAYOUT, [allowed])
