@@ -22,6 +22,7 @@ _HERE = __package__
 
 TARGETS = {
     "fold": "text:check_folding",
+    "patterns": "patterns:check_pattern",
     "renderers": "text:check_renderers",
     "alerts": "alerts:check_alert",
     "documents": "alerts:check_document",

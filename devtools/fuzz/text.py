@@ -1,4 +1,4 @@
-"""Texts: folding, every pattern that meets text from outside, and what renders it."""
+"""Texts: folding, and what renders them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.errors import LocationError
 from devtools.fuzz.target import TARGETS, BrokenPromiseError, load, memory, ours_alone, seeds_of
+from devtools.steps.machine import Machine
+from devtools.steps.sources import Use
 
 CASES = [(name, seed) for name in TARGETS for seed in seeds_of(name)]
 ROOT = Path(__file__).parents[3]
@@ -30,8 +33,10 @@ def test_every_target_has_a_promise_a_kept_case_and_takes_nothing(name: str) -> 
     check(b"")
 
 
+SLOW = re.compile(r"(?:\w+-?)+!")
 FAULTS: list[tuple[str, str, Any]] = [
     ("fold", "devtools.fuzz.text.fold", lambda text: f"{text}!"),
+    ("patterns", "devtools.fuzz.patterns._MACHINES", [(Use("slow", SLOW, frozenset({"search"})), Machine(SLOW))]),
     ("renderers", "devtools.fuzz.text.one_line", lambda text: text),
     ("renderers", "devtools.fuzz.text.csv_cell", lambda text: text),
     ("renderers", "devtools.fuzz.text.printable_json", lambda data: data),
