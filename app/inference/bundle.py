@@ -18,7 +18,6 @@ import msgspec
 from app.errors import (
     DigestMismatchError,
     DiskError,
-    LocationError,
     MillraceError,
     ModelError,
     SignatureError,
@@ -34,7 +33,7 @@ from app.inference.signing import (
     signer_of,
 )
 from app.storage.files import private_folder
-from app.storage.objects import FolderObjects, Objects, open_objects
+from app.storage.objects import FolderObjects, Objects, open_objects, read_up_to
 from app.telemetry import logger
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Bundle:
             ModelError: The file is missing.
         """
         expected = self.manifest.files.get(name)
-        data = _read_up_to(self.objects, name, expected.size_bytes + 1 if expected else 0)
+        data = read_up_to(self.objects, name, expected.size_bytes + 1 if expected else 0)
         if data is None:
             raise ModelError(f"{self.objects.root}: {name} is missing; restore the bundle")
         return check_digest(self.manifest, name, data, self.objects.root)
@@ -205,19 +204,6 @@ def write_bundle(objects: Objects, manifest: Manifest, files: Mapping[str, bytes
     return bundle
 
 
-def _read_up_to(objects: Objects, name: str, most_bytes: int) -> bytes | None:
-    """Return a file's first bytes, or None where there is no such file."""
-    data = bytearray()
-    try:
-        for block in objects.blocks(name):
-            data += block
-            if len(data) >= most_bytes:
-                break
-    except LocationError:
-        return None
-    return bytes(data[:most_bytes])
-
-
 def sign_bundle(location: str, key_file: Path) -> tuple[Bundle, str]:
     """Check a bundle's files and sign its manifest.
 
@@ -234,7 +220,7 @@ def sign_bundle(location: str, key_file: Path) -> tuple[Bundle, str]:
         SettingsError: The file holds no private key.
     """
     objects = open_objects(location)
-    data = _read_up_to(objects, MANIFEST, MOST_MANIFEST_BYTES + 1)
+    data = read_up_to(objects, MANIFEST, MOST_MANIFEST_BYTES + 1)
     if data is None:
         raise UnknownRunError(f"{objects.root}: holds no {MANIFEST}: name the folder of one bundle")
     bundle = Bundle(read_manifest(data, objects.root), objects)
@@ -254,7 +240,7 @@ def signer(bundle: Bundle, keys: Sequence[str]) -> str:
     trusted = _trusted(bundle.objects, keys)
     if trusted is None:
         return SHIPPED
-    data = _read_up_to(bundle.objects, MANIFEST, MOST_MANIFEST_BYTES)
+    data = read_up_to(bundle.objects, MANIFEST, MOST_MANIFEST_BYTES)
     return _check_signature(bundle.objects, "", data or b"", trusted)
 
 
@@ -272,7 +258,7 @@ def _is_shipped(root: Objects) -> bool:
 def _check_signature(objects: Objects, folder: str, manifest: bytes, keys: Keys) -> str:
     """Return the fingerprint of the key that signed a manifest; refuse one that none of the keys signed."""
     name = f"{folder}/{SIGNATURE}".lstrip("/")
-    signature = _read_up_to(objects, name, SIGNATURE_BYTES + 1)
+    signature = read_up_to(objects, name, SIGNATURE_BYTES + 1)
     found = signer_of(manifest, signature, keys)
     if found is None:
         why = "there is none" if signature is None else "it is of another key or manifest"
@@ -291,7 +277,7 @@ def _manifest_of(objects: Objects, folder: str = "", keys: Keys | None = None) -
         ModelError: It cannot be used.
     """
     where = f"{objects.root}/{folder}".rstrip("/")
-    data = _read_up_to(objects, f"{folder}/{MANIFEST}".lstrip("/"), MOST_MANIFEST_BYTES + 1)
+    data = read_up_to(objects, f"{folder}/{MANIFEST}".lstrip("/"), MOST_MANIFEST_BYTES + 1)
     if data is not None and len(data) > MOST_MANIFEST_BYTES:
         raise ModelError(f"{where}/{MANIFEST}: has more than {MOST_MANIFEST_BYTES // 2**20} MB: restore the bundle")
     if data is not None and keys is not None:

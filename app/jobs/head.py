@@ -14,7 +14,7 @@ import msgspec
 
 from app.errors import DiskError, StateConflictError, UnreadableStateError
 from app.jobs import layout
-from app.storage.files import locked_file
+from app.storage.files import locked_file, open_regular
 from app.storage.objects import FolderObjects
 from app.storage.state import StateStore, Stored
 
@@ -72,7 +72,7 @@ def _head_in(key: str, stored: Stored | None) -> Head:
         raise stored.fault
     try:
         return msgspec.json.decode(stored.value or b"", type=Head)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # ValueError: a text that is not UTF-8
         raise UnreadableStateError(
             f"state of {key!r}: not a head of a job: was the table given to something else?"
         ) from None
@@ -134,7 +134,8 @@ def _read(path: Path) -> Stored | None:
         UnreadableStateError: Its first line has no revision, so that `FolderState` has not written it.
     """
     try:
-        first, _, value = path.read_bytes().partition(b"\n")
+        with open_regular(path) as file:
+            first, _, value = file.read().partition(b"\n")
     except FileNotFoundError:
         return None
     except OSError as error:

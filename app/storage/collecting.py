@@ -101,7 +101,7 @@ def _read_ledger(objects: Objects, name: str) -> dict[str, float]:
     data = objects.get(name)
     try:
         return {} if data is None else _ledger.decode(data)
-    except msgspec.MsgspecError:  # begun anew, it only makes objects stay longer
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # begun anew, it only makes objects stay longer
         logger.warning("ledger of unnamed objects is damaged; it begins anew", extra={"object": name})
         return {}
 

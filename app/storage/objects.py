@@ -78,6 +78,31 @@ def open_objects(location: str) -> FolderObjects | S3Objects:
     return S3Objects(bucket, prefix.rstrip("/"))
 
 
+def read_up_to(objects: Objects, name: str, most_bytes: int) -> bytes | None:
+    """Return an object's first bytes, or None where there is no object of that name.
+
+    Args:
+        objects: Where it is.
+        name: Its name.
+        most_bytes: How many to read at most; one more than is allowed tells an object that is too large.
+
+    Raises:
+        LocationError: It is archived.
+        CloudError: It cannot be read to its end.
+    """
+    data = bytearray()
+    try:
+        for block in objects.blocks(name):
+            data += block
+            if len(data) >= most_bytes:
+                break
+    except LocationError:
+        if objects.exists(name):
+            raise
+        return None
+    return bytes(data[:most_bytes])
+
+
 class FolderObjects:
     """Files below a folder."""
 
@@ -224,7 +249,7 @@ class S3Objects:
             except s3.exceptions.NoSuchKey:
                 return None
             except s3.exceptions.InvalidObjectState as error:
-                raise LocationError(f"{self.root}/{name}: is archived: restore it from its storage class") from error
+                raise _archived(self.root, name) from error
             size: int = answer["ContentLength"]
             if most_bytes is not None and size > most_bytes:
                 answer["Body"].close()
@@ -272,6 +297,8 @@ class S3Objects:
                 body = s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"]
             except s3.exceptions.NoSuchKey:
                 raise _missing(self.root, name) from None
+            except s3.exceptions.InvalidObjectState:
+                raise _archived(self.root, name) from None
             yield from body.iter_chunks(BLOCK_BYTES)
 
     def delete(self, name: str) -> None:
@@ -286,6 +313,10 @@ class S3Objects:
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
                 for item in page.get("Contents", []):
                     yield item["Key"].removeprefix(self._prefix)
+
+
+def _archived(root: str, name: str) -> LocationError:
+    return LocationError(f"{root}/{name}: is archived: restore it from its storage class")
 
 
 def _missing(root: str, name: str) -> LocationError:

@@ -164,7 +164,7 @@ def stored_of(item: Mapping[str, Any]) -> Stored:
         applied = {ShardOrigin.parse(origin): Position.parse(last) for origin, last in item["applied"].items()}
         value = bytes(item["value"]) if "value" in item else None
         return Stored(value, applied, int(item["revision"]), parked=_mark_of(item))
-    except (AttributeError, KeyError, TypeError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
         raise ValueError("no item of a state") from error
 
 
@@ -175,7 +175,7 @@ def _damaged(item: Mapping[str, Any], table: str) -> Stored:
     )
     try:
         return Stored(None, {}, int(item.get("revision", 0)), parked=_mark_of(item), fault=fault)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         return Stored(None, {}, 0, fault=fault)
 
 

@@ -14,6 +14,7 @@ other full name has that short form.
 from __future__ import annotations
 
 import bisect
+import math
 import re
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -198,9 +199,15 @@ class AliasTable:
 
     @classmethod
     def load(cls, stored: StoredAliases, config: AliasConfig = AliasConfig()) -> Self:  # noqa: B008 - frozen
-        """Return aliases as they were dumped."""
+        """Return aliases as they were dumped.
+
+        Raises:
+            ValueError: They were not.
+        """
         self = cls(config)
         for address, sort, shared, runs in stored.addresses:
+            if not runs or not all(math.isfinite(time) for run in runs for time in (run.start, run.end)):
+                raise ValueError(f"the names of {address!r}")
             key = (address, sort)
             self._addresses[key] = _Address([msgspec.structs.replace(run) for run in runs], shared)
             for name in {address, *(name for run in runs for name in run.names)}:

@@ -50,7 +50,7 @@ class CheckpointFile:
             return {}
         except OSError as error:
             raise SettingsError(f"checkpoint {self._path}: cannot be read: {error.strerror}") from None
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             raise SettingsError(f"checkpoint {self._path}: not a checkpoint: remove it to begin again") from None
         if (kept.stream_arn, kept.stream_created) != (stream_arn, created):
             logger.warning("the checkpoint is of another stream, or an earlier one of this name: starting again")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.errors import LocationError, StateConflictError, UnreadableStateError
+from app.errors import LocationError, StateConflictError, StateTooLargeError, UnreadableStateError
 from app.storage.objects import FolderObjects
 from app.storage.spilling import SpillingState
 from app.storage.state import MemoryState, Stored
@@ -133,7 +133,7 @@ def test_an_archived_object_is_its_keys_fault(objects: FolderObjects, monkeypatc
     def archived(name: str) -> bytes:
         raise LocationError(f"{name}: is archived: restore it")
 
-    monkeypatch.setattr(objects, "get", archived)
+    monkeypatch.setattr(objects, "blocks", archived)
     assert "is archived: restore it" in fault_of(state)
 
 
@@ -164,3 +164,29 @@ def test_a_value_that_looks_like_a_pointer_is_kept_apart(objects: FolderObjects)
     state.commit("b", Stored(pointer), None)
 
     assert state.load(["b"])["b"].value == pointer
+
+
+def test_an_item_cannot_name_another_keys_object(objects: FolderObjects) -> None:
+    table = MemoryState()
+    state = SpillingState(table, objects, 50)
+    state.commit("a", Stored(LARGE), None)
+    state.commit("b", Stored(LARGE * 2), None)
+    table.stored["a"] = table.stored["b"]
+    assert "its item names another key's object" in fault_of(state)
+
+
+def test_an_object_is_read_no_further_than_its_item_says(objects: FolderObjects) -> None:
+    state = SpillingState(MemoryState(), objects, 50)
+    state.commit("a", Stored(LARGE), None)
+    [name] = objects.names()
+    with (objects.folder / name).open("ab") as file:
+        file.truncate(2**40)  # a hole
+    assert "is not the state of 'a' that was written" in fault_of(state)
+
+
+def test_without_a_location_a_value_that_looks_like_a_pointer_is_no_pointer(objects: FolderObjects) -> None:
+    table = MemoryState()
+    SpillingState(table, objects, 50).commit("a", Stored(LARGE), None)
+    pointer = table.stored["a"].value or b""
+    with pytest.raises(StateTooLargeError, match="set STATE_LOCATION"):
+        SpillingState(table, None, 50).check_size("b", pointer)

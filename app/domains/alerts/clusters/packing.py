@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
 
 from app.domains.alerts.clusters.affinity import AlertType
-from app.domains.alerts.clusters.state import AlertSignature, OpenCluster, StepRecord
-from app.domains.alerts.state_bytes import pack_state, unpack_state
-from app.errors import UnreadableStateError
+from app.domains.alerts.clusters.state import NEVER, AlertSignature, OpenCluster, StepRecord
+from app.domains.alerts.state_bytes import (
+    Count,
+    Index,
+    Number,
+    Severity,
+    Time,
+    check_clock,
+    load_state,
+    pack_state,
+    unpack_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,69 +33,76 @@ _OLDEST = (
     2  # the oldest version that is read: it has no `clock_latest`, and as 3 no severity, entities of steps, aliases
 )
 WHAT = "state of clusters"
+# Lengths of lists are twice what `ClusterConfig` allows at most: a list is refused before it takes memory.
+_MOST_LISTED = Meta(max_length=2_000)
+_Listed = Annotated[list[Index], _MOST_LISTED]
+_Few = Annotated[list[Index], Meta(max_length=10_000)]  # of one alert, which lists hosts and users by the thousand
+_Bits = Annotated[int, Meta(ge=0, lt=2**40)]  # of `MEMORY_S` seconds
 
 
 class _Step(msgspec.Struct, array_like=True, gc=False):
-    technique: int
-    kind: int
-    name: int
-    src: int
-    dst: int
-    start: float
-    end: float
-    alerts: int
+    technique: Index
+    kind: Index
+    name: Index
+    src: Index
+    dst: Index
+    start: Time
+    end: Time
+    alerts: Count
     first_id: int | str
-    number: int = 0
-    severity: int | None = None
-    entities: list[int] = []
+    number: Count = 0
+    severity: Severity = None
+    entities: _Few = []
 
 
 class _Cluster(msgspec.Struct, array_like=True, gc=False):
-    id: int
-    alerts: int
-    last_notified_count: int
-    start: float
-    end: float
+    id: Count
+    alerts: Count
+    last_notified_count: Count
+    start: Time
+    end: Time
     last_clock: float
-    srcs: list[int]
-    dsts: list[int]
-    entities: list[int]
-    techniques: list[int]
-    steps: list[_Step]
-    merged: list[int]
-    severity: int | None = None
-    aliases: list[tuple[int, int]] = []
+    srcs: _Listed
+    dsts: _Listed
+    entities: _Listed
+    techniques: _Listed
+    steps: Annotated[list[_Step], Meta(max_length=2_000)]
+    merged: Annotated[list[Count], Meta(max_length=2_000)]
+    severity: Severity = None
+    aliases: Annotated[list[tuple[Index, Index]], Meta(max_length=2_000)] = []
 
 
 class _Signature(msgspec.Struct, array_like=True, gc=False):
-    text: int
-    technique: int
-    src: int
-    dst: int
-    entities: list[int]
+    text: Index
+    technique: Index
+    src: Index
+    dst: Index
+    entities: _Few
     last_time: float
     last_clock: float
-    pace: float
-    recurring: list[int]
-    cluster: int
+    pace: Time
+    recurring: _Few
+    cluster: Count
 
 
 class _State(msgspec.Struct, array_like=True):
     version: int
-    next_id: int
+    next_id: Count
     clock: float
     ahead: float
     texts: list[str]
-    counts: list[tuple[int, int, int]]
-    total: tuple[int, int]
-    clusters: list[_Cluster]
-    signatures: list[_Signature]
-    merged_into: list[tuple[int, int]]
-    targets: list[tuple[int, list[tuple[int, int, int]]]]
-    patterns: list[tuple[int, list[int], int, float, int]]
+    counts: Annotated[list[tuple[Index, Count, Number]], Meta(max_length=100_000)]
+    total: tuple[Count, Number]
+    clusters: Annotated[list[_Cluster], Meta(max_length=40_000)]
+    signatures: Annotated[list[_Signature], Meta(max_length=40_000)]
+    merged_into: Annotated[list[tuple[Count, Count]], Meta(max_length=100_000)]
+    targets: Annotated[
+        list[tuple[Index, Annotated[list[tuple[Index, Number, _Bits]], _MOST_LISTED]]], Meta(max_length=40_000)
+    ]
+    patterns: Annotated[list[tuple[Index, _Few, Count, Time, Count]], Meta(max_length=40_000)]
     clock_latest: float = math.inf
-    next_step: int = 1
-    ids: list[int] = []
+    next_step: Count = 1
+    ids: Annotated[list[Index], Meta(max_length=200_000)] = []  # digests of seven bytes
 
 
 def pack(state: State) -> bytes:
@@ -150,13 +167,24 @@ def unpack(data: bytes, state: State) -> None:
         UnreadableStateError: The bytes were not written by `pack` of this version.
     """
     packed = unpack_state(data, _State, VERSION, WHAT, oldest=_OLDEST)
-    try:
-        _fill(state, packed)
-    except (IndexError, KeyError) as error:
-        raise UnreadableStateError(f"{WHAT}: is not what was written ({error}); restore or delete it") from None
+    load_state(WHAT, lambda: _fill(state, packed))
+
+
+def _check(packed: _State) -> None:
+    """Raise a ValueError where a state could not be gone on with, although each of its parts is right."""
+    ids = [each.id for each in packed.clusters]
+    if len(set(ids)) < len(ids) or max(ids, default=0) >= packed.next_id:
+        raise ValueError("ids of clusters")
+    if not all(kept < ended for ended, kept in packed.merged_into):  # else one could lead back to itself
+        raise ValueError("merged clusters")
+    check_clock(packed.clock, packed.ahead, packed.clock_latest, *(each.last_clock for each in packed.clusters))
+    check_clock(*(time for each in packed.signatures for time in (each.last_time, each.last_clock)))
+    if math.isinf(packed.clock) and not packed.clock == packed.clock_latest == NEVER:
+        raise ValueError("the clock")
 
 
 def _fill(state: State, packed: _State) -> None:
+    _check(packed)
     texts = packed.texts
 
     def as_set(indexes: Iterable[int]) -> dict[str, None]:
@@ -204,3 +232,5 @@ def _fill(state: State, packed: _State) -> None:
         state.add_signature(signature)
         state.ahead_signatures += signature.last_time > signature.last_clock
         cluster.signatures[signature] = None
+    if len(state.signatures) < len(packed.signatures):
+        raise ValueError("two signatures of one key")

@@ -100,7 +100,7 @@ def _read_state(objects: Objects, name: str | None) -> _State:
         raise StateConflictError(f"{objects.root}/{name}: a newer state is there")
     try:
         state = msgspec.msgpack.decode(data, type=_State)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         state = None
     if state is None or state.version != VERSION:
         raise UnreadableStateError(

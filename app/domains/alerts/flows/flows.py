@@ -16,11 +16,12 @@ from app.domains.alerts.flows.common import Meetings, Types
 from app.domains.alerts.flows.config import FlowConfig
 from app.domains.alerts.flows.context import Context
 from app.domains.alerts.flows.graph import Graph
-from app.domains.alerts.flows.node import Node, is_inside, pack_flows, unpack_flows
+from app.domains.alerts.flows.node import WHAT, Node, is_inside, pack_flows, unpack_flows
 from app.domains.alerts.flows.risk import is_critical, is_incident
 from app.domains.alerts.flows.severity import CRITICAL
 from app.domains.alerts.flows.view import draw
 from app.domains.alerts.incidents import Flow
+from app.domains.alerts.state_bytes import load_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -185,6 +186,10 @@ class Flows:
         Raises:
             UnreadableStateError: The bytes were not written by `dump` of this version.
         """
+        return load_state(WHAT, lambda: cls._load(data, table, config))
+
+    @classmethod
+    def _load(cls, data: bytes, table: AttackTable, config: FlowConfig) -> Flows:
         flows = cls(table, config)
         stored, steps = unpack_flows(data)
         clock = flows._clock

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
 
 from app.domains.alerts.aliases import StoredAliases
 from app.domains.alerts.clusters.clusters import type_text
@@ -14,8 +15,16 @@ from app.domains.alerts.entities import kind
 from app.domains.alerts.flows.causality import CLUSTER, ITSELF, MENTIONED, PROBED, SOURCE, TARGET, Touch
 from app.domains.alerts.flows.severity import HIGH, severity_of
 from app.domains.alerts.incidents import Step
-from app.domains.alerts.state_bytes import pack_state, unpack_state
-from app.errors import UnreadableStateError
+from app.domains.alerts.state_bytes import (
+    Count,
+    Index,
+    Number,
+    Severity,
+    Time,
+    check_clock,
+    pack_state,
+    unpack_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
 
 VERSION = 2  # of the stored format; to be raised with any change of the structs below
 WHAT = "state of flows"
+_MOST_STEPS = 100_000  # twice what `FlowConfig` allows
+_Few = Annotated[list[Index], Meta(max_length=10_000)]
 SLOT_S = 600  # alerts within ten minutes are counted as one time: a scan or an outbreak is one event
 HOUR_S = 3_600
 _INSIDE = frozenset({"inside", "name", "resource"})  # kinds of entities
@@ -112,10 +123,10 @@ class StoredFlows(msgspec.Struct, array_like=True):
 
     version: int
     now: float
-    ahead: tuple[int, float] | None
+    ahead: tuple[Number, float] | None
     horizon: float
     texts: list[str]
-    steps: list[_Step]
+    steps: Annotated[list[_Step], Meta(max_length=_MOST_STEPS)]
     aliases: StoredAliases
 
 
@@ -125,19 +136,19 @@ _BEGIN = StoredFlows(VERSION, -math.inf, None, -math.inf, [], [], StoredAliases(
 class _Step(msgspec.Struct, array_like=True):
     """A step; texts by their index, times in full, since differences would lose bits."""
 
-    number: int
-    cluster: int
-    technique: int
-    name: int
-    src: int
-    dst: int
-    start: float
-    end: float
-    alerts: int
+    number: Count
+    cluster: Count
+    technique: Index
+    name: Index
+    src: Index
+    dst: Index
+    start: Time
+    end: Time
+    alerts: Count
     first_id: int | str
-    severity: int | None
-    entities: list[int]
-    keys: list[int]
+    severity: Severity
+    entities: _Few
+    keys: _Few
 
 
 def pack_flows(clock: Clock, nodes: Iterable[Node], aliases: AliasTable) -> bytes:
@@ -167,21 +178,23 @@ def unpack_flows(data: bytes) -> tuple[StoredFlows, list[tuple[int, Step, tuple[
 
     Raises:
         UnreadableStateError: The bytes were not written by this version or an earlier one.
+        ValueError: Their parts do not fit together.
+        IndexError: A text is not there.
     """
     stored = unpack_state(data, StoredFlows, VERSION, WHAT, anew=_BEGIN)
     texts = stored.texts
-    try:
-        return stored, [
-            (
-                each.cluster,
-                Step(
-                    texts[each.technique], texts[each.name], texts[each.src], texts[each.dst],
-                    each.start, each.end, each.alerts, each.first_id, each.number, each.severity,
-                    tuple(texts[entity] for entity in each.entities),
-                ),
-                tuple(texts[key] for key in each.keys),
-            )
-            for each in stored.steps
-        ]  # fmt: skip
-    except IndexError as error:
-        raise UnreadableStateError(f"{WHAT}: is not what was written ({error}); restore or delete it") from None
+    check_clock(stored.now, stored.horizon, *(stored.ahead or ())[1:])
+    if len({each.number for each in stored.steps}) < len(stored.steps):
+        raise ValueError("two steps of one number")
+    return stored, [
+        (
+            each.cluster,
+            Step(
+                texts[each.technique], texts[each.name], texts[each.src], texts[each.dst],
+                each.start, each.end, each.alerts, each.first_id, each.number, each.severity,
+                tuple(texts[entity] for entity in each.entities),
+            ),
+            tuple(texts[key] for key in each.keys),
+        )
+        for each in stored.steps
+    ]  # fmt: skip
