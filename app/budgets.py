@@ -32,7 +32,12 @@ def is_over_elements(text: bytes, most: int = MOST_ELEMENTS) -> bool:
         text: JSON in UTF-8; what is no JSON is counted all the same.
         most: The budget.
     """
-    return most_elements(text) > most and _separators(outside_strings(text)) > most
+    return most_elements(text) > most and elements_of(text) > most
+
+
+def elements_of(text: bytes) -> int:
+    """Return an upper bound of a JSON text's elements, by its commas and brackets outside strings."""
+    return _separators(outside_strings(text))
 
 
 def is_over_elements_at(depth: int, text: bytes, most: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.budgets import MOST_ELEMENTS
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, LONGEST_ENTITY, LONGEST_ID, LONGEST_NAME
 from app.domains.alerts.formats.attributes import (
     LONGEST_VALUE,
@@ -14,7 +15,7 @@ from app.domains.alerts.formats.attributes import (
     MAX_LIST,
 )
 from app.domains.alerts.formats.cef_line import LONG_NAMES
-from app.domains.alerts.formats.envelopes import MAX_DEPTH
+from app.domains.alerts.formats.envelopes import MAX_DEPTH, MOST_PIECES
 from app.domains.alerts.formats.mapping import kept
 from app.domains.alerts.formats.recognise import FORMATS
 from app.domains.alerts.formats.values import MAX_TECHNIQUES
@@ -72,12 +73,15 @@ RULES = f"""\
   that every machine has for itself (loopback, link-local, container bridges), and full names with an address outside,
   are no pair. Flows learn from them which alerts are of one machine.
 - **Closed** alerts say so in `closed`, in the words of their format.
-- **Sizes.** An alert has at most {LARGEST_ALERT_BYTES} bytes and {MAX_DEPTH} levels of JSON.
+- **Sizes.** An alert has at most {LARGEST_ALERT_BYTES} bytes and {MAX_DEPTH} levels of JSON. A record, or an
+  object of a file that has no `input`, has at most {MOST_ELEMENTS} values and {MOST_PIECES} alerts; a list, or lines
+  of an alert each, may have any number.
 - **Lone surrogates** become U+FFFD, so that every alert can be written again.
 
 A record that cannot be read has a reason: `missing_id`, `missing_time`, `missing_src`, `missing_dst`, `missing_name`,
-`bad_id`, `bad_time`, `bad_field`, `alert_too_large`, `not_one_alert`, `unknown_format`, `not_json` or `not_utf8`, and
-a message with the path of the faulty field and how to mend it.
+`bad_id`, `bad_time`, `bad_field`, `alert_too_large`, `document_too_large`, `too_many_elements`,
+`not_one_alert`, `unknown_format`, `not_json` or `not_utf8`, and a message with the path of the
+faulty field and how to mend it.
 """
 
 _FIELDS = ("id", "time", "src", "dst", "name", "tech", "tenant")

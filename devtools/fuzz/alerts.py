@@ -11,8 +11,9 @@ import msgspec
 
 from app.domains.alerts.alert import Alert, AlertFault, EnrichedAlert
 from app.domains.alerts.formats import read_alert_bytes
-from app.domains.alerts.formats.file import AlertFile, BrokenPartError
+from app.domains.alerts.formats.file import AlertFile
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
+from app.domains.alerts.formats.parts import BrokenPartError
 from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.domains.alerts.records import read_record
 from app.domains.alerts.tenancy import TenantRule, key_of

@@ -289,7 +289,7 @@ class TestStreams:
         assert records[-7]["Data"] == b"nothing known"
         assert json.loads(records[-5]["Data"])["id"] == 1
         assert len(run("drain", "--stream", stream).stdout.splitlines()) == 37
-        assert "has no alerts" in run(*feed, "/dev/null", expect=40).stderr
+        assert "not a regular file" in run(*feed, "/dev/null", expect=47).stderr
 
     def test_a_whole_way_by_hand(self, new_stream: Callable[..., str]) -> None:
         names = {role: new_stream(role) for role in ("alerts", "enriched", "incidents", "tickets", "aside")}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+COLUMNS = ("time", "name", "ip", "host", "short", "time_label", "event_label")
 SHORT = "short"
 """Key of `other_attributes` with the data set's short form of the name."""
 NOISE = "-"
@@ -42,6 +43,19 @@ def seed_alert(row: Mapping[str, str], number: int) -> dict[str, Any]:
     if row["event_label"] != NOISE:
         alert["label"] = row["event_label"]
     return alert
+
+
+def alert_of_line(line: bytes, number: int) -> dict[str, Any]:
+    """Return a line of a file as `seed_alert` does.
+
+    Raises:
+        ValueError: It is no row of seven columns with a time in seconds.
+    """
+    try:
+        [row] = csv.reader([line.decode("utf-8", "replace")])
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    return seed_alert(dict(zip(COLUMNS, row, strict=True)), number)
 
 
 def read_rows(path: Path) -> Iterator[dict[str, str]]:

@@ -9,6 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
 LONGEST_ID = 256  # characters; the longest ids of the supported formats have about 150
 LONGEST_ENTITY = 256  # characters of a host, user or address: a DNS name has at most 253
@@ -35,8 +36,8 @@ class AlertFault(Exception):  # noqa: N818 - a fault of the data, not of the pro
 
     Attributes:
         reason: A code in snake case: `missing_id`, `missing_time`, `missing_src`, `missing_dst`, `missing_name`,
-            `bad_id`, `bad_time`, `bad_field`, `bad_tenant`, `tenant_mismatch`, `alert_too_large`, `unknown_format`,
-            `not_one_alert`, `not_json`, `not_utf8`.
+            `bad_id`, `bad_time`, `bad_field`, `bad_tenant`, `tenant_mismatch`, `alert_too_large`, `too_many_elements`,
+            `unknown_format`, `not_one_alert`, `not_json`, `not_utf8`.
         message: The fault, the path of its field, and how to mend it. It may quote the alert, so it is never logged.
     """
 
@@ -44,6 +45,11 @@ class AlertFault(Exception):  # noqa: N818 - a fault of the data, not of the pro
         """Set the reason code and the message."""
         super().__init__(message)
         self.reason, self.message = reason, message
+
+    def kept(self) -> Self:
+        """Return the fault without its traceback and its cause: their frames would keep the record in memory."""
+        self.__traceback__ = self.__context__ = None
+        return self
 
 
 class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import stat
+import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.domains.alerts.alert import DEFAULT_TENANT, AlertFault
-from app.domains.alerts.formats.file import AlertFile, BrokenPartError
+from app.domains.alerts.formats.file import AlertFile
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
+from app.domains.alerts.formats.parts import BrokenPartError
 from app.domains.alerts.formats.pieces import InputItem, PieceReader, text_item
 from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.domains.alerts.records import encoded
 from app.domains.alerts.synthetic import SAMPLE_ALERTS, synthetic_alerts
 from app.domains.alerts.tenancy import key_of
-from app.errors import EventError, LocationError
+from app.errors import BudgetError, EventError, LocationError
+from app.storage.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +36,7 @@ class AlertInput:
     Attributes:
         path: The file; `-` is standard input.
         size: Bytes of the file, or None where that is not known.
-        arrival_s: When a regular file was last changed, seconds since 1970; None for others, whose alerts come now.
+        arrival_s: When a file was last changed, seconds since 1970; None for standard input, whose alerts come now.
     """
 
     def __init__(self, path: Path | None, pieces: PieceReader | None = None) -> None:
@@ -52,14 +54,13 @@ class AlertInput:
             self._stream: Any = sys.stdin.buffer
         else:
             try:
-                self._stream = self.path.open("rb")
-                found = self.path.stat()
-                self.size = found.st_size or None
-                self.arrival_s = found.st_mtime if stat.S_ISREG(found.st_mode) else None
+                self._stream = open_regular(self.path)
             except OSError as error:
                 raise LocationError(
                     f"{self.path}: cannot be read: {error.strerror}; name a file, or - for standard input"
                 ) from None
+            found = os.fstat(self._stream.fileno())
+            self.size, self.arrival_s = found.st_size or None, found.st_mtime
         pieces = pieces or PieceReader()
         pieces.received = self.arrival_s
         self._file = AlertFile(self._blocks(), pieces, holds=True)
@@ -81,7 +82,7 @@ class AlertInput:
 
     def position(self) -> int:
         """Return how many bytes of the file were read."""
-        return 0 if self.size is None or self._stream.closed else int(self._stream.tell())  # a named pipe has none
+        return 0 if self.size is None or self._stream.closed else int(self._stream.tell())
 
     def __iter__(self) -> Iterator[list[InputItem]]:
         """Yield the items as they come, those of each block of a pipe before the next is waited for.
@@ -89,6 +90,7 @@ class AlertInput:
         Raises:
             LocationError: The rest of the file cannot be read: its disk fails, or its gzip is broken.
             EventError: The file is packed in a form that is not read here.
+            BudgetError: The file would take too much memory, or inflates to too much.
         """
         count = 0
         try:
@@ -101,6 +103,8 @@ class AlertInput:
             yield [_broken(count, AlertFault("not_json", message))]
         except BrokenPartError as error:
             yield [_broken(count, AlertFault("bad_field", f"{error}; the rest was not read"))]
+        except BudgetError as error:
+            raise BudgetError(f"{self.name}: {error}; what came before was read") from None
         except PackedFileError as error:
             raise EventError(f"{self.name}: {error}") from None
         except (OSError, BrokenGzipError) as error:

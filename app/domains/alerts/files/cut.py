@@ -27,8 +27,9 @@ from app.domains.alerts.files import layout
 from app.domains.alerts.files.codes import node_columns
 from app.domains.alerts.files.techniques import LATEST, TIMES, resolve_chunk, start_chunk
 from app.domains.alerts.flows.config import FlowConfig
-from app.domains.alerts.formats.file import AlertFile, BrokenPartError
+from app.domains.alerts.formats.file import AlertFile
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
+from app.domains.alerts.formats.parts import BrokenPartError
 from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.domains.alerts.settings import CLOCK_SKEW_S, MOST_TENANTS
@@ -185,11 +186,9 @@ def _gather(file: AlertFile, chunks: _Chunks, skipped: _SkippedAlerts) -> str:
                 skipped.add(each)
             else:
                 _add(each, each.alert, chunks, skipped)
-    except BudgetError as error:
-        return str(error)
     except BrokenJsonError as error:
         return f"not JSON: {error}"
-    except (BrokenGzipError, BrokenPartError, PackedFileError) as error:
+    except (BrokenGzipError, BrokenPartError, BudgetError, PackedFileError) as error:
         return str(error)
     return ""
 

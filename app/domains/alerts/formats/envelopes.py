@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 import re
 import zlib
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from app.budgets import MOST_ELEMENTS, is_over_elements
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, AlertFault
 from app.domains.alerts.formats import ecs, own, snort, times
 from app.domains.alerts.formats.recognise import format_or_none, own_format
@@ -33,6 +35,9 @@ NODES = "node_feature"
 """Key of the hosts' features in the seed's file."""
 SEVERAL = "put the file under input/, or feed it with `millrace feed --pipeline alerts`, which splits it"
 LARGEST_INFLATED_BYTES = 32 * 1024 * 1024  # of one record: CloudWatch Logs sends a megabyte at most, gzip packs tenfold
+MOST_PIECES = (
+    50_000  # alerts, or what stands in their place, of one record: the largest, 16 MiB, has 300 bytes for each
+)
 
 _LISTS = ("input", "Findings", "findings")
 """Keys with a list of alerts: in the seed's file, answers of AWS services, and details of their events."""
@@ -59,6 +64,7 @@ _TIMES = ("approximateArrivalTimestamp", "timestamp", "Timestamp", "time", "@tim
 """Keys of the time at which a transport took what it holds."""
 _DEEPEST_LOOK = 8  # objects and lists within one another
 _LOOKED_AT = 32  # elements of a list: some that are no alerts, as heartbeats, may stand before others
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # as of `str.splitlines`
 _LEAST_BASE64 = 16  # characters: a shorter text is a word
 
 
@@ -92,14 +98,26 @@ def unwrapped(value: object, received: float | None = None) -> list[Wrapped]:
         value: An object, a list or a text, as parsed JSON.
         received: Arrival, seconds since 1970.
     """
-    return list(_unwrapped(Wrapped(value, received), 0, _Budget()))
+    found = list(itertools.islice(_unwrapped(Wrapped(value, received), 0, _Budget()), MOST_PIECES + 1))
+    return found if len(found) <= MOST_PIECES else [Wrapped(None, fault=too_many(MOST_PIECES, "alerts"))]
 
 
 class _Budget(msgspec.Struct):
-    """What one record may cost: bytes to inflate, and values to look at for alerts in them."""
+    """What one record may cost: bytes to inflate, elements of texts of JSON in it, and values to look at for alerts."""
 
     inflated_bytes: int = LARGEST_INFLATED_BYTES
+    elements: int = 2 * MOST_ELEMENTS  # those of strings are not told apart
     looks: int = 1_000
+
+    def take_text(self, text: str) -> None:
+        """Count the elements of a text of JSON within the record.
+
+        Raises:
+            AlertFault: All texts together have too many.
+        """
+        self.elements -= text.count(",") + text.count("[") + text.count("{")
+        if self.elements < 0:
+            raise too_many(MOST_ELEMENTS, "values")
 
 
 def _unwrapped(outer: Wrapped, depth: int, budget: _Budget) -> Iterator[Wrapped]:
@@ -114,7 +132,7 @@ def _unwrapped(outer: Wrapped, depth: int, budget: _Budget) -> Iterator[Wrapped]
         elif type(value) is list:
             inner = value
     except AlertFault as fault:
-        outer.fault = fault
+        outer.fault = fault.kept()
     if inner is None:
         yield outer
         return
@@ -180,13 +198,15 @@ def _of_text(outer: Wrapped, depth: int, budget: _Budget) -> list[Any] | None:
     """
     text = outer.record = outer.record.strip()
     if is_json(text):
+        if depth:
+            budget.take_text(text)
         try:
             return [json_of(text)]
         except AlertFault as fault:
             if fault.reason != "not_one_alert":
                 raise
             return _values_of(text)
-    if "\n" in text and len(lines := [line for line in text.splitlines() if line.strip()]) > 1:
+    if "\n" in text and len(lines := _lines_of(text)) > 1:
         return lines
     if depth and (decoded := _decoded(text, budget)) is not None:
         outer.is_inflated = True
@@ -206,7 +226,18 @@ def _values_of(text: str) -> list[Any]:
             break
         values.append(text[at:end])
         at = len(text) - len(text[end:].lstrip(" \t\r\n,"))
-    return [*values, *(line for line in text[at:].splitlines() if line.strip())]
+    return [*values, *_lines_of(text[at:])]
+
+
+def _lines_of(text: str) -> list[str]:
+    """Return the lines of a text that are not blank.
+
+    Raises:
+        AlertFault: There are too many.
+    """
+    if len(text) > MOST_PIECES and sum(map(text.count, _LINE_ENDS)) > MOST_PIECES:
+        raise too_many(MOST_PIECES, "lines")
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def is_json(text: str) -> bool:
@@ -218,8 +249,10 @@ def json_of(text: str) -> object:
     """Return the value of a JSON text; halves of surrogate pairs in it are tolerated.
 
     Raises:
-        AlertFault: `not_json`.
+        AlertFault: `not_json`, `not_one_alert` or `too_many_elements`.
     """
+    if len(text) > MOST_ELEMENTS and is_over_elements(text.encode("utf-8", "replace")):
+        raise too_many(MOST_ELEMENTS, "values")
     try:
         value = msgspec.json.decode(text)
     except RecursionError:
@@ -243,6 +276,12 @@ def too_deep() -> AlertFault:
 def too_large() -> AlertFault:
     """Return the fault of an alert with too many bytes."""
     return AlertFault("alert_too_large", f"more than {LARGEST_ALERT_BYTES} bytes; send the alert without its raw data")
+
+
+def too_many(most: int, what: str) -> AlertFault:
+    """Return the fault of a record with too many alerts or values in it."""
+    message = f"more than {most} {what} in one record; send it in parts: as a list, or an alert a line"
+    return AlertFault("too_many_elements", message)
 
 
 def _forgiving(text: str) -> object:

@@ -7,41 +7,40 @@ The form of an input is recognised in this order:
                an object's `input`, one by one; any other object whole. What follows it is looked at again
     lines      an alert a line, in any format; a line of JSON may also hold several alerts, or several values
 
-Lines are handed on as they arrive and nothing is kept of them, so that a pipe may go on for ever.
+Lines are handed on as they arrive and nothing is kept of them, so that a pipe may go on for ever. Whatever is held
+together, the items of a batch or an object that is read whole, has a budget.
 """
 
 from __future__ import annotations
 
-import csv
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.domains.alerts.ait_ads import seed_alert
+from app.domains.alerts.ait_ads import COLUMNS, alert_of_line
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, AlertFault
 from app.domains.alerts.formats.encoding import as_utf8
-from app.domains.alerts.formats.envelopes import NODES
+from app.domains.alerts.formats.envelopes import MOST_PIECES, too_many
 from app.domains.alerts.formats.inflate import inflated
+from app.domains.alerts.formats.parts import (
+    LARGEST_HELD_BYTES,
+    SETTINGS,
+    UNREADABLE,
+    FileSettings,
+    Parts,
+)
 from app.domains.alerts.formats.pieces import InputItem, PieceReader, is_json
-from app.domains.alerts.formats.reading import add_nodes
+from app.domains.alerts.formats.reading import LARGEST_RECORD_BYTES, add_nodes
 from app.domains.alerts.formats.scanner import BrokenJsonError, Scanner, is_open
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
-LARGEST_PART_BYTES = 256 * 1024 * 1024  # of a part that is read whole: node features, or a document without `input`
-LARGEST_HELD_BYTES = 64 * 1024 * 1024  # of a document that is held until its node features are known
 HEAD_BYTES = 64 * 1024  # of a first line: a longer one is read as a document, which one large alert is too
 BATCH_ALERTS = 2_000  # enough for the model to take them together
-AIT_COLUMNS = ["time", "name", "ip", "host", "short", "time_label", "event_label"]
-_AIT_HEADER = ",".join(AIT_COLUMNS).encode()
+BATCH_BYTES = 4 * 1024 * 1024  # of alerts that are handed on together: in memory they take up to ten times as much
+_AIT_HEADER = ",".join(COLUMNS).encode()
 _GOES_ON = (b"[", b"{", b",", b":")
-_READ = msgspec.Raw(b"[]")  # stands for an `input` whose elements were handed on
-_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
-
-
-class BrokenPartError(Exception):
-    """A part of a document other than its alerts cannot be read; the message is one line without values."""
 
 
 class AlertFile:
@@ -72,9 +71,10 @@ class AlertFile:
         """
         self._blocks, self._pieces = blocks, pieces or PieceReader()
         self._holds, self._batch = holds, batch
-        self.node_feature: dict[str, dict[str, Any]] = {}
-        self.cluster_config: dict[str, Any] = {}
-        self.config: dict[str, Any] = {}
+        self._settings = FileSettings()
+        self.node_feature = self._settings.node_feature
+        self.cluster_config = self._settings.cluster_config
+        self.config = self._settings.config
         self._index = 0
 
     def __iter__(self) -> Iterator[list[InputItem]]:
@@ -85,6 +85,7 @@ class AlertFile:
             BrokenGzipError: The file begins as gzip does and cannot be inflated.
             PackedFileError: The file is packed otherwise.
             BrokenPartError: Another part than the alerts has a wrong type.
+            BudgetError: The file inflates to too much, or its settings would take too much memory.
         """
         yield from filter(None, self._read(Scanner(as_utf8(inflated(self._blocks)))))
 
@@ -103,21 +104,36 @@ class AlertFile:
 
     def _lines(self, scanner: Scanner) -> Iterator[list[InputItem]]:
         number, counts = scanner.blank_lines, not self._index  # behind a document the lines' own numbers say nothing
-        for lines in scanner.lines(LARGEST_ALERT_BYTES):
-            items: list[InputItem] = []
+        unit = "line" if counts else "alert"
+
+        def items(lines: list[bytes | None]) -> Iterator[InputItem]:
+            nonlocal number
             for line in lines:
                 number += 1
-                found: list[InputItem] = []
                 if line is None:
-                    found = [InputItem(fault=_too_large())]
+                    yield self._numbered(InputItem(fault=_too_large()), number if counts else 0, unit)
                 elif line and not line.isspace():
-                    found = self._line(line.strip())
-                unit = "line" if counts else "alert"
-                items += [self._numbered(each, number if counts else 0, unit) for each in found]
-                if len(items) >= self._batch:
-                    yield items
-                    items = []
-            yield items
+                    for each in _sized(self._line(line.strip()), len(line)):
+                        yield self._numbered(each, number if counts else 0, unit)
+
+        for lines in scanner.lines(LARGEST_ALERT_BYTES):
+            yield from self._batches(items(lines))
+
+    def _batches(self, items: Iterable[InputItem]) -> Iterator[list[InputItem]]:
+        """Yield items as they come, as many together as a batch may have; those before an error come before it."""
+        batch: list[InputItem] = []
+        size = 0
+        try:
+            for item in items:
+                batch.append(item)
+                size += item.size
+                if len(batch) >= self._batch or size >= BATCH_BYTES:
+                    yield batch
+                    batch, size = [], 0
+        except BrokenJsonError:
+            yield batch
+            raise
+        yield batch
 
     def _line(self, line: bytes) -> list[InputItem]:
         """Read a line: mostly one alert; the seed system's object, or several JSON values, are taken apart."""
@@ -138,30 +154,37 @@ class AlertFile:
                 if first not in {b"{", b"["}:
                     return []
                 value = Scanner(iter([scanner.whole_value()]))
-                found += [item for items in self._read_document(value, holds=True) for item in items]
+                for items in self._read_document(value, holds=True):
+                    found += items
+                    if len(found) > MOST_PIECES:
+                        return [InputItem(fault=too_many(MOST_PIECES, "alerts"), raw=line)]
         except BrokenJsonError:
             return []
         return found
 
     def _rows(self, scanner: Scanner) -> Iterator[list[InputItem]]:
-        lines = scanner.lines(LARGEST_ALERT_BYTES)
         header, count = True, 0
-        for block in lines:
-            items: list[InputItem] = []
-            texts = [(line or b"").decode("utf-8", "replace") for line in block[header:]]
+
+        def items(lines: list[bytes | None]) -> Iterator[InputItem]:
+            nonlocal count
+            for line in lines:
+                if line is None or line.rstrip(b"\r"):
+                    count += 1
+                    item = InputItem(fault=_too_large()) if line is None else self._row(line, count - 1)
+                    yield self._numbered(item, count, "row")
+
+        for block in scanner.lines(LARGEST_ALERT_BYTES):
+            yield from self._batches(items(block[header:]))
             header = header and not block
-            for row in csv.DictReader(texts, AIT_COLUMNS):
-                try:
-                    item = self._pieces.record(seed_alert(row, count))
-                except (TypeError, ValueError, KeyError):
-                    fault = AlertFault("bad_field", f"expected {','.join(AIT_COLUMNS)}, time in seconds")
-                    item = InputItem(fault=fault, raw=",".join(map(str, row.values())).encode())
-                count += 1
-                items.append(self._numbered(item, count, "row"))
-                if len(items) >= self._batch:
-                    yield items
-                    items = []
-            yield items
+
+    def _row(self, line: bytes, number: int) -> InputItem:
+        try:
+            item = self._pieces.record(alert_of_line(line, number))
+        except ValueError:
+            fault = AlertFault("bad_field", f"expected {','.join(COLUMNS)}, time in seconds")
+            item = InputItem(fault=fault, raw=line)
+        item.size = len(line)
+        return item
 
     def _document(self, scanner: Scanner) -> Iterator[list[InputItem]]:
         for items in self._read_document(scanner, holds=self._holds):
@@ -171,74 +194,56 @@ class AlertFile:
         """Read the value that begins here: the elements of a list, or an object."""
         if scanner.peek() == b"[":
             yield from self._elements(scanner)
-        elif holds:
-            yield self._held(scanner)
-        else:
-            members: dict[str, msgspec.Raw] = {}
-            yield from self._members(scanner, members)
-            yield self._rest(members)
-
-    def _held(self, scanner: Scanner) -> list[InputItem]:
-        """Read an object whole, and add its node features to its alerts.
-
-        Raises:
-            BrokenJsonError: It breaks off.
-        """
-        began, members, held = scanner.position, dict[str, msgspec.Raw](), list[InputItem]()
-        for items in self._members(scanner, members):
-            if scanner.position - began <= LARGEST_HELD_BYTES:
-                held += items
-        if scanner.position - began > LARGEST_HELD_BYTES:
-            message = f"more than {LARGEST_HELD_BYTES} bytes in one document; send a list, or an alert a line"
-            return [InputItem(fault=AlertFault("document_too_large", message))]
-        held += self._rest(members)
-        for item in held if self.node_feature else ():
-            if item.alert is not None:
-                add_nodes(item.alert, self.node_feature)
-        return held
-
-    def _members(self, scanner: Scanner, members: dict[str, msgspec.Raw]) -> Iterator[list[InputItem]]:
-        """Yield the elements of an object's `input`, and gather its other members."""
+            return
+        parts = Parts()
         for key in scanner.members():
             name = _text(key)
             if name == "input" and scanner.peek() == b"[":
-                yield from self._elements(scanner)
-                members[name] = _READ
-                continue
-            value, size = scanner.value(LARGEST_PART_BYTES)
-            if value is None:
-                raise BrokenPartError(f"{name[:50]!r} has {size} bytes: {LARGEST_PART_BYTES} can be read")
-            members[name] = msgspec.Raw(value)
+                parts.has_input = True
+                if holds:
+                    parts.hold(scanner)
+                else:
+                    yield from self._elements(scanner)
+            elif name in SETTINGS:
+                parts.settings[name] = value = self._settings.read(name, scanner)
+                parts.add(key, value)
+            else:
+                parts.add(key, scanner.value(LARGEST_RECORD_BYTES)[0])
+        if parts.has_input:
+            self._settings.add(parts.settings)
+            yield from self._held(parts)
+        else:
+            yield from self._batches(self._whole(parts.text()))
 
-    def _rest(self, members: Mapping[str, msgspec.Raw]) -> list[InputItem]:
-        """Take the other parts of an object with an `input`; read an object without one."""
-        if members.get("input") is not _READ:
-            return self._whole(msgspec.json.encode(members))
-        nodes = _object(members, NODES)
-        self.node_feature |= {node: each for node, each in nodes.items() if isinstance(each, dict)}
-        self.cluster_config |= _object(members, "cluster_config")
-        self.config |= _object(members, "config")
-        return []
+    def _held(self, parts: Parts) -> Iterator[list[InputItem]]:
+        """Read the alerts that waited for the end of their document, and add its node features."""
+        if parts.held is None:
+            yield [_document_too_large(LARGEST_HELD_BYTES)]
+            return
+        for position, held in parts.held:
+            for items in self._elements(Scanner(iter([held]), position)):
+                for item in items if self.node_feature else ():
+                    if item.alert is not None:
+                        add_nodes(item.alert, self.node_feature)
+                yield items
 
-    def _whole(self, raw: bytes) -> list[InputItem]:
+    def _whole(self, raw: bytes | None) -> list[InputItem]:
         """Read an object that is an alert, or an envelope of some."""
+        if raw is None:
+            return [_document_too_large(LARGEST_RECORD_BYTES)]
         found = self._pieces.document(raw)
         self.cluster_config |= found.cluster_config
         self.config |= found.config
-        return found.items
+        return _sized(found.items, len(raw))
 
     def _elements(self, scanner: Scanner) -> Iterator[list[InputItem]]:
-        items: list[InputItem] = []
-        try:
+        def items() -> Iterator[InputItem]:
             for raw, _ in scanner.elements(LARGEST_ALERT_BYTES):
-                items.append(InputItem(fault=_too_large()) if raw is None else self._pieces.element(raw))
-                if len(items) >= self._batch:
-                    yield items
-                    items = []
-        except BrokenJsonError:
-            yield items
-            raise
-        yield items
+                item = InputItem(fault=_too_large()) if raw is None else self._pieces.element(raw)
+                item.size = len(raw or b"")
+                yield item
+
+        yield from self._batches(items())
 
     def _numbered(self, item: InputItem, number: int, unit: str) -> InputItem:
         """Give an item its index, and its number in messages; 0 is its count."""
@@ -263,6 +268,18 @@ def _is_document(first: bytes, behind: bytes) -> bool:
     return is_open(first) and (not behind.lstrip().startswith(b"{") or first.rstrip().endswith(_GOES_ON))
 
 
+def _sized(items: list[InputItem], size: int) -> list[InputItem]:
+    """Return the items of a text, each with its share of the text's bytes."""
+    for item in items:
+        item.size = size // len(items)
+    return items
+
+
+def _document_too_large(most: int) -> InputItem:
+    message = f"more than {most} bytes in one document; send a list, or an alert a line"
+    return InputItem(fault=AlertFault("document_too_large", message))
+
+
 def _too_large() -> AlertFault:
     return AlertFault("alert_too_large", f"more than {LARGEST_ALERT_BYTES} bytes; send the alert without its raw data")
 
@@ -270,13 +287,5 @@ def _too_large() -> AlertFault:
 def _text(key: bytes) -> str:
     try:
         return msgspec.json.decode(key, type=str)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise BrokenJsonError("a key is no text in UTF-8") from None
-
-
-def _object(members: Mapping[str, msgspec.Raw], name: str) -> dict[str, Any]:
-    """Return a member that is an object; null, or none, is an empty one."""
-    try:
-        return msgspec.json.decode(members.get(name, b"null"), type=dict[str, Any] | None) or {}
-    except _UNREADABLE as error:
-        raise BrokenPartError(f"{name}: expected an object, {{…}}, of JSON that can be read: {error}") from None

@@ -34,6 +34,7 @@ class InputItem(msgspec.Struct):
         index: Its position among the input's elements, from 0.
         number: The number that messages give it, from 1.
         unit: What `number` counts: `line`, `alert` or `row`.
+        size: Bytes that it came in; 0 of one that is too large, whose bytes are not held.
     """
 
     alert: Alert | None = None
@@ -44,6 +45,7 @@ class InputItem(msgspec.Struct):
     index: int = 0
     number: int = 0
     unit: str = "line"
+    size: int = 0
 
 
 class Items(NamedTuple):
@@ -113,7 +115,7 @@ class PieceReader:
             return InputItem(alert=self._one(line), raw=line)
         except AlertFault as fault:
             item = _text_of(line, fault) if self._texts and not self._format else None
-            return item or InputItem(fault=fault, raw=line)
+            return item or InputItem(fault=fault.kept(), raw=line)
 
     def element(self, raw: bytes) -> InputItem:
         """Read an element of a list: an object, or a line in quotes."""
@@ -122,14 +124,14 @@ class PieceReader:
         except AlertFault as fault:
             if self._texts and raw[:1] == b'"' and fault.reason == "unknown_format":
                 return text_item(raw)
-            return InputItem(fault=fault, raw=raw)
+            return InputItem(fault=fault.kept(), raw=raw)
 
     def record(self, record: Mapping[str, Any]) -> InputItem:
         """Read a record in the seed system's form."""
         try:
             return InputItem(alert=read_alert(record, self._tenant, received=self._arrival))
         except AlertFault as fault:
-            return InputItem(fault=fault, raw=msgspec.json.encode(record))
+            return InputItem(fault=fault.kept(), raw=msgspec.json.encode(record))
 
     def document(self, raw: bytes) -> Items:
         """Read an object that is an alert, or an envelope of several."""
@@ -144,7 +146,7 @@ class PieceReader:
             _, cluster_config, config = settings_of(value if type(value) is dict else {})
         except AlertFault as fault:
             if fault.reason != "not_one_alert":
-                return Items([InputItem(fault=fault, raw=raw)], {}, {})
+                return Items([InputItem(fault=fault.kept(), raw=raw)], {}, {})
             value = raw.decode()  # several values, of which one may be broken
         readings = read_alerts(value, self._tenant, received=self._arrival, only=self._format)
         items = [

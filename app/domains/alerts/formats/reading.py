@@ -194,14 +194,14 @@ def _readings(
 ) -> list[Reading]:
     readings: list[Reading] = []
     found = unwrapped(value, received)
-    if size is not None and size > LARGEST_ALERT_BYTES and len(found) == 1:
+    if size is not None and size > LARGEST_ALERT_BYTES and len(found) == 1 and found[0].fault is None:
         return [Reading(found[0].record, fault=too_large())]
     for each in found:
         is_small = size is not None and size <= LARGEST_ALERT_BYTES and not each.is_inflated
         try:
             alert = _read(each, tenant, only, is_small=is_small)
         except AlertFault as fault:
-            readings.append(Reading(each.record, fault=fault))
+            readings.append(Reading(each.record, fault=fault.kept()))
         else:
             for features in each.nodes:
                 add_nodes(alert, features)

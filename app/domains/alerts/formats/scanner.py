@@ -54,12 +54,12 @@ class Scanner:
         blank_lines: The line ends that were passed over between values.
     """
 
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        """Read the first block."""
+    def __init__(self, blocks: Iterator[bytes], position: int = 0) -> None:
+        """Read the first block, which begins at a position of the input."""
         self._blocks = blocks
         self._buffer = b""
         self._at = 0  # the position in the buffer
-        self._passed = 0  # bytes before the buffer
+        self._passed = position  # bytes before the buffer
         self.blank_lines = 0
         self._fill()
         self._at = len(self._buffer) - len(without_bom(self._buffer))
@@ -139,12 +139,7 @@ class Scanner:
         first = self.peek()
         began = self.position
         self._drop()
-        if first in {b'"', b"{", b"["}:
-            whole = self._enclosed(limit)
-        else:
-            while (end := _end(_SCALAR, self._buffer, self._at)) == len(self._buffer) and self._fill():
-                pass
-            whole, self._at = True, end
+        whole = self._enclosed(limit) if first in {b'"', b"{", b"["} else self._scalar(limit)
         size = self.position - began
         if not size:
             raise BrokenJsonError(f"a value is missing at byte {began}")
@@ -184,6 +179,7 @@ class Scanner:
             self._at = _end(_BLANK, self._buffer, self._at)
             if self._at < len(self._buffer):
                 return self._buffer[self._at : self._at + 1] != b"\n"
+            self._drop()  # many blanks must not be held
             if not self._fill():
                 return False
 
@@ -203,6 +199,19 @@ class Scanner:
             yield found
         if rest or dropped:
             yield [None if dropped else rest]
+
+    def _scalar(self, limit: int) -> bool:
+        """Go to the end of a value without quotes or brackets; False where its begin was not kept."""
+        began, whole = self.position, True
+        while True:
+            self._at = _end(_SCALAR, self._buffer, self._at)
+            if self._at < len(self._buffer):
+                return whole
+            if self.position - began > min(limit, MIB):
+                whole = False
+                self._forget()
+            if not self._fill():
+                return whole
 
     def _enclosed(self, limit: int) -> bool:
         """Go to the end of a string or of a bracket; False where its begin was not kept."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import threading
+import socket
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +16,13 @@ from hypothesis import strategies as st
 
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES
 from app.domains.alerts.cli.input import AlertInput
-from app.domains.alerts.formats import file as alert_file
+from app.domains.alerts.formats import parts
 from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.formats.scanner import Scanner
 from app.errors import EventError, LocationError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from app.domains.alerts.formats.pieces import InputItem
 
@@ -194,7 +194,7 @@ def test_what_a_document_knows_beside_its_alerts_is_kept(tmp_path: Path, indent:
 def test_a_document_too_large_to_be_read_whole_says_what_to_do(
     read: Callable[..., list[InputItem]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alert_file, "LARGEST_HELD_BYTES", 100)
+    monkeypatch.setattr(parts, "LARGEST_HELD_BYTES", 100)
     items = read(json.dumps({"input": ONE_TO_THREE}, indent=1).encode())
     assert faults(items) == [(1, "document_too_large")]
     assert ids(read(json.dumps(ONE_TO_THREE, indent=1).encode())) == [1, 2, 3]  # a list is read element by element
@@ -288,16 +288,18 @@ def test_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) 
         AlertInput(None, PieceReader())
 
 
-def test_a_named_pipe_is_read_as_a_file_is(tmp_path: Path) -> None:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    writer = threading.Thread(target=path.write_bytes, args=(line(1) + b"\n" + line(2),))
-    writer.start()
-    source = AlertInput(path, PieceReader())
-    places = [(source.position(), *ids(items)) for items in source]
-    writer.join()
-    assert places == [(0, 1), (0, 2)]
-    assert source.size is None
+@pytest.mark.parametrize("kind", ["device", "pipe", "socket"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / kind
+    with socket.socket(socket.AF_UNIX) as server:
+        if kind == "device":
+            path = Path("/dev/zero")
+        elif kind == "pipe":
+            os.mkfifo(path)  # nobody writes to it
+        else:
+            server.bind(str(path))
+        with pytest.raises(LocationError, match=f"{path}: cannot be read: .*; name a file, or - for standard input"):
+            AlertInput(path, PieceReader())
 
 
 def test_a_pipe_is_told_of_before_more_comes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ import pytest
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert
 from app.domains.alerts.files.cut import READ_TOGETHER
 from app.domains.alerts.files.driver import run_file
-from app.domains.alerts.formats.file import AlertFile, BrokenPartError
+from app.domains.alerts.formats.file import AlertFile
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError, inflated
+from app.domains.alerts.formats.parts import BrokenPartError
 from app.storage.objects import MemoryObjects
 from tests.unit.domains.alerts.files.files_for_tests import alert, small_context
 
