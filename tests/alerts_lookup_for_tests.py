@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.domains.alerts.lookups.corrections import beyond
 from app.errors import CloudError
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class MemoryCorrections:
         self._answer()
         return str(self.updates)
 
+    def tenants(self) -> frozenset[str]:
+        return frozenset(each.tenant for each in self.rows.values() if each.tenant)
+
     def load(self, keys: Iterable[str]) -> Mapping[str, Correction]:
         self._answer()
         self.loads.append(list(keys))
@@ -62,8 +66,8 @@ class MemoryCorrections:
                 outdated.add(each.key)
             else:
                 self.rows[each.key] = each
-        kept = sorted(self.rows.values(), key=lambda row: (row.time, row.key))[-self.most :]
-        self.rows = {each.key: each for each in kept}
+        for _, key in beyond(((each.tenant, (each.time, each.key)) for each in self.rows.values()), self.most):
+            del self.rows[key]
         self.updates += 1
         return frozenset(outdated)
 

@@ -251,7 +251,8 @@ def enrich(
         except AlertFault as fault:
             read.append(Quarantine(fault.reason, fault.message))
     alerts = chain.from_iterable(each for each in read if not isinstance(each, Quarantine))
-    techniques = iter(resolver.resolve([each for _, each in alerts if isinstance(each, Alert)]))
+    plain = [(tenant, each) for tenant, each in alerts if isinstance(each, Alert)]
+    techniques = iter(resolver.resolve([each for _, each in plain], [tenant for tenant, _ in plain]))
     enriched: list[Enriched] = []
     for found, received in zip(read, batch.arrivals_s, strict=True):
         if isinstance(found, Quarantine):

@@ -73,6 +73,13 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
             "`….csv`"
         ),
     ] = ""
+    lookup_tenant: Annotated[
+        str,
+        about(
+            "the only tenant whose corrections `update-lookup-table` and `millrace alerts correct` write; unset, they "
+            "write those of any tenant, and those for all"
+        ),
+    ] = ""
     technique_run_id: Annotated[
         str, about("the run id of the model that predicts an alert's technique; unset, the newest bundle")
     ] = ""

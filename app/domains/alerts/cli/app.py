@@ -73,6 +73,9 @@ OfRule = Annotated[bool, typer.Option("--rule", help="Correct all alerts of a ru
 Override = Annotated[bool, typer.Option("--override", help="Also in place of techniques that an alert carries.")]
 Author = Annotated[str, typer.Option(help="Who corrects.")]
 Remove = Annotated[bool, typer.Option("--remove", help="Remove the correction of this text or rule.")]
+CorrectedTenant = Annotated[
+    str, typer.Option("--tenant", help="For the alerts of this tenant only; else of LOOKUP_TENANT, else of all.")
+]
 Lookup = Annotated[
     str, typer.Option("--table", help="A file that ends in .csv, or a DynamoDB table; else LOOKUP_TABLE.")
 ]
@@ -226,6 +229,7 @@ def correct(
     override: Override = False,
     author: Author = "",
     remove: Remove = False,
+    tenant: CorrectedTenant = "",
     table: Lookup = "",
 ) -> None:
     """Correct the techniques of alerts of one text or of one rule, from now on, in the lookup table.
@@ -243,7 +247,7 @@ def correct(
     from app.domains.alerts.cli.correct import correct as write  # noqa: PLC0415 - see above
     from app.domains.alerts.lookups.corrections import Correction  # noqa: PLC0415 - see above
 
-    target = Correction("" if rule else alert, (), 0.0, author, 1.0, alert if rule else "", override)
+    target = Correction("" if rule else alert, (), 0.0, author, 1.0, alert if rule else "", override, tenant)
     write(target, techniques or (), table, remove=remove)
 
 

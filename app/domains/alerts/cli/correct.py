@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import typer
 
 from app.cli.terminal import print_line
@@ -18,7 +19,7 @@ from app.domains.alerts.report.words import technique_name
 from app.domains.alerts.settings import AlertSettings
 from app.errors import ConflictError, LocationError, SettingsError
 from app.settings import read_settings
-from app.text import one_line
+from app.text import one_line, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,11 @@ def correct(target: Correction, techniques: Sequence[str], table: str, *, remove
         LocationError: The table's file cannot be read.
         CloudError: The table does not answer.
     """
-    name = table or read_settings(os.environ).read(AlertSettings).lookup_table
+    own = read_settings(os.environ).read(AlertSettings)
+    if own.lookup_tenant and target.tenant not in {"", own.lookup_tenant}:
+        raise typer.BadParameter(f"only corrections for {quoted(own.lookup_tenant)} are taken here (LOOKUP_TENANT)")
+    target = msgspec.structs.replace(target, tenant=target.tenant or own.lookup_tenant)
+    name = table or own.lookup_table
     lookup = open_lookup(name)
     if lookup is None:
         raise SettingsError(
@@ -50,6 +55,7 @@ def correct(target: Correction, techniques: Sequence[str], table: str, *, remove
         )
     given = _checked(target, techniques)
     about = f"rule {given.rule}" if given.rule else given.text
+    about = f"{about} (tenant {given.tenant})" if given.tenant else about
     line = _remove(lookup, given) if remove else _write(lookup, given)
     with quiet_pipe():
         print_line(f"{one_line(about, LONGEST_SHOWN)}: {line}; {one_line(name, LONGEST_SHOWN)}")
@@ -60,7 +66,7 @@ def _checked(target: Correction, techniques: Sequence[str]) -> Correction:
     written: tuple[str, ...] = ()
     try:
         written = techniques_of(";".join(techniques)) if techniques else ()
-        given = Correction(target.text, written, now, target.author, 1.0, target.rule, target.override)
+        given = Correction(target.text, written, now, target.author, 1.0, target.rule, target.override, target.tenant)
         return checked(given, attack, now)
     except CorrectionFault as fault:
         message = one_line(fault.message)

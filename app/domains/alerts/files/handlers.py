@@ -31,12 +31,13 @@ from app.domains.alerts.formats.own_tables import load_own_formats
 from app.domains.alerts.lookups.corrections import Correction
 from app.domains.alerts.lookups.table import LookupTable, open_lookup, update, update_from_csv
 from app.domains.alerts.settings import AlertSettings
-from app.errors import RequestError, SettingsError
+from app.errors import ForbiddenError, RequestError, SettingsError
 from app.handlers.base import LambdaHandler
 from app.jobs.context import StepEnvironment
 from app.jobs.events import located
 from app.jobs.layout import split_chunk_id
 from app.storage.location import S3, check_allowed, read_location
+from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,9 +130,9 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
 
     name = layout.UPDATE_LOOKUP
 
-    def __init__(self, table: LookupTable, allowed: Sequence[str] = ()) -> None:
-        """Take the table, and the locations that a CSV may come from."""
-        self._table, self._allowed = table, allowed
+    def __init__(self, table: LookupTable, tenant: str = "", allowed: Sequence[str] = ()) -> None:
+        """Take the table, the only tenant whose corrections are taken, and the locations that a CSV may come from."""
+        self._table, self._tenant, self._allowed = table, tenant, allowed
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -140,10 +141,11 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
         Raises:
             SettingsError: It names none.
         """
-        table = open_lookup(settings.read(AlertSettings).lookup_table)
+        own = settings.read(AlertSettings)
+        table = open_lookup(own.lookup_table)
         if table is None:
             raise SettingsError("LOOKUP_TABLE is not set: name a DynamoDB table, or a local file that ends in .csv")
-        return cls(table, settings.allowed_locations)
+        return cls(table, own.lookup_tenant, settings.allowed_locations)
 
     def handle(self, request: UpdateLookupRequest, invocation: Invocation) -> UpdateLookupResponse:
         """Do step 3; a wrong correction harms no other.
@@ -151,21 +153,25 @@ class UpdateLookupTableHandler(LambdaHandler[UpdateLookupRequest, UpdateLookupRe
         Raises:
             RequestError: There is neither a CSV nor a correction, or both. Or the CSV may not be read: it is not in S3,
                 below none of `ALLOWED_LOCATIONS`, or without these not called `…lookup/….csv`.
+            ForbiddenError: They are for another tenant than the one of `LOOKUP_TENANT`.
             LocationError: There is no such CSV.
             CloudError: The table does not answer; the same corrections may come again.
         """
         if (request.location is None) == (not request.corrections):
             raise RequestError("request: give either location or corrections")
+        if self._tenant and request.tenant not in {"", self._tenant}:
+            raise ForbiddenError(f"$.tenant: only those for {quoted(self._tenant)} are taken here (LOOKUP_TENANT)")
+        only = self._tenant or request.tenant
         now = self._table.now() if request.time is None else request.time
         if request.location is not None:
             self._check(request.location)
-            report = update_from_csv(self._table, read_location(request.location), now, request.author)
+            report = update_from_csv(self._table, read_location(request.location), now, request.author, only=only)
         else:
             given = [
                 Correction(each.alert, tuple(each.techniques), now, request.author, 1.0, each.rule, each.override)
                 for each in request.corrections
             ]
-            report = update(self._table, given)
+            report = update(self._table, given, only=only)
         invocation.metrics.count("corrections", report.taken)
         invocation.metrics.count("rejected_corrections", len(report.rejected) + report.unreported)
         return UpdateLookupResponse(report.taken, report.outdated, list(report.rejected), report.unreported)

@@ -87,6 +87,12 @@ class UpdateLookupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         msgspec.Meta(description="when they were made, seconds since 1970; the same again changes nothing"),
     ] = None
     author: Annotated[str, msgspec.Meta(max_length=256, description="who made them")] = ""
+    tenant: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=256, description="the tenant that all of them are for; without it `LOOKUP_TENANT`, else any"
+        ),
+    ] = ""
 
 
 class UpdateLookupResponse(msgspec.Struct, frozen=True):

@@ -1,25 +1,31 @@
 """Analysts' corrections of the techniques of an alert text or of a detection rule, and their checks.
 
-A correction assigns techniques to one alert text, or to all alerts of one rule. An empty list means that it has none;
-then neither the catalogue nor the model assigns one. The alert's own techniques are used before a correction, unless it
-overrides them. The checks refuse what would do harm for as long as the correction is kept: ids unknown to ATT&CK, a
-text so general that it matches alerts of every kind, and a time ahead of the clock, which no later correction could
-replace.
+A correction assigns techniques to one alert text, or to all alerts of one rule, of all tenants or of one. An empty list
+means that it has none; then neither the catalogue nor the model assigns one. The alert's own techniques are used before
+a correction, unless it overrides them. The checks refuse what would do harm for as long as the correction is kept: ids
+unknown to ATT&CK, a text so general that it matches alerts of every kind, and a time ahead of the clock, which no later
+correction could replace.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from app.domains.alerts.alert import LONGEST_NAME
+from app.domains.alerts.formats.values import LONGEST_TENANT
 from app.domains.alerts.text import fold
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from app.domains.alerts.attack import AttackTable
+
+Age = TypeVar("Age", bound="tuple[object, ...]")
 
 LOOKUP_ROWS = 100_000
 """Corrections that a table keeps, the newest ones: about 20 MB in DynamoDB."""
@@ -40,6 +46,11 @@ def rule_key(rule: str) -> str:
     return f"RULE {rule.strip().lower()}"
 
 
+def tenant_key(tenant: str, key: str) -> str:
+    """Return the key of a tenant's own correction; with the name's length in it, two tenants never share one."""
+    return f"TENANT {len(tenant)} {tenant} {key}" if tenant else key
+
+
 class Correction(msgspec.Struct, frozen=True):
     """The techniques that an analyst assigned to an alert text or to a rule.
 
@@ -51,6 +62,7 @@ class Correction(msgspec.Struct, frozen=True):
         confidence: 0 to 1: confidence in the first technique.
         rule: The rule's id, as alerts carry it, for a correction of all its alerts; in lower case, once checked.
         override: Whether it replaces the techniques that an alert itself carries.
+        tenant: The tenant for whose alerts it is; empty for all. A tenant's own is used before one for all.
     """
 
     text: str
@@ -60,11 +72,12 @@ class Correction(msgspec.Struct, frozen=True):
     confidence: float = 1.0
     rule: str = ""
     override: bool = False
+    tenant: str = ""
 
     @property
     def key(self) -> str:
-        """Return the key that tables store a checked correction under: its rule's, else its text."""
-        return rule_key(self.rule) if self.rule else self.text
+        """Return the key that tables store a checked correction under: its tenant's, and its rule's, else its text."""
+        return tenant_key(self.tenant, rule_key(self.rule) if self.rule else self.text)
 
     def techniques_json(self) -> str:
         """Return the techniques as a JSON list."""
@@ -133,7 +146,8 @@ def checked(correction: Correction, table: AttackTable, now: float) -> Correctio
 
     Raises:
         CorrectionFault: It is refused. Its reason is one of `text_too_long`, `rule_too_long`, `not_text`, `empty_text`,
-            `too_general`, `too_many_techniques`, `unknown_technique`, `bad_time`, `bad_confidence`.
+            `too_general`, `too_many_techniques`, `unknown_technique`, `bad_time`, `bad_confidence`,
+            `bad_tenant`.
     """
     if len(correction.text) > LONGEST_NAME:
         raise CorrectionFault("text_too_long", f"the alert text has more than {LONGEST_NAME} characters")
@@ -153,8 +167,36 @@ def checked(correction: Correction, table: AttackTable, now: float) -> Correctio
     if not 0 < correction.confidence <= 1:
         raise CorrectionFault("bad_confidence", "the confidence must be above 0 and at most 1")
     techniques = tuple(dict.fromkeys(_current(each, table) for each in correction.techniques))
+    if len(correction.tenant) > LONGEST_TENANT or not correction.tenant.isprintable():
+        raise CorrectionFault(
+            "bad_tenant", f"a tenant has at most {LONGEST_TENANT} characters, none of them unprintable"
+        )
     author = " ".join(_NO_TEXT.sub("", correction.author).split())[:LONGEST_AUTHOR]
-    return Correction(text, techniques, correction.time, author, correction.confidence, rule, correction.override)
+    tenant = correction.tenant if correction.tenant.strip() else ""
+    rest = correction.confidence, rule, correction.override, tenant
+    return Correction(text, techniques, correction.time, author, *rest)
+
+
+def beyond(rows: Iterable[tuple[str, Age]], most: int) -> list[Age]:
+    """Return which rows of a table go when it has more than it keeps: the oldest, of the tenants that have the most.
+
+    So one tenant's corrections, however many, push out no other's.
+
+    Args:
+        rows: The tenant and the age of each row, which sorts the oldest first.
+        most: How many the table keeps.
+    """
+    of_tenant: dict[str, list[Age]] = {}
+    for tenant, age in rows:
+        of_tenant.setdefault(tenant, []).append(age)
+    gone: list[Age] = []
+    for left, ages in zip(
+        itertools.count(len(of_tenant), -1), sorted(of_tenant.values(), key=len), strict=False
+    ):  # who has few leaves its share to the others
+        kept = min(len(ages), -(-most // left))
+        most -= kept
+        gone += sorted(ages)[: len(ages) - kept]
+    return gone
 
 
 def similar_techniques(written: str, table: AttackTable) -> list[str]:

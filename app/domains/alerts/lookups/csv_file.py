@@ -22,7 +22,14 @@ from collections import deque
 from typing import IO, TYPE_CHECKING
 
 from app.domains.alerts.attack import AttackTable, attack_table
-from app.domains.alerts.lookups.corrections import LOOKUP_ROWS, Correction, CorrectionFault, RejectedRow, checked
+from app.domains.alerts.lookups.corrections import (
+    LOOKUP_ROWS,
+    Correction,
+    CorrectionFault,
+    RejectedRow,
+    beyond,
+    checked,
+)
 from app.errors import LocationError
 from app.storage.files import locked_file
 from app.storage.objects import FolderObjects
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEADER = ("alerts", "techniques")
-FULL_HEADER = (*HEADER, "time", "author", "confidence", "rule", "override")
+FULL_HEADER = (*HEADER, "time", "author", "confidence", "rule", "override", "tenant")
 
 LARGEST_ROW_BYTES = 65_536  # twice the longest text in UTF-8 if each character is a doubled quote
 MOST_LINES = 64  # of one row, whose quoted text has line ends; with more, a quote was never closed
@@ -77,6 +84,14 @@ class FileCorrections:
                 f"lookup table {self._path}: {error.strerror}; make it with the line alerts,techniques"
             ) from None
         return f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
+
+    def tenants(self) -> frozenset[str]:
+        """Return the tenants that have corrections of their own.
+
+        Raises:
+            LocationError: The file cannot be read, or its header is wrong.
+        """
+        return frozenset(each.tenant for each in self._read().values() if each.tenant)
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Correction]:
         """Return the corrections of those keys that have one.
@@ -134,7 +149,9 @@ class FileCorrections:
         return rows
 
     def _replace(self, rows: Mapping[str, Correction]) -> None:
-        kept = sorted(rows.values(), key=lambda row: (row.time, row.key))[-self.most :]
+        gone = set(beyond(((each.tenant, (each.time, each.key)) for each in rows.values()), self.most))
+        kept = sorted(rows.values(), key=lambda row: (row.time, row.key))
+        kept = [each for each in kept if (each.time, each.key) not in gone]
         FolderObjects(self._path.parent).put(self._path.name, write_corrections(kept))
 
     def _read(self) -> Mapping[str, Correction]:
@@ -205,10 +222,15 @@ def read_corrections(file: IO[bytes], now: float, author: str = "") -> Iterator[
 
 
 def write_corrections(corrections: Iterable[Correction]) -> bytes:
-    """Return corrections as a file with all columns; reading it gives the same corrections."""
+    """Return corrections as a file with all columns; reading it gives the same corrections.
+
+    The column of tenants is there only if one has corrections of its own: earlier releases do not read it.
+    """
+    corrections = list(corrections)
+    columns = len(FULL_HEADER) - (not any(each.tenant for each in corrections))
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FULL_HEADER)
+    writer.writerow(FULL_HEADER[:columns])
     writer.writerows(
         (
             csv_cell(each.text),
@@ -218,7 +240,8 @@ def write_corrections(corrections: Iterable[Correction]) -> bytes:
             repr(each.confidence),
             csv_cell(each.rule),
             "yes" if each.override else "",
-        )
+            csv_cell(each.tenant),
+        )[:columns]
         for each in corrections
     )
     return text.getvalue().encode()
@@ -297,8 +320,8 @@ def _correction(fields: list[str], names: Sequence[str], now: float, author: str
             "wrong_columns", f"{len(fields)} columns, not {len(names)}; a comma in a text or list needs quotes"
         )
     row = dict(zip(names, fields, strict=True))
-    text, rule = row.get("alerts", ""), row.get("rule", "")
-    if is_formula(text) or is_formula(rule):
+    text, rule, tenant = row.get("alerts", ""), row.get("rule", ""), row.get("tenant", "")
+    if is_formula(text) or is_formula(rule) or is_formula(tenant):
         raise CorrectionFault("formula", "the text begins like a formula; write an apostrophe before it")
     return Correction(
         text_of_csv_cell(text),
@@ -308,6 +331,7 @@ def _correction(fields: list[str], names: Sequence[str], now: float, author: str
         _number(row.get("confidence", ""), 1.0, "bad_confidence"),
         text_of_csv_cell(rule).strip(),
         _is_yes(row.get("override", "")),
+        text_of_csv_cell(tenant),
     )
 
 

@@ -1,11 +1,12 @@
 """Corrections in a DynamoDB table, shared by every process that labels alerts.
 
 The table's partition key is the string `alert`: the SHA-256 of the correction's key, since a text may be longer than
-DynamoDB's keys. One more item counts updates (`version`, by which processes learn that their caches are old) and rows.
+DynamoDB's keys. One more item counts updates (`version`, by which processes learn that their caches are old) and rows,
+and names the tenants that have corrections of their own.
 
 An update has these steps. A crash after any of them loses nothing:
 
-1. Add the number of corrections to `rows`: an estimate that is never too small.
+1. Add the number of corrections to `rows`: an estimate that is never too small; and their tenants to `tenants`.
 2. Put each correction, on condition that the table has none newer. After a crash, the next try puts the rest.
 3. If the estimate exceeds the limit, read all times, delete the oldest rows and set `rows` to the true count. After a
    crash, the next update that exceeds the limit does so.
@@ -24,12 +25,13 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app import aws
-from app.domains.alerts.lookups.corrections import LOOKUP_ROWS, Correction
+from app.domains.alerts.lookups.corrections import LOOKUP_ROWS, Correction, beyond
 from app.errors import CloudError
 from app.storage.items import from_attributes, get_items, pause, to_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 PARTITION_KEY = "alert"
 COUNTERS = "#counters"
@@ -56,6 +58,7 @@ class DynamoDbCorrections:
         self.most = most
         self._table = table
         self._what = f"lookup table {table}"
+        self._tenants: frozenset[str] = frozenset()
 
     def version(self) -> str:
         """Return the number of updates.
@@ -64,8 +67,14 @@ class DynamoDbCorrections:
             CloudError: DynamoDB does not answer, or the table does not exist.
         """
         for item in get_items(self._table, [{PARTITION_KEY: COUNTERS}], self._what):
+            self._tenants = frozenset(item.get("tenants", ()))
             return str(item.get("version", 0))
+        self._tenants = frozenset()
         return "0"
+
+    def tenants(self) -> frozenset[str]:
+        """Return the tenants that had corrections of their own when the version was last asked for."""
+        return self._tenants
 
     def load(self, keys: Iterable[str]) -> Mapping[str, Correction]:
         """Return the corrections of those keys that have one.
@@ -93,7 +102,8 @@ class DynamoDbCorrections:
         """
         if not corrections:
             return frozenset()
-        rows = int(self._count("ADD #rows :some", len(corrections))["rows"])
+        tenants = {each.tenant for each in corrections if each.tenant}
+        rows = int(self._count("ADD #rows :some", len(corrections), tenants)["rows"])
         with ThreadPoolExecutor(_CONCURRENT_PUTS) as pool:
             written = list(pool.map(self._put, corrections))
         if rows > self.most:
@@ -125,13 +135,15 @@ class DynamoDbCorrections:
             "rule": correction.rule,
             "override": correction.override,
         }
+        if correction.tenant:
+            item["tenant"] = correction.tenant
         return self._under_condition(
             "put_item", _NEWER, {":time": time, ":techniques": techniques}, Item=to_attributes(item)
         )
 
     def _forget_oldest(self, rows: int) -> None:
-        ages = sorted((item["time"], item[PARTITION_KEY]) for item in self._scan())
-        surplus = ages[: max(0, len(ages) - self.most)]
+        ages = [(item.get("tenant", ""), (item["time"], item[PARTITION_KEY])) for item in self._scan()]
+        surplus = beyond(ages, self.most)
         with ThreadPoolExecutor(_CONCURRENT_PUTS) as pool:
             list(pool.map(self._delete, surplus))
         # If another update has added to the estimate meanwhile, it stays too large and that update counts again.
@@ -149,12 +161,12 @@ class DynamoDbCorrections:
         self._under_condition("delete_item", "#time = :time", {":time": time}, Key=to_attributes({PARTITION_KEY: key}))
 
     def _scan(self) -> Iterator[dict[str, Any]]:
-        names = {"#time": "time", "#alert": PARTITION_KEY}
+        names = {"#time": "time", "#alert": PARTITION_KEY, "#tenant": "tenant"}
         with aws.explaining(self._what):
             pages = aws.client("dynamodb").get_paginator("scan")
             for page in pages.paginate(
                 TableName=self._table,
-                ProjectionExpression="#alert, #time",
+                ProjectionExpression="#alert, #time, #tenant",
                 FilterExpression="attribute_type(#time, :number)",
                 ExpressionAttributeValues=to_attributes({":number": "N"}),
                 ExpressionAttributeNames=names,
@@ -162,8 +174,12 @@ class DynamoDbCorrections:
             ):
                 yield from map(from_attributes, page["Items"])
 
-    def _count(self, expression: str, some: int) -> dict[str, Any]:
+    def _count(self, expression: str, some: int, tenants: AbstractSet[str] = frozenset()) -> dict[str, Any]:
+        """Add to a counter, and to the tenants with corrections of their own."""
         values = to_attributes({":some": some})
+        if tenants:
+            expression += ", tenants :tenants"
+            values |= to_attributes({":tenants": tenants})
         request: dict[str, Any] = {"UpdateExpression": expression, "ExpressionAttributeValues": values}
         if "#rows" in expression:
             request["ExpressionAttributeNames"] = {"#rows": "rows"}
@@ -215,6 +231,7 @@ def _correction(item: dict[str, Any], what: str) -> Correction:
             float(item["confidence"]),
             item.get("rule", ""),  # items from before corrections of rules have neither
             bool(item.get("override", False)),
+            item.get("tenant", ""),
         )
     except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
         key = item.get(PARTITION_KEY)

@@ -11,12 +11,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from app.cache import RecentCache
 from app.domains.alerts.attack import AttackTable, attack_table
-from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, Report, checked
+from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, RejectedRow, Report, beyond, checked
 from app.domains.alerts.lookups.csv_file import read_corrections
+from app.domains.alerts.tenancy import TENANT_MISMATCH
 from app.errors import LocationError, SettingsError
 from app.stream.deadline import SYSTEM_CLOCK, Clock
+from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,6 +51,9 @@ class CorrectionStore(Protocol):
     def version(self) -> str:
         """Return a text that changes whenever a correction does."""
 
+    def tenants(self) -> frozenset[str]:
+        """Return the tenants that have corrections of their own, at the version that was last asked for."""
+
     def load(self, keys: Iterable[str]) -> Mapping[str, Correction]:
         """Return the corrections of those keys that have one."""
 
@@ -66,6 +73,7 @@ class LookupTable:
         self._clock = clock
         self._keys: RecentCache[str, Correction | str] = RecentCache(cached)
         self._version: str | None = None
+        self._tenants: frozenset[str] = frozenset()
         self._asked = self._cleared = 0.0
 
     def refresh(self) -> None:
@@ -80,7 +88,12 @@ class LookupTable:
             version = self._store.version()
             if version != self._version or now - self._cleared >= OLDEST_S:
                 self._forget(now)
-            self._version, self._asked = version, now
+            self._version, self._asked, self._tenants = version, now, self._store.tenants()
+
+    @property
+    def tenants(self) -> frozenset[str]:
+        """Return the tenants that had corrections of their own at the last `refresh`."""
+        return self._tenants
 
     def find(self, keys: Iterable[str]) -> dict[str, Correction]:
         """Return the corrections of those keys that have one.
@@ -177,20 +190,35 @@ def open_lookup(name: str) -> LookupTable | None:
     return LookupTable(DynamoDbCorrections(name))
 
 
-def update(table: LookupTable, corrections: Iterable[Correction], attack: AttackTable | None = None) -> Report:
+def update(
+    table: LookupTable, corrections: Iterable[Correction], attack: AttackTable | None = None, *, only: str = ""
+) -> Report:
     """Add corrections to the table; refused ones are reported by their position, from 1, and affect no others.
 
     Repeating an update changes nothing.
+
+    Args:
+        table: The lookup table.
+        corrections: The corrections.
+        attack: ATT&CK; by default the table that Millrace ships.
+        only: The tenant that all are for: those that name none become its own, those that name another are refused.
+            Empty takes those of any tenant, and for all.
 
     Raises:
         CloudError: The table does not answer; some may be written, and the call may be repeated.
         LocationError: The file cannot be read.
     """
-    return _update(table, enumerate(corrections, 1), table.now(), attack or attack_table())
+    return _update(table, enumerate(corrections, 1), table.now(), attack or attack_table(), only)
 
 
 def update_from_csv(
-    table: LookupTable, data: bytes | Path, now: float, author: str = "", attack: AttackTable | None = None
+    table: LookupTable,
+    data: bytes | Path,
+    now: float,
+    author: str = "",
+    attack: AttackTable | None = None,
+    *,
+    only: str = "",
 ) -> Report:
     """Add the rows of a CSV file of any size to the table.
 
@@ -203,6 +231,7 @@ def update_from_csv(
         now: When the corrections were made, seconds since 1970. Repeating the file with the same `now` changes nothing.
         author: The analyst.
         attack: ATT&CK; by default the table that Millrace ships.
+        only: As of `update`.
 
     Raises:
         CloudError: The table does not answer; some may be written, and the call may be repeated.
@@ -210,7 +239,7 @@ def update_from_csv(
     """
     try:
         with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
-            return _update(table, read_corrections(file, now, author), now, attack or attack_table())
+            return _update(table, read_corrections(file, now, author), now, attack or attack_table(), only)
     except CorrectionFault as fault:
         return Report(0, (RejectedRow(1, fault.reason, fault.message),))
     except OSError as error:
@@ -258,22 +287,26 @@ class _Update:
 
     def _drop_oldest(self) -> None:
         """Keep only the newest corrections: the store would drop the others at once."""
-        ages = sorted(self._newest, key=lambda key: (self._newest[key][0].time, self._newest[key][1][-1]))
-        for key in ages[: max(0, len(ages) - self._most)]:
+        ages = [(each.tenant, (each.time, lines[-1], key)) for key, (each, lines) in self._newest.items()]
+        for _, _, key in sorted(beyond(ages, self._most)):
             for line in self._newest.pop(key)[1]:
                 self.reject(RejectedRow(line, "no_room", f"the table keeps the newest {self._most}; this one is older"))
 
 
 def _update(
-    table: LookupTable, rows: Iterable[tuple[int, Correction | RejectedRow]], now: float, attack: AttackTable
+    table: LookupTable, rows: Iterable[tuple[int, Correction | RejectedRow]], now: float, attack: AttackTable, only: str
 ) -> Report:
     taken = _Update(table.most)
     for line, row in rows:
         if isinstance(row, RejectedRow):
             taken.reject(row)
             continue
+        if only and row.tenant not in {"", only}:
+            message = f"it is for the tenant {quoted(row.tenant)}, and only those for {quoted(only)} are taken"
+            taken.reject(RejectedRow(line, TENANT_MISMATCH, message))
+            continue
         try:
-            taken.add(line, checked(row, attack, now))
+            taken.add(line, checked(msgspec.structs.replace(row, tenant=only or row.tenant), attack, now))
         except CorrectionFault as fault:
             taken.reject(RejectedRow(line, fault.reason, fault.message))
     return taken.store(table)

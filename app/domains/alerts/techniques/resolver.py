@@ -4,7 +4,7 @@ The first of these sources that has an answer is used:
 
 lookup     a correction that overrides what the alert carries
 alert      the alert's own ids, if ATT&CK knows at least one of them
-lookup     analysts' corrections of the alert's rule, then of its text
+lookup     analysts' corrections of the alert's rule, then of its text: those of its tenant, then those for all
 catalogue  the detection rule, by its id, then by its title, one's own rules before those that Millrace ships; a network
            signature, by its name, then by sid and classtype; a finding of GuardDuty or notice of Zeek, by its type
 model      the technique model, if its confidence reaches the threshold
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 import msgspec
 
 from app.cache import RecentCache
-from app.domains.alerts.alert import LONGEST_NAME, RULE_ID, Alert, Techniques
+from app.domains.alerts.alert import DEFAULT_TENANT, LONGEST_NAME, RULE_ID, Alert, Techniques
 from app.domains.alerts.attack import AttackTable, attack_table
-from app.domains.alerts.lookups.corrections import rule_key
+from app.domains.alerts.lookups.corrections import rule_key, tenant_key
 from app.domains.alerts.lookups.table import LookupTable, open_lookup
 from app.domains.alerts.settings import AlertSettings
 from app.domains.alerts.techniques.catalogue import Catalogue, open_catalogue
@@ -97,6 +97,7 @@ class TechniqueResolver:
         least_confidence: float | None = None,
         *,
         signatures: Signatures | None = None,
+        tenant: str = DEFAULT_TENANT,
     ) -> None:
         """Use these sources; None leaves one out.
 
@@ -107,7 +108,9 @@ class TechniqueResolver:
             table: ATT&CK; by default the table that Millrace ships.
             least_confidence: The model's threshold, 0 to 1; None stands for its own.
             signatures: Names of network signatures.
+            tenant: The tenant of alerts that name none.
         """
+        self._tenant = tenant
         self.lookup, self._catalogue, self._model = lookup, catalogue, model
         self._signatures = signatures
         self._table = attack_table() if table is None else table
@@ -133,7 +136,8 @@ class TechniqueResolver:
         model = bundle.load(TechniqueModel.load)
         catalogue = open_catalogue(variables.rules_run_id, settings.model_location, settings.model_keys)
         least = variables.technique_least_confidence
-        return cls(lookup, catalogue, model, least_confidence=least, signatures=shipped_signatures())
+        shipped, tenant = shipped_signatures(), variables.alerts_tenant
+        return cls(lookup, catalogue, model, least_confidence=least, signatures=shipped, tenant=tenant)
 
     @classmethod
     def without_model(cls, settings: Settings) -> TechniqueResolver:
@@ -145,16 +149,21 @@ class TechniqueResolver:
         """
         variables = settings.read(AlertSettings)
         catalogue = open_catalogue(variables.rules_run_id, settings.model_location, settings.model_keys)
-        return cls(open_lookup(variables.lookup_table), catalogue, None, signatures=shipped_signatures())
+        lookup, tenant = open_lookup(variables.lookup_table), variables.alerts_tenant
+        return cls(lookup, catalogue, None, signatures=shipped_signatures(), tenant=tenant)
 
-    def resolve(self, alerts: Sequence[Alert]) -> list[Techniques]:
+    def resolve(self, alerts: Sequence[Alert], tenants: Sequence[str] | None = None) -> list[Techniques]:
         """Return the techniques of each alert; they do not depend on the other alerts of the call.
+
+        Args:
+            alerts: The alerts.
+            tenants: The tenant of each; by default those that they name.
 
         Raises:
             CloudError: The lookup table does not answer. It is not ignored: corrected alerts would get wrong labels.
             LocationError: The lookup table's file cannot be read.
         """
-        corrections = self._corrections(alerts)
+        corrections = self._corrections(alerts, tenants)
         found: list[Techniques | None] = []
         named, unnamed = self._names.get, []
         dropped: dict[int, tuple[str, ...]] = {}
@@ -202,11 +211,19 @@ class TechniqueResolver:
             ranked.append(list(itertools.starmap(Candidate, own.items()))[:count])
         return ranked
 
-    def _corrections(self, alerts: Sequence[Alert]) -> dict[int, Correction]:
+    def _corrections(self, alerts: Sequence[Alert], tenants: Sequence[str] | None) -> dict[int, Correction]:
         """Return the corrections of alerts by their index: that of the alert's rule, else that of its text."""
         if self.lookup is None:
             return {}
         keys = [[key for key in (_rule_key(alert), self._fold(alert.name)) if key] for alert in alerts]
+        self.lookup.refresh()
+        if own := self.lookup.tenants:
+            if tenants is None:
+                tenants = [alert.tenant or self._tenant for alert in alerts]
+            keys = [
+                [*(tenant_key(tenant, key) for key in each), *each] if tenant in own else each
+                for tenant, each in zip(tenants, keys, strict=True)
+            ]
         found = self.lookup.find(dict.fromkeys(key for each in keys for key in each))
         if not found:
             return {}

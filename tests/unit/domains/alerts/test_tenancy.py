@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import app
 from app.domains.alerts.alert import AlertFault
 from app.domains.alerts.cli.work import Work, enrich
 from app.domains.alerts.files.driver import run_file
@@ -281,3 +284,25 @@ def test_the_runs_of_two_tenants_or_two_files_have_different_names() -> None:
         put_input(bucket, [alert(1)], name)
         runs += run_file(small_context(bucket), name, tenant=tenant).runs
     assert len(set(runs)) == len(runs) == len(pairs) + 1
+
+
+def bare_names(tree: ast.AST) -> list[int]:
+    """Return the lines on which a tenant's name becomes part of a path or of a key with slashes as it is."""
+    found: list[int] = []
+    for node in ast.walk(tree):
+        parts: list[ast.expr] = []
+        if isinstance(node, ast.JoinedStr) and "/" in "".join(str(getattr(each, "value", "")) for each in node.values):
+            parts = [each.value for each in node.values if isinstance(each, ast.FormattedValue) and each.conversion < 0]
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            parts = [node.right]
+        found += [part.lineno for part in parts if "tenant" in {getattr(part, "id", ""), getattr(part, "attr", "")}]
+    return found
+
+
+def test_a_tenants_name_becomes_a_path_or_a_key_in_one_place_only() -> None:
+    """Elsewhere a name with a slash in it would reach another tenant: `tenant_slug` and `key_of` are for that."""
+    assert bare_names(ast.parse('f"state/{tenant}"\nfolder / alert.tenant\nf"{tenant_slug(tenant)}/x"')) == [1, 2]
+    root = Path(app.__file__).parent
+    files = [*(root / "domains" / "alerts").rglob("*.py"), *(root / "jobs").glob("*.py")]
+    found = {path.name for path in files if "tenant" in (text := path.read_text()) and bare_names(ast.parse(text))}
+    assert found == {"tenancy.py"}
