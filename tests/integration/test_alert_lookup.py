@@ -259,3 +259,20 @@ def test_an_item_from_before_rules_is_a_correction(name: str) -> None:
             "time": {"N": "1.5"}, "author": {"S": ""}, "confidence": {"N": "1"}}  # fmt: skip
     aws.client("dynamodb").put_item(TableName=name, Item=item)
     assert opened(name).find(["odd login"]) == {"odd login": Correction("odd login", ("T1078",), 1.5)}
+
+
+def test_a_tenants_correction_is_seen_by_another_process_and_reaches_no_other_tenant(name: str) -> None:
+    clock = HandClock()
+    reader, writer = TechniqueResolver(opened(name, clock), None, None), opened(name, most=6)
+    alerts = [Alert(id=1, time=NOW, src="a", dst="a", name="door was open", tenant=each) for each in ("acme", "other")]
+    update(writer, [said("door was open", "T1078")])
+    assert [each.ids for each in reader.resolve(alerts)] == [("T1078",), ("T1078",)]
+    update(writer, [said("door was open", "T1110")], only="acme")
+    clock.sleep(REFRESH_S)
+    assert [each.ids for each in reader.resolve(alerts)] == [("T1110",), ("T1078",)]
+    flood = [said(f"flood {letter}", "T1046", time=NOW + 1) for letter in "abcdefgh"]
+    update(writer, flood[:4], only="umbrella")
+    update(writer, flood[4:], only="umbrella")
+    clock.sleep(REFRESH_S)
+    assert [each.ids for each in reader.resolve(alerts)] == [("T1110",), ("T1078",)]
+    assert rows(name) == 6
