@@ -35,6 +35,7 @@ from app.inference.signing import (
 from app.storage.files import private_folder
 from app.storage.objects import FolderObjects, Objects, open_objects, read_up_to
 from app.telemetry import logger
+from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +46,12 @@ T = TypeVar("T")
 OWN_BUNDLES = Path(__file__).parents[2] / "model" / "bundles"
 MOST_BUNDLES = 1_000  # of a model, or listed, at one location: each manifest is read
 _DAY_S = 86_400  # clocks are set wrong by hours
+_MAKERS = {  # other bundles are imported
+    "bike": "./scripts/train.sh",
+    "cluster": "model/cluster/train.py",
+    "rules": "`./scripts/learn_rules.sh technique`",
+    "technique": "model/technique/train.py",
+}
 _MAX_LISTED = 5  # run ids in a message; more would hide it
 
 
@@ -338,8 +345,13 @@ def _fetch(bundle: Bundle) -> Bundle:
 
 def _no_such_run(name: str, run_id: str, root: Objects, found: list[Manifest]) -> str:
     if not found:
-        return f"{root.root} holds no bundle of {name}: check MODEL_LOCATION, or train one (model/{name}/train.py)"
+        wanted = f", and the run id {quoted(run_id)}" if run_id else ""
+        maker = _MAKERS.get(name, "./scripts/import_model.sh")
+        return (
+            f"{root.root} holds no bundle of {name}: check MODEL_LOCATION{wanted}; `millrace model list` shows all "
+            f"there are, and {maker} makes one"
+        )
     runs = [each.run_id for each in sorted(found, key=lambda each: each.created_s, reverse=True)]
     more = f" and {len(runs) - _MAX_LISTED} more" if len(runs) > _MAX_LISTED else ""
     names = ", ".join(runs[:_MAX_LISTED]) + more
-    return f"run {run_id!r} of {name} is not at {root.root}; there are {names}; set no run id for the newest"
+    return f"run {quoted(run_id)} of {name} is not at {root.root}; there are {names}; set no run id for the newest"

@@ -167,7 +167,8 @@ class FolderObjects:
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """List files, without those still being written."""
-        found = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        folder = self.folder / prefix.rpartition("/")[0]  # others are not looked into
+        found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
         names = (path.relative_to(self.folder).as_posix() for path in found)
         return iter(sorted(name for name in names if name.startswith(prefix)))
 

@@ -62,8 +62,10 @@ def test_an_unknown_run_lists_those_there_are(tmp_path: Path) -> None:
     write_bundle(tmp_path, "a")
     with pytest.raises(UnknownRunError, match=r"run 'x' of .* is not at .*; there are a; set no run id for the newest"):
         find_bundle("toy", "x", str(tmp_path))
-    with pytest.raises(UnknownRunError, match="holds no bundle of other: check MODEL_LOCATION"):
+    with pytest.raises(UnknownRunError, match="holds no bundle of other: check MODEL_LOCATION; `millrace model list`"):
         find_bundle("other", location=str(tmp_path))
+    with pytest.raises(UnknownRunError, match=r"run id 'nope'; .* and `./scripts/learn_rules.sh technique` makes one"):
+        find_bundle("rules", "nope", location=str(tmp_path))
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b"y" + data[1:]])

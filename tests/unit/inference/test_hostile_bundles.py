@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import os
 import random
 import zipfile
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ from app.domains.alerts.techniques.model import TechniqueModel
 from app.domains.bike.model import BikeModel
 from app.domains.bike.pipeline import BikePipeline
 from app.domains.model.pipeline import ModelPipeline
-from app.errors import LocationError, MillraceError, ModelError
+from app.errors import DigestMismatchError, LocationError, MillraceError, ModelError
 from app.inference.arrays import MOST_ARRAY_BYTES, read_arrays
-from app.inference.bundle import Bundle, find_bundle
-from app.inference.manifest import Field, File, Manifest, Target
+from app.inference.bundle import Bundle, find_bundle, list_bundles
+from app.inference.manifest import MANIFEST, MOST_MANIFEST_BYTES, Field, File, Manifest, Target, read_manifest
 from app.storage.objects import MemoryObjects
 
 if TYPE_CHECKING:
@@ -304,3 +305,116 @@ def test_arrays_of_zeros_are_counted_as_a_model_holds_them() -> None:
         read_arrays(bomb, "weights.npz", {"coef"})
     with pytest.raises(ModelError, match="lacks intercept"):  # what no model asks for is not read
         read_arrays(npz(other=np.zeros(most + 1, np.uint8), coef=np.ones(2)), "weights.npz", {"coef", "intercept"})
+
+
+PLAIN = msgspec.to_builtins(manifest({"model.npz": LINEAR}))
+WHOLE = {"sha256": "0" * 64, "size_bytes": 1}
+
+
+def with_files(*names: str, size: int = 1) -> dict[str, Any]:
+    return {"files": {name: {**WHOLE, "size_bytes": size} for name in names}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        *((with_files(name), "not a file that a bundle may hold") for name in ("CON.npz", "nul.json", "Lpt1.onnx")),
+        *(
+            (with_files(name), "not a file that a bundle may hold")
+            for name in ("a\n.npz", "a\x1b[0m.npz", "..npz", "a:b.npz")
+        ),
+        *(
+            (with_files(name), "not a file that a bundle may hold")
+            for name in ("manifest.json", "Manifest.JSON", ".a.npz")
+        ),
+        *(
+            (with_files(name), "not a file that a bundle may hold")
+            for name in ("a\\b.npz", "a/b.npz", "\uff4d.npz", "a" * 200 + ".npz")
+        ),
+        (with_files("a.npz", "A.npz"), "where case does not count"),
+        (with_files(*(f"{index}.npz" for index in range(101))), "up to 100 files"),
+        (with_files("a.npz", size=2**29 + 1), "of 512 MB in all"),
+        (with_files("a.npz", size=-1), "of 512 MB in all"),
+        *(
+            ({"run_id": run_id}, "cannot be a folder")
+            for run_id in ("", "..", "a/b", "a\\b", ".a", "a\x1b", "\u202e", "x" * 129)
+        ),
+        *(({"name": name}, "cannot be a folder") for name in ("", "../x", "a\n")),
+        *(({"created": time}, "make the bundle again") for time in ("", "soon", "9" * 30)),
+        ({"signature": [{"name": str(index), "type": "double"} for index in range(10_001)]}, "up to 10,000 inputs"),
+        ({"attribution": [[]] * 600_000}, "elements: restore the bundle"),
+        ({"more": [1] * 600_000}, "elements: restore the bundle"),
+    ],
+)
+def test_a_manifest_is_refused_in_one_line(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(ModelError, match=f"^here/manifest.json: .*(?:{why})") as refused:
+        read_manifest(msgspec.json.encode(PLAIN | changes), "here")
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        msgspec.json.encode(PLAIN)[:-1] + b',"run_id":"b"}',
+        msgspec.json.encode(PLAIN).replace(b'"metrics":{}', b'"metrics":{"a":1,"a":2}'),
+        msgspec.json.encode(PLAIN).replace(b'"metrics":{}', b'"metrics":{"a":NaN}'),
+        msgspec.json.encode(PLAIN).replace(b'"metrics":{}', b'"metrics":{"a":1e999}'),
+        msgspec.json.encode(PLAIN)[:-1] + b',"more":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b"[" * 100_000,
+    ],
+)
+def test_a_manifest_can_be_read_in_one_way_alone(text: bytes) -> None:
+    with pytest.raises(ModelError, match=r"^here/manifest\.json: ") as refused:
+        read_manifest(text, "here")
+    assert "\n" not in str(refused.value)
+
+
+def put(location: Path, run_id: str, created: str = "2026-01-01", size: int = 0) -> Path:
+    folder = location / "toy" / run_id
+    folder.mkdir(parents=True)
+    text = msgspec.json.encode(manifest({"model.npz": LINEAR}, run_id=run_id, created=created))
+    (folder / MANIFEST).write_bytes(text + b" " * size)
+    (folder / "model.npz").write_bytes(LINEAR)
+    return folder
+
+
+def test_a_location_may_have_any_number_of_bundles_where_the_run_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.inference.bundle.MOST_BUNDLES", 5)
+    for index in range(6):
+        put(tmp_path, f"run{index}")
+    for find in (lambda: find_bundle("toy", location=str(tmp_path)), lambda: list_bundles(str(tmp_path))):
+        with pytest.raises(ModelError, match="has more than 5 bundles: set the run id"):
+            find()
+    assert find_bundle("toy", "run3", str(tmp_path)).manifest.run_id == "run3"
+
+
+def test_only_a_regular_file_of_a_bounded_size_is_a_manifest(tmp_path: Path) -> None:
+    folder = put(tmp_path, "a", size=MOST_MANIFEST_BYTES)
+    with pytest.raises(ModelError, match="has more than 4 MB"):
+        find_bundle("toy", location=str(tmp_path))
+    (folder / MANIFEST).unlink()
+    os.mkfifo(folder / MANIFEST)
+    for location in (tmp_path, folder):
+        with pytest.raises(MillraceError, match=r"not a regular file|holds no bundle of toy"):
+            find_bundle("toy", "a", str(location))
+
+
+def test_a_file_is_read_no_further_than_its_manifest_says(tmp_path: Path) -> None:
+    with (put(tmp_path, "a") / "model.npz").open("ab") as file:
+        file.truncate(2**40)  # a hole
+    with pytest.raises(DigestMismatchError):
+        find_bundle("toy", location=str(tmp_path))
+
+
+def test_the_newest_is_the_latest_moment_and_one_of_the_future_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "a", "2026-01-02T00:00:00+14:00")
+    put(tmp_path, "b", "2026-01-01T23:00:00+00:00")
+    assert find_bundle("toy", location=str(tmp_path)).manifest.run_id == "b"  # 13 hours after the other
+    assert "in the future" not in caplog.text
+    put(tmp_path, "c", "2999-01-01")
+    assert find_bundle("toy", location=str(tmp_path)).manifest.run_id == "c"
+    assert "the newest bundle is dated in the future: set its run id" in caplog.text
