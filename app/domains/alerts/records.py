@@ -7,6 +7,7 @@ tickets     contents of a ticket for each changed cluster and flow
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
@@ -15,7 +16,7 @@ from app.domains.alerts.alert import Alert, AlertFault, EnrichedAlert, Technique
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.flows.flows import Word  # noqa: TC001 - msgspec reads the type
 from app.domains.alerts.formats import own
-from app.domains.alerts.formats.reading import read_alerts_bytes
+from app.domains.alerts.formats.reading import readings_of
 from app.domains.alerts.formats.values import tenant_name
 from app.domains.alerts.incidents import ClusterSummary, Flow  # noqa: TC001 - msgspec reads the types
 from app.domains.alerts.tenancy import TENANT_MISMATCH, key_of
@@ -146,6 +147,9 @@ class _Enriched(msgspec.Struct):
     tenant: str = ""
 
 
+_MOST_COUNTED = 100  # alerts behind the first fault of a record: the text `{}{}…` may hold half a million
+
+
 class TextDecoder:
     """Decoder that returns the text: an alert may be a line that is not JSON, dated by its arrival."""
 
@@ -165,11 +169,11 @@ def read_record(text: bytes, received: float | None = None) -> list[Alert | Enri
         AlertFault: The record has none, or one of them cannot be read: a record is used as a whole or set aside.
     """
     if not text.startswith(_OWN):
-        return _alerts_of(read_alerts_bytes(text, received=received))
+        return _alerts_of(readings_of(text, received=received))
     try:
         enriched = _ENRICHED.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):  # a record of another format may begin like this too
-        return _alerts_of(read_alerts_bytes(text, received=received))
+        return _alerts_of(readings_of(text, received=received))
     tenant = tenant_name(enriched.tenant, "tenant")
     alert = own.read(enriched.alert, tenant)
     if tenant and alert.tenant != tenant:
@@ -180,22 +184,31 @@ def read_record(text: bytes, received: float | None = None) -> list[Alert | Enri
     return [alert]  # enriched with another version of ATT&CK: its techniques are resolved again
 
 
-def _alerts_of(readings: list[Reading]) -> list[Alert | EnrichedAlert]:
+def _alerts_of(readings: Iterator[Reading]) -> list[Alert | EnrichedAlert]:
     """Return the alerts of a record.
 
     Raises:
-        AlertFault: It has none, or one cannot be read.
+        AlertFault: It has none, or one cannot be read: those behind it are not looked at.
     """
-    if not readings:
+    alerts: list[Alert | EnrichedAlert] = []
+    for each in readings:
+        if each.alert is not None:
+            alerts.append(each.alert)
+        elif each.fault is not None:
+            raise _of_several(each.fault, len(alerts), readings)
+    if not alerts:
         raise AlertFault("not_one_alert", "the record holds no alerts; send a record with one or several")
-    for number, each in enumerate(readings, 1):
-        if each.fault is None:
-            continue
-        if len(readings) == 1:
-            raise each.fault
-        where = f"alert {number} of {len(readings)}"
-        raise AlertFault(each.fault.reason, f"{where}: {each.fault.message}; the record is set aside with all of them")
-    return [each.alert for each in readings if each.alert is not None]
+    return alerts
+
+
+def _of_several(fault: AlertFault, before: int, readings: Iterator[Reading]) -> AlertFault:
+    """Return the fault of an alert, which says its number where the record has several."""
+    number, behind = before + 1, sum(1 for _ in itertools.islice(readings, _MOST_COUNTED + 1))
+    if number + behind == 1:
+        return fault
+    count = f"more than {number + _MOST_COUNTED}" if behind > _MOST_COUNTED else str(number + behind)
+    message = f"alert {number} of {count}: {fault.message}; the record is set aside with all of them"
+    return AlertFault(fault.reason, message)
 
 
 encoded = msgspec.json.Encoder().encode

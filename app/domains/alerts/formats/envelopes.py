@@ -91,15 +91,20 @@ class Wrapped(msgspec.Struct):
 _KNOWN = frozenset((*_LISTS, "hits", "_source", "detail", own.ALERT))
 
 
-def unwrapped(value: object, received: float | None = None) -> list[Wrapped]:
-    """Return the records in a value, in their order; a faulty one harms no others.
+def unwrapped(value: object, received: float | None = None) -> Iterator[Wrapped]:
+    """Yield the records in a value, in their order; a faulty one harms no others.
 
     Args:
         value: An object, a list or a text, as parsed JSON.
         received: Arrival, seconds since 1970.
+
+    Yields:
+        At most `MOST_PIECES` records, and behind them a fault where there are more.
     """
-    found = list(itertools.islice(_unwrapped(Wrapped(value, received), 0, _Budget()), MOST_PIECES + 1))
-    return found if len(found) <= MOST_PIECES else [Wrapped(None, fault=too_many(MOST_PIECES, "alerts"))]
+    found = _unwrapped(Wrapped(value, received), 0, _Budget())
+    yield from itertools.islice(found, MOST_PIECES)
+    if next(found, None) is not None:
+        yield Wrapped(None, fault=too_many(MOST_PIECES, "alerts"))
 
 
 class _Budget(msgspec.Struct):
@@ -215,9 +220,13 @@ def _of_text(outer: Wrapped, depth: int, budget: _Budget) -> list[Any] | None:
     return None
 
 
-def _values_of(text: str) -> list[Any]:
-    """Return the JSON values that follow one another in a text, and the lines of what follows them."""
-    values: list[Any] = []
+def _values_of(text: str) -> list[str]:
+    """Return the JSON values that follow one another in a text, and the lines of what follows them.
+
+    Raises:
+        AlertFault: There are too many.
+    """
+    values: list[str] = []
     decoder, at = json.JSONDecoder(), 0
     while at < len(text) and text[at] in "{[":
         try:
@@ -225,7 +234,10 @@ def _values_of(text: str) -> list[Any]:
         except (ValueError, RecursionError):
             break
         values.append(text[at:end])
-        at = len(text) - len(text[end:].lstrip(" \t\r\n,"))
+        if len(values) > MOST_PIECES:
+            raise too_many(MOST_PIECES, "values")
+        behind = _BETWEEN.match(text, end)
+        at = behind.end() if behind else end
     return [*values, *_lines_of(text[at:])]
 
 
@@ -332,6 +344,7 @@ def _shows(value: object, depth: int, budget: _Budget) -> bool:
 _KEYS_SET = frozenset(_KEYS)
 _HEAD_BASE64 = 64  # characters that are looked at to tell base64 from a word
 _COMPRESSED = (b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda")
+_BETWEEN = re.compile(r"[ \t\r\n,]*+")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f-\xff]")
 
 

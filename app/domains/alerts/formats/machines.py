@@ -26,6 +26,7 @@ MachinePaths: TypeAlias = tuple[Paths, Paths] | tuple[Paths, Paths, Paths]
 """Paths of a machine's names, of its addresses, and of names that are not its own."""
 
 MAX_ALIASES = 32  # pairs of one alert
+MAX_PAIRS = 1024  # of one alert that are looked at: lists of names and of addresses have the product of their lengths
 
 
 class Machine:
@@ -45,8 +46,8 @@ class Machine:
             [path.split(".")[len(shared) :] for path in paths] for paths in (names, addresses)
         )
 
-    def pairs(self, found: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
-        """Yield the (name, address) of a record, as they stand in it.
+    def pairs(self, found: Mapping[str, list[Any]]) -> Iterator[tuple[str, str] | None]:
+        """Yield the (name, address) of a record, as they stand in it; None for a pair that is no alias.
 
         Args:
             found: Values of the record by path, with the objects by theirs.
@@ -70,15 +71,15 @@ class Machine:
 
 def aliases_of(machines: Sequence[Machine], found: Mapping[str, list[Any]]) -> list[tuple[str, str]]:
     """Return the aliases of an alert, each once."""
-    pairs = itertools.chain.from_iterable(each.pairs(found) for each in machines)
-    return list(itertools.islice(dict.fromkeys(pairs), MAX_ALIASES))
+    pairs = itertools.islice(itertools.chain.from_iterable(each.pairs(found) for each in machines), MAX_PAIRS)
+    return list(itertools.islice(dict.fromkeys(filter(None, pairs)), MAX_ALIASES))
 
 
-def _paired(names: list[Any], addresses: list[Any], others: set[str]) -> Iterator[tuple[str, str]]:
+def _paired(names: list[Any], addresses: list[Any], others: set[str]) -> Iterator[tuple[str, str] | None]:
     for each_name, each_address in itertools.product(names, addresses):
         name, address = entity_or_none(each_name), entity_or_none(each_address)
-        if name and address and is_alias(name, address) and not (others and _short(name) in others):
-            yield name, address
+        is_one = name and address and is_alias(name, address) and not (others and _short(name) in others)
+        yield (name, address) if name and address and is_one else None
 
 
 def _short(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,11 +12,11 @@ import orjson
 from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
 from app.domains.alerts.formats.attributes import with_nodes
 from app.domains.alerts.formats.encoding import UTF8, encoding_of
-from app.domains.alerts.formats.envelopes import NODES, SEVERAL, Wrapped, too_large, unwrapped
+from app.domains.alerts.formats.envelopes import MOST_PIECES, NODES, SEVERAL, Wrapped, too_large, unwrapped
 from app.domains.alerts.formats.recognise import LINE_FORMATS, recognised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from app.domains.alerts.formats.format import Format
 
@@ -84,22 +85,31 @@ def read_alerts(
         only: The only format that is read; None for all.
     """
     value = record if isinstance(record, str | list) or type(record) is dict else dict(record)
-    return _readings(value, None, tenant, received, only)
+    return _whole(_readings(value, None, tenant, received, only))
 
 
 def read_alerts_bytes(
     data: bytes, tenant: str = "", *, received: float | None = None, only: Format | None = None
 ) -> list[Reading]:
     """Return the alerts of the bytes of a record, as `read_alerts` does."""
+    return _whole(readings_of(data, tenant, received=received, only=only))
+
+
+def readings_of(
+    data: bytes, tenant: str = "", *, received: float | None = None, only: Format | None = None
+) -> Iterator[Reading]:
+    """Yield the alerts of the bytes of a record, each once it is read: a caller may stop at the first fault."""
     if len(data) > LARGEST_RECORD_BYTES:
-        return [Reading(data, fault=too_large())]
+        yield Reading(data, fault=too_large())
+        return
     try:
         encoding = encoding_of(data)
         text = data.decode() if encoding is UTF8 and not data.startswith(BOM_UTF8) else data.decode(encoding)
     except UnicodeDecodeError as error:
         fault = AlertFault("not_utf8", f"byte {error.start} is not UTF-8; send JSON or text in UTF-8")
-        return [Reading(data, fault=fault)]
-    return _readings(text, len(data), tenant, received, only)
+        yield Reading(data, fault=fault)
+        return
+    yield from _readings(text, len(data), tenant, received, only)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -171,7 +181,7 @@ def format_of(record: Mapping[str, Any] | str) -> Format:
     Raises:
         AlertFault: `unknown_format`; the message names the formats.
     """
-    [first, *_] = unwrapped(record if isinstance(record, str) else dict(record)) or [Wrapped({})]
+    first = next(unwrapped(record if isinstance(record, str) else dict(record)), Wrapped({}))
     return first.format or recognised(first.record if isinstance(first.record, dict | str) else {})
 
 
@@ -189,24 +199,30 @@ def only_alert(readings: list[Reading]) -> Alert:
     return alert
 
 
+def _whole(readings: Iterator[Reading]) -> list[Reading]:
+    """Return the alerts of a record; of one that has too many the fault alone."""
+    found = list(readings)
+    return found if len(found) <= MOST_PIECES else found[MOST_PIECES:]
+
+
 def _readings(
     value: object, size: int | None, tenant: str, received: float | None, only: Format | None
-) -> list[Reading]:
-    readings: list[Reading] = []
+) -> Iterator[Reading]:
     found = unwrapped(value, received)
-    if size is not None and size > LARGEST_ALERT_BYTES and len(found) == 1 and found[0].fault is None:
-        return [Reading(found[0].record, fault=too_large())]
-    for each in found:
+    first = list(itertools.islice(found, 2))
+    if size is not None and size > LARGEST_ALERT_BYTES and len(first) == 1 and first[0].fault is None:
+        yield Reading(first[0].record, fault=too_large())
+        return
+    for each in itertools.chain(first, found):
         is_small = size is not None and size <= LARGEST_ALERT_BYTES and not each.is_inflated
         try:
             alert = _read(each, tenant, only, is_small=is_small)
         except AlertFault as fault:
-            readings.append(Reading(each.record, fault=fault.kept()))
+            yield Reading(each.record, fault=fault.kept())
         else:
             for features in each.nodes:
                 add_nodes(alert, features)
-            readings.append(Reading(each.record, alert))
-    return readings
+            yield Reading(each.record, alert)
 
 
 def _read(given: Wrapped, tenant: str, only: Format | None, *, is_small: bool) -> Alert:

@@ -121,7 +121,7 @@ class TestObjects:
     def test_what_one_record_holds_in_turn(self, record: object, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each text is small; together they are not."""
         monkeypatch.setattr(envelopes, "MOST_PIECES", 2_000_000)
-        found = envelopes.unwrapped(record)
+        found = list(envelopes.unwrapped(record))
         assert sum(each.fault is None for each in found) <= 2 * MOST_ELEMENTS
         assert found[-1].fault is not None
         assert found[-1].fault.reason == "too_many_elements"
