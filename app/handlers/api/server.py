@@ -52,7 +52,7 @@ _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\r\n")
 class _StrictLines(ReceiveBuffer):
     """Bytes of which lines are taken as RFC 9112 writes them, where h11 takes more.
 
-    h11 has no hook for lines; its version is pinned, and `test_http_strict.py` fails if another one passes this by.
+    h11 has no hook for lines; its version is pinned, and `test_serve_hostile.py` fails if another one passes this by.
     """
 
     def maybe_extract_lines(self) -> list[bytearray] | None:

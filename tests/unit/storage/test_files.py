@@ -272,7 +272,7 @@ def test_a_folder_below_the_temporary_directory_is_its_users_alone(
 
 SOURCES = [path for top in ("app", "devtools", "model") for path in Path(top).rglob("*.py")]
 FILES = Path("app/storage/files.py")
-OWN_TO_FILES = {"chmod", "fchmod", "mkstemp", "mktemp", "gettempdir", "umask", "flock"}
+OWN_TO_FILES = {"chmod", "fchmod", "lchmod", "mkstemp", "mktemp", "gettempdir", "umask", "flock", "mkfifo", "symlink"}
 """Calls that decide on rights, locks and names in a folder of everybody: each is written once, in FILES."""
 LOCKS_ELSEWHERE = {Path("devtools/cloud/state.py")}
 
