@@ -44,7 +44,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from app.text import whole_line
+from app.text import whole_line, without_credentials
 
 
 class MillraceError(Exception):
@@ -53,6 +53,10 @@ class MillraceError(Exception):
     exit_code: ClassVar[int] = 1
     status: ClassVar[int] = 500
     """The API's HTTP status; below 500 the client gets the message."""
+
+    def __init__(self, message: str = "") -> None:
+        """Take the message, of which credentials are left out."""
+        super().__init__(without_credentials(message))
 
     @property
     def line(self) -> str:

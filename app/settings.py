@@ -41,9 +41,15 @@ SPLIT_NONE, LINES, LIST, LOG_EVENTS, LOG_MESSAGES = "none", "lines", "list", "lo
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
-def about(description: str) -> msgspec.Meta:
-    """Return the annotation that describes a variable in `docs/settings.md`."""
-    return msgspec.Meta(description=description)
+def about(description: str, *, secret: bool = False) -> msgspec.Meta:
+    """Return the annotation that describes a variable in `docs/settings.md`; no line shows a secret's value."""
+    return msgspec.Meta(description=description, extra={"secret": secret})
+
+
+def is_secret(field: msgspec.structs.FieldInfo) -> bool:
+    """Return whether a field of a struct of variables is declared secret."""
+    annotations = get_args(field.type) if get_origin(field.type) is Annotated else ()
+    return any(isinstance(each, msgspec.Meta) and (each.extra or {}).get("secret") for each in annotations)
 
 
 class Environment(dict[str, str]):
@@ -54,7 +60,20 @@ class Environment(dict[str, str]):
         return f"<{len(self)} variables>"
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Variables(msgspec.Struct, frozen=True, kw_only=True):
+    """Variables of the environment; a struct with a secret one is to be of this kind, which shows no value of it."""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return each field with its value, or `…` for a secret."""
+        fields = msgspec.structs.fields(self)
+        return [(each.name, "…" if is_secret(each) else getattr(self, each.name)) for each in fields]
+
+    def __repr__(self) -> str:
+        """Return the struct as text, without its secrets."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+class Settings(Variables, frozen=True, kw_only=True):
     """The variables that belong to no domain: a field for each; its name in capitals is the variable's.
 
     The field `environ` is no variable: it holds the whole environment, for `read`.
@@ -160,7 +179,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, str],
         about(
             "the bearer tokens that the API accepts: the SHA-256 of each with its scopes, `sha256:scope+scope,…`, or "
-            "`sha256:*` for all scopes; unset, the API asks for no token"
+            "`sha256:*` for all scopes; unset, the API asks for no token",
+            secret=True,
         ),
     ] = {}
     api_base_path: Annotated[
@@ -257,7 +277,11 @@ def _read(environ: Mapping[str, str], kind: type[Struct]) -> Struct:
             continue
         text = environ.get(name, "").strip()
         if text:
-            found[field.encode_name] = _parse(name, text, _plain_type(field.type))
+            try:
+                found[field.encode_name] = _parse(text, _plain_type(field.type))
+            except _WrongValueError as wrong:
+                shown = "has a wrong value" if is_secret(field) else wrong.shown
+                raise SettingsError(f"{name} {shown}: {wrong.mend}") from None
         elif field.required:
             raise SettingsError(f"{name} is not set, and has no default")
     try:
@@ -271,6 +295,7 @@ def _read(environ: Mapping[str, str], kind: type[Struct]) -> Struct:
         name = field.name.upper()
         element = _wrong_element(found[field.encode_name], _plain_type(field.type))
         value = f"is {environ.get(name)!r}" if element is None else f"has {element!r}"
+        value = "has a wrong value" if is_secret(field) else value
         raise SettingsError(f"{name} {value}: {expected[:1].lower()}{expected[1:]}") from None
 
 
@@ -300,55 +325,68 @@ def _plain_type(hint: Any) -> Any:  # noqa: ANN401 - a type, or what typing make
             return hint
 
 
-def _parse(name: str, text: str, kind: Any) -> object:  # noqa: ANN401 - see _plain_type
+class _WrongValueError(Exception):
+    """A text is no value of a variable's type.
+
+    Attributes:
+        shown: What is wrong, with the text or the part at fault; not shown of a secret.
+        mend: What to set instead.
+    """
+
+    def __init__(self, shown: str, mend: str) -> None:
+        super().__init__()
+        self.shown, self.mend = shown, mend
+
+
+def _parse(text: str, kind: Any) -> object:  # noqa: ANN401 - see _plain_type
     """Parse a variable's text as a value of its field's type; bounds are checked later."""
     if get_origin(kind) is Literal and text not in (values := [str(value) for value in get_args(kind)]):
         *most, last = values
-        raise SettingsError(f"{name} is {text!r}: set {', '.join(most)} or {last}")
+        raise _WrongValueError(f"is {text!r}", f"set {', '.join(most)} or {last}")
     parse = _PARSERS.get(get_origin(kind) or kind)
-    return parse(name, text) if parse else text
+    return parse(text) if parse else text
 
 
-def _boolean(name: str, text: str) -> bool:
+def _boolean(text: str) -> bool:
     if text.lower() not in _TRUE | _FALSE:
-        raise SettingsError(f"{name} is {text!r}: set True or False")
+        raise _WrongValueError(f"is {text!r}", "set True or False")
     return text.lower() in _TRUE
 
 
-def _whole_number(name: str, text: str) -> int:
+def _whole_number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise SettingsError(f"{name} is {text!r}: set a whole number") from None
+        raise _WrongValueError(f"is {text!r}", "set a whole number") from None
 
 
-def _number(name: str, text: str) -> float:
+def _number(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if math.isnan(number):
-        raise SettingsError(f"{name} is {text!r}: set a number")
+        raise _WrongValueError(f"is {text!r}", "set a number")
     return number
 
 
-def _items(_name: str, text: str) -> list[str]:
+def _items(text: str) -> list[str]:
     """Parse `a,b`."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _pairs(name: str, text: str) -> dict[str, str]:
+def _pairs(text: str) -> dict[str, str]:
     """Parse `a:b,c:d`; a value may hold colons."""
     pairs: dict[str, str] = {}
     for item in text.split(","):
         key, colon, value = (part.strip() for part in item.partition(":"))
         if not (key and colon and value):
-            raise SettingsError(f"{name} has {item.strip()!r}: write name:value pairs with commas between")
+            raise _WrongValueError(f"has {item.strip()!r}", "write name:value pairs with commas between")
         pairs[key] = value
     return pairs
 
 
-_PARSERS: Mapping[Any, Callable[[str, str], object]] = {
+_PARSERS: Mapping[Any, Callable[[str], object]] = {
     bool: _boolean,
     int: _whole_number,
     float: _number,

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from app.text import json_text, whole_line
+from app.text import json_text, whole_line, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,6 +69,9 @@ class _StandardError(logging.StreamHandler[Any]):
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_credentials(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         """Name the code of a line that cannot be written; logging would show its arguments, maybe a payload."""
@@ -145,4 +148,4 @@ def emit_metrics(
 def write_line(line: str) -> None:
     """Write a line to standard error, unless that is gone: a full disk or a closed pipe must not fail a batch."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(whole_line(line) + "\n")
+        sys.stderr.write(whole_line(without_credentials(line)) + "\n")

@@ -35,6 +35,18 @@ _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """A formula to a spreadsheet, blanks before it or not; some take the full-width signs for the plain ones."""
 _ESCAPED_FORMULA = re.compile(rf"'+{_FORMULA.pattern}")
 
+_USER_INFO = re.compile(
+    r"//(?:[^\s/?#@]{0,200}@)+"
+    r"|(?<=:)//[^\s/?#@:]{0,50}:(?![0-9]{0,5}(?:[\s/?#\"']|$))[^\s\"']{0,100}@"  # a password with a slash, or the like
+)
+_PRIVATE_KEY = re.compile(r"(BEGIN [A-Z ]{0,20}PRIVATE KEY-----)[\w+/=\s\\-]+")  # PEM; backslashes where it is quoted
+_CREDENTIAL = re.compile(
+    r"((?:\b(?:authorization|cookie|x-api-key|x-amz-security-token)\b\\?[\"']?[:=] ?b?\\?[\"']?(?:basic |bearer )?"
+    r"|\b(?:x-amz-(?:signature|security-token|credential)|signature|token|access_token|password|api_?key|secret)=))"
+    r"[^\s&\"',;…]{8,5000}",
+    re.IGNORECASE,
+)
+
 
 def printable(text: str, longest: int, replacement: str = "?") -> str:
     """Return the first `longest` characters of a text, with unprintable ones replaced."""
@@ -50,6 +62,15 @@ def one_line(text: str, longest: int = 200) -> str:
 def whole_line(text: str) -> str:
     """Return a text whole for a terminal or a log: one line, without unprintable characters."""
     return text if text.isprintable() else printable(" ".join(text.splitlines()), len(text), "�")
+
+
+def without_credentials(text: str) -> str:
+    """Return a text with `…` for the credentials in it: those of URLs and headers, and private keys."""
+    if "//" in text:
+        text = _USER_INFO.sub("//…@", text)
+    if "PRIVATE KEY" in text:
+        text = _PRIVATE_KEY.sub(r"\1…", text)
+    return _CREDENTIAL.sub(r"\1…", text) if "=" in text or ":" in text else text
 
 
 def printable_lines(text: str, longest: int | None = None) -> str:

@@ -25,7 +25,7 @@ from app.stream.mapping.checkpoint import CheckpointFile
 from app.stream.outcomes import Quarantine
 from app.stream.payload import MAX_JSON_BYTES, decode_payload
 from app.stream.record_rows import rows_of
-from app.text import json_text, without_bom
+from app.text import json_text, without_bom, without_credentials
 
 if TYPE_CHECKING:
     from app.stream.processor import Processor
@@ -134,7 +134,12 @@ def _explained(processor: Processor, record: object) -> dict[str, object]:
     except MillraceError:
         raise
     except Exception as error:  # noqa: BLE001 - the code of a user's own pipeline may raise anything
-        return {"quarantined": {"reason": "pipeline_error", "message": f"{type(error).__name__}: {error}"}}
+        return {
+            "quarantined": {
+                "reason": "pipeline_error",
+                "message": without_credentials(f"{type(error).__name__}: {error}"),
+            }
+        }
 
 
 def _payload_of(record: str) -> bytes:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from botocore import xform_name
 
+from app.text import without_credentials
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -60,14 +62,20 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def report_of(results: Iterable[str | Finding]) -> Report:
-    """Make a report of the checks' results, each once: a line where all is well, a finding where not."""
-    every = list(dict.fromkeys(results))
+    """Make a report of the checks' results, each once, without credentials: lines where all is well, else findings."""
+    every = list(dict.fromkeys(map(_without_credentials, results)))
     order = list(Severity)
     findings = [each for each in every if isinstance(each, Finding)]
     return Report(
         [each for each in every if isinstance(each, str)],
         sorted(findings, key=lambda finding: order.index(finding.severity)),
     )
+
+
+def _without_credentials(result: str | Finding) -> str | Finding:
+    if isinstance(result, str):
+        return without_credentials(result)
+    return Finding(result.severity, *map(without_credentials, (result.where, result.what, result.why, result.mend)))
 
 
 def aws_command(service: str, operation: str, **parameters: object) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import io
 import itertools
 import json
 import re
@@ -24,23 +23,20 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-import devtools.bench
 from app import aws
 from app.cli import lambda_request
-from app.cli.entry import run_command
 from app.cli.terminal import configure_logs, open_console
-from app.cli.tree import command_tree
 from app.domains.alerts.synthetic import synthetic_alerts
-from app.errors import CloudError
 from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest
 from app.storage.objects import FolderObjects
 from app.storage.state import Parked, Stored
 from app.stream.quarantine import QuarantinedRecord, RecordSource
 from app.telemetry import logger
+from tests.terminal_for_tests import TREE, Run, Terminal, is_printable, start_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parents[3]
 MARKUP = "[/x][bold][link=https://evil.example]here[/link]"
@@ -48,50 +44,6 @@ CONTROLS = "\x1b]8;;https://evil.example\x1b\\\x1b[2J\x9b31m\x7f\x08\r\u202e\u20
 HOSTILE = f"{MARKUP}{CONTROLS}\nfake line"
 OF_SYSTEM = HOSTILE + "\udc9b"  # an argument, a variable or a file's name may be no UTF-8
 FILE_NAME = OF_SYSTEM.replace("/", "|").replace(":", ";")  # which stands between paths
-_CODE = re.compile(r"\b\w+(Error|Exception) at ")
-
-
-class Terminal(io.TextIOWrapper):
-    """Standard output or standard error in memory, as a terminal or a pipe."""
-
-    def __init__(self, *, is_terminal: bool) -> None:
-        self._bytes = io.BytesIO()
-        super().__init__(self._bytes, encoding="utf-8", write_through=True)
-        self._is_terminal = is_terminal
-
-    def isatty(self) -> bool:
-        return self._is_terminal
-
-    @property
-    def text(self) -> str:
-        self.flush()
-        return self._bytes.getvalue().decode()
-
-
-class Run:
-    """What a command wrote, and its exit code."""
-
-    def __init__(self, command: Any, arguments: Sequence[str], *, is_terminal: bool) -> None:
-        stdout, stderr = Terminal(is_terminal=is_terminal), Terminal(is_terminal=is_terminal)
-        self.code: object = 0
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            contextlib.redirect_stdout(stdout),
-            contextlib.redirect_stderr(stderr),
-        ):
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO())))
-            for handler in logger.handlers:
-                patch.setattr(handler, "formatter", handler.formatter)
-            try:
-                run_command("it", lambda: command.main(arguments, prog_name="it", standalone_mode=False))
-            except SystemExit as ended:
-                self.code = ended.code
-        self.out, self.err = stdout.text, stderr.text
-        for text in (self.out, self.err):
-            odd = {letter for letter in text if not letter.isprintable() and letter not in "\n\t"}
-            assert not odd, (arguments, odd, text)
-        assert not _CODE.search(self.err), (arguments, self.err)
-        assert self.code != 1 or not self.err, (arguments, self.err)
 
 
 @pytest.fixture(params=[True, False], ids=["terminal", "pipe"])
@@ -101,31 +53,14 @@ def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "ftp://nowhere")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(devtools.bench, "PYTHON", tmp_path / "nowhere")
-    monkeypatch.setattr("devtools.cloud.supervisor.up", _no_cloud)
-    monkeypatch.setattr("devtools.cloud.supervisor.down", _no_cloud)
-    monkeypatch.setenv("MILLRACE_CLOUD_DIR", str(tmp_path / "cloud"))
-    return lambda *arguments, command=ROOT: Run(command, list(map(str, arguments)), is_terminal=request.param)
+    start_nothing(monkeypatch, tmp_path, f"nothing is started: {OF_SYSTEM}")
+    return lambda *arguments, **options: Run(list(map(str, arguments)), is_terminal=request.param, **options)
 
 
-def _no_cloud(*_: Any, **__: Any) -> None:
-    raise CloudError(f"no cloud: {OF_SYSTEM}")
-
-
-def commands(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """All commands below a group, each with its path."""
-    for name, child in getattr(tree, "commands", {}).items():
-        yield from commands(child, (*path, name))
-    if not hasattr(tree, "commands"):
-        yield path, tree
-
-
-ROOT = typer.main.get_command(command_tree())
-TREE = dict(commands(ROOT))
 OF_REQUEST = typer.main.get_command(lambda_request.command())
 
 
+@pytest.mark.parametrize("run", [True], indirect=True, ids=["terminal"])
 @pytest.mark.parametrize("path", TREE, ids=" ".join)
 def test_each_option_and_argument_of_each_command(path: tuple[str, ...], run: Callable[..., Run]) -> None:
     parameters = TREE[path].params
@@ -156,10 +91,6 @@ def alerts_file(folder: Path) -> Path:
     return file
 
 
-def is_printable(text: str) -> bool:
-    return all(letter.isprintable() or letter in "\n\t" for letter in text)
-
-
 SHOWS: dict[str, set[str]] = {
     "nothing from outside": {"alerts sample", "bench", "demo", "cloud up", "cloud down", "cloud status", "test replay",
                              "test run"},
@@ -170,7 +101,7 @@ SHOWS: dict[str, set[str]] = {
     "test_records": {"drain", "explain", "invoke"},
     "test_quarantine": {"quarantine list", "quarantine show", "replay"},
     "test_state": {"state list"},
-    "test_models": {"model list", "model show", "model verify"},
+    "test_models": {"model list", "model show", "model verify", "model sign", "model keygen"},
     "test_templates": {"doctor", "mapping"},
 }  # fmt: skip
 """The test that shows a command hostile content, by its name, with the commands that it runs."""
@@ -256,17 +187,29 @@ def test_state(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_models(run: Callable[..., Run], tmp_path: Path) -> None:
-    manifest = Manifest(
-        HOSTILE, HOSTILE, HOSTILE, HOSTILE, [Field("a[/x]\x9b", HOSTILE)], {HOSTILE: 1.0}, HOSTILE, HOSTILE, {}
-    )
-    write_bundle(FolderObjects(tmp_path / "one" / "two"), manifest, {"a.json": b"{}"})
+    field = Field("a[/x]\x9b", HOSTILE)
+    made = Manifest("one", "two", HOSTILE, "2026-01-01", [field], {HOSTILE: 1.0}, HOSTILE, HOSTILE, {})
+    write_bundle(FolderObjects(tmp_path / "one" / "two"), made, {"a.json": b"{}"})
     assert "[/x]" in run("model", "list", "--location", tmp_path).out
-    assert json.loads(run("model", "list", "--json", "--location", tmp_path).out)["name"] == HOSTILE
-    assert "[/x]" in run("model", "show", HOSTILE, "--location", tmp_path).out
-    assert "[/x]" in run("model", "verify", "--location", tmp_path).out
-    (tmp_path / "one" / FILE_NAME).mkdir()
-    (tmp_path / "one" / FILE_NAME / "manifest.json").write_text(json.dumps({HOSTILE: HOSTILE, "name": 1}))
-    run("model", "list", "--location", tmp_path)
+    shown = json.loads(run("model", "list", "--json", "--location", tmp_path).out)
+    assert shown["model"] == shown["attribution"] == HOSTILE
+    assert "[/x]" in run("model", "show", "one", "--location", tmp_path).out
+    run("model", "verify", "--location", tmp_path)
+    run("model", "keygen", tmp_path / FILE_NAME)
+    run("model", "sign", tmp_path / "one" / "two", "--key", tmp_path / FILE_NAME)
+    folder = tmp_path / "one" / FILE_NAME
+    folder.mkdir()
+    faults: list[dict[str, Any]] = [
+        {"name": HOSTILE},
+        {"run_id": HOSTILE},
+        {"created": HOSTILE},
+        {"files": {HOSTILE: {}}},
+        {HOSTILE: 1},
+    ]
+    for changed in faults:
+        (folder / "manifest.json").write_text(json.dumps(msgspec.to_builtins(made) | changed))
+        run("model", "list", "--location", tmp_path)
+        run("model", "verify", "--location", tmp_path)
 
 
 def test_templates(run: Callable[..., Run], tmp_path: Path) -> None:
@@ -330,7 +273,7 @@ def writes(tree: ast.AST) -> Iterator[int]:
     """The lines that write to a terminal by themselves; of a progress bar's text, rich would read markup."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
+            name = ast.unparse(node.func) if isinstance(node.func, ast.Name | ast.Attribute) else ""
             has_markup = not any(ast.unparse(each) == "markup=False" for each in node.keywords)
             if name in DIRECT or name.endswith(("echo", "Console")) or (name == "TextColumn" and has_markup):
                 yield node.lineno
@@ -338,10 +281,9 @@ def writes(tree: ast.AST) -> Iterator[int]:
 
 def test_commands_write_through_one_module() -> None:
     files = {str(path.relative_to(HERE)): path for pattern in WITH_COMMANDS for path in HERE.glob(pattern)}
-    found = [
-        f"{name}:{line}"
-        for name, path in files.items()
-        if name not in WRITERS
-        for line in writes(ast.parse(path.read_text()))
-    ]
+    texts = {name: path.read_text() for name, path in files.items() if name not in WRITERS}
+    candidates = {
+        name: text for name, text in texts.items() if re.search(r"print\(|echo|Console|markup|TextC|std", text)
+    }
+    found = [f"{name}:{line}" for name, text in candidates.items() for line in writes(ast.parse(text))]
     assert not found
