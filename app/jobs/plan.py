@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from app.errors import LocationError
+from app.errors import BudgetError, LocationError
 from app.jobs import layout
 from app.text import without_bom
 
@@ -111,6 +111,22 @@ def need(objects: Objects, name: str, kind: type[T]) -> T:
     if data is None:
         raise LocationError(f"{objects.root}/{name}: there is no such object: run the step before this one first")
     return decoded(data, kind, f"{objects.root}/{name}")
+
+
+def get_within(objects: Objects, name: str, most_bytes: int) -> bytes | None:
+    """Return the bytes of an object that a job elsewhere may have written; None where there is none.
+
+    Raises:
+        BudgetError: It has more bytes than it may.
+    """
+    if not objects.exists(name):
+        return None
+    data = bytearray()
+    for block in objects.blocks(name):
+        data += block
+        if len(data) > most_bytes:
+            raise BudgetError(f"{objects.root}/{name}: more than {most_bytes} bytes: put fewer records into a chunk")
+    return bytes(data)
 
 
 def decoded(data: bytes, kind: type[T], label: str) -> T:

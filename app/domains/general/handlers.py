@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import orjson
 
+from app.budgets import MOST_ELEMENTS, is_over_elements
 from app.domains.general.settings import GeneralSettings
 from app.errors import BudgetError, LocationError, RequestError, SettingsError, UnprocessableError
 from app.handlers.base import LambdaHandler
@@ -98,13 +99,15 @@ class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFi
         Raises:
             RequestError: The path is malformed, or below none of `ALLOWED_LOCATIONS`.
             LocationError: It does not exist, is a folder, or may not be read.
-            UnprocessableError: It holds no JSON, or JSON that is nested too deeply.
+            UnprocessableError: It holds no JSON, or JSON that is nested too deeply or has too many values.
             BudgetError: It has too many bytes, or values and fields.
             CloudError: S3 does not answer, or refuses.
         """
         path = _checked(request.path, self.allowed)
         data = read_location(path)
         invocation.metrics.count("bytes", len(data))
+        if is_over_elements(data):
+            raise UnprocessableError(f"{path}: more than {MOST_ELEMENTS} values and fields; put it in parts", _PATH)
         check_elements(data, path, BudgetError)
         try:
             content = msgspec.json.decode(without_bom(data))

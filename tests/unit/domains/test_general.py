@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.budgets import MOST_ELEMENTS
 from app.domains.general.handlers import LEVELS, GetJSONFromFileHandler, PutJSONToFileHandler
 from app.errors import LocationError, MillraceError, RequestError, SettingsError, UnprocessableError
 from app.settings import read_settings
@@ -55,6 +56,7 @@ class TestGet:
             (json.dumps(nested(LEVELS + 1)).encode(), "nested more than"),
             (b"[" * 100_000, "nested too deeply"),
             (b"9" * 10_000, "range"),
+            (b"[" + b"[]," * MOST_ELEMENTS + b"[]]", "more than 524288 values and fields"),
         ],
     )
     def test_a_file_that_cannot_be_answered_with_is_one_line(self, tmp_path: Path, content: bytes, words: str) -> None:

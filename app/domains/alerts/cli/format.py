@@ -125,7 +125,7 @@ def check_format(own: Format, sample: Path) -> Checked:
                 if record is not None:
                     _use(uses, table, reader.found(record), item.alert)
                 if record is None or item.fault is not None:
-                    faults.append(_fault(item, own))
+                    faults += [_fault(item, own)] if len(faults) < MOST_FAULTS else []
                 else:
                     read_count += 1
             outcomes.clear()
@@ -134,7 +134,7 @@ def check_format(own: Format, sample: Path) -> Checked:
     for key, each in uses.items():
         if not each.records:
             each.why = f"no record has {' or '.join(_paths_of(table)[key])}"
-    return Checked(own.name, records, recognised, read_count, list(uses.values()), faults[:MOST_FAULTS])
+    return Checked(own.name, records, recognised, read_count, list(uses.values()), faults)
 
 
 def list_formats() -> None:

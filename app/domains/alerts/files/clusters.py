@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING
 
 from app.domains.alerts.files import layout
 from app.domains.alerts.files.clustering import cluster_chunk
-from app.domains.alerts.files.external import answered_clusters, is_archive
+from app.domains.alerts.files.external import LARGEST_ANSWER_BYTES, answered_clusters, is_archive
 from app.domains.alerts.files.flows import put_run_clusters
 from app.domains.alerts.files.protocol import ChunkCluster, ClusterCall
 from app.errors import CloudError, LocationError, StateConflictError
 from app.jobs.head import Applied, Head, commit_head, load_head, state_key
 from app.jobs.layout import manifest_name, state_name
-from app.jobs.plan import decoded, need, put_json, read_chunk
+from app.jobs.plan import decoded, get_within, need, put_json, read_chunk
 
 if TYPE_CHECKING:
     from app.domains.alerts.files.protocol import Context
@@ -209,7 +209,7 @@ def _keep_answer(objects: Objects, chunk: ChunkPlan, version: int) -> None:
 
 def _read_answer(objects: Objects, chunk: ChunkPlan, version: int) -> list[ChunkCluster]:
     name = layout.cluster_response(chunk.unique_id, version)
-    answer, label = objects.get(name), f"{objects.root}/{name}"
+    answer, label = get_within(objects, name, LARGEST_ANSWER_BYTES), f"{objects.root}/{name}"
     if answer is None:
         raise LocationError(f"{label}: there is no such object: run the step before this one first")
     if is_archive(answer):

@@ -16,11 +16,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.budgets import is_over_elements
 from app.domains.alerts.alert import DEFAULT_TENANT, Alert, AlertFault, latest_time
 from app.domains.alerts.clusters.config import ClusterConfig
 from app.domains.alerts.files import layout
@@ -50,6 +52,7 @@ SKIPPED_BYTES = 32 * 1024 * 1024  # of skipped alerts that are kept whole; beyon
 SKIPPED_ROWS = 100_000  # of reasons; the count goes on
 READ_TOGETHER = 100  # alerts that are handed on at once, so that reading holds little
 FLUSH_CHUNKS = 2  # chunks of alerts that wait in memory, of all tenants together
+CHUNK_BYTES = 64 * 1024 * 1024  # of JSON of alerts that wait: in memory they take up to ten times as much
 
 
 def enrich(
@@ -203,9 +206,9 @@ def _add(item: InputItem, alert: Alert, chunks: _Chunks, skipped: _SkippedAlerts
         alert.tenant = chunks.rule.assign(alert, chunks.tenant)
     except AlertFault as fault:
         raw = msgspec.json.encode(alert) if item.raw is None else item.raw
-        skipped.add(msgspec.structs.replace(item, alert=None, fault=fault, raw=raw))
+        skipped.add(msgspec.structs.replace(item, alert=None, fault=fault.kept(), raw=raw))
     else:
-        chunks.add(alert)
+        chunks.add(alert, item.size)
 
 
 def _refuse(context: Context, name: str, run: str, why: str, skipped: _SkippedAlerts) -> FilePlan:
@@ -226,17 +229,22 @@ class _Chunks:
         self._context, self.file_run, self._chunk_alerts = context, file_run, chunk_alerts
         self.rule, self.tenant, self._tenants = rule, rule.default, CountedTenants(most_tenants)
         self._waiting: dict[str, list[Alert]] = {}
-        self._count = 0
+        self._sizes: Counter[str] = Counter()  # bytes of JSON that wait
+        self._count = self._bytes = 0
         self.names: dict[str, str] = {}
         self.runs: dict[str, list[ChunkPlan]] = {}
 
-    def add(self, alert: Alert) -> None:
+    def add(self, alert: Alert, size: int) -> None:
         self._tenants.add(alert.tenant)
         waiting = self._waiting.setdefault(alert.tenant, [])
         waiting.append(alert)
         self._count += 1
+        self._bytes += size
+        self._sizes[alert.tenant] += size
         if len(waiting) >= self._chunk_alerts:
             self._write(alert.tenant)
+        elif self._bytes >= CHUNK_BYTES:
+            self._write(max(self._waiting, key=self._sizes.__getitem__))
         elif self._count >= FLUSH_CHUNKS * self._chunk_alerts:
             self._write(max(self._waiting, key=lambda tenant: len(self._waiting[tenant])))
 
@@ -248,6 +256,7 @@ class _Chunks:
     def _write(self, tenant: str) -> None:
         alerts = self._waiting.pop(tenant)
         self._count -= len(alerts)
+        self._bytes -= self._sizes.pop(tenant)
         run = self.names.get(tenant)
         if run is None:
             run = self.file_run if tenant == self.tenant else tenant_run(self.file_run, tenant)
@@ -272,32 +281,32 @@ class _SkippedAlerts:
     count: int = 0
     first: str = ""
     _input: list[msgspec.Raw | str | None] = field(default_factory=list)
-    _rows: list[InputItem] = field(default_factory=list)
+    _rows: list[msgspec.Raw] = field(default_factory=list)  # as JSON, since there are many
     _bytes: int = 0
 
     def add(self, skipped: InputItem) -> None:
         self.count += 1
-        if skipped.fault is not None:
-            self.first = self.first or f"{skipped.fault.reason}: {skipped.fault.message}"
+        if skipped.fault is None:
+            return
+        reason, message = skipped.fault.reason, skipped.fault.message
+        self.first = self.first or f"{reason}: {message}"
         if len(self._rows) >= SKIPPED_ROWS:
             return
         raw = skipped.raw
         if raw is not None:
             self._bytes += len(raw)
-        self._rows.append(msgspec.structs.replace(skipped, raw=None))
+        row = {"index": skipped.index, "reason": reason, "message": message}
+        self._rows.append(msgspec.Raw(msgspec.json.encode(row)))
         self._input.append(_shown(raw) if raw is not None and self._bytes <= SKIPPED_BYTES else None)
 
     def document(self) -> dict[str, object]:
-        rows = [
-            {"index": row.index, "reason": row.fault.reason, "message": row.fault.message}
-            for row in self._rows
-            if row.fault is not None
-        ]
-        return {"count": self.count, "input": self._input, "skipped": rows}
+        return {"count": self.count, "input": self._input, "skipped": self._rows}
 
 
 def _shown(raw: bytes) -> msgspec.Raw | str:
-    """Return an element as it came: as JSON where it is, otherwise as text."""
+    """Return an element as it came: as JSON where it is, otherwise, or where it is too much to be read, as text."""
+    if is_over_elements(raw):
+        return raw.decode("utf-8", "replace")
     try:
         msgspec.json.decode(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -8,6 +8,7 @@ it. `docs/alert-files.md` shows the lines.
 from __future__ import annotations
 
 import io
+import itertools
 import lzma
 import zipfile
 import zlib
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from app.budgets import MOST_ELEMENTS, is_over_elements
 from app.domains.alerts.alert import COMMAND_LINE, DESCRIPTION, PRODUCT, RULE_ID, Alert, Techniques
 from app.domains.alerts.attack import attack_table
 from app.domains.alerts.files.codes import Encoder, node_columns, node_rows
 from app.domains.alerts.files.protocol import ChunkCluster
 from app.domains.alerts.incidents import ClusterSummary, Flow, FlowNode
 from app.domains.alerts.tickets import numbers_of
-from app.errors import LocationError
+from app.errors import BudgetError, LocationError
 from app.jobs.plan import ORDERED, decoded
 from app.text import without_bom
 
@@ -37,7 +39,11 @@ T = TypeVar("T")
 ASKED_WITH = (DESCRIPTION, COMMAND_LINE, RULE_ID, PRODUCT)
 """Attributes that help to predict a technique: they go to the job with the text."""
 CLUSTER_MEMBER, ALERT_MEMBER = "cluster_output.json", "alert_output.json"
-_ZIP_MAGIC = b"PK"
+LARGEST_ANSWER_BYTES = 256 * 1024 * 1024  # of an object that a job, or a step of ours, has written
+LARGEST_INFLATED_BYTES = 64 * 1024 * 1024  # of both members of an archive: 100,000 alerts, the largest chunk, have half
+MOST_ANSWER_ELEMENTS = 4 * MOST_ELEMENTS  # of an answer: 100,000 alerts of 20 fields
+MOST_MEMBERS = 1_000  # of an archive; two are read, but all are listed first
+_ZIP_MAGIC, _ZIP_ENTRY = b"PK", b"PK\x01\x02"
 
 
 class TechniqueRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -210,7 +216,9 @@ def answered_techniques(
 
     Raises:
         LocationError: A line is not of its form; it is named by its number.
+        BudgetError: It has too many elements.
     """
+    _check_elements(answer, label)
     requests, indexes = _unknown_texts(alerts, known)
     answers = _read_lines(answer, TechniqueAnswer, label)
     by_text = {each.raw_alert: each for each in reversed(answers)}
@@ -274,26 +282,50 @@ def answered_clusters(answer: bytes, asked: ChunkPlan, label: str) -> list[Chunk
     Raises:
         LocationError: It is no archive with both lists in it, has alerts that are not the chunk's, or the summary of
             another cluster or with unknown tactics.
+        BudgetError: It is too large when inflated, or has too many elements or members.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(answer)) as archive:
-            clusters, alerts = archive.read(CLUSTER_MEMBER), archive.read(ALERT_MEMBER)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, OSError, ValueError, RuntimeError):
-        raise LocationError(f"{label}: no ZIP archive with {CLUSTER_MEMBER} and {ALERT_MEMBER}") from None
+    clusters, alerts = _inflated(answer, label)
     rows = decoded(clusters, list[ClusterOutput], f"{label}: {CLUSTER_MEMBER}")
     aggregated = decoded(alerts, list[AggregatedAlert], f"{label}: {ALERT_MEMBER}")
     ids = {each.aggalert_id: each.ids for each in aggregated}
-    found = [
-        ChunkCluster(
-            cluster_id=row.cluster_id,
-            ids=[each for aggregated_id in row.cluster_aggalertids for each in ids.get(aggregated_id, ())],
-            merged=row.merged,
-            summary=row.summary,
-        )
-        for row in rows
-    ]
+    found: list[ChunkCluster] = []
+    left = asked.records + 1  # one more than there can be: an id that is named again and again makes no list of many
+    for row in rows:
+        internal = itertools.chain.from_iterable(ids.get(each, ()) for each in row.cluster_aggalertids)
+        mine = list(itertools.islice(internal, left))
+        left -= len(mine)
+        found.append(ChunkCluster(cluster_id=row.cluster_id, ids=mine, merged=row.merged, summary=row.summary))
     _check_clusters(found, asked, label)
     return found
+
+
+def _inflated(answer: bytes, label: str) -> tuple[bytes, bytes]:
+    """Return both lists of an archive."""
+    if answer.count(_ZIP_ENTRY) > MOST_MEMBERS:
+        raise BudgetError(f"{label}: more than {MOST_MEMBERS} members in an archive: two are read")
+    left, members = LARGEST_INFLATED_BYTES, list[bytes]()
+    try:
+        with zipfile.ZipFile(io.BytesIO(answer)) as archive:
+            for name in (CLUSTER_MEMBER, ALERT_MEMBER):
+                with archive.open(name) as member:
+                    members.append(member.read(left + 1))
+                left -= len(members[-1])
+                if left < 0:
+                    raise BudgetError(
+                        f"{label}: more than {LARGEST_INFLATED_BYTES} bytes inflated: put fewer alerts into a chunk"
+                    )
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, OSError, ValueError, RuntimeError):
+        raise LocationError(f"{label}: no ZIP archive with {CLUSTER_MEMBER} and {ALERT_MEMBER}") from None
+    clusters, alerts = members
+    _check_elements(clusters, f"{label}: {CLUSTER_MEMBER}")
+    _check_elements(alerts, f"{label}: {ALERT_MEMBER}")
+    return clusters, alerts
+
+
+def _check_elements(data: bytes, label: str) -> None:
+    """Refuse JSON that would become too many objects, before it is parsed."""
+    if is_over_elements(data, MOST_ANSWER_ELEMENTS):
+        raise BudgetError(f"{label}: more than {MOST_ANSWER_ELEMENTS} values: put fewer alerts into a chunk")
 
 
 def flow_request(summaries: Sequence[ClusterSummary], config: dict[str, Any]) -> bytes:
@@ -311,12 +343,14 @@ def answered_flows(answer: bytes, summaries: Mapping[int, ClusterSummary], label
 
     Raises:
         LocationError: It is not of its form, or two flows have one id.
+        BudgetError: It has too many elements.
     """
+    _check_elements(answer, label)
     text = answer.strip()
     if text.startswith(b"["):
         answers = decoded(text, list[FlowAnswer], label)
     else:
-        answers = [decoded(line, FlowAnswer, label) for line in text.splitlines() if line.strip()]
+        answers = [decoded(line, FlowAnswer, label) for line in io.BytesIO(text) if not line.isspace()]
     rows = [row for each in answers for row in each.output.flow_output]
     kept = [row for row in rows if row.cluster_ids and summaries.keys() >= set(row.cluster_ids)]
     twice = [flow for flow, count in Counter(row.flow_id for row in kept).items() if count > 1]
@@ -370,8 +404,8 @@ def _techniques(answer: TechniqueAnswer | None) -> Techniques:
 
 def _read_lines(data: bytes, kind: type[T], label: str) -> list[T]:
     decoder, rows = msgspec.json.Decoder(kind), []
-    for number, line in enumerate(without_bom(data).splitlines(), 1):
-        if not line.strip():
+    for number, line in enumerate(io.BytesIO(without_bom(data)), 1):
+        if line.isspace():
             continue
         try:
             rows.append(decoder.decode(line))

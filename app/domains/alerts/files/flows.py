@@ -23,7 +23,7 @@ from app.domains.alerts.membership import Membership, summary_of
 from app.domains.alerts.results import MOST_FLOW_CLUSTERS, ResultCluster, result_files
 from app.domains.alerts.tickets import TICKET_ALERTS, TICKET_EVENTS, event_row
 from app.jobs.layout import OUTPUT, manifest_name
-from app.jobs.plan import need, put_json, read_plan
+from app.jobs.plan import get_within, need, put_json, read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +129,7 @@ def process_flow(context: Context, run: str) -> str:
     objects, manifest = context.objects, manifest_name(run)
     if objects.exists(manifest):
         return manifest
-    answer = objects.get(layout.flow_response(run))
+    answer = get_within(objects, layout.flow_response(run), external.LARGEST_ANSWER_BYTES)
     if answer is None:
         return ""
     plan = read_plan(objects, run)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from app.domains.alerts.alert import Alert, EnrichedAlert, Techniques
 from app.domains.alerts.files import external, layout
 from app.domains.alerts.formats.reading import add_nodes
-from app.jobs.plan import need, put_json, read_chunk
+from app.jobs.plan import get_within, need, put_json, read_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ def process_enriched(context: Context, chunk: str) -> list[str]:
         return [request]
     plan, index = read_chunk(objects, chunk)
     plan.check_form()
-    answer = objects.get(layout.technique_response(chunk))
+    answer = get_within(objects, layout.technique_response(chunk), external.LARGEST_ANSWER_BYTES)
     if answer is None:
         return []
     if not objects.exists(layout.techniques(chunk)):

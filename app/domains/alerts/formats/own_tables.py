@@ -20,6 +20,7 @@ from app.domains.alerts.formats.marks import Marks
 from app.domains.alerts.formats.recognise import FORMATS, use_own_formats
 from app.domains.alerts.formats.severity import WORDS, Scale
 from app.errors import SettingsError
+from app.storage.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -99,9 +100,11 @@ def read_own_format(path: Path) -> Format:
     """
     reader = _Reader()
     try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
+        with open_regular(path) as file:
+            data = file.read(LARGEST_FILE_BYTES + 1)
+        if len(data) > LARGEST_FILE_BYTES:
             raise SettingsError(f"{path}: more than {LARGEST_FILE_BYTES} bytes; a format has some two kilobytes")
-        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a mark
+        given = tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))  # Notepad writes a mark
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}; name a file of a format, or a folder") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

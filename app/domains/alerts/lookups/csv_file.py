@@ -17,10 +17,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import os
 import re
 from collections import deque
 from typing import IO, TYPE_CHECKING
 
+from app.budgets import MOST_FAULTS_KEPT
 from app.domains.alerts.attack import AttackTable, attack_table
 from app.domains.alerts.lookups.corrections import (
     LOOKUP_ROWS,
@@ -31,7 +33,7 @@ from app.domains.alerts.lookups.corrections import (
     checked,
 )
 from app.errors import LocationError
-from app.storage.files import locked_file
+from app.storage.files import locked_file, open_regular
 from app.storage.objects import FolderObjects
 from app.telemetry import logger
 from app.text import csv_cell, is_formula, text_of_csv_cell
@@ -44,6 +46,8 @@ HEADER = ("alerts", "techniques")
 FULL_HEADER = (*HEADER, "time", "author", "confidence", "rule", "override", "tenant")
 
 LARGEST_ROW_BYTES = 65_536  # twice the longest text in UTF-8 if each character is a doubled quote
+LARGEST_TABLE_BYTES = 128 * 1024 * 1024  # of a file that is a table, since all of it is in memory
+MOST_READ = 5  # times the rows that a table keeps, of a file that somebody else has written
 MOST_LINES = 64  # of one row, whose quoted text has line ends; with more, a quote was never closed
 
 _TECHNIQUE = re.compile(r"[^\s;,|\"']+")
@@ -59,7 +63,7 @@ class FileCorrections:
 
     Attributes:
         most: How many are kept.
-        rejected: The faulty rows of the last reading.
+        rejected: The first faulty rows of the last reading; further ones are counted in a log line.
     """
 
     def __init__(self, path: Path, most: int = LOOKUP_ROWS, table: AttackTable | None = None) -> None:
@@ -154,29 +158,47 @@ class FileCorrections:
         kept = [each for each in kept if (each.time, each.key) not in gone]
         FolderObjects(self._path.parent).put(self._path.name, write_corrections(kept))
 
+    def _checked(self, file: IO[bytes]) -> tuple[dict[str, Correction], list[RejectedRow], int]:
+        """Return the rows of a file by key, the first of those that are refused, and how many are."""
+        rows: dict[str, Correction] = {}
+        rejected: list[RejectedRow] = []
+        refused = 0
+        for line, row in read_corrections(file, now=0.0):
+            try:
+                taken = row if isinstance(row, RejectedRow) else checked(row, self._table, _ANY_TIME)
+            except CorrectionFault as fault:
+                taken = RejectedRow(line, fault.reason, fault.message)
+            if isinstance(taken, RejectedRow):
+                refused += 1
+                rejected += [taken] if refused <= MOST_FAULTS_KEPT else []
+            elif taken.key not in rows or taken.time >= rows[taken.key].time:
+                rows[taken.key] = taken
+                if len(rows) > MOST_READ * self.most:
+                    raise LocationError(self._too_large)
+        return rows, rejected, refused
+
+    @property
+    def _too_large(self) -> str:
+        return (
+            f"lookup table {self._path}: more than {LARGEST_TABLE_BYTES} bytes or {MOST_READ * self.most} corrections: "
+            f"leave the newest {self.most}, or name a DynamoDB table"
+        )
+
     def _read(self) -> Mapping[str, Correction]:
         version = self.version()
         if version != self._version:
-            rows: dict[str, Correction] = {}
-            rejected: list[RejectedRow] = []
             try:
-                with self._path.open("rb") as file:
-                    for line, row in read_corrections(file, now=0.0):
-                        try:
-                            taken = row if isinstance(row, RejectedRow) else checked(row, self._table, _ANY_TIME)
-                        except CorrectionFault as fault:
-                            taken = RejectedRow(line, fault.reason, fault.message)
-                        if isinstance(taken, RejectedRow):
-                            rejected.append(taken)
-                        elif taken.key not in rows or taken.time >= rows[taken.key].time:
-                            rows[taken.key] = taken
+                with open_regular(self._path) as file:
+                    if os.fstat(file.fileno()).st_size > LARGEST_TABLE_BYTES:
+                        raise LocationError(self._too_large)
+                    rows, rejected, refused = self._checked(file)
             except CorrectionFault as fault:
                 raise LocationError(f"lookup table {self._path}: {fault.message}") from None
             except OSError as error:
                 raise LocationError(f"lookup table {self._path}: {error.strerror}") from None
             self._rows, self._version, self.rejected = rows, version, rejected
             if rejected:
-                about = {"rows": len(rejected), "line": rejected[0].line, "reason": rejected[0].reason}
+                about = {"rows": refused, "line": rejected[0].line, "reason": rejected[0].reason}
                 logger.warning("rows of the lookup table are ignored", extra=about)
         return self._rows
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +20,7 @@ from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, 
 from app.domains.alerts.lookups.csv_file import read_corrections
 from app.domains.alerts.tenancy import TENANT_MISMATCH
 from app.errors import LocationError, SettingsError
+from app.storage.files import open_regular
 from app.stream.deadline import SYSTEM_CLOCK, Clock
 from app.text import quoted
 
@@ -238,7 +240,7 @@ def update_from_csv(
         LocationError: A file cannot be read.
     """
     try:
-        with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
+        with io.BytesIO(data) if isinstance(data, bytes) else open_regular(data) as file:
             return _update(table, read_corrections(file, now, author), now, attack or attack_table(), only)
     except CorrectionFault as fault:
         return Report(0, (RejectedRow(1, fault.reason, fault.message),))
@@ -251,17 +253,17 @@ class _Update:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._newest: dict[str, tuple[Correction, list[int]]] = {}
+        self._newest: dict[str, tuple[Correction, array[int]]] = {}  # an array, since a row may come by the million
         self.rejected: list[RejectedRow] = []
         self.unreported = 0
 
     def add(self, line: int, correction: Correction) -> None:
-        held, lines = self._newest.get(correction.key, (correction, []))
+        held, lines = self._newest.get(correction.key, (correction, array("q")))
         if (held.techniques, held.override) == (correction.techniques, correction.override):
             lines.append(line)
             self._newest[correction.key] = (max(held, correction, key=lambda each: each.time), lines)
         elif held.time <= correction.time:
-            self._newest[correction.key] = (correction, [line])
+            self._newest[correction.key] = (correction, array("q", [line]))
             self._conflict(lines, line)
         else:
             self._conflict([line], lines[0])
@@ -281,7 +283,7 @@ class _Update:
         taken = sum(len(lines) for _, lines in self._newest.values()) - late
         return Report(taken, tuple(sorted(self.rejected, key=lambda row: row.line)), self.unreported, late)
 
-    def _conflict(self, lines: list[int], other: int) -> None:
+    def _conflict(self, lines: Iterable[int], other: int) -> None:
         for line in lines:
             self.reject(RejectedRow(line, "conflict", f"line {other} applies: it has other techniques for this text"))
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.budgets import MOST_FAULTS_KEPT
 from app.domains.alerts.attack import attack_table
+from app.domains.alerts.lookups import csv_file
 from app.domains.alerts.lookups.corrections import (
     LOOKUP_ROWS,
     MOST_TECHNIQUES,
@@ -523,3 +525,30 @@ class TestFile:
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(LocationError, match="cannot be written"):
             update(LookupTable(FileCorrections(tmp_path / "file" / "b.csv"), HandClock()), [made("a", "T1003")])
+
+    def test_many_faulty_rows_are_counted_and_few_are_kept(self, tmp_path: Path) -> None:
+        path = tmp_path / "table.csv"
+        path.write_bytes(b"alerts,techniques\n" + b"port scan,T99\n" * (2 * MOST_FAULTS_KEPT))
+        file = FileCorrections(path)
+        assert file.load(["port scan"]) == {}
+        assert len(file.rejected) == MOST_FAULTS_KEPT
+
+    def test_more_than_fits_into_memory_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "table.csv"
+        path.write_bytes(
+            b"alerts,techniques\n" + b"".join(b"port scan of %c,T1046\n" % each for each in b"abcdefghijk")
+        )
+        assert len(FileCorrections(path, most=4).load(["port scan of a", "port scan of k"])) == 2
+        with pytest.raises(LocationError, match=f"{path}: more than .* or 10 corrections: leave the newest 2, or name"):
+            FileCorrections(path, most=2).load(["port scan"])
+        monkeypatch.setattr(csv_file, "LARGEST_TABLE_BYTES", 100)
+        with pytest.raises(LocationError, match="more than 100 bytes or"):
+            FileCorrections(path).load(["port scan"])
+
+    def test_a_device_or_a_pipe_is_no_table(self, tmp_path: Path, table: LookupTable) -> None:
+        path = tmp_path / "table.csv"
+        path.symlink_to("/dev/zero")
+        with pytest.raises(LocationError, match="not a regular file"):
+            FileCorrections(path).load(["port scan"])
+        with pytest.raises(LocationError, match="not a regular file"):
+            update_from_csv(table, path, NOW)

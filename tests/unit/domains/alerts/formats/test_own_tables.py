@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.domains.alerts.formats import FORMATS, format_of, read_alert, read_document
-from app.domains.alerts.formats.own_tables import load_own_formats, read_own_format, read_own_formats
+from app.domains.alerts.formats.own_tables import (
+    LARGEST_FILE_BYTES,
+    load_own_formats,
+    read_own_format,
+    read_own_formats,
+)
 from app.domains.alerts.formats.recognise import use_own_formats
 from app.errors import SettingsError
 from tests.commands_for_tests import run_command
@@ -226,3 +231,11 @@ def test_the_setting_holds_for_commands_and_the_list(tmp_path: Path) -> None:
     assert rows[0]["name"] == "acme"
     assert rows[0]["origin"] == "ALERTS_FORMATS"
     assert {each["name"] for each in rows[1:]} == {each.name for each in FORMATS}
+
+
+def test_a_format_is_a_regular_file_of_few_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "large.toml"
+    path.write_bytes(b"#" * (LARGEST_FILE_BYTES + 1))
+    for file, why in ((path, f"more than {LARGEST_FILE_BYTES} bytes"), (Path("/dev/zero"), "not a regular file")):
+        with pytest.raises(SettingsError, match=why):
+            read_own_format(file)
