@@ -63,13 +63,17 @@ def reasons(spine: MemorySpine) -> list[str]:
         ("acme", payload(0) + b"\n" + payload(1, tenant="umbrella")),
     ],
 )
-def test_an_alert_that_names_another_tenant_than_its_key_is_set_aside(key: str, record: bytes) -> None:
+def test_an_alert_that_names_another_tenant_than_its_key_is_set_aside(
+    key: str, record: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     store = MemoryState()
     spine = alerts_spine(store)
     assert spine.run([record, payload(1)], [key, "acme"]).acknowledged == 2
     assert reasons(spine) == [TENANT_MISMATCH]
     assert [each["alert"]["id"] for each in emitted(spine, "enriched")] == ["a1"]
     assert set(store.stored) == {"alerts/acme"}
+    logged = "".join(capfd.readouterr())
+    assert not any(each in logged for each in ("umbrella", "Nmap", "203.0.113.7"))
 
 
 @pytest.mark.parametrize(
