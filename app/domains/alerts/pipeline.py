@@ -139,12 +139,13 @@ class AlertPipeline(StatefulPipeline[bytes]):
         """Return the partition keys, so that a tenant's alerts come in order; with `alert` the tenants by name."""
         if self._rule.source != "alert":
             return batch.partition_keys
-        return [self._state_key(*each) for each in zip(batch.records, batch.partition_keys, strict=True)]
+        columns = batch.records, batch.partition_keys, batch.arrivals_s
+        return [self._state_key(*each) for each in zip(*columns, strict=True)]
 
-    def _state_key(self, text: bytes, key: str) -> str:
+    def _state_key(self, text: bytes, key: str, received: float) -> str:
         """Return the key of the tenant that a record's alerts name; one that is to be set aside changes no state."""
         try:
-            tenants = {self._rule.assign(_alert_of(each), key) for each in read_record(text)}
+            tenants = {self._rule.assign(_alert_of(each), key) for each in read_record(text, received or None)}
         except AlertFault:
             tenants = set()
         return key_of(tenants.pop() if len(tenants) == 1 else self._rule.default)

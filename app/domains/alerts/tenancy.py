@@ -84,11 +84,11 @@ class TenantRule:
             return named or self.default
         if not named:
             return key
+        if key_of(named) == key or (named == key and not former_digest(key)):
+            return named
         if self.source == "key":
             alert.tenant = key
             return key
-        if key_of(named) == key or (named == key and not former_digest(key)):
-            return named
         raise AlertFault(
             TENANT_MISMATCH,
             f"the alert names the tenant {quoted(named)}, and came for {quoted(key)}: send it with its own tenant as "

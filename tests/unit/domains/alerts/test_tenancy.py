@@ -134,6 +134,8 @@ def test_with_the_alert_as_the_authority_state_and_outputs_follow_its_tenant() -
     assert first["cluster_id"] == second["cluster_id"]
     assert [each["tenant"] for each in (first, second, third)] == ["acme", "acme", "rest"]
     assert {key.partition("/")[0] for key, _ in spine.streams.records["incidents"]} == {"acme"}
+    spine.run([payload(4, tenant="late", time="soon")], ["one"], start=5)  # it has the time of its arrival
+    assert set(store.stored) == {"alerts/acme", "alerts/rest", "alerts/late"}
 
 
 def test_the_technique_stage_takes_any_key_unless_it_is_told_otherwise() -> None:
