@@ -32,7 +32,9 @@ def is_over_elements(text: bytes, most: int = MOST_ELEMENTS) -> bool:
         text: JSON in UTF-8; what is no JSON is counted all the same.
         most: The budget.
     """
-    return most_elements(text) > most and elements_of(text) > most
+    if len(text) <= 2 * most or _separators(text) <= most:
+        return False
+    return elements_of(text) > most
 
 
 def elements_of(text: bytes) -> int:
@@ -60,11 +62,6 @@ def is_over_elements_at(depth: int, text: bytes, most: int) -> bool:
         commas += int(np.count_nonzero((letters == ord(",")) & (levels == depth)))
         level = int(levels[-1])
     return commas >= most
-
-
-def most_elements(text: bytes) -> int:
-    """Return an upper bound of a JSON text's elements, by its length and its commas and brackets, also in strings."""
-    return min(len(text) // 2, _separators(text))
 
 
 def _separators(text: bytes) -> int:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TIMED_CALLS: tuple[tuple[object, str, str], ...] = (
     (runtime, "read_event", READ),
     (Splitter, "split", READ),
-    (processor, "decode_column", READ),
+    (processor, "decode_chunk", READ),
     (pipeline, "read_record", READ),
     (TechniqueResolver, "resolve", RESOLVED),
     (Clusters, "add", CLUSTERED),

@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def run_command(
     given: str = "",
     folder: Path | None = None,
     within_s: float = 120,
+    memory_bytes: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run one of `COMMANDS`, as `subprocess.run` would.
 
@@ -49,6 +51,7 @@ def run_command(
         given: The text on its standard input.
         folder: The folder to start it in; by default the test's current one.
         within_s: Seconds until it is killed.
+        memory_bytes: The most that it may allocate; without it as much as it can.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         stdin.write(given.encode())
@@ -58,6 +61,7 @@ def run_command(
             "arguments": list(arguments),
             "environ": {**os.environ, **(environ or {})},
             "folder": str(folder or Path.cwd()),
+            "memory": memory_bytes or resource.RLIM_INFINITY,
         }
         message = json.dumps(request).encode()
         server = _server()
@@ -131,6 +135,7 @@ def serve(descriptor: int) -> None:
     os.environ.clear()
     os.environ.update(request["environ"])
     os.chdir(request["folder"])
+    resource.setrlimit(resource.RLIMIT_DATA, (request["memory"], request["memory"]))
     sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = [request["name"], *request["arguments"]]
     sys.exit(importlib.import_module(COMMANDS[request["name"]]).main())

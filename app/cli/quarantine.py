@@ -11,6 +11,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from app.budgets import MOST_FAULTS_KEPT
 from app.cli.feeding import feed_stream
 from app.cli.terminal import print_json, print_json_line, print_line, print_table
 from app.errors import QuarantineError
@@ -50,9 +51,12 @@ def show_all(reason: Reason = None, as_json: AsJson = False) -> None:
             return
         table = Table("time", "reason", "bytes")
         table.add_column("id", overflow="fold")
-        for record in _chosen(records, reason, None):
-            table.add_row(record.time, record.reason, str(len(record.data or b"")), record.id)
-    table.title = f"{table.row_count} quarantined"
+        count = 0
+        for count, record in enumerate(_chosen(records, reason, None), 1):
+            if count <= MOST_FAULTS_KEPT:
+                table.add_row(record.time, record.reason, str(len(record.data or b"")), record.id)
+    shown = f", the first {MOST_FAULTS_KEPT} of them here: --json prints all" if count > MOST_FAULTS_KEPT else ""
+    table.title = f"{count} quarantined{shown}"
     print_table(table)
 
 

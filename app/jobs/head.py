@@ -14,7 +14,7 @@ import msgspec
 
 from app.errors import DiskError, StateConflictError, UnreadableStateError
 from app.jobs import layout
-from app.storage.files import locked_file, open_regular
+from app.storage.files import locked_file, read_regular
 from app.storage.objects import FolderObjects
 from app.storage.state import StateStore, Stored
 
@@ -134,8 +134,7 @@ def _read(path: Path) -> Stored | None:
         UnreadableStateError: Its first line has no revision, so that `FolderState` has not written it.
     """
     try:
-        with open_regular(path) as file:
-            first, _, value = file.read().partition(b"\n")
+        first, _, value = read_regular(path).partition(b"\n")
     except FileNotFoundError:
         return None
     except OSError as error:

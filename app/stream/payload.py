@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from app.budgets import MOST_ELEMENTS, is_over_elements, most_elements, outside_strings, without_escapes
+from app.budgets import MOST_ELEMENTS, is_over_elements, outside_strings, without_escapes
 from app.stream.hints import hint_of
 from app.stream.outcomes import Quarantine
 from app.text import decode_json, without_bom
@@ -40,6 +40,7 @@ MAX_INFLATE_RATIO = 100  # JSON records compress 3 to 30 times; a bomb about 1,0
 RATIO_FREE_BYTES = 64 * 1024  # below this size any ratio is harmless
 MAX_MEMBERS = 64  # of a concatenated gzip, which has a few; each further one costs a copy of the rest
 MAX_JSON_BYTES = MAX_INFLATED_BYTES
+CHUNK_TEXT_BYTES = 2 * MOST_ELEMENTS  # texts of as much, inflated, have no more elements together than one may have
 MAX_JSON_DEPTH = 64  # the deepest real formats (OCSF, ASFF) stay below 20; parsers recurse, so a bound is needed
 DEEP_BYTES = 2 * MAX_JSON_DEPTH + 2  # the shortest JSON that is nested deeper
 
@@ -82,8 +83,7 @@ def decode_column(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Qu
 def decode_chunk(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Quarantine]:
     """Return the first payloads as values of the decoder's type, or their faults, as far as the memory for them goes.
 
-    Together they take no more than a single payload may: a payload that does not fit, and all behind it, are left for
-    another call.
+    The payload with which they have more than `CHUNK_TEXT_BYTES` of text, inflated, is the last of a call.
 
     Returns:
         The values of as many payloads, one at the least if there is one.
@@ -96,21 +96,20 @@ def decode_chunk(payloads: Sequence[bytes], decoder: Decoder[T]) -> list[T | Qua
         except (msgspec.MsgspecError, ValueError, RecursionError):
             pass  # one of them is faulty: decode them one by one
     values: list[T | Quarantine] = []
-    left_bytes, left_elements = MAX_INFLATED_BYTES, MOST_ELEMENTS
+    size = 0
     for payload in payloads:
+        if size > CHUNK_TEXT_BYTES:
+            break
         text = plain(payload)
         if isinstance(text, Quarantine):
             values.append(text)
             continue
-        elements = most_elements(text)
-        if elements > MOST_ELEMENTS and is_over_elements(text):
+        size += len(text)
+        if is_over_elements(text):
             message = f"more than {MOST_ELEMENTS} values and fields in {len(text)} bytes of JSON"
             values.append(Quarantine("too_many_elements", message))
-            continue
-        left_bytes, left_elements = left_bytes - len(text), left_elements - elements
-        if values and min(left_bytes, left_elements) < 0:
-            break
-        values.append(decode_text(text, decode))
+        else:
+            values.append(decode_text(text, decode))
     return values
 
 
@@ -132,7 +131,7 @@ def _all_plain(payloads: Sequence[bytes]) -> bool:
     if b"" in payloads or not _SPECIAL.isdisjoint(map(operator.itemgetter(0), payloads)):
         return False
     joined = b"\n".join(payloads)
-    if len(joined) > MAX_JSON_BYTES or not _is_utf8(joined) or most_elements(joined) > MOST_ELEMENTS:
+    if len(joined) - len(payloads) >= CHUNK_TEXT_BYTES or not _is_utf8(joined):
         return False
     if max(map(len, payloads), default=0) < DEEP_BYTES:
         return True

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 2000  # four full PutRecords calls: they travel while the next chunk is computed
 FIRST_CHUNK_ROWS = 16  # until a pipeline's pace is known: even at 100 ms a record it fits Lambda's 3 s default
-CHUNK_BYTES = 1024 * 1024  # as they came; `decode_chunk` bounds what they inflate to
+CHUNK_BYTES = 1024 * 1024  # as they came; `decode_chunk` ends a chunk by what they inflate to
 COMPUTE_SHARE = 0.5  # of the time there is; the rest is kept for outputs that must be tried again
 COMMIT_SHARE = 0.2  # of it, if there is state: outputs that take all the time would block the shard forever
 _SET_ASIDE = {Quarantine, Retry}  # in place of a decoded record

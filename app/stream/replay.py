@@ -89,16 +89,18 @@ class QuarantinedRecords:
         Raises:
             QuarantineError: There is none, or more than one.
         """
-        matches = [
-            record for record in self if record.id.startswith(record_id) or record.source.sequence_number == record_id
-        ]
-        exact = [record for record in matches if record.id == record_id] or matches
-        if len(exact) != 1:
+        found, count = None, 0
+        for record in self:
+            if record.id == record_id:
+                return record
+            if record.id.startswith(record_id) or record.source.sequence_number == record_id:
+                found, count = record, count + 1
+        if found is None or count > 1:
             raise QuarantineError(
-                f"{len(exact) or 'no'} quarantined records have an id that begins with {record_id!r}: "
+                f"{count or 'no'} quarantined records have an id that begins with {record_id!r}: "
                 "`millrace quarantine list` shows the ids"
             )
-        return exact[0]
+        return found
 
     def _follow(self, location: str) -> None:
         """Add all records of an object that a pointer leads to, so that it is read once."""
