@@ -52,8 +52,13 @@ def read_regular(path: Path, most_bytes: int | None = None) -> bytes:
     with open_regular(path) as file:
         if most_bytes is None:
             return file.read()
-        if os.fstat(file.fileno()).st_size <= most_bytes and len(data := file.read(most_bytes + 1)) <= most_bytes:
-            return data
+        size = os.fstat(file.fileno()).st_size
+        if size <= most_bytes:
+            data = file.read(size + 1)
+            if len(data) > size:  # it has grown meanwhile, or is of a kind that has no size, as in /proc
+                data += file.read(most_bytes - size)
+            if len(data) <= most_bytes:
+                return data
     raise over_bytes(str(path), most_bytes)
 
 

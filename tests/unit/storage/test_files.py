@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.domains.alerts.lookups.csv_file import FileCorrections
-from app.errors import DiskError, LocationError
+from app.errors import BudgetError, DiskError, LocationError
 from app.inference.bundle import find_bundle
 from app.inference.manifest import MANIFEST
 from app.jobs.head import FolderState
-from app.storage.files import locked_file, open_regular, private_folder, write_file
+from app.storage.files import locked_file, open_regular, private_folder, read_regular, write_file
 from app.storage.location import write_location
 from app.storage.objects import FolderObjects, MemoryObjects
 from app.storage.state import Stored
@@ -310,3 +310,16 @@ def test_a_bundle_from_s3_is_not_fetched_into_a_folder_of_somebody_else(
     monkeypatch.setattr("app.inference.bundle.open_objects", lambda _location: far)
     with pytest.raises(DiskError, match=r"millrace-models: is not this user's alone: remove it, or set TMPDIR"):
         find_bundle(name, location="s3://bucket")
+
+
+def test_a_file_that_is_read_as_a_whole_may_have_as_many_bytes_as_are_allowed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_regular(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(BudgetError, match="a: more than 4 bytes"):
+        read_regular(tmp_path / "a", 4)
+
+
+def test_a_file_without_a_size_has_its_limit_too() -> None:
+    assert read_regular(Path("/proc/self/status"), 100_000).startswith(b"Name:")
+    with pytest.raises(BudgetError, match="status: more than 20 bytes"):
+        read_regular(Path("/proc/self/status"), 20)
