@@ -1,6 +1,7 @@
 # The Lambda image. `docker build -t millrace:v1 .` needs BuildKit, which is the default since Docker 23.
 #
-#   BASE               another image with the same contract: task root, entry point, emulator (docs/decisions/0010-image.md)
+#   BASE               another image with the same contract: task root, entry point, emulator (docs/decisions/0010-image.md);
+#                      with its digest (…:3.13@sha256:…), a build is of the same base again
 #   BOTOCORE_SERVICES  the services whose descriptions botocore and boto3 keep, or `all`
 #
 # Where a registry of packages is behind a private CA:  docker build --secret id=build_ca,src=ca.pem …
@@ -40,6 +41,8 @@ COPY --from=build /build/packages/ ${LAMBDA_TASK_ROOT}/
 COPY --from=build /build/task/ ${LAMBDA_TASK_ROOT}/
 # ONNX Runtime reports to its maker by default, and keeps an id for that on disk.
 ENV ORT_DISABLE_TELEMETRY=1
+# Nobody's: numbers, so that Kubernetes too can tell that it is not root. Lambda has a user of its own instead.
+USER 993:990
 # Lambda, the emulator or the command line, by what it is given (docs/decisions/0018-entry-point.md).
 ENTRYPOINT ["/millrace-entry-point.sh"]
 CMD ["app.lambda_function.lambda_handler"]

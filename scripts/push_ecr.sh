@@ -14,6 +14,7 @@ Prints the pushed image with its digest, the name under which Lambda takes it.
   --no-login             use the login that docker has
   --image IMAGE          push this image instead of building one
   --platform PLATFORM    build for another machine, for example linux/amd64
+  --base IMAGE           build on this base; with its digest (…:3.13@sha256:…) it is the same base each time
   --create-repository    create the repository when there is none
   --dry-run              show what would be done; asks for nothing and changes nothing
 
@@ -27,10 +28,10 @@ fail() {
 }
 
 root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
-registry='' image='' platform='' login=1 create='' dry='' target=''
+registry='' image='' platform='' base='' login=1 create='' dry='' target=''
 while [ $# -gt 0 ]; do
   case "$1" in
-    --registry | --image | --platform)
+    --registry | --image | --platform | --base)
       [ $# -gt 1 ] || fail "$1 needs a value; see --help"
       printf -v "${1#--}" %s "$2"
       shift
@@ -115,6 +116,9 @@ if [ -z "$image" ]; then
   # Lambda takes a single manifest, not an index that holds an attestation beside it.
   "$docker" build --help 2>/dev/null | grep -q -- --provenance && build+=(--provenance=false)
   [ -z "$platform" ] || build+=(--platform "$platform")
+  [ -z "$base" ] || build+=(--build-arg "BASE=$base")
+  [[ ${base:-$(sed -n 's/^ARG BASE=//p' "$root/Dockerfile")} == *@sha256:* ]] ||
+    echo "push_ecr.sh: the base has no digest, so another may come with its tag: --base IMAGE@sha256:… names one" >&2
   run "$docker" "${build[@]}" "$root"
 fi
 

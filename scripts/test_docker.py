@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Post an event to the Lambda emulator in a running container, and print the function's answer as JSON.
 
-Start the container with: docker run --rm -p 8080:8080 -e TEST_RUN=True millrace:v1. The script needs Python alone.
+Start the container with: docker run --rm -p 127.0.0.1:8080:8080 -e TEST_RUN=True millrace:v1. It needs Python alone.
 
 The emulator answers most failures with status 200; the exit code tells them apart: 0 for the function's answer, 1 for
 an error of function or emulator, 2 for an event that cannot be sent.
@@ -73,7 +73,7 @@ def invoke(event: bytes, url: str = URL, answer_within_s: float = ANSWER_WITHIN_
         raise InvokeError(f"no answer from {url} within {answer_within_s:g} s") from None
     except urllib.error.URLError as error:
         raise InvokeError(
-            f"nothing answers at {url} ({error.reason}): is the container up, with -p 8080:8080?"
+            f"nothing answers at {url} ({error.reason}): is the container up, with -p 127.0.0.1:8080:8080?"
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise InvokeError(

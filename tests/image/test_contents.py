@@ -131,6 +131,7 @@ def test_says_what_it_is(docker: DockerClient, image: str, figures: dict[str, st
     found = docker.images.get(image)
     about = found.attrs
     assert about["Config"]["Entrypoint"] == ["/millrace-entry-point.sh"]
+    assert about["Config"]["User"] == "993:990"
     assert about["Config"]["Cmd"] == ["app.lambda_function.lambda_handler"]
     assert "ORT_DISABLE_TELEMETRY=1" in about["Config"]["Env"]
     layers = [layer["Size"] for layer in found.history() if layer["Size"]]
