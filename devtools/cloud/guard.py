@@ -36,7 +36,7 @@ _HOST = re.compile(rb"(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|(?:[a-z0-9_-][a-z0-9_.-]
 """Loopback addresses, and names that no server elsewhere can have (RFC 6761); with any port, since a forwarded one may
 be another."""
 _ASKS_FIRST = b"OPTIONS"
-_BY_A_PERSON = b"none"  # an address that a person typed into a browser
+_OF_BROWSERS = (b"origin", b"sec-fetch-site")  # the second is in a link's request too, also one opened from a mail
 _ONCE = (b"content-length", b"transfer-encoding", b"host")
 
 
@@ -99,8 +99,8 @@ def fault_of_page(method: bytes, fields: Mapping[bytes, Sequence[bytes]]) -> Fau
     """
     if method == _ASKS_FIRST:
         return Fault(HTTPStatus.FORBIDDEN, "the local cloud answers no web page: OPTIONS is refused")
-    if b"origin" in fields or any(site.lower() != _BY_A_PERSON for site in fields.get(b"sec-fetch-site", ())):
-        return Fault(HTTPStatus.FORBIDDEN, "the local cloud answers no web page: send it without Origin")
+    if any(name in fields for name in _OF_BROWSERS):
+        return Fault(HTTPStatus.FORBIDDEN, "the local cloud answers no browser and no page: send it by an AWS client")
     [host] = fields.get(b"host", [b""])
     if not _HOST.fullmatch(host.lower()):
         return Fault(
