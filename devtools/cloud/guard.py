@@ -32,9 +32,11 @@ _FIELD = re.compile(rb"(" + _TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*)\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,19}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
 _LONGEST_CHUNK_LINE = 18  # bytes: sixteen digits
-_HOST = re.compile(rb"(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|(?:[a-z0-9_-][a-z0-9_.-]*\.)?localhost)(?::[0-9]{1,5})?")
-"""Loopback addresses, and names that no server elsewhere can have (RFC 6761); with any port, since a forwarded one may
-be another."""
+_HOST = re.compile(
+    rb"(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|host\.docker\.internal|(?:[a-z0-9_-][a-z0-9_.-]*\.)?localhost)(?::[0-9]{1,5})?"
+)
+"""Loopback addresses, and names that no server elsewhere can have: `localhost` (RFC 6761), and the one by which Docker
+Desktop's containers reach this machine's loopback. With any port, since a forwarded one may be another."""
 _ASKS_FIRST = b"OPTIONS"
 _OF_BROWSERS = (b"origin", b"sec-fetch-site")  # the second is in a link's request too, also one opened from a mail
 _ONCE = (b"content-length", b"transfer-encoding", b"host")

@@ -61,7 +61,8 @@ def test_asking_first_is_refused() -> None:
     ["evil.example", "evil.example:4566", "127.0.0.1.evil.example", "localhost.evil.example", "notlocalhost",
      "localhos", "evil@localhost", "localhost@evil.example", "evil/.localhost", "evil,localhost", "evil localhost",
      "::", "127.1", "127.0.0.1.1", "128.0.0.1", "2130706433", "0x7f.1", "[::2]", "::1", "[::1", "localhost:",
-     "localhost:x", "localhost:4566:1", "localhost.", "motoapi.amazonaws.com", "localhost.localstack.cloud", ""],
+     "localhost:x", "localhost:4566:1", "localhost.", "docker.internal", "motoapi.amazonaws.com",
+     "localhost.localstack.cloud", ""],
 )  # fmt: skip
 def test_a_foreign_host_is_refused(host: str) -> None:
     assert status_of(f"Host: {host}\r\n".encode()) == HTTPStatus.FORBIDDEN
@@ -74,7 +75,7 @@ def test_so_is_none_at_all() -> None:
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "127.0.0.1:4566", "127.0.0.2:4566", "localhost:4566", "LOCALHOST", "[::1]:4566",
-     "bucket.s3.localhost:4566", "a_b.localhost", "localhost:9000"],
+     "bucket.s3.localhost:4566", "a_b.localhost", "host.docker.internal:4566", "localhost:9000"],
 )  # fmt: skip
 def test_the_names_of_this_machine_are_not(host: str) -> None:
     assert status_of(f"Host: {host}\r\n".encode()) is None

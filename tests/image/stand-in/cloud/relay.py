@@ -14,8 +14,8 @@ from devtools.cloud.node import install_emulator
 
 PORT = 4566
 BEHIND, BEHIND_TLS = 4567, 4568  # on loopback, as the local cloud always is
-HOST = re.compile(rb"(\r\nhost: *)localstack(:|\r)", re.IGNORECASE)
-"""The name that other containers call it by; the emulator checks the name in a connection's first request."""
+HOST = re.compile(rb"(\r\nhost: *)[^:\r]*", re.IGNORECASE)
+"""The name or address that other containers call it by; the emulator answers under its own machine's alone."""
 HEALTH = b"GET /_localstack/health "
 CHUNK_BYTES = 65_536
 
@@ -29,7 +29,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
             behind_writer.close()
         else:
-            behind_writer.write(HOST.sub(rb"\1localhost\2", head, count=1))
+            behind_writer.write(HOST.sub(rb"\1localhost", head, count=1))
             await asyncio.gather(pour(reader, behind_writer), pour(behind_reader, writer))
     writer.close()
 
