@@ -122,8 +122,8 @@ class OnnxModel:
         # A row alone goes in twice: for one row, ONNX Runtime sums in another order than for two.
         rows = features.repeat(2, axis=0) if len(features) == 1 else features
         found: NDArray[np.floating[Any]] = self._session.run([self._output], {self._input: rows})[0]
-        if found.shape[:1] != (len(rows),) or found.dtype.kind != "f":
-            raise ValueError(f"the graph gives {found.dtype} of shape {found.shape} for {len(rows)} rows")
+        if not isinstance(found, np.ndarray) or found.shape[:1] != (len(rows),):
+            raise ValueError(f"the graph does not give an array of {len(rows)} rows")
         found = found[: len(features)]
         return found[:, 0] if found.ndim > 1 and found.shape[1] == 1 else found
 

@@ -140,11 +140,13 @@ class ModelPipeline(Pipeline[ModelRecord]):
         expected = (1,) if labels is None else (1, len(labels))
         takes = len(self._names)
         try:
-            gives = self._model.predict(np.zeros((1, takes), self._model.dtype)).shape
+            found = self._model.predict(np.zeros((1, takes), self._model.dtype))
         except Exception as error:  # ONNX Runtime's exceptions share no base but this
             raise ModelError(f"{where}/{self._file}: does not take {takes} features: import it again") from error
-        if gives != expected:
-            raise ModelError(f"{where}/{self._file}: gives {gives} for a row, not {expected}: import it again")
+        if found.shape != expected:
+            raise ModelError(f"{where}/{self._file}: gives {found.shape} for a row, not {expected}: import it again")
+        if found.dtype.kind not in "fiu":
+            raise ModelError(f"{where}/{self._file}: gives {found.dtype} for a row, no numbers: import it again")
 
 
 def _is_whole(found: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
