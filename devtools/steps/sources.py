@@ -9,10 +9,11 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _FUNCTIONS = {"compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn"}
+_OTHER_NAME = re.compile(r"^[ \t]*(?:from re import (?!_)|import re as |import regex\b)", re.MULTILINE)
 _METHODS = _FUNCTIONS - {"compile"}
 _ANYHOW = frozenset({"fullmatch", "finditer"})
 """How a pattern may be used that is passed on: as a whole, and from everywhere."""
@@ -34,9 +35,17 @@ class Use(NamedTuple):
 
 
 def uses(root: Path, *folders: str) -> list[Use]:
-    """Return the regular expressions of all files in some folders, in the order of the files."""
-    trees = {path: ast.parse(path.read_text()) for each in folders for path in sorted((root / each).rglob("*.py"))}
-    imported = _methods_of_imported(trees.values())
+    """Return the regular expressions of all files in some folders, in the order of the files.
+
+    Raises:
+        ValueError: A file imports `re` by another name, so that its patterns would not be found.
+    """
+    texts = {path: path.read_text() for each in folders for path in sorted((root / each).rglob("*.py"))}
+    for path, text in texts.items():
+        if _OTHER_NAME.search(text):
+            raise ValueError(f"{path}: write `import re`: patterns are found by that name")
+    trees = {path: ast.parse(text) for path, text in texts.items() if "import re\n" in text}
+    imported = _methods_of_imported([text for text in texts.values() if "import " in text], _public(trees.values()))
     found: dict[str, Use] = {}
     for path, tree in trees.items():
         file = path.relative_to(root)
@@ -88,9 +97,18 @@ def _methods(tree: ast.AST) -> dict[str, set[str]]:
     return found
 
 
-def _methods_of_imported(trees: Any) -> dict[str, set[str]]:  # noqa: ANN401 - a view of a dictionary
+def _public(trees: Iterable[ast.Module]) -> set[str]:
+    """Return the names of patterns that other files may import."""
+    return {owner for tree in trees for owner, _ in _calls(tree, "") if owner.isidentifier() and owner[0] != "_"}
+
+
+def _methods_of_imported(texts: Iterable[str], names: set[str]) -> dict[str, set[str]]:
+    """Return the methods that files call on patterns of other files, by name."""
     found: dict[str, set[str]] = {}
-    for tree in trees:
+    for text in texts:
+        if not any(name in text for name in names):
+            continue
+        tree = ast.parse(text)
         methods = _methods(tree)
         for node in ast.walk(tree):
             for alias in node.names if isinstance(node, ast.ImportFrom) else ():

@@ -170,6 +170,28 @@ def test_the_way_is_that_of_re_for_each_operation(pattern: str, text: str) -> No
         assert Machine(re.compile(pattern)).run("finditer", each).spans == found
 
 
+def test_a_file_that_hides_its_patterns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "hidden.py").write_text("from re import compile as pattern_of\n")
+    with pytest.raises(ValueError, match=r"hidden\.py: write `import re`"):
+        uses(tmp_path, "app")
+
+
+def test_a_pattern_is_found_where_it_stands_with_the_methods_that_use_it(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "words.py").write_text(
+        "import re\n_A = re.compile('a', re.DOTALL)\nB = re.compile('b')\n"
+        "def words(text):\n    _A.sub('', text)\n    return re.split('c', text)\n"
+    )
+    (tmp_path / "app" / "other.py").write_text("from app.words import B\nB.search('')\n")
+    found = [(use.name, use.pattern and use.pattern.pattern, *use.methods) for use in uses(tmp_path, "app")]
+    assert found == [
+        ("app/words.py:_A", "a", "sub"),
+        ("app/words.py:B", "b", "search"),
+        ("app/words.py:words", "c", "split"),
+    ]
+
+
 def test_steps_of_an_exponential_pattern_end_at_the_ceiling() -> None:
     with pytest.raises(TooManySteps):
         Machine(re.compile(r"(a+)+$")).run("search", "a" * 100 + "b", most=10_000)
