@@ -123,12 +123,6 @@ def test_what_would_become_too_many_objects_is_not_parsed(name: str, monkeypatch
     assert len(str(refused.value)) < 200
 
 
-def test_a_file_of_json_that_would_become_too_many_objects_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "lists.json").write_bytes(LISTS)
-    with pytest.raises(BudgetError, match=rf"lists.json: more than {MOST_ELEMENTS} values and fields"):
-        GetJSONFromFileHandler.get_handler()({"path": str(tmp_path / "lists.json")})
-
-
 def test_the_local_mapping_lets_the_function_set_aside_what_it_cannot_look_into() -> None:
     passes = compile_criteria(msgspec.convert({"Filters": [{"Pattern": '{"data": {"n": [1]}}'}]}, FilterCriteria))
     envelope = {"kinesis": {"data": "", "partitionKey": "k"}, "eventSource": "aws:kinesis"}

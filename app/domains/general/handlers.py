@@ -18,9 +18,9 @@ import orjson
 
 from app.budgets import MOST_ELEMENTS, is_over_elements
 from app.domains.general.settings import GeneralSettings
-from app.errors import BudgetError, LocationError, RequestError, SettingsError, UnprocessableError
+from app.errors import LocationError, RequestError, SettingsError, UnprocessableError
 from app.handlers.base import LambdaHandler
-from app.handlers.request import UNREADABLE, check_elements, refused
+from app.handlers.request import UNREADABLE, refused
 from app.storage.location import STANDARD, check_allowed, check_location, read_location, write_location
 from app.text import is_nested_deeper, without_bom
 
@@ -100,7 +100,7 @@ class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFi
             RequestError: The path is malformed, or below none of `ALLOWED_LOCATIONS`.
             LocationError: It does not exist, is a folder, or may not be read.
             UnprocessableError: It holds no JSON, or JSON that is nested too deeply or has too many values.
-            BudgetError: It has too many bytes, or values and fields.
+            BudgetError: It has too many bytes.
             CloudError: S3 does not answer, or refuses.
         """
         path = _checked(request.path, self.allowed)
@@ -108,7 +108,6 @@ class GetJSONFromFileHandler(LambdaHandler[GetJSONFromFileRequest, GetJSONFromFi
         invocation.metrics.count("bytes", len(data))
         if is_over_elements(data):
             raise UnprocessableError(f"{path}: more than {MOST_ELEMENTS} values and fields; put it in parts", _PATH)
-        check_elements(data, path, BudgetError)
         try:
             content = msgspec.json.decode(without_bom(data))
         except UNREADABLE as error:
