@@ -217,15 +217,14 @@ class AlertFile:
 
     def _held(self, parts: Parts) -> Iterator[list[InputItem]]:
         """Read the alerts that waited for the end of their document, and add its node features."""
-        if parts.held is None:
+        if not parts.is_held:
             yield [_document_too_large(LARGEST_HELD_BYTES)]
             return
-        for position, held in parts.held:
-            for items in self._elements(Scanner(iter([held]), position)):
-                for item in items if self.node_feature else ():
-                    if item.alert is not None:
-                        add_nodes(item.alert, self.node_feature)
-                yield items
+        for items in self._batches(map(self._element, parts.elements())):
+            for item in items if self.node_feature else ():
+                if item.alert is not None:
+                    add_nodes(item.alert, self.node_feature)
+            yield items
 
     def _whole(self, raw: bytes | None) -> list[InputItem]:
         """Read an object that is an alert, or an envelope of some."""
@@ -237,13 +236,12 @@ class AlertFile:
         return _sized(found.items, len(raw))
 
     def _elements(self, scanner: Scanner) -> Iterator[list[InputItem]]:
-        def items() -> Iterator[InputItem]:
-            for raw, _ in scanner.elements(LARGEST_ALERT_BYTES):
-                item = InputItem(fault=_too_large()) if raw is None else self._pieces.element(raw)
-                item.size = len(raw or b"")
-                yield item
+        yield from self._batches(self._element(raw) for raw, _ in scanner.elements(LARGEST_ALERT_BYTES))
 
-        yield from self._batches(items())
+    def _element(self, raw: bytes | None) -> InputItem:
+        item = InputItem(fault=_too_large()) if raw is None else self._pieces.element(raw)
+        item.size = len(raw or b"")
+        return item
 
     def _numbered(self, item: InputItem, number: int, unit: str) -> InputItem:
         """Give an item its index, and its number in messages; 0 is its count."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from app.budgets import MOST_ELEMENTS, elements_of
+from app.domains.alerts.alert import LARGEST_ALERT_BYTES
 from app.domains.alerts.formats.envelopes import NODES
 from app.domains.alerts.formats.reading import LARGEST_RECORD_BYTES
 from app.errors import BudgetError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app.domains.alerts.formats.scanner import Scanner
 
 LARGEST_SETTINGS_BYTES = 64 * 1024 * 1024  # of all documents of a file together
@@ -75,29 +79,38 @@ class Parts:
 
     Attributes:
         has_input: Whether it has a list of alerts.
-        held: Such lists that are to be read at the document's end, each with its offset; None of one that is too large.
+        is_held: Whether all alerts that are to be read at the document's end are held; False where they are too large.
         settings: Settings and node features by name, as JSON.
     """
 
     def __init__(self) -> None:
         """Start with none."""
         self.has_input = False
-        self.held: list[tuple[int, bytes]] | None = []
+        self.is_held = True
+        self._held, self._ends = bytearray(), array("q")  # one after the other, since an object a piece takes more
         self.settings: dict[str, bytes] = {}
         self._text: bytearray | None = bytearray(b"{")
 
     def hold(self, scanner: Scanner) -> None:
-        """Read a list of alerts, to be taken apart later.
+        """Read a list of alerts, to be handed on later.
 
         Raises:
-            BrokenJsonError: It does not end.
+            BrokenJsonError: It does not end, or a comma is missing.
         """
-        position = scanner.position
-        value, _ = scanner.value(LARGEST_HELD_BYTES - sum(len(each) for _, each in self.held or ()))
-        if value is None or self.held is None:
-            self.held = None
-        else:
-            self.held.append((position, value))
+        for element, _ in scanner.elements(LARGEST_ALERT_BYTES):
+            if self.is_held:
+                self._held += element or b""
+                self._ends.append(len(self._held))
+                self.is_held = len(self._held) <= LARGEST_HELD_BYTES
+        if not self.is_held:
+            self._held, self._ends = bytearray(), array("q")
+
+    def elements(self) -> Iterator[bytes | None]:
+        """Yield the elements of the lists of alerts; one that is too large is None."""
+        start = 0
+        for end in self._ends:
+            yield bytes(self._held[start:end]) or None
+            start = end
 
     def add(self, key: bytes, value: bytes | None) -> None:
         """Add a member to the text of an object without a list of alerts; None is one that is too large."""

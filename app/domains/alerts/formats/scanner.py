@@ -54,12 +54,12 @@ class Scanner:
         blank_lines: The line ends that were passed over between values.
     """
 
-    def __init__(self, blocks: Iterator[bytes], position: int = 0) -> None:
-        """Read the first block, which begins at a position of the input."""
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        """Read the first block."""
         self._blocks = blocks
         self._buffer = b""
         self._at = 0  # the position in the buffer
-        self._passed = position  # bytes before the buffer
+        self._passed = 0  # bytes before the buffer
         self.blank_lines = 0
         self._fill()
         self._at = len(self._buffer) - len(without_bom(self._buffer))

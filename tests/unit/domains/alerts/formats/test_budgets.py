@@ -191,6 +191,7 @@ class TestValuesWithoutAnEnd:
     def test_how_much_is_held(self, begin: bytes, more: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(parts, "LARGEST_HELD_BYTES", 64 * KIB)
         monkeypatch.setattr(alert_file, "LARGEST_ALERT_BYTES", 64 * KIB)
+        monkeypatch.setattr(parts, "LARGEST_ALERT_BYTES", 64 * KIB)
         monkeypatch.setattr(alert_file, "LARGEST_RECORD_BYTES", 64 * KIB)
         tracemalloc.start()
         with contextlib.suppress(BrokenJsonError):
