@@ -36,7 +36,15 @@ REASONS = frozenset(
             "bad_time",
             "bad_field",
         ),
-        *("alert_too_large", "unknown_format", "not_one_alert", "not_json", "not_utf8"),
+        *(
+            "alert_too_large",
+            "unknown_format",
+            "not_one_alert",
+            "not_json",
+            "not_utf8",
+            "bad_tenant",
+            "too_many_elements",
+        ),
     )
 )
 OBJECTS = {name: each for name, each in EXAMPLES.items() if isinstance(each, dict)}
