@@ -232,9 +232,12 @@ def test_not_even_the_name_of_an_unknown_field(capsys: pytest.CaptureFixture[str
 def test_a_line_that_cannot_be_written_does_not_show_its_arguments() -> None:
     program = f"""
 from app.telemetry import configure, logger
+class Unwritable:
+    def __str__(self):
+        raise ValueError("{SECRET}")
 configure()
 logger.info("%d grams", "{SECRET}")
-logger.info("{SECRET} %s", "\\ud800")
+logger.info("weighed", extra={{"parcel": Unwritable(), "of": "{SECRET}"}})
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in done.stderr.splitlines()]
