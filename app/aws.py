@@ -20,6 +20,7 @@ from botocore import exceptions
 from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.session import Session, get_session
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 
 from app.errors import CloudError, CredentialsError, MillraceError, MissingStreamError, SettingsError
 
@@ -92,19 +93,33 @@ def region() -> str:
 
 def endpoint(service: str) -> str:
     """Return a service's URL: the configured endpoint, otherwise the region's own."""
-    scoped, full = session().get_scoped_config(), session().full_config
-    configured = ConfiguredEndpointProvider(full, scoped, service, os.environ).provide()
+    configured = _configured_endpoint(service)
     if configured:
-        if urlsplit(str(configured)).scheme not in {"http", "https"} or not urlsplit(str(configured)).hostname:
-            raise SettingsError(
-                f"the endpoint of {service} is {configured!r}: set AWS_ENDPOINT_URL to http://host:port"
-            )
-        return str(configured).rstrip("/")
+        return configured.rstrip("/")
     here = region()
     for partition in session().get_data("partitions")["partitions"]:
         if re.match(partition["regionRegex"], here):
             return f"https://{service}.{here}.{partition['outputs']['dnsSuffix']}"
     raise SettingsError(f"{here!r} is not an AWS region: check AWS_DEFAULT_REGION")
+
+
+def _configured_endpoint(service: str) -> str:
+    """Return the endpoint that the environment or the profile sets for a service, or an empty string.
+
+    Raises:
+        SettingsError: It is no URL that botocore takes.
+    """
+    scoped, full = session().get_scoped_config(), session().full_config
+    found = str(ConfiguredEndpointProvider(full, scoped, service, os.environ).provide() or "")
+    try:
+        parts = urlsplit(found)
+        is_named = is_valid_endpoint_url(found) or is_valid_ipv6_endpoint_url(found)
+        is_usable = parts.scheme in {"http", "https"} and parts.port != 0 and is_named
+    except ValueError:  # brackets without an address, a port that is no number
+        is_usable = False
+    if found and not is_usable:
+        raise SettingsError(f"the endpoint of {service} is {found!r}: set AWS_ENDPOINT_URL to http://host:port")
+    return found
 
 
 _ALWAYS = {
@@ -132,18 +147,26 @@ def _boto3_session() -> Any:  # noqa: ANN401 - boto3 is shipped without types
 
 @cache
 def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
-    """Return the process's one boto3 client of a service, for everything but the PutRecords hot path."""
-    with _MAKING:
-        made = _boto3_session().client(
-            service,
-            region_name=region(),
-            config=Config(
-                connect_timeout=CONNECT_TIMEOUT_S,
-                read_timeout=READ_TIMEOUT_S,
-                retries={"mode": "standard", "total_max_attempts": 2},
-                s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
-            ),
-        )
+    """Return the process's one boto3 client of a service, for everything but the PutRecords hot path.
+
+    Raises:
+        SettingsError: AWS's own variables, or its configuration, have a wrong value.
+    """
+    _configured_endpoint(service)  # a wrong one is a ValueError of botocore's
+    try:
+        with _MAKING:
+            made = _boto3_session().client(
+                service,
+                region_name=region(),
+                config=Config(
+                    connect_timeout=CONNECT_TIMEOUT_S,
+                    read_timeout=READ_TIMEOUT_S,
+                    retries={"mode": "standard", "total_max_attempts": 2},
+                    s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
+                ),
+            )
+    except exceptions.BotoCoreError as error:  # a region, a mode or an option that there is not
+        raise SettingsError(f"AWS configuration: {' '.join(str(error).split())}") from None
     made.meta.events.register("before-parse", _check_body)
     made.meta.events.register("after-call", _check_fields)
     return made

@@ -8,6 +8,8 @@ struct of the same kind and reads it from the same environment:
 
     settings.read(AlarmSettings).alarm_celsius  # ALARM_CELSIUS
 
+A secret one is declared with `about(…, secret=True)`, in a struct of the kind `Variables`: no line shows its value.
+
 AWS's own variables (`AWS_ENDPOINT_URL`, `AWS_DEFAULT_REGION`, credentials) are read by botocore; a variable that stands
 for an option of a command is declared with that option. `docs/settings.md` has all of them.
 """

@@ -100,7 +100,8 @@ def _answer(status: int, body: bytes, failed: str | None = None) -> Any:  # noqa
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:1000]
+    line = " ".join(text.split())[:1000]
+    return "".join(letter if letter.isprintable() else "�" for letter in line)
 
 
 def main() -> int:

@@ -136,6 +136,28 @@ def test_addresses_in_notes_and_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     aws.forget()
 
 
+@pytest.mark.usefixtures("_markers")
+@pytest.mark.parametrize(
+    "endpoint",
+    [f"http://ali:{MARKER}@host name/", f"http://ali:{MARKER}@a_b:1", f"http://ali:{MARKER}@127.0.0.1:x",
+     f"//a:{MARKER}@h", f"http://ali:{MARKER}@127.0.0.1:1\x1b[31m", "http://[x", "http://127.0.0.1:99999"],
+)  # fmt: skip
+def test_a_wrong_endpoint_is_one_line(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("STATE_TABLE", "states")
+    for arguments in (["drain"], ["state", "list"]):
+        assert ": set AWS_ENDPOINT_URL to http://host:port" in no_marker(*arguments)
+        aws.forget()
+
+
+@pytest.mark.usefixtures("_markers")
+@pytest.mark.parametrize("name", ["AWS_DEFAULT_REGION", "AWS_STS_REGIONAL_ENDPOINTS", "AWS_DEFAULTS_MODE"])
+def test_a_wrong_variable_of_aws_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv(name, "no such\x1b[31m")
+    assert "AWS configuration: " in no_marker("drain")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
