@@ -117,10 +117,10 @@ def test_no_command_shows_a_secret(path: tuple[str, ...], monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", VARIABLES)
 def test_the_doctor_shows_no_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.doctor.here.examine_models", lambda _: iter(()))
-    for value in {URL, MARKER if name == "API_TOKENS" else URL}:
-        monkeypatch.setenv(name, value)
-        assert "AWS" in no_marker("doctor")
-        no_marker("doctor", "--json")
+    monkeypatch.setenv(name, MARKER if name == "API_TOKENS" else URL)
+    assert "AWS" in no_marker("doctor")
+    if name == "API_TOKENS":
+        assert "API_TOKENS has a wrong value" in no_marker("doctor", "--json")
 
 
 @pytest.mark.usefixtures("_markers")
