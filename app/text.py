@@ -40,6 +40,7 @@ _USER_INFO = re.compile(
     r"|(?<=:)//[^\s/?#@:]{0,50}:(?![0-9]{0,5}(?:[\s/?#\"']|$))[^\s\"']{0,100}@"  # a password with a slash, or the like
 )
 _PRIVATE_KEY = re.compile(r"(BEGIN [A-Z ]{0,20}PRIVATE KEY-----)[\w+/=\s\\-]+")  # PEM; backslashes where it is quoted
+_WORDS_OF_CREDENTIALS = ("authorization", "cookie", "api", "token", "signature", "credential", "password", "secret")
 _CREDENTIAL = re.compile(
     r"((?:\b(?:authorization|cookie|x-api-key|x-amz-security-token)\b\\?[\"']?[:=] ?b?\\?[\"']?(?:basic |bearer )?"
     r"|\b(?:x-amz-(?:signature|security-token|credential)|signature|token|access_token|password|api_?key|secret)=))"
@@ -70,7 +71,10 @@ def without_credentials(text: str) -> str:
         text = _USER_INFO.sub("//…@", text)
     if "PRIVATE KEY" in text:
         text = _PRIVATE_KEY.sub(r"\1…", text)
-    return _CREDENTIAL.sub(r"\1…", text) if "=" in text or ":" in text else text
+    lowered = text.lower()
+    if any(word in lowered for word in _WORDS_OF_CREDENTIALS):  # which most lines have none of, and are read no further
+        return _CREDENTIAL.sub(r"\1…", text)
+    return text
 
 
 def printable_lines(text: str, longest: int | None = None) -> str:
