@@ -69,6 +69,8 @@ class Run:
             contextlib.redirect_stderr(stderr),
         ):
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO())))
+            patch.setattr(logger, "propagate", logger.propagate)
+            patch.setattr(logger, "handlers", [*logger.handlers])  # a command adds one, and plain lines at a terminal
             for handler in logger.handlers:
                 patch.setattr(handler, "formatter", handler.formatter)
             try:

@@ -172,9 +172,13 @@ def test_a_wrong_variable_of_aws_is_one_line(name: str, monkeypatch: pytest.Monk
         ("send a token: authorization: Bearer …", "send a token: authorization: Bearer …"),
     ],
 )
-def test_credentials_are_left_out_of_each_line(text: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_credentials_are_left_out_of_each_line(
+    text: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert without_credentials(text) == shown
     assert str(MillraceError(text)) == MillraceError(text).line == shown
+    monkeypatch.setattr(logger, "propagate", logger.propagate)
+    monkeypatch.setattr(logger, "handlers", [])
     configure_logs()
     logger.error("%s", text, extra={"place": [text]})
     note(text)
