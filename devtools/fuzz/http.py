@@ -67,7 +67,8 @@ def _read(data: bytes) -> Iterator[Request]:
                 body = None
         if body is None or at > len(data):
             return
-        yield Request(line[1], line[2], body)
+        path, _, query = line[2].partition(b"?")
+        yield Request(line[1], _target(path, query), body)
 
 
 def _chunks(data: bytes, at: int) -> tuple[bytes | None, int]:
@@ -84,6 +85,11 @@ def _chunks(data: bytes, at: int) -> tuple[bytes | None, int]:
         if data[at - 2 : at] != b"\r\n":
             break
     return None, at
+
+
+def _target(path: bytes, query: bytes) -> bytes:
+    """Return a target; ASGI tells no empty query from none."""
+    return path + (b"?" + query if query else b"")
 
 
 class _Wire(asyncio.Transport):
@@ -152,7 +158,7 @@ async def _application(scope: Scope, receive: Receive, send: Send) -> None:
         if message["type"] != "http.request":
             return
         body, is_whole = body + message.get("body", b""), not message.get("more_body")
-    target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    target = _target(scope["raw_path"], scope["query_string"])
     _TAKEN.get().append(Request(scope["method"].encode(), target, body))
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
