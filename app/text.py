@@ -35,18 +35,27 @@ _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """A formula to a spreadsheet, blanks before it or not; some take the full-width signs for the plain ones."""
 _ESCAPED_FORMULA = re.compile(rf"'+{_FORMULA.pattern}")
 
+_SLASHES = r"(?:\\{0,3}/){2}"  # also as JSON may escape them
 _USER_INFO = re.compile(
-    r"//(?:[^\s/?#@]{0,200}@)+"
-    r"|(?<=:)//[^\s/?#@:]{0,50}:(?![0-9]{0,5}(?:[\s/?#\"']|$))[^\s\"']{0,100}@"  # a password with a slash, or the like
+    rf"({_SLASHES})(?:(?:\\[^\s/]|[^\s/?#@\"\\]){{0,2000}}@)+"  # a registry's token has 1,500
+    rf"|(?<=:)({_SLASHES})[^\s/?#@:\"\\]{{0,50}}:(?![0-9]{{0,5}}(?:[\s/?#\"'\\]|$))[^\s\"']{{0,100}}@"
 )
-_PRIVATE_KEY = re.compile(r"(BEGIN [A-Z ]{0,20}PRIVATE KEY-----)[\w+/=\s\\-]+")  # PEM; backslashes where it is quoted
-_WORDS_OF_CREDENTIALS = ("authorization", "cookie", "api", "token", "signature", "credential", "password", "secret")
+"""The second is for a password with a slash, or the like. None passes by a double quote: a log line is JSON."""
+_PRIVATE_KEY = re.compile(r"(BEGIN [A-Z ]{0,20}PRIVATE KEY-----)(?:[\w+/=\s-]|\\[^\"'])+")  # PEM, maybe quoted
 _CREDENTIAL = re.compile(
-    r"((?:\b(?:authorization|cookie|x-api-key|x-amz-security-token)\b\\?[\"']?[:=] ?b?\\?[\"']?(?:basic |bearer )?"
-    r"|\b(?:x-amz-(?:signature|security-token|credential)|signature|token|access_token|password|api_?key|secret)=))"
-    r"[^\s&\"',;…]{8,5000}",
+    r"((?:"
+    r"(?:authorization|cookie|x-api-key|x-amz-security-token|password)\s?[:=]\s{0,3}"  # a header, or a line of YAML
+    r"|(?:authorization|cookie|token|passw(?:or)?d|secret|(?:api|access)[_-]?key|signature|credentials?|\bsig)"
+    r"(?:=|\\?[\"']\s?[:=,]\s?(?=b?\\?[\"']))"  # a query or a variable, or a name in quotes before its value
+    r"|(?-i:Bearer)\s(?=[\w.~+/=-]{12})"
+    r")(?:b?\\?[\"'])?(?:(?:basic|bearer|token|apikey)\s{1,9})?+)"
+    r"(?:[^\s&\"',;…\\]|\\[^\"']){6,5000}",
     re.IGNORECASE,
 )
+"""Fewer than six letters are `None`, `true` and the like."""
+_WORDS_OF_CREDENTIALS = (
+    "authorization", "cookie", "api", "access", "token", "sig", "credential", "passw", "secret", "bearer"
+)  # fmt: skip
 
 
 def printable(text: str, longest: int, replacement: str = "?") -> str:
@@ -66,9 +75,12 @@ def whole_line(text: str) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """Return a text with `…` for the credentials in it: those of URLs and headers, and private keys."""
-    if "//" in text:
-        text = _USER_INFO.sub("//…@", text)
+    """Return a text with `…` for the credentials in it: those of URLs, headers and named values, and private keys.
+
+    JSON on one line stays JSON.
+    """
+    if "@" in text:
+        text = _USER_INFO.sub(lambda found: f"{found[1] or found[2]}…@", text)
     if "PRIVATE KEY" in text:
         text = _PRIVATE_KEY.sub(r"\1…", text)
     lowered = text.lower()

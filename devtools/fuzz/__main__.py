@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-from app.text import printable
 from devtools.fuzz.target import SEEDS, TARGETS, load, seeds_of
 
 SECONDS = 60  # a target, in CI; a person gives it hours
@@ -64,6 +63,8 @@ def main() -> None:
 
 def _run(name: str, seconds: int) -> bool:
     """Run a target in a process of its own, print a line about it, and return whether its promise held."""
+    from app.text import printable  # noqa: PLC0415 - atheris sees no code that is imported before it, in the worker
+
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "devtools.fuzz", "--worker", folder, "--seconds", str(seconds), name]
         done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - this module itself

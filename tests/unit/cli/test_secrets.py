@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import pytest
 
-from app import aws
+from app import aws, telemetry
 from app.cli.terminal import configure_logs, note
 from app.errors import MillraceError, SettingsError
 from app.handlers.invocation import process_settings
@@ -168,6 +168,21 @@ def test_a_wrong_variable_of_aws_is_one_line(name: str, monkeypatch: pytest.Monk
         (f'{{"Authorization": "Bearer {MARKER}"}}', '{"Authorization": "Bearer …"}'),
         (f"b'x-amz-security-token': b'{MARKER}'", "b'x-amz-security-token': b'…'"),
         (f"MODEL_KEYS '-----BEGIN PRIVATE KEY-----\\n{MARKER}': no", "MODEL_KEYS '-----BEGIN PRIVATE KEY-----…': no"),
+        (f'"password": "{MARKER}"', '"password": "…"'),
+        (f"AWS_SECRET_ACCESS_KEY={MARKER} AWS_SESSION_TOKEN={MARKER}", "AWS_SECRET_ACCESS_KEY=… AWS_SESSION_TOKEN=…"),
+        (f"{{'SecretAccessKey': '{MARKER}'}}", "{'SecretAccessKey': '…'}"),
+        (f"('Authorization', 'Bearer {MARKER}')", "('Authorization', 'Bearer …')"),
+        (f"[[b'x-api-key',b'{MARKER}']]", "[[b'x-api-key',b'…']]"),
+        (f"Authorization:  Token {MARKER}", "Authorization:  Token …"),
+        (f"curl -H 'Bearer {MARKER}'", "curl -H 'Bearer …'"),
+        (f"?sig={MARKER}&refresh_token={MARKER}", "?sig=…&refresh_token=…"),
+        (rf"http:\/\/ali:{MARKER}@h", r"http:\/\/…@h"),
+        (f"http://aws:{'x' * 1800}{MARKER}@h/simple", "http://…@h/simple"),
+        ("headers: authorization, x-client-version", "headers: authorization, x-client-version"),
+        (
+            "is_secret=False, next_token=None, partition_key=rides-1",
+            "is_secret=False, next_token=None, partition_key=rides-1",
+        ),
         ("http://127.0.0.1:4566/a@b s3://bucket/a@b x@y", "http://127.0.0.1:4566/a@b s3://bucket/a@b x@y"),
         ("send a token: authorization: Bearer …", "send a token: authorization: Bearer …"),
     ],
@@ -183,3 +198,17 @@ def test_credentials_are_left_out_of_each_line(
     logger.error("%s", text, extra={"place": [text]})
     note(text)
     assert MARKER not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f'password={MARKER}"x', f'BEGIN PRIVATE KEY-----{MARKER}"x', f'http://ali:"{MARKER}@h',
+     f'{{"token": "{MARKER}"}}', f"\\password={MARKER}\\", f"//ali\\:{MARKER}@h\\", "s3://bucket",
+     f"secret={MARKER}\n"],
+)  # fmt: skip
+def test_a_log_line_without_credentials_is_json_still(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.configure()
+    logger.error("%s", text, extra={"headers": {"Authorization": MARKER, text: "a@b"}, "owner": "x@y"})
+    line = capsys.readouterr().err
+    assert msgspec.json.decode(line)["owner"] == "x@y"
+    assert MARKER not in line

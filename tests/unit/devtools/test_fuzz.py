@@ -33,6 +33,12 @@ def test_every_target_has_a_promise_a_kept_case_and_takes_nothing(name: str) -> 
     check(b"")
 
 
+@pytest.mark.parametrize("module", ["__main__", "target"])
+def test_nothing_of_the_app_is_imported_before_atheris_watches_imports(module: str) -> None:
+    lines = (ROOT / f"devtools/fuzz/{module}.py").read_text().splitlines()
+    assert not [line for line in lines if line.startswith(("import app", "from app"))]
+
+
 SLOW = re.compile(r"([a-]+)+!")
 FAULTS: list[tuple[str, str, Any]] = [
     ("fold", "devtools.fuzz.text.fold", lambda text: f"{text}!"),
