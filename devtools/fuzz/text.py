@@ -8,7 +8,16 @@ import io
 import json
 
 from app.domains.alerts.text import fold
-from app.text import csv_cell, is_formula, one_line, printable_json, printable_lines, text_of_csv_cell
+from app.text import (
+    csv_cell,
+    is_formula,
+    json_text,
+    one_line,
+    printable_lines,
+    text_of_csv_cell,
+    whole_line,
+    without_credentials,
+)
 from devtools.fuzz.target import promise
 
 LONGEST = 4096  # characters
@@ -29,18 +38,16 @@ def check_folding(data: bytes) -> None:
 def check_renderers(data: bytes) -> None:
     """Render a text for a terminal, JSON, CSV and HTML: nothing in it is a control character, a formula or markup."""
     text = text_of(data)[:LONGEST]
-    line = one_line(text)
-    promise(line.isprintable(), "a line for a terminal has a character that it may obey")
-    lines = printable_lines(text, LONGEST)
-    promise(
-        all(letter.isprintable() or letter in "\n\t" for letter in lines), "a text for HTML has a control character"
-    )
+    promise(one_line(text).isprintable(), "a line for a terminal has a character that it may obey")
+    promise(whole_line(text).isprintable(), "a line of a log or an error has a character that a terminal may obey")
+    left = without_credentials(text)
+    promise(without_credentials(left) == left, "credentials are left after they were left out")
+    lines = printable_lines(text)
+    promise(all(each.isprintable() or each in "\n\t" for each in lines), "a text for HTML has a control character")
     promise("<" not in html.escape(lines), "a text for HTML has markup")
-    clean = text.encode("utf-8", "replace").decode()
-    value = json.dumps(clean, ensure_ascii=False).encode()
-    safe = printable_json(value)
-    promise(json.loads(safe) == clean, "JSON for a terminal has another value")
-    promise(safe.decode().isprintable(), "JSON for a terminal has a character that it may obey")
+    written = json_text(text)
+    promise(json.loads(written) == text, "JSON for a terminal has another value")
+    promise(written.isprintable(), "JSON for a terminal has a character that it may obey")
     cell = csv_cell(text)
     promise(not is_formula(cell), "a cell is a formula")
     promise(text_of_csv_cell(cell) == text, "a cell is read as another text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -45,7 +46,7 @@ FAULTS: list[tuple[str, str, Any]] = [
     ("patterns", "devtools.fuzz.patterns._MACHINES", [(Use("slow", SLOW, frozenset({"search"})), Machine(SLOW))]),
     ("renderers", "devtools.fuzz.text.one_line", lambda text: text),
     ("renderers", "devtools.fuzz.text.csv_cell", lambda text: text),
-    ("renderers", "devtools.fuzz.text.printable_json", lambda data: data),
+    ("renderers", "devtools.fuzz.text.json_text", lambda text: json.dumps(text, ensure_ascii=False)),
     ("http", "devtools.fuzz.http.Connection", H11Protocol),
     ("tenants", "devtools.fuzz.alerts.key_of", lambda _, part="": f"tenant{part}"),
     ("payloads", "devtools.fuzz.stream.decode_column", lambda payloads, _: list(payloads)),
