@@ -52,8 +52,6 @@ def check_renderers(data: bytes) -> None:
     promise(not is_formula(cell), "a cell is a formula")
     promise(text_of_csv_cell(cell) == text, "a cell is read as another text")
     if "\0" not in text:
-        written = io.StringIO(newline="")
-        csv.writer(written).writerow([cell, "next"])
-        promise(
-            next(csv.reader(io.StringIO(written.getvalue(), newline=""))) == [cell, "next"], "a cell breaks its row"
-        )
+        table = io.StringIO(newline="")
+        csv.writer(table).writerow([cell, "next"])
+        promise(next(csv.reader(io.StringIO(table.getvalue(), newline=""))) == [cell, "next"], "a cell breaks its row")
