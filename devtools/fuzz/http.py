@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from uvicorn.server import ServerState
 
-from app.handlers.api.server import Connection, server
+from app.handlers.api.connection import Connection
+from app.handlers.api.server import server
 from devtools.fuzz.target import promise
 
 if TYPE_CHECKING:

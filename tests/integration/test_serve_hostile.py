@@ -15,9 +15,10 @@ import pytest
 from starlette.staticfiles import StaticFiles
 from uvicorn.server import ServerState
 
-from app.handlers.api import server as server_module
+from app.handlers.api import connection as connection_module
 from app.handlers.api.application import Api
-from app.handlers.api.server import HOST, MOST_CONNECTIONS, MOST_HEAD_BYTES, MOST_HEADERS, Connection, only_local
+from app.handlers.api.connection import MOST_CONNECTIONS, MOST_HEAD_BYTES, MOST_HEADERS, Connection
+from app.handlers.api.server import HOST, only_local, server
 from app.settings import Settings
 from tests.integration.test_serve import LONG_S, AddFewRidesHandler, ask, client, listening, raw, rides
 from tests.unit.handlers.api.rides import HANDLERS
@@ -249,8 +250,8 @@ def test_no_path_leaves_a_page_s_folder(tmp_path: Path) -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
     """The server with deadlines of one second for a head and two for a request."""
-    monkeypatch.setattr(server_module, "HEAD_S", 1)
-    monkeypatch.setattr(server_module, "REQUEST_S", 2)
+    monkeypatch.setattr(connection_module, "HEAD_S", 1)
+    monkeypatch.setattr(connection_module, "REQUEST_S", 2)
     with listening(rides()) as found:
         yield found
 
@@ -293,7 +294,7 @@ def test_slow_clients_are_ended_though_each_sends_bytes_all_the_time(hurried: Ad
 
 
 def connection_over(wire: Any) -> Connection:
-    config = server_module.server(rides()).config
+    config = server(rides()).config
     config.load()
     wire.get_extra_info.return_value = None
     wire.is_closing.return_value = False
@@ -306,7 +307,7 @@ def test_an_answer_that_nobody_reads_is_given_up() -> None:
     wire = MagicMock()
     wire.get_write_buffer_size.return_value = 1
     connection = connection_over(wire)
-    for _ in range(server_module.REQUEST_S):
+    for _ in range(connection_module.REQUEST_S):
         wire.abort.assert_not_called()
         connection.tick()
     wire.abort.assert_called_once()
@@ -395,4 +396,4 @@ def test_another_name_for_this_machine_is_refused(local: Address, host: str) -> 
 
 
 def test_the_connection_is_ours() -> None:
-    assert server_module.server(rides()).config.http is Connection
+    assert server(rides()).config.http is Connection

@@ -246,11 +246,9 @@ class Endpoint:
 
     async def _read_body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Return the body, of which no more is read than is taken, or raise RequestError."""
-        said, more = _LENGTH.fullmatch(headers.get("content-length", "")), True
-        size, body = (
-            int(said[0]) if said else 0,
-            bytearray(),
-        )  # appended to: joined, many small parts take quadratic time
+        said = _LENGTH.fullmatch(headers.get("content-length", ""))
+        size, more = int(said[0]) if said else 0, True
+        body = bytearray()  # bytes would be copied with each part: quadratic time for many small ones
         while more and size <= self._max_body_bytes:
             message = await receive()
             if message["type"] == "http.disconnect":
