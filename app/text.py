@@ -125,12 +125,13 @@ def printable_json(data: bytes) -> bytes:
 
 def _escaped_letters(found: re.Match[str]) -> str:
     return "".join(
-        letter if letter.isprintable() or letter == "\n" else _json_escape(letter) for letter in found.group()
+        letter if letter.isprintable() or letter == "\n" else escaped_in_json(letter) for letter in found.group()
     )
 
 
-def _json_escape(letter: str) -> str:
-    units = letter.encode("utf-16-be").hex()
+def escaped_in_json(letters: str) -> str:
+    """Return letters as JSON may have them in a text: all in ASCII."""
+    units = letters.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 

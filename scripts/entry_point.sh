@@ -20,8 +20,8 @@ is_name() {
 }
 
 refuse() {
-  echo "entry point: $1: give the name of a handler (package.module.Class), millrace and a command," \
-    "or handle-lambda-request and its options" >&2
+  printf 'entry point: %s: give the name of a handler (package.module.Class), millrace and a command, %s\n' \
+    "$(printf %s "$1" | LC_ALL=C tr -c ' -~' '?')" "or handle-lambda-request and its options" >&2
   exit 2
 }
 

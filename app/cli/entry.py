@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any, TextIO
 
 from app.errors import MillraceError
-from app.text import printable_lines, whole_line
+from app.text import escaped_in_json, printable_lines, whole_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from typer import TyperException
 
 INTERRUPTED = 130  # the shell's custom for Ctrl-C
+ESCAPED = "millrace.escaped"
+"""How to write a letter that a stream's encoding does not have (`PYTHONIOENCODING=ascii`): as JSON may have it."""
 BUG = 1  # Python's own code for an exception that nobody caught
 
 
@@ -59,6 +63,10 @@ def run_command(program: str, command: Callable[[], object]) -> None:
         program: The command's name, which begins the line.
         command: The work; it may end the process itself, return an exit code, or raise Typer's errors.
     """
+    codecs.register_error(ESCAPED, _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
     with contextlib.ExitStack() as streams:
         if sys.stdout is not None:  # a shell's `>&-` leaves none
             streams.enter_context(contextlib.redirect_stdout(PrintableStream(sys.stdout)))
@@ -68,6 +76,12 @@ def run_command(program: str, command: Callable[[], object]) -> None:
         if line and sys.stderr is not None:
             sys.stderr.write(f"{program}: {whole_line(line)}\n")
         sys.exit(code)
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return escaped_in_json(error.object[error.start : error.end]), error.end
 
 
 def _failure(command: Callable[[], object]) -> tuple[str, int]:

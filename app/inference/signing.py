@@ -96,8 +96,10 @@ def make_keys(name: Path) -> tuple[Path, Path, str]:
         Both paths, and the fingerprint.
 
     Raises:
-        SettingsError: One of them exists, or cannot be written.
+        SettingsError: One of them exists, or cannot be written; then neither is left.
     """
+    if name.name in {"", ".."}:
+        raise SettingsError(f"{quoted(name)}: no name for keys: give one such as release or keys/release")
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see above
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
@@ -112,6 +114,8 @@ def make_keys(name: Path) -> tuple[Path, Path, str]:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
         except OSError as error:
+            if path == public:
+                private.unlink()  # nobody knows its other half
             raise SettingsError(f"{quoted(path)}: cannot be made: {error.strerror}") from None
     return private, public, fingerprint(key.public_key())
 

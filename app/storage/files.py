@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from app.errors import BudgetError
+from app.errors import BudgetError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 _NEW_FILE = 0o666  # before the umask, which the kernel takes off
 _RIGHTS = 0o777  # of a mode: neither its type nor setuid, setgid and sticky
 _CREATE = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def path_of(setting: str) -> Path:
+    """Return the path that a setting names; `~` and `~user` are homes.
+
+    Raises:
+        SettingsError: There is no such user.
+    """
+    try:
+        return Path(setting).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{setting!r}: there is no such user's home") from None
 
 
 def open_regular(path: Path) -> BinaryIO:

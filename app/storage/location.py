@@ -134,7 +134,7 @@ def _is_below(location: str, root: str) -> bool:
         return f"{name}/".startswith(f"{prefix}/") and not {".", ".."} & set(name.split("/"))
     try:
         return _path(location).resolve().is_relative_to(_path(root).resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links, a name that no path can have
+    except (LocationError, OSError, RuntimeError, ValueError):  # a loop of links, a name that no path can have
         return False
 
 

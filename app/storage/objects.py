@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 import os
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
 from app import aws
 from app.errors import CloudError, DiskError, LocationError, SettingsError
-from app.storage.files import open_regular, over_bytes, read_regular, write_file
+from app.storage.files import open_regular, over_bytes, path_of, read_regular, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 BLOCK_BYTES = 1024 * 1024  # a hundred reads for a file of 100 MB, and little memory
@@ -67,11 +67,11 @@ def open_objects(location: str) -> FolderObjects | S3Objects:
         location: A folder, or `s3://bucket/prefix`.
 
     Raises:
-        SettingsError: The location has another scheme, or no bucket.
+        SettingsError: The location has another scheme, or no bucket, or is in the home of a user that is not there.
     """
     scheme, separator, rest = location.partition("://")
     if not separator:
-        return FolderObjects(Path(location).expanduser())
+        return FolderObjects(path_of(location))
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
         raise SettingsError(f"location {location!r}: give a folder or s3://bucket/prefix")

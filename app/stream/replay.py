@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import QuarantineError, RequestError, SettingsError
+from app.errors import MillraceError, QuarantineError, RequestError, SettingsError
 from app.storage.location import check_allowed
 from app.storage.objects import open_objects
 from app.stream.quarantine import QuarantinedRecord
@@ -45,7 +45,8 @@ class QuarantinedRecords:
         """Read all of them; pointers are followed.
 
         Where `QUARANTINE_LOCATION` or `ALLOWED_LOCATIONS` is set, only those below it are: whoever may put records on
-        the stream could name any file. Another one, or one to an object that is gone, is kept as it is, with a warning.
+        the stream could name any file. Another one, or one to an object that is gone or cannot be read, is kept as it
+        is, with a warning, and the others are read.
 
         Args:
             settings: Where the quarantine is.
@@ -110,7 +111,12 @@ class QuarantinedRecords:
             logger.warning("a pointer leads elsewhere than QUARANTINE_LOCATION and ALLOWED_LOCATIONS")
             return
         folder, _, name = location.rpartition("/")
-        for record in _read(open_objects(folder).get(name) or b"", location):
+        try:
+            lines = open_objects(folder).get(name) or b""
+        except (MillraceError, ValueError) as error:  # ValueError: no path can have such characters
+            logger.warning("a pointer cannot be followed", extra={"exception": type(error).__name__})
+            return
+        for record in _read(lines, location):
             self._add(record)
 
     def _has_whole(self, record_id: str) -> bool:

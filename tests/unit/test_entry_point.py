@@ -154,3 +154,9 @@ def assert_says_what_may_be(said: str) -> None:
     [line] = said.splitlines()
     for way in ("package.module.Class", "millrace", "handle-lambda-request"):
         assert way in line
+
+
+def test_what_it_refuses_moves_no_cursor(image: Image) -> None:
+    for argument in ("\x1b[31mred", "\\033[31mred", "two\nlines", "\u202e"):
+        refused = image(argument).stderr
+        assert refused.removesuffix("\n").isprintable()

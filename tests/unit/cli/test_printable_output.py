@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import io
 import itertools
 import json
 import re
@@ -25,7 +26,8 @@ from rich.text import Text
 
 from app import aws
 from app.cli import lambda_request
-from app.cli.terminal import configure_logs, open_console
+from app.cli.entry import run_command
+from app.cli.terminal import configure_logs, note, open_console, print_json_line
 from app.domains.alerts.synthetic import synthetic_alerts
 from app.inference.bundle import write_bundle
 from app.inference.manifest import Field, Manifest
@@ -231,6 +233,25 @@ def test_templates(run: Callable[..., Run], tmp_path: Path) -> None:
             patch.setenv(name, OF_SYSTEM)
             run("doctor")
             aws.forget()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_stream_of_another_encoding_takes_every_text(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(written, encoding, write_through=True))
+
+    def show() -> None:
+        print_json_line({"name": "\u2026🐟"})
+        open_console().print("\u2026🐟")
+        note("\u2026🐟")
+
+    with pytest.raises(SystemExit) as ended:
+        run_command("test", show)
+    assert not ended.value.code
+    first, second, third = written.getvalue().decode("ascii").splitlines()
+    assert json.loads(first) == {"name": "\u2026🐟"}
+    assert second == third == "\\u2026\\ud83d\\udc1f"
 
 
 def test_logs_are_lines(run: Callable[..., Run]) -> None:

@@ -85,6 +85,17 @@ def test_the_private_key_is_its_owners_alone_and_never_overwritten(key: Path) ->
     assert key.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["", "/", ".", ".."])
+def test_keys_have_a_name(name: str) -> None:
+    assert isinstance(run("keygen", name).exception, SettingsError)
+
+
+def test_no_private_key_is_left_without_its_public_one(tmp_path: Path) -> None:
+    (tmp_path / "release.pem").symlink_to(tmp_path / "elsewhere")
+    assert isinstance(run("keygen", tmp_path / "release").exception, SettingsError)
+    assert [each.name for each in tmp_path.iterdir()] == ["release.pem"]
+
+
 def remove_signature(folder: Path) -> None:
     (folder / SIGNATURE).unlink()
 

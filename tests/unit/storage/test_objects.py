@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
+import app
 from app import aws
-from app.errors import CloudError, CredentialsError, DiskError, LocationError
+from app.domains.alerts.lookups.table import open_lookup
+from app.errors import CloudError, CredentialsError, DiskError, LocationError, SettingsError
 from app.storage.objects import BLOCK_BYTES, MemoryObjects, open_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 class FakeS3:
@@ -58,6 +60,17 @@ def test_a_large_object_that_breaks_off_or_changes_is_one_line(
     refusing(fault)
     with pytest.raises(CloudError, match=r"^s3://bucket/prefix/name: cannot be read to its end: .+$"):
         open_objects("s3://bucket/prefix").get("name")
+
+
+@pytest.mark.parametrize("open_it", [open_objects, lambda name: open_lookup(f"{name}.csv")])
+def test_a_home_of_nobody_is_one_line(open_it: Callable[[str], object]) -> None:
+    with pytest.raises(SettingsError, match="there is no such user's home"):
+        open_it("~nobody-here/x")
+
+
+def test_homes_are_looked_up_where_one_of_nobody_is_no_exception() -> None:
+    modules = [path for path in Path(app.__path__[0]).rglob("*.py") if ".expanduser()" in path.read_text()]
+    assert {path.name for path in modules} == {"files.py", "location.py", "request.py"}
 
 
 def test_a_folder_that_cannot_be_used_is_a_fault_of_the_disk(tmp_path: Path) -> None:

@@ -91,6 +91,23 @@ def test_a_pointer_to_an_object_that_is_gone_is_kept(tmp_path: Path, monkeypatch
         assert list(records) == [pointer]
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["file:///a/b.jsonl", "https://a.example/b", "s3:///b", "b", "/", "~nobody-here/b", "/a\0/b", f"/{'a' * 5000}/b",
+     f"/{'a' * 300}/b"],
+)  # fmt: skip
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_pointer_that_cannot_be_followed_stops_no_other_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str, is_allowed: bool
+) -> None:
+    """Whoever may put records on the stream could stop the replay of all with one."""
+    pointer, other = msgspec.structs.replace(record(1, 0), data=None, location=location), record(2, 0)
+    monkeypatch.setattr(replay, "read_stream", lambda *_: [msgspec.json.encode(each) for each in (pointer, other)])
+    allowed = ["/", str(tmp_path)] if is_allowed else []
+    with QuarantinedRecords(Settings(quarantine_stream="aside", allowed_locations=allowed)) as records:
+        assert list(records) == [pointer, other]
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 def test_a_pointer_that_leads_elsewhere_is_kept_and_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool

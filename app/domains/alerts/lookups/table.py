@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 from array import array
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -20,12 +19,13 @@ from app.domains.alerts.lookups.corrections import Correction, CorrectionFault, 
 from app.domains.alerts.lookups.csv_file import read_corrections
 from app.domains.alerts.tenancy import TENANT_MISMATCH
 from app.errors import LocationError, SettingsError
-from app.storage.files import open_regular
+from app.storage.files import open_regular, path_of
 from app.stream.deadline import SYSTEM_CLOCK, Clock
 from app.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 REFRESH_S = 30.0  # short enough for an analyst to see the correction take effect; costs one small read
 OLDEST_S = 600.0  # the cache is cleared even without a new version, in case an update crashed before setting it
@@ -182,7 +182,7 @@ def open_lookup(name: str) -> LookupTable | None:
     if name.endswith(FILE_SUFFIX) and "://" not in name:
         from app.domains.alerts.lookups.csv_file import FileCorrections  # noqa: PLC0415 - only one of the two is needed
 
-        return LookupTable(FileCorrections(Path(name).expanduser()))
+        return LookupTable(FileCorrections(path_of(name)))
     if not _TABLE_NAME.fullmatch(name):
         raise SettingsError(
             f"LOOKUP_TABLE is {name!r}: give a DynamoDB table's name, or a local file that ends in .csv"
