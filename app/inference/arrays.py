@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.errors import ModelError
+from app.storage.archive import open_archive
 from app.text import one_line
 
 if TYPE_CHECKING:
+    import zipfile
+
     from numpy.typing import NDArray
 
 MOST_ARRAY_BYTES = 256 * 1024 * 1024  # of a file's arrays as models hold them: four times Millrace's largest
 _HELD_BYTES = 8  # of a number in a model at most, however small it is in its file
-_MOST_MEMBERS = 1_000  # of a zip: its directory is read as a whole, into half a kilobyte each
-_MEMBER = b"PK\x01\x02"  # begins each entry of a zip's directory
 _HEADER_BYTES = 4096  # of an `.npy`: those of plain arrays have 128
 _KINDS = "biufU"  # booleans, whole numbers, floats, text: no objects, records or dates
 
@@ -52,9 +52,7 @@ def read_arrays(data: bytes, file: str, names: set[str]) -> dict[str, NDArray[An
 
 
 def _read_all(data: bytes, names: set[str]) -> dict[str, NDArray[Any]]:
-    if data.count(_MEMBER) > _MOST_MEMBERS:
-        raise ValueError(f"more than {_MOST_MEMBERS} arrays")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+    with open_archive(data) as archive:
         members = {each.filename.removesuffix(".npy"): each for each in archive.infolist()}
         if len(members) < len(archive.infolist()):
             raise ValueError("two arrays of one name")
@@ -67,8 +65,6 @@ def _read_all(data: bytes, names: set[str]) -> dict[str, NDArray[Any]]:
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int) -> NDArray[Any]:
-    if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:  # others take memory of their own
-        raise ValueError(f"{member.filename}: stored by another method than deflate")
     with archive.open(member) as stream:
         start = io.BytesIO(stream.read(_HEADER_BYTES))  # no more, whatever length the header claims
         version = np.lib.format.read_magic(start)

@@ -188,8 +188,8 @@ def _limit_memory() -> None:
     import onnxruntime  # noqa: PLC0415 - see `OnnxModel`
 
     kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
-    place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
-    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(MOST_GRAPH_BYTES, -1, -1, -1))
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(MOST_GRAPH_BYTES, -1, -1, -1))
 
 
 def load_columns(bundle: Bundle, file: str) -> ColumnModel:

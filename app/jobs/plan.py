@@ -8,6 +8,7 @@ import msgspec
 
 from app.errors import BudgetError, LocationError
 from app.jobs import layout
+from app.storage.objects import read_up_to
 from app.text import without_bom
 
 if TYPE_CHECKING:
@@ -119,14 +120,10 @@ def get_within(objects: Objects, name: str, most_bytes: int) -> bytes | None:
     Raises:
         BudgetError: It has more bytes than it may.
     """
-    if not objects.exists(name):
-        return None
-    data = bytearray()
-    for block in objects.blocks(name):
-        data += block
-        if len(data) > most_bytes:
-            raise BudgetError(f"{objects.root}/{name}: more than {most_bytes} bytes: put fewer records into a chunk")
-    return bytes(data)
+    data = read_up_to(objects, name, most_bytes + 1)
+    if data is not None and len(data) > most_bytes:
+        raise BudgetError(f"{objects.root}/{name}: more than {most_bytes} bytes: put fewer records into a chunk")
+    return data
 
 
 def decoded(data: bytes, kind: type[T], label: str) -> T:

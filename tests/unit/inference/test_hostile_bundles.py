@@ -293,7 +293,7 @@ def stored_by(method: int) -> bytes:
         (claiming("(1,)", content=bytes(8), version=3)[:-1], ""),
         (lying(claiming("(3,)", content=bytes(24)), 2**31), "does not come to its size"),
         (lying(claiming("(3,)", content=bytes(9000)), 96), ""),
-        (with_many_members(1001), "more than 1000 arrays"),
+        (with_many_members(1001), "more than 1000 members"),
         (stored_by(zipfile.ZIP_BZIP2), "another method than deflate"),
         (stored_by(zipfile.ZIP_LZMA), "another method than deflate"),
         (b"", "not a zip file"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import lzma
 import zipfile
 import zlib
 from collections import Counter
@@ -26,6 +25,7 @@ from app.domains.alerts.incidents import ClusterSummary, Flow, FlowNode
 from app.domains.alerts.tickets import numbers_of
 from app.errors import BudgetError, LocationError
 from app.jobs.plan import ORDERED, decoded
+from app.storage.archive import open_archive
 from app.text import without_bom
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ CLUSTER_MEMBER, ALERT_MEMBER = "cluster_output.json", "alert_output.json"
 LARGEST_ANSWER_BYTES = 256 * 1024 * 1024  # of an object that a job, or a step of ours, has written
 LARGEST_INFLATED_BYTES = 64 * 1024 * 1024  # of both members of an archive: 100,000 alerts, the largest chunk, have half
 MOST_ANSWER_ELEMENTS = 4 * MOST_ELEMENTS  # of an answer: 100,000 alerts of 20 fields
-MOST_MEMBERS = 1_000  # of an archive; two are read, but all are listed first
-_ZIP_MAGIC, _ZIP_ENTRY = b"PK", b"PK\x01\x02"
+_ZIP_MAGIC = b"PK"
 
 
 class TechniqueRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -301,21 +300,23 @@ def answered_clusters(answer: bytes, asked: ChunkPlan, label: str) -> list[Chunk
 
 def _inflated(answer: bytes, label: str) -> tuple[bytes, bytes]:
     """Return both lists of an archive."""
-    if answer.count(_ZIP_ENTRY) > MOST_MEMBERS:
-        raise BudgetError(f"{label}: more than {MOST_MEMBERS} members in an archive: two are read")
     left, members = LARGEST_INFLATED_BYTES, list[bytes]()
     try:
-        with zipfile.ZipFile(io.BytesIO(answer)) as archive:
+        with open_archive(answer) as archive:
             for name in (CLUSTER_MEMBER, ALERT_MEMBER):
                 with archive.open(name) as member:
                     members.append(member.read(left + 1))
                 left -= len(members[-1])
                 if left < 0:
-                    raise BudgetError(
-                        f"{label}: more than {LARGEST_INFLATED_BYTES} bytes inflated: put fewer alerts into a chunk"
-                    )
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, OSError, ValueError, RuntimeError):
-        raise LocationError(f"{label}: no ZIP archive with {CLUSTER_MEMBER} and {ALERT_MEMBER}") from None
+                    break
+    except BudgetError as error:
+        raise BudgetError(f"{label}: {error}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError, RuntimeError):
+        raise LocationError(
+            f"{label}: no ZIP archive, packed by deflate, with {CLUSTER_MEMBER} and {ALERT_MEMBER}"
+        ) from None
+    if left < 0:
+        raise BudgetError(f"{label}: more than {LARGEST_INFLATED_BYTES} bytes inflated: put fewer alerts into a chunk")
     clusters, alerts = members
     _check_elements(clusters, f"{label}: {CLUSTER_MEMBER}")
     _check_elements(alerts, f"{label}: {ALERT_MEMBER}")

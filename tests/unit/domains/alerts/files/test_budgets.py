@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 CHUNK = ChunkPlan("run.00000", 0, 3)
 
 
-def archive(clusters: bytes = b"[]", alerts: bytes = b"[]", members: int = 0) -> bytes:
+def archive(
+    clusters: bytes = b"[]", alerts: bytes = b"[]", members: int = 0, method: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(target, "w", method) as file:
         file.writestr("cluster_output.json", clusters)
         file.writestr("alert_output.json", alerts)
         for number in range(members):
@@ -62,6 +64,11 @@ class TestArchives:
         with pytest.raises(BudgetError, match=r"^label: more than 1000 members"):
             external.answered_clusters(archive(members=1_000), CHUNK, "label")
         assert external.answered_clusters(archive(members=5), CHUNK, "label") == []
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+    def test_a_method_that_takes_memory_of_its_own_is_refused(self, method: int) -> None:
+        with pytest.raises(LocationError, match=r"^label: no ZIP archive, packed by deflate, with"):
+            external.answered_clusters(archive(method=method), CHUNK, "label")
 
     def test_an_id_that_is_named_again_and_again_makes_no_long_list(self) -> None:
         clusters = [{"cluster_id": number, "cluster_aggalertids": [0] * 2_000} for number in range(100)]
