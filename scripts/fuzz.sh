@@ -6,7 +6,7 @@ usage() {
   cat <<'EOF'
 usage: scripts/fuzz.sh [TARGET...] [--seconds N] [--jobs N] [--replay FILE]
 
-Each target (by default every one) runs for 60 seconds, two at a time; for hours, say --seconds 14400. What breaks a
+Each target (by default every one) runs for 60 seconds, two at a time; for hours, say --seconds 14400 --seed 0. What breaks a
 promise is written to fuzz-found/, with a line that says which. `--help` after `--` lists the targets.
 EOF
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 from devtools.fuzz.target import SEEDS, TARGETS, load, seeds_of
 
 SECONDS = 60  # a target, in CI; a person gives it hours
+SEED = 1  # of the inputs: a change that fails in CI fails again at home, and none fails by another's luck
 LONGEST_BYTES = 16_384  # of an input: quadratic time and memory by the element show far below it
 SLOWEST_S = 25  # an input: what is timed is steps and bytes, this only ends a loop without an end
 MOST_MEMORY_MIB = 1024
@@ -34,6 +35,9 @@ def main() -> None:
     )
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="all of them without: " + ", ".join(TARGETS))
     parser.add_argument("--seconds", type=int, default=SECONDS, help="for each target (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="of the inputs; 0: another each time (default: %(default)s)"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="targets at a time (default: %(default)s)")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="give one target this input, and no others")
     parser.add_argument("--worker", metavar="FOLDER", help=argparse.SUPPRESS)  # run here, with inputs in this folder
@@ -53,21 +57,31 @@ def main() -> None:
         _show("atheris is not installed: it comes with scripts/fuzz.sh, for Python 3.11 to 3.13 on Linux")
         sys.exit(3)
     elif options.worker:
-        _work(options.targets[0], options.seconds, options.worker)
+        _work(options.targets[0], options.seconds, options.seed, options.worker)
     else:
         names = options.targets or list(TARGETS)
         with ThreadPoolExecutor(options.jobs) as jobs:
-            held = list(jobs.map(lambda name: _run(name, options.seconds), names))
+            held = list(jobs.map(lambda name: _run(name, options.seconds, options.seed), names))
         sys.exit(not all(held))
 
 
-def _run(name: str, seconds: int) -> bool:
+def _run(name: str, seconds: int, seed: int) -> bool:
     """Run a target in a process of its own, print a line about it, and return whether its promise held."""
     from app.text import printable  # noqa: PLC0415 - atheris sees no code that is imported before it, in the worker
 
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "devtools.fuzz", "--worker", folder, "--seconds", str(seconds), name]
-        done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - this module itself
+        command = [
+            sys.executable,
+            "-m",
+            "devtools.fuzz",
+            "--worker",
+            folder,
+            "--seconds",
+            str(seconds),
+            "--seed",
+            str(seed),
+        ]
+        done = subprocess.run([*command, name], capture_output=True, check=False)  # noqa: S603 - this module itself
     runs = max((int(one or other) for one, other in _RUNS.findall(done.stderr)), default=0)
     branches = max(map(int, _BRANCHES.findall(done.stderr)), default=0)
     has_held = done.returncode == 0
@@ -83,7 +97,7 @@ def _show(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - the command's results
 
 
-def _work(name: str, seconds: int, folder: str) -> None:
+def _work(name: str, seconds: int, seed: int, folder: str) -> None:
     """Let atheris run a target in this process, which it ends."""
     import atheris  # noqa: PLC0415 - of its own group of packages
 
@@ -94,7 +108,7 @@ def _work(name: str, seconds: int, folder: str) -> None:
     atheris.Setup(
         [
             name, folder, *([str(SEEDS / name)] if seeds_of(name) else []),
-            f"-max_total_time={seconds}", f"-max_len={LONGEST_BYTES}", f"-timeout={SLOWEST_S}",
+            f"-seed={seed}", f"-max_total_time={seconds}", f"-max_len={LONGEST_BYTES}", f"-timeout={SLOWEST_S}",
             f"-rss_limit_mb={MOST_MEMORY_MIB}", f"-artifact_prefix={FOUND}/{name}-", "-print_final_stats=1",
         ],
         check,

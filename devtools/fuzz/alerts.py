@@ -14,6 +14,7 @@ from app.domains.alerts.formats import read_alert_bytes
 from app.domains.alerts.formats.file import AlertFile
 from app.domains.alerts.formats.inflate import BrokenGzipError, PackedFileError
 from app.domains.alerts.formats.parts import BrokenPartError
+from app.domains.alerts.formats.pieces import PieceReader
 from app.domains.alerts.formats.scanner import BrokenJsonError
 from app.domains.alerts.records import read_record
 from app.domains.alerts.tenancy import TenantRule, key_of
@@ -52,7 +53,7 @@ def _items(data: bytes, block_bytes: int) -> list[bytes] | None:
     """Return what a file holds, each as JSON or the reason of its fault; None where the file as a whole is faulty."""
     found: list[bytes] = []
     with ours_alone(BrokenJsonError, BrokenGzipError, PackedFileError, BrokenPartError):
-        for items in AlertFile(_blocks(data, block_bytes)):
+        for items in AlertFile(_blocks(data, block_bytes), PieceReader(received=TIME)):
             found += [each.fault.reason.encode() if each.fault else msgspec.json.encode(each.alert) for each in items]
         return found
     return None
