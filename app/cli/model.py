@@ -15,7 +15,7 @@ from rich.text import Text
 
 from app.cli.terminal import counted, note, print_json, print_json_line, print_line, print_table
 from app.errors import DigestMismatchError, ModelError, SettingsError, SignatureError, UnknownRunError
-from app.inference.bundle import OWN_BUNDLES, Bundle, list_bundles, sign_bundle, signer
+from app.inference.bundle import OWN_BUNDLES, Bundle, bundle_signer, list_bundles, sign_bundle
 from app.inference.signing import make_keys
 from app.registry import PIPELINES, pipeline_class
 from app.settings import read_settings
@@ -245,7 +245,7 @@ def verify(name: OnlyName = "", run_id: AnyRunId = "", location: Location = "") 
     for bundle in _chosen(name, run_id, location):
         signed_by = ["none of MODEL_KEYS"] if keys else []
         try:
-            signed_by = [signer(bundle, keys)] if keys else []
+            signed_by = [bundle_signer(bundle, keys)] if keys else []
             bundle.verify()
             predicts = _predict_one(bundle)
         except ModelError as fault:

@@ -117,7 +117,7 @@ def find_bundle(name: str, run_id: str = "", location: str = "", keys: Sequence[
         name: The model's name.
         run_id: The run; empty means the newest.
         location: A folder or `s3://…` of bundles, or of one; empty means this repository's.
-        keys: `MODEL_KEYS`: who must have signed it; none means that no signature is asked for.
+        keys: `MODEL_KEYS`, of which one must have signed the bundle; without any, no signature is asked for.
 
     Raises:
         UnknownRunError: No bundle matches; the message lists those that exist.
@@ -237,7 +237,7 @@ def sign_bundle(location: str, key_file: Path) -> tuple[Bundle, str]:
     return bundle, signer
 
 
-def signer(bundle: Bundle, keys: Sequence[str]) -> str:
+def bundle_signer(bundle: Bundle, keys: Sequence[str]) -> str:
     """Return the fingerprint of the key of `MODEL_KEYS` that signed a bundle, or `SHIPPED`.
 
     Raises:

@@ -106,9 +106,9 @@ def make_keys(name: Path) -> tuple[Path, Path, str]:
     private, public = name.with_name(f"{name.name}.key"), name.with_name(f"{name.name}.pem")
     key = Ed25519PrivateKey.generate()
     pem = serialization.Encoding.PEM
-    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    opened = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
-    for path, data, mode in ((private, plain, 0o600), (public, opened, 0o644)):
+    pkcs8 = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    spki = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    for path, data, mode in ((private, pkcs8, 0o600), (public, spki, 0o644)):
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             with os.fdopen(handle, "wb") as file:

@@ -13,12 +13,12 @@ from re import _constants as C  # type: ignore[attr-defined] # noqa: N812 - its 
 from re import _parser  # type: ignore[attr-defined] # there is no public parser of patterns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from devtools.steps.machine import CHARACTERS, REPEATS, compiled, nodes, parts
+from devtools.steps.tree import CHARACTERS, REPEATS, compiled, nodes, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from devtools.steps.machine import Node
+    from devtools.steps.tree import Node
 
 _PROBES = "a0 -./:@=_,;\\\"'<>()[]{}|+AzfF9T~!#$%&*?^`\t\n\0\x7f\u00e9\u0660"
 """Characters of each kind that patterns tell apart, the likeliest first."""

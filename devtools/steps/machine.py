@@ -9,25 +9,33 @@ steps wherever they stand, such as one character of a class, are matched by `re`
 from __future__ import annotations
 
 import re
-from re import _compiler, _parser  # type: ignore[attr-defined] # there is no public parser of patterns
 from re import _constants as C  # type: ignore[attr-defined] # noqa: N812 - its names are constants
+from re import _parser  # type: ignore[attr-defined] # there is no public parser of patterns
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from devtools.steps.tree import (
+    ASSERTIONS,
+    REPEATS,
+    compiled,
+    first_piece,
+    is_piece,
+    nodes,
+    single_character,
+    subtree,
+    weight,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from devtools.steps.tree import Node
+
 Text: TypeAlias = "str | bytes"
-Node: TypeAlias = "tuple[Any, Any]"
-"""An operation of the parse tree and its operand."""
 Loops: TypeAlias = "tuple[int, int, Any] | None"
 """Rounds of the innermost repeat and where its last one began, then the repeats around it."""
 Groups: TypeAlias = "tuple[int, ...]"
 """Where each group begins and ends, two numbers a group; -1 where it has not matched."""
 
-CHARACTERS = frozenset({C.LITERAL, C.NOT_LITERAL, C.ANY, C.IN, C.RANGE, C.CATEGORY})
-"""Operations that match one character."""
-_ASSERTIONS = frozenset({C.ASSERT, C.ASSERT_NOT})
-REPEATS = frozenset({C.MAX_REPEAT, C.MIN_REPEAT, C.POSSESSIVE_REPEAT})
 _PIECE, _RUN, _SPLIT, _JUMP, _SAVE, _BEGIN, _LOOP, _LOOK, _ATOMIC, _GROUP, _IF, _FAIL, _END = range(13)
 
 
@@ -64,9 +72,9 @@ class Machine:
         self._compile(self._tree, self._flags)
         self._emit(_END)
         self._unset: Groups = (-1,) * (2 * self._tree.state.groups)
-        first = _first_piece(self._tree)
+        first = first_piece(self._tree)
         self._first = compiled(first, self._flags) if first else None
-        self._first_steps = _weight(first) if first else 0
+        self._first_steps = weight(first) if first else 0
         self._steps, self._most = 0, 0
 
     def run(self, how: str, text: Text, most: int = 2**62) -> Counted:
@@ -248,7 +256,7 @@ class Machine:
     def _compile(self, tree: Sequence[Node], flags: int) -> None:
         piece: list[Node] = []
         for node in tree:
-            if _is_piece(node):
+            if is_piece(node):
                 piece.append(node)
                 continue
             self._flush(piece, flags)
@@ -257,7 +265,7 @@ class Machine:
 
     def _flush(self, piece: list[Node], flags: int) -> None:
         if piece:
-            self._emit(_PIECE, compiled(piece, flags).match, _weight(piece))
+            self._emit(_PIECE, compiled(piece, flags).match, weight(piece))
             piece.clear()
 
     def _compile_node(self, op: Any, operand: Any, flags: int) -> None:  # noqa: ANN401 - as the parser has them
@@ -270,7 +278,7 @@ class Machine:
             self._branch(operand[1], flags)
         elif op in REPEATS:
             self._repeat(op, operand, flags)
-        elif op in _ASSERTIONS:
+        elif op in ASSERTIONS:
             direction, body = operand
             at = self._emit(_LOOK)
             self._compile(body, flags)
@@ -313,7 +321,7 @@ class Machine:
         single = single_character(body)
         if single:
             character, flags = single[0], (flags | single[1]) & ~single[2]
-            run = compiled([(C.MAX_REPEAT, (0, most, _tree([character])))], flags)
+            run = compiled([(C.MAX_REPEAT, (0, most, subtree([character])))], flags)
             self._emit(_RUN, run.match, least, most, op)
         elif op is C.POSSESSIVE_REPEAT:
             self._atomic(least, most, body, flags)
@@ -329,83 +337,3 @@ class Machine:
         self._compile(body, flags)
         self._emit(_END)
         self._program[at] = (_ATOMIC, len(self._program), least, most)
-
-
-def nodes(tree: Sequence[Node]) -> Iterator[Node]:
-    """Yield every node of a parse tree, those above others first."""
-    for op, operand in tree:
-        yield op, operand
-        for part in parts(op, operand):
-            yield from nodes(part)
-
-
-def parts(op: Any, operand: Any) -> list[Sequence[Node]]:  # noqa: ANN401 - as the parser has them
-    """Return the trees below one node."""
-    if op is C.SUBPATTERN:
-        return [operand[3]]
-    if op is C.BRANCH:
-        return list(operand[1])
-    if op in REPEATS:
-        return [operand[2]]
-    if op in _ASSERTIONS:
-        return [operand[1]]
-    if op is C.GROUPREF_EXISTS:
-        return [each for each in operand[1:] if each]
-    return [operand] if op is C.ATOMIC_GROUP else []
-
-
-def single_character(body: Sequence[Node]) -> tuple[Node, int, int] | None:
-    """Return the one character that a repeat repeats, with flags that are added and removed, as `re` sees it."""
-    if len(body) != 1:
-        return None
-    op, operand = body[0]
-    if op in CHARACTERS:
-        return body[0], 0, 0
-    if op is C.SUBPATTERN and operand[0] is None:
-        found = single_character(operand[3])
-        return found and (found[0], found[1] | operand[1], found[2] | operand[2])
-    return None
-
-
-def compiled(piece: Sequence[Node], flags: int) -> re.Pattern[Any]:
-    """Compile nodes of a parse tree with `re`."""
-    tree = _tree(piece)
-    tree.state.flags = flags
-    pattern: re.Pattern[Any] = _compiler.compile(tree, flags)
-    return pattern
-
-
-def _tree(piece: Sequence[Node]) -> Any:  # noqa: ANN401 - as the parser has them
-    return _parser.SubPattern(_parser.State(), list(piece))
-
-
-def _is_piece(node: Node) -> bool:
-    """Return whether a node takes as many steps wherever it stands: one character, a position, or a look at such."""
-    op, operand = node
-    if op in _ASSERTIONS:
-        return all(_is_piece(each) for each in operand[1])
-    return op in CHARACTERS or op is C.AT
-
-
-def _weight(piece: Sequence[Node]) -> int:
-    return sum(1 + sum(_weight(part) for part in parts(*node)) for node in piece)
-
-
-def _first_piece(tree: Sequence[Node]) -> list[Node]:
-    """Return nodes that every match begins with, for `re` to find the next place to start; none if unknown."""
-    piece: list[Node] = []
-    for node in tree:
-        if not _is_piece(node):
-            break
-        piece.append(node)
-    if any(op in CHARACTERS for op, _ in piece) or len(piece) == len(tree):
-        return piece
-    op, operand = tree[len(piece)]
-    if op in REPEATS and operand[0] > 0:
-        return (below := _first_piece(operand[2])) and piece + below
-    if op is C.SUBPATTERN and not operand[1] and not operand[2]:
-        return (below := _first_piece(operand[3])) and piece + below
-    if op is C.BRANCH:
-        firsts = [_first_piece(each) for each in operand[1]]
-        return [*piece, (C.BRANCH, (None, [_tree(each) for each in firsts]))] if all(firsts) else []
-    return []

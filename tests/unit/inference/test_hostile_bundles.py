@@ -222,7 +222,7 @@ def test_files_become_models_in_one_way() -> None:
 READERS = {
     "np.load(": set[str](),
     "read_array(": {"app/inference/arrays.py"},
-    "ZipFile(": {"app/inference/arrays.py", "app/domains/alerts/files/external.py"},
+    "ZipFile(": {"app/storage/archive.py"},
     "InferenceSession(": {"app/inference/models.py"},
     "zlib.decompress(": set[str](),  # it has no bound
     "pickle.load": set[str](),

@@ -99,7 +99,7 @@ def chunks_of(context: Context, plan: FilePlan) -> list[str]:
 
 
 def _apart(tenant: str) -> str:
-    """Return a tenant's name so that it cannot be read as the beginning of an input's name, which follows it."""
+    """Return a tenant's name in a form that no input's name, which follows it in a digest, can extend to another's."""
     return f"#{tenant.encode('utf-8', 'surrogatepass').hex()}" if INPUT in tenant or tenant[:1] == "#" else tenant
 
 

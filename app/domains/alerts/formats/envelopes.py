@@ -35,9 +35,8 @@ NODES = "node_feature"
 """Key of the hosts' features in the seed's file."""
 SEVERAL = "put the file under input/, or feed it with `millrace feed --pipeline alerts`, which splits it"
 LARGEST_INFLATED_BYTES = 32 * 1024 * 1024  # of one record: CloudWatch Logs sends a megabyte at most, gzip packs tenfold
-MOST_PIECES = (
-    50_000  # alerts, or what stands in their place, of one record: the largest, 16 MiB, has 300 bytes for each
-)
+MOST_PIECES = 50_000
+"""Alerts of one record, or other values between them: the largest record, 16 MiB, has 300 bytes for each."""
 
 _LISTS = ("input", "Findings", "findings")
 """Keys with a list of alerts: in the seed's file, answers of AWS services, and details of their events."""
@@ -108,7 +107,7 @@ def unwrapped(value: object, received: float | None = None) -> Iterator[Wrapped]
 
 
 class _Budget(msgspec.Struct):
-    """What one record may cost: bytes to inflate, elements of texts of JSON in it, and values to look at for alerts."""
+    """The budget of one record: bytes to inflate, elements of texts of JSON in it, and values to look at for alerts."""
 
     inflated_bytes: int = LARGEST_INFLATED_BYTES
     elements: int = 2 * MOST_ELEMENTS  # those of strings are not told apart

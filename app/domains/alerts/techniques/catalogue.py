@@ -214,7 +214,7 @@ def open_catalogue(run_id: str, location: str, keys: Sequence[str] = ()) -> Cata
     Args:
         run_id: The run id of one's own rules; empty stands for the newest.
         location: The location of bundles; empty stands for this repository's.
-        keys: `MODEL_KEYS`: who must have signed it.
+        keys: `MODEL_KEYS`, of which one must have signed the bundle; without any, no signature is asked for.
 
     Raises:
         ModelError: There is no such run, or its bundle cannot be read.

@@ -99,8 +99,8 @@ class Signatures:
         for pattern, then, classes, techniques in self._phrases:
             if classes and own not in classes:
                 continue
-            found = pattern.search(words)
-            if found and then.search(words, found.end()):
+            first = pattern.search(words)
+            if first and then.search(words, first.end()):
                 return techniques
         return self._classes.get(own)
 
