@@ -7,6 +7,7 @@ the first: a function that only publishes starts without it. Endpoints come from
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -26,6 +27,8 @@ from app.errors import CloudError, CredentialsError, MillraceError, MissingStrea
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from botocore.credentials import Credentials
 
 CONNECT_TIMEOUT_S = 2  # a regional endpoint answers within milliseconds; longer is an outage
 READ_TIMEOUT_S = 5  # the slowest healthy calls (10 MiB bodies) take about two seconds
@@ -68,15 +71,42 @@ def session() -> Session:
 
     Raises:
         CredentialsError: `AWS_PROFILE` names a profile that does not exist.
+        SettingsError: AWS's own configuration has a wrong value.
     """
     made = get_session()
-    try:
+    with _configuring():
         made.get_scoped_config()
+    return made
+
+
+def credentials() -> Credentials:
+    """Return the session's credentials.
+
+    Raises:
+        CredentialsError: There are none.
+        SettingsError: AWS's own configuration has a wrong value.
+    """
+    with _configuring():
+        found = session().get_credentials()
+    if found is None:
+        raise explained(exceptions.NoCredentialsError(), "kinesis")
+    return found
+
+
+@contextmanager
+def _configuring() -> Iterator[None]:
+    """Raise what botocore raises in the block of AWS's variables and files as one line of ours."""
+    try:
+        yield
     except exceptions.ProfileNotFound as error:
         raise CredentialsError(f"{error}: check AWS_PROFILE") from None
-    except exceptions.BotoCoreError as error:
+    except exceptions.CredentialRetrievalError as error:  # its text is what a program said, which may be a secret
+        provider = error.kwargs["provider"]
+        raise CredentialsError(f"no AWS credentials from {provider}: check what AWS's files say of it") from None
+    except json.JSONDecodeError:
+        raise CredentialsError("no AWS credentials: what a credential_process prints is not JSON") from None
+    except (exceptions.BotoCoreError, ValueError) as error:  # a region, a mode or an option that there is not
         raise SettingsError(f"AWS configuration: {' '.join(str(error).split())}") from None
-    return made
 
 
 def region() -> str:
@@ -153,20 +183,17 @@ def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at ru
         SettingsError: AWS's own variables, or its configuration, have a wrong value.
     """
     _configured_endpoint(service)  # a wrong one is a ValueError of botocore's
-    try:
-        with _MAKING:
-            made = _boto3_session().client(
-                service,
-                region_name=region(),
-                config=Config(
-                    connect_timeout=CONNECT_TIMEOUT_S,
-                    read_timeout=READ_TIMEOUT_S,
-                    retries={"mode": "standard", "total_max_attempts": 2},
-                    s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
-                ),
-            )
-    except exceptions.BotoCoreError as error:  # a region, a mode or an option that there is not
-        raise SettingsError(f"AWS configuration: {' '.join(str(error).split())}") from None
+    with _configuring(), _MAKING:
+        made = _boto3_session().client(
+            service,
+            region_name=region(),
+            config=Config(
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=READ_TIMEOUT_S,
+                retries={"mode": "standard", "total_max_attempts": 2},
+                s3={"addressing_style": "path"} if "AWS_ENDPOINT_URL" in os.environ else {},
+            ),
+        )
     made.meta.events.register("before-parse", _check_body)
     made.meta.events.register("after-call", _check_fields)
     return made

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
@@ -78,10 +78,7 @@ class SignedPutRecords:
         """
         self._region = aws.region()
         self._url = aws.endpoint("kinesis") + "/"
-        credentials = aws.session().get_credentials()
-        if credentials is None:
-            raise aws.explained(NoCredentialsError(), "kinesis")
-        self._credentials = credentials
+        self._credentials = aws.credentials()
         self._http = URLLib3Session(
             timeout=(aws.CONNECT_TIMEOUT_S, aws.READ_TIMEOUT_S),  # type: ignore[arg-type]  # the stubs know one only
             max_pool_connections=connections,

@@ -13,10 +13,11 @@ import pytest
 
 from app import aws, telemetry
 from app.cli.terminal import configure_logs, note
-from app.errors import MillraceError, SettingsError
+from app.errors import CredentialsError, MillraceError, SettingsError
 from app.handlers.invocation import process_settings
 from app.registry import settings_of_domains
 from app.settings import Environment, Settings, Variables, about, is_secret, read_settings
+from app.stream.putrecords import SignedPutRecords
 from app.telemetry import logger
 from app.text import without_credentials
 from tests.terminal_for_tests import TREE, Run, start_nothing
@@ -155,6 +156,38 @@ def test_a_wrong_endpoint_is_one_line(endpoint: str, monkeypatch: pytest.MonkeyP
 def test_a_wrong_variable_of_aws_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv(name, "no such\x1b[31m")
+    assert "AWS configuration: " in no_marker("drain")
+
+
+@pytest.mark.usefixtures("_markers")
+@pytest.mark.parametrize(
+    "command", [f"echo {MARKER} >&2; exit 3", f"echo {MARKER}", f'echo \'{{"Version": 1, "x": "{MARKER}"}}\'']
+)
+def test_what_a_program_that_gives_credentials_says_is_not_shown(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "program").write_text(command)
+    (tmp_path / "config").write_text(f"[profile p]\ncredential_process = /bin/sh {tmp_path}/program\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "p")
+    aws.forget()
+    assert ": no AWS credentials" in no_marker("drain")
+    aws.forget()
+    with pytest.raises(CredentialsError, match="no AWS credentials"):
+        SignedPutRecords(1)
+
+
+@pytest.mark.usefixtures("_markers")
+def test_a_wrong_address_of_credentials_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://elsewhere.example/")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", f"a\nb{MARKER}")
+    aws.forget()
     assert "AWS configuration: " in no_marker("drain")
 
 
