@@ -14,7 +14,7 @@ from app.cli.terminal import counted, note
 from app.domain import import_named
 from app.errors import BudgetError, EventError, LocationError, UnknownPipelineError
 from app.registry import PIPELINES, example_record
-from app.storage.files import open_regular, over_bytes
+from app.storage.files import open_named, over_bytes, read_regular
 from app.storage.location import STANDARD, read_standard_input
 from app.stream.hints import LOOKED_AT_BYTES, OF_WHOLE_FILES, hint_of
 from app.stream.payload import MAX_JSON_BYTES
@@ -134,12 +134,15 @@ class RecordFile:
             EventError: It holds no records, something else than text in UTF-8, or a record without the field.
         """
         self._path, self.records = path, 0
-        self._held: bytes | None = None  # standard input, which cannot be read again
+        self._held: bytes | None = None  # standard input or another pipe, which cannot be read again
         self._elements: list[bytes] | None = None  # of a document
         if str(path) == STANDARD:
             if sys.stdin.isatty():
                 note("reading records from standard input, one a line, until Ctrl-D")
-            self._held = read_standard_input()
+            self._held = read_standard_input(mend="write it to a file, which is read line by line")
+        with self._open() as file:
+            if not file.seekable():
+                self._held = read_regular(path, MOST_REQUEST_BYTES, named=True)
         with self._open() as file:
             if (hint := hint_of(file.read(LOOKED_AT_BYTES))) in OF_WHOLE_FILES:
                 raise EventError(f"{path}: {hint}")
@@ -175,7 +178,7 @@ class RecordFile:
         if self._held is not None:
             return io.BytesIO(self._held)
         try:
-            return open_regular(self._path)
+            return open_named(self._path)
         except OSError as error:
             raise LocationError(
                 f"{self._path}: cannot be read: {error.strerror}; name a file, or - for standard input"

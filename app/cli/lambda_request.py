@@ -47,6 +47,7 @@ EPILOG = f"""
 \b
 A handler is a class (package.module.Class), a function (package.module.function), or a name that `millrace handlers`
 lists. A class or function of your own is found where Python looks: put its folder on PYTHONPATH.
+
 \b
 environment, where no option says it:
   {", ".join(HANDLER_VARIABLES):<37} the handler
@@ -54,11 +55,13 @@ environment, where no option says it:
   {LOCATION_VARIABLE:<37} where the response goes
   {TIMEOUT_VARIABLE:<37} seconds that it may take (900)
   {REQUEST_ID_VARIABLE:<37} the invocation's id in logs (made up)
+
 \b
 examples:
   handle-lambda-request --handler get-json-from-file --payload '{{"path": "rides.json"}}'
   handle-lambda-request --handler get-json-from-file --payload-file s3://bucket/request.json -o s3://bucket/out.json
   echo '{{"path": "rides.json"}}' | handle-lambda-request --handler get-json-from-file -e - | jq .content
+
 \b
 The response is JSON with its keys sorted; where a handler returns nothing, {{}}. Logs go to standard error. Exit code 2
 is a wrong command line, 42 a request that the handler does not take, 45 an unknown handler, 47 a file that cannot be
@@ -153,7 +156,7 @@ def chosen_source(
     if payload is not None and payload_file is not None:
         wrong(program, "--payload and --payload-file both name a request: give one of them")
     if payload_file is not None:
-        return partial(read_location, payload_file)
+        return partial(read_location, payload_file, named=True)
     source = otherwise if payload is None else payload
     return None if source is None else partial(read_source, source)
 

@@ -17,7 +17,7 @@ from app.domain import INPUT_STREAM
 from app.errors import EventError, MillraceError
 from app.registry import example_record, open_to_explain
 from app.settings import SPLIT_NONE, read_settings
-from app.storage.files import open_regular, over_bytes
+from app.storage.files import open_named, over_bytes
 from app.stream.aggregation import MAGIC, SubRecords, split
 from app.stream.hints import FILE_NAME, hint_of
 from app.stream.mapping import REPORT_FAILURES, Mapping, MappingSettings
@@ -154,7 +154,7 @@ def _payload_of(record: str) -> bytes:
     name = record.removeprefix("@")  # curl's sign for a file
     if record.startswith("@") or os.path.lexists(name):
         try:
-            with open_regular(Path(name)) as file:
+            with open_named(Path(name)) as file:
                 return _first_record(file, name)
         except OSError as error:
             raise EventError(f"{name}: cannot be read: {error.strerror}; name a file") from None

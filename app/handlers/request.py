@@ -160,9 +160,9 @@ def read_source(source: str) -> bytes:
     """
     text = source.strip()
     if text == STANDARD or "://" in text.split("{", 1)[0].split('"', 1)[0]:
-        return read_location(text)
+        return read_location(text, named=True)
     if text[:1] not in {"{", "[", '"'} and _is_file(text):
-        return read_location(text)
+        return read_location(text, named=True)
     try:
         encoded = text.encode("utf-8", "surrogateescape")
         msgspec.json.decode(encoded, type=msgspec.Raw)

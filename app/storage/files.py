@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _NEW_FILE = 0o666  # before the umask, which the kernel takes off
 _RIGHTS = 0o777  # of a mode: neither its type nor setuid, setgid and sticky
+_OPEN_ALREADY = re.compile(r"/dev/stdin|(?:/dev|/proc/self)/fd/(\d{1,9})")  # names of this process's own descriptors
 _CREATE = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -54,14 +56,31 @@ def open_regular(path: Path) -> BinaryIO:
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-def read_regular(path: Path, most_bytes: int | None = None) -> bytes:
-    """Return the bytes of a regular file; see `open_regular`.
+def open_named(path: Path) -> BinaryIO:
+    """Open a file that a person names at a command: a regular one, or a pipe of their shell (`<(…)`, `/dev/stdin`).
+
+    Such a pipe is open in this process already, as standard input is. For a name from a request or an event,
+    `open_regular` alone will do.
+
+    Raises:
+        OSError: See `open_regular`.
+    """
+    held = _OPEN_ALREADY.fullmatch(str(path))
+    handle = int(held[1] or 0) if held else -1
+    with contextlib.suppress(OSError):  # there is no such descriptor: `open_regular` says so
+        if held and stat.S_ISFIFO(os.fstat(handle).st_mode):
+            return os.fdopen(os.dup(handle), "rb")
+    return open_regular(path)
+
+
+def read_regular(path: Path, most_bytes: int | None = None, *, named: bool = False) -> bytes:
+    """Return the bytes of a regular file; see `open_regular`, or `open_named` for one that a person has `named`.
 
     Raises:
         OSError: It cannot be read, or is no regular file.
         BudgetError: It has more than `most_bytes`.
     """
-    with open_regular(path) as file:
+    with open_named(path) if named else open_regular(path) as file:
         if most_bytes is None:
             return file.read()
         size = os.fstat(file.fileno()).st_size

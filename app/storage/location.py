@@ -22,8 +22,13 @@ S3 = "s3://"
 LONGEST = 1100  # characters: S3's keys have up to 1,024 bytes, its buckets' names up to 63
 
 
-def read_location(location: str, most_bytes: int = MOST_REQUEST_BYTES) -> bytes:
+def read_location(location: str, most_bytes: int = MOST_REQUEST_BYTES, *, named: bool = False) -> bytes:
     """Return all bytes of a file, an S3 object or standard input.
+
+    Args:
+        location: Its name.
+        most_bytes: The budget.
+        named: Whether a person names it at a command: see `open_named`.
 
     Raises:
         LocationError: It does not exist, is a device or a pipe, or cannot be read.
@@ -42,20 +47,20 @@ def read_location(location: str, most_bytes: int = MOST_REQUEST_BYTES) -> bytes:
         return found
     path = _path(location)
     try:
-        return _within(location, most_bytes, partial(read_regular, path, most_bytes))
+        return _within(location, most_bytes, partial(read_regular, path, most_bytes, named=named))
     except (OSError, ValueError) as error:
         raise LocationError(f"{_shown(location)}: cannot be read: {_why(error)}") from None
 
 
-def read_standard_input(most_bytes: int = MOST_REQUEST_BYTES) -> bytes:
-    """Return all bytes of standard input.
+def read_standard_input(most_bytes: int = MOST_REQUEST_BYTES, mend: str = "give less in one") -> bytes:
+    """Return all bytes of standard input; where they are too many, an error says how to `mend` it.
 
     Raises:
         BudgetError: It has more than `most_bytes`.
     """
     data = sys.stdin.buffer.read(most_bytes + 1)
     if len(data) > most_bytes:
-        raise over_bytes("standard input", most_bytes)
+        raise over_bytes("standard input", most_bytes, mend)
     return data
 
 

@@ -75,6 +75,10 @@ def test_each_option_and_argument_of_each_command(path: tuple[str, ...], run: Ca
             run(*path, *required, each.opts[0], OF_SYSTEM)
 
 
+def test_the_help_of_a_request_has_nothing_to_replace() -> None:
+    assert is_printable(OF_REQUEST.get_help(typer.Context(OF_REQUEST)))
+
+
 def test_a_command_that_does_not_exist(run: Callable[..., Run]) -> None:
     assert run(OF_SYSTEM).code == 2
     assert run("model", OF_SYSTEM).code == 2

@@ -16,7 +16,7 @@ from app.errors import BudgetError, DiskError, LocationError
 from app.inference.bundle import find_bundle
 from app.inference.manifest import MANIFEST
 from app.jobs.head import FolderState
-from app.storage.files import locked_file, open_regular, private_folder, read_regular, write_file
+from app.storage.files import locked_file, open_named, open_regular, private_folder, read_regular, write_file
 from app.storage.location import write_location
 from app.storage.objects import FolderObjects, MemoryObjects
 from app.storage.state import Stored
@@ -105,6 +105,23 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -
         path.symlink_to("/dev/zero")
     with pytest.raises(OSError, match="directory" if kind == "folder" else "not a regular file"):
         open_regular(path)
+
+
+def test_a_pipe_that_a_persons_shell_has_opened_is_a_file_that_they_name() -> None:
+    reading_end, writing_end = os.pipe()
+    with os.fdopen(reading_end) as pipe, os.fdopen(writing_end, "wb") as writer:
+        writer.write(b"data")
+        writer.close()
+        for folder in ("/dev", "/proc/self"):
+            with pytest.raises(OSError, match="not a regular file"):  # not where an event names it
+                open_regular(Path(f"{folder}/fd/{pipe.fileno()}"))
+        assert read_regular(Path(f"/dev/fd/{pipe.fileno()}"), 4, named=True) == b"data"
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/fd/999999", "/dev/fd/../zero", "/proc/1/fd/0"])
+def test_what_a_person_names_is_no_device_and_no_descriptor_of_another(name: str) -> None:
+    with pytest.raises(OSError, match=r"not a regular file|No such file|[Dd]enied"):
+        open_named(Path(name))
 
 
 def test_a_link_to_a_regular_file_is_opened(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from app.domains.alerts.records import encoded
 from app.domains.alerts.synthetic import SAMPLE_ALERTS, synthetic_alerts
 from app.domains.alerts.tenancy import key_of
 from app.errors import BudgetError, EventError, LocationError
-from app.storage.files import open_regular
+from app.storage.files import open_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ class AlertInput:
             self._stream: Any = sys.stdin.buffer
         else:
             try:
-                self._stream = open_regular(self.path)
+                self._stream = open_named(self.path)
             except OSError as error:
                 raise LocationError(
                     f"{self.path}: cannot be read: {error.strerror}; name a file, or - for standard input"
