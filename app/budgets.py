@@ -17,8 +17,8 @@ formats have 20 to 60 bytes an element: a record of 10 MiB, the largest that Kin
 MOST_REQUEST_BYTES = 64 * 1024 * 1024
 """Bytes of a request or an event, read as a whole: ten times Lambda's largest event, for the requests of batch jobs."""
 MOST_SETTINGS_BYTES = 4 * 1024 * 1024  # of a file of settings; CloudFormation takes templates of 1 MB
-MOST_FAULTS_KEPT = 1_000  # of an input, in memory; all are counted, and written where there is a place for them
-_CHUNK_BYTES = 1024 * 1024  # of a text that is scanned at a time, which takes eight times as much memory
+MOST_FAULTS_KEPT = 1_000  # of an input, in memory; all are counted, and written where a file or a stream takes them
+SCANNED_BYTES = 1024 * 1024  # of a text that is scanned at a time, which takes eight times as much memory
 _QUOTE = ord('"')
 
 
@@ -42,12 +42,12 @@ def elements_of(text: bytes) -> int:
     return _separators(outside_strings(text))
 
 
-def is_over_elements_at(depth: int, text: bytes, most: int) -> bool:
+def is_over_elements_at(text: bytes, depth: int, most: int) -> bool:
     """Return whether the lists and objects at a depth of a JSON text have more than `most` elements together.
 
     Args:
-        depth: 1 for the elements of the outermost list or object.
         text: JSON in UTF-8; what is no JSON is counted all the same.
+        depth: 1 for the elements of the outermost list or object.
         most: The budget.
     """
     if text.count(b",") < most:  # of all depths, so that the usual text is looked at no further
@@ -55,8 +55,8 @@ def is_over_elements_at(depth: int, text: bytes, most: int) -> bool:
     import numpy as np  # noqa: PLC0415 - as below
 
     outside, level, commas = outside_strings(text), 0, 0
-    for start in range(0, len(outside), _CHUNK_BYTES):
-        letters = np.frombuffer(outside, np.uint8, min(_CHUNK_BYTES, len(outside) - start), start)
+    for start in range(0, len(outside), SCANNED_BYTES):
+        letters = np.frombuffer(outside, np.uint8, min(SCANNED_BYTES, len(outside) - start), start)
         opens, closes = (letters == ord("[")) | (letters == ord("{")), (letters == ord("]")) | (letters == ord("}"))
         levels = level + np.cumsum(opens.astype(np.int8) - closes.astype(np.int8), dtype=np.int32)
         commas += int(np.count_nonzero((letters == ord(",")) & (levels == depth)))
@@ -79,8 +79,8 @@ def outside_strings(text: bytes) -> bytes:
 
     text, inside = without_escapes(text), np.False_
     parts: list[bytes] = []
-    for start in range(0, len(text), _CHUNK_BYTES):
-        letters = np.frombuffer(text, np.uint8, min(_CHUNK_BYTES, len(text) - start), start)
+    for start in range(0, len(text), SCANNED_BYTES):
+        letters = np.frombuffer(text, np.uint8, min(SCANNED_BYTES, len(text) - start), start)
         quotes = letters == _QUOTE
         within = np.logical_xor.accumulate(quotes) ^ inside
         parts.append(letters[~(within | quotes)].tobytes())

@@ -207,7 +207,7 @@ class RecordFile:
             return None
         if not data.startswith(b"["):
             return [data]
-        if is_over_elements_at(1, data, MOST_ELEMENTS):
+        if is_over_elements_at(data, 1, MOST_ELEMENTS):
             raise BudgetError(f"{self._path}: more than {MOST_ELEMENTS} records in one list: {LINES}")
         return list(map(bytes, msgspec.json.decode(data, type=list[msgspec.Raw])))
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 import numpy as np
 
-from app.budgets import MOST_ELEMENTS, is_over_elements, outside_strings, without_escapes
+from app.budgets import MOST_ELEMENTS, SCANNED_BYTES, is_over_elements, outside_strings, without_escapes
 from app.stream.hints import hint_of
 from app.stream.outcomes import Quarantine
 from app.text import decode_json, without_bom
@@ -53,7 +53,6 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NOT_BRACKETS_NOR_QUOTES = bytes(set(_NOT_BRACKETS) - set(b'"'))
 _OPEN = ord("[")
-_PIECE_BYTES = 1024 * 1024  # of a text that is scanned at a time, which takes eight times as much memory
 _NOT_FINITE = re.compile(rb"(?:^|[\[:,])\s*(-?(?:NaN|Infinity))")
 
 T = TypeVar("T")
@@ -219,8 +218,8 @@ def _is_too_deep(text: bytes) -> bool:
 def _nest_too_deep(brackets: bytes) -> bool:
     """Return whether brackets of one kind are nested too deep; parsers stop at one that closes too much."""
     depth = 0
-    for start in range(0, len(brackets), _PIECE_BYTES):
-        opens = np.frombuffer(brackets, np.uint8, min(_PIECE_BYTES, len(brackets) - start), start) == _OPEN
+    for start in range(0, len(brackets), SCANNED_BYTES):
+        opens = np.frombuffer(brackets, np.uint8, min(SCANNED_BYTES, len(brackets) - start), start) == _OPEN
         depths = depth + np.cumsum(np.where(opens, 1, -1))
         if depths.max() > MAX_JSON_DEPTH:
             return True

@@ -101,7 +101,7 @@ def _list(text: bytes) -> Rows | None:
     """Return the elements of a list; None for any other text."""
     if not text.lstrip().startswith(b"["):
         return None
-    if is_over_elements_at(1, text, MAX_ROWS):
+    if is_over_elements_at(text, 1, MAX_ROWS):
         raise _UnsplittableError
     found = decode_text(text, _elements.decode)
     if isinstance(found, Quarantine):
@@ -113,7 +113,7 @@ def _logs(text: bytes, how: str) -> Rows | None:
     """Return the log events, or their messages; None if the record is of no subscription."""
     if _SUBSCRIPTION not in text:
         return None
-    if is_over_elements_at(2, text, MAX_ROWS):
+    if is_over_elements_at(text, 2, MAX_ROWS):
         raise _UnsplittableError
     try:
         found = _log_events.decode(text)
