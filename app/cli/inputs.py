@@ -218,6 +218,8 @@ def _is_begun_json(line: bytes) -> bool:
         msgspec.json.decode(line, type=msgspec.Raw)
     except msgspec.DecodeError as error:
         return "truncated" in str(error)
+    except RecursionError:
+        pass
     return False
 
 

@@ -165,5 +165,5 @@ def _as_json(data: bytes) -> object:
     """Return a record's data as JSON; data that is not JSON in base64."""
     try:
         return msgspec.Raw(msgspec.json.format(data.decode(), indent=-1).encode())
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {"data_base64": base64.b64encode(data).decode()}

@@ -65,7 +65,7 @@ def folder_of(key: str) -> str:
 def _pointer_of(key: str, value: bytes) -> _Pointer:
     try:
         return msgspec.msgpack.decode(value[len(_MARK) :], type=_Pointer)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise UnreadableStateError(f"state of {key!r}: its item is damaged; restore its value") from None
 
 

@@ -172,7 +172,7 @@ def _reading() -> Iterator[None]:
     """Raise what a decoder raises for an answer that has not Kinesis's form as a passing fault."""
     try:
         yield
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise TransientError(_NOT_KINESIS) from error
 
 
@@ -199,6 +199,6 @@ def _fault_of(answer: bytes) -> tuple[str, str]:
     """Return the error code and message of a refused call."""
     try:
         fault = msgspec.json.decode(answer, type=_Fault)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return "", ""
     return fault.type.rpartition("#")[2], fault.message

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import MillraceError, QuarantineError, RequestError, SettingsError
+from app.errors import LocationError, MillraceError, QuarantineError, RequestError, SettingsError
 from app.storage.location import check_allowed
 from app.storage.objects import open_objects
 from app.stream.quarantine import QuarantinedRecord
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from app.settings import Settings
+    from app.storage.objects import Objects
 
+LARGEST_LINE_BYTES = 64 * 1024 * 1024  # of one record, at most 10 MiB before base64; a longer line is no record
 _NUMBER_DIGITS = 64  # a sequence number has 56; as text with leading zeros it sorts as a number
 _CREATE = """
     CREATE TABLE records (
@@ -37,8 +40,8 @@ class QuarantinedRecords:
     """Every quarantined record once, by stream, sequence number and sub-sequence number; a context manager.
 
     So the records of a partition key are in the order in which they came, also across a reshard, although the
-    quarantine has no order. They are sorted in a temporary file, which SQLite removes: memory is bounded by the largest
-    object of the location.
+    quarantine has no order. They are sorted in a temporary file, which SQLite removes: memory is bounded by the longest
+    line of an object.
     """
 
     def __init__(self, settings: Settings, parked_key: str = "") -> None:
@@ -112,12 +115,10 @@ class QuarantinedRecords:
             return
         folder, _, name = location.rpartition("/")
         try:
-            lines = open_objects(folder).get(name) or b""
+            for record in _from_object(open_objects(folder), name):
+                self._add(record)
         except (MillraceError, ValueError) as error:  # ValueError: no path can have such characters
             logger.warning("a pointer cannot be followed", extra={"exception": type(error).__name__})
-            return
-        for record in _read(lines, location):
-            self._add(record)
 
     def _has_whole(self, record_id: str) -> bool:
         return self._rows.execute("SELECT 1 FROM records WHERE id = ? AND whole", [record_id]).fetchone() is not None
@@ -145,7 +146,33 @@ def _from_location(location: str) -> Iterator[QuarantinedRecord]:
         return
     for name in objects.names():
         if name.endswith(".jsonl"):
-            yield from _read(objects.get(name) or b"", f"{objects.root}/{name}")
+            yield from _from_object(objects, name)
+
+
+def _from_object(objects: Objects, name: str) -> Iterator[QuarantinedRecord]:
+    """Yield the records of an object, line by line: it may have any size, and a line has one record."""
+    where, line = f"{objects.root}/{name}", bytearray()
+    is_too_long = False
+    for block in _blocks(objects, name):
+        *ends, last = block.split(b"\n")
+        for end in ends:
+            line += end
+            if not is_too_long:
+                yield from _read(bytes(line), where)
+            line.clear()
+            is_too_long = False
+        line += last
+        if len(line) > LARGEST_LINE_BYTES:
+            logger.warning("not a quarantined record", extra={"where": where, "bytes": len(line)})
+            line.clear()
+            is_too_long = True
+    if not is_too_long:
+        yield from _read(bytes(line), where)
+
+
+def _blocks(objects: Objects, name: str) -> Iterator[bytes]:
+    with contextlib.suppress(LocationError):  # it is gone
+        yield from objects.blocks(name)
 
 
 def _from_stream(stream: str) -> Iterator[QuarantinedRecord]:
@@ -161,6 +188,6 @@ def _read(lines: bytes, where: str) -> list[QuarantinedRecord]:
     for line in lines.splitlines():
         try:
             found.append(msgspec.json.decode(line, type=QuarantinedRecord))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             logger.warning("not a quarantined record", extra={"where": where, "bytes": len(line)})
     return found

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from app.settings import Settings
+from app.storage import objects as objects_module
 from app.storage.objects import FolderObjects
 from app.stream import replay
 from app.stream.aggregation_writer import Packer
@@ -82,6 +83,27 @@ def test_of_a_large_quarantine_only_the_records_of_a_parked_key_are_kept(
     monkeypatch.setattr(replay, "read_stream", lambda *_: lines)
     with QuarantinedRecords(Settings(quarantine_stream="aside"), "count/a") as records:
         assert list(records) == [mine]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 100, 100_000])
+def test_an_object_is_read_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int) -> None:
+    """Whoever may write there could fill the memory of the person who replays."""
+    monkeypatch.setattr(replay, "LARGEST_LINE_BYTES", 2_000)
+    monkeypatch.setattr(objects_module, "BLOCK_BYTES", block_bytes)
+    objects, lines = FolderObjects(tmp_path), list(map(msgspec.json.encode, (record(1, 0), record(2, 0))))
+    objects.put("a.jsonl", b"%b\n%b\r\n%b" % (lines[0], b"x" * 10_000, lines[1]))
+    with QuarantinedRecords(Settings(quarantine_location=objects.root)) as records:
+        assert list(records) == [record(1, 0), record(2, 0)]
+    longest = 0
+
+    def measured(data: bytes, _: str) -> list[QuarantinedRecord]:
+        nonlocal longest
+        longest = max(longest, len(data))
+        return []
+
+    monkeypatch.setattr(replay, "_read", measured)
+    with QuarantinedRecords(Settings(quarantine_location=objects.root)):
+        assert longest < 2_000 + block_bytes
 
 
 def test_a_pointer_to_an_object_that_is_gone_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

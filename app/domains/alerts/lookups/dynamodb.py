@@ -233,6 +233,6 @@ def _correction(item: dict[str, Any], what: str) -> Correction:
             bool(item.get("override", False)),
             item.get("tenant", ""),
         )
-    except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
+    except (KeyError, TypeError, ValueError, msgspec.DecodeError, RecursionError) as error:
         key = item.get(PARTITION_KEY)
         raise CloudError(f"{what}: item {key} is no correction ({type(error).__name__}): delete it") from None
