@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 CHUNK_ALERTS = 20_000  # the seed system's own; a chunk's JSON and its alerts take some 100 MB of memory
 SKIPPED_BYTES = 32 * 1024 * 1024  # of skipped alerts that are kept whole; beyond it only their reasons
-SKIPPED_ROWS = 100_000  # of reasons; the count goes on
+SKIPPED_ROWS = 100_000  # of reasons, of as many bytes at the most; the count goes on
 READ_TOGETHER = 100  # alerts that are handed on at once, so that reading holds little
 FLUSH_CHUNKS = 2  # chunks of alerts that wait in memory, of all tenants together
 CHUNK_BYTES = 64 * 1024 * 1024  # of JSON of alerts that wait: in memory they take up to ten times as much
@@ -283,6 +283,7 @@ class _SkippedAlerts:
     _input: list[msgspec.Raw | str | None] = field(default_factory=list)
     _rows: list[msgspec.Raw] = field(default_factory=list)  # as JSON, since there are many
     _bytes: int = 0
+    _row_bytes: int = 0
 
     def add(self, skipped: InputItem) -> None:
         self.count += 1
@@ -290,13 +291,14 @@ class _SkippedAlerts:
             return
         reason, message = skipped.fault.reason, skipped.fault.message
         self.first = self.first or f"{reason}: {message}"
-        if len(self._rows) >= SKIPPED_ROWS:
+        if len(self._rows) >= SKIPPED_ROWS or self._row_bytes >= SKIPPED_BYTES:
             return
         raw = skipped.raw
         if raw is not None:
             self._bytes += len(raw)
         row = {"index": skipped.index, "reason": reason, "message": message}
         self._rows.append(msgspec.Raw(msgspec.json.encode(row)))
+        self._row_bytes += len(self._rows[-1])
         self._input.append(_shown(raw) if raw is not None and self._bytes <= SKIPPED_BYTES else None)
 
     def document(self) -> dict[str, object]:

@@ -42,6 +42,7 @@ MAX_ENTITIES = 32  # of one kind in one alert: clustering looks each one up
 MAX_FEATURES = 64  # of one node; the seed's mapping has 48
 LONGEST_VALUE = 8192  # characters of a text: a command line of Windows has at most 8,191
 LONGEST_KEY = 256  # characters
+LONGEST_FEATURE = 256  # characters of a text among a node's features: each alert of the node gets a copy
 MAX_DEPTH = 16  # of objects within an attribute; deeper values are left out
 NODE = "node"
 """Key of the features of an alert's source and target: `{"src": {...}, "dst": {...}}`."""
@@ -167,16 +168,19 @@ def _together(found: dict[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def with_nodes(found: dict[str, Any], ends: Mapping[str, object]) -> None:
+def with_nodes(found: dict[str, Any], ends: Mapping[str, object]) -> int:
     """Add the features of an alert's source and target, and their users to the alert's users.
 
     Args:
         found: The alert's attributes.
         ends: Features by `src` and `dst`; values that are no objects are ignored.
+
+    Returns:
+        The attributes' bytes as JSON; 0 where nothing was added.
     """
     nodes = {end: kept for end, features in ends.items() if (kept := _flat(features))}
     if not nodes:
-        return
+        return 0
     there = found.get(NODE)
     found[NODE] = {**there, **nodes} if isinstance(there, dict) else nodes
     users = [
@@ -187,19 +191,24 @@ def with_nodes(found: dict[str, Any], ends: Mapping[str, object]) -> None:
     ]
     if users:
         merge(found, USER, users)
-    _trim(found)
+    return _trim(found)
 
 
-def _trim(found: dict[str, Any]) -> None:
-    """Remove the last attributes until the alert is within its limits when written and read again."""
+def _trim(found: dict[str, Any]) -> int:
+    """Remove the last attributes until the alert is within its limits when written and read again.
+
+    Returns:
+        The bytes of what is left, as JSON.
+    """
     excess = len(msgspec.json.encode(found)) - MAX_BYTES
     surplus = len(found) - MAX_ATTRIBUTES
     if excess <= 0 and surplus <= 0:
-        return
+        return excess + MAX_BYTES
     for key in reversed([key for key in found if key not in RESERVED]):
         if excess > 0 or (surplus > 0 and key != NODE):
             excess -= len(msgspec.json.encode({key: found.pop(key)}))
             surplus -= 1
+    return excess + MAX_BYTES
 
 
 def merge(found: dict[str, Any], key: str, values: Iterable[object]) -> None:
@@ -238,12 +247,13 @@ def _is_node(value: object) -> bool:
 
 
 def _flat(value: object) -> dict[str, Any]:
-    """Return one node's features as a flat table of limited size."""
+    """Return one node's features as a flat table of limited size: numbers and short texts, as each alert gets them."""
     found: dict[str, Any] = {}
     if type(value) is dict:
         for key, each in value.items():
             _put(found, key, each, 0)
-    return dict(itertools.islice(found.items(), MAX_FEATURES))
+    kept = itertools.islice(found.items(), MAX_FEATURES)
+    return {key: each[:LONGEST_FEATURE] if isinstance(each, str) else each for key, each in kept}
 
 
 def _put(found: dict[str, Any], key: str, value: object, depth: int) -> None:

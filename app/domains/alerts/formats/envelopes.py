@@ -125,27 +125,38 @@ class _Budget(msgspec.Struct):
 
 
 def _unwrapped(outer: Wrapped, depth: int, budget: _Budget) -> Iterator[Wrapped]:
-    value, inner = outer.record, None
+    while True:  # a step without several values needs no generator of its own
+        value, inner = outer.record, _within(outer, depth, budget)
+        if inner is None:
+            yield outer
+            return
+        received, nodes = outer.received, outer.nodes
+        if type(value) is dict:
+            received = next((at for key in _TIMES if (at := times.seconds_or_none(value.get(key), received))), received)
+            nodes = (*nodes, value[NODES]) if NODES in value else nodes
+        depth += 1
+        if len(inner) != 1:
+            break
+        outer = Wrapped(inner[0], received, nodes, is_inflated=outer.is_inflated)
+    for each in inner:
+        yield from _unwrapped(Wrapped(each, received, nodes, is_inflated=outer.is_inflated), depth, budget)
+
+
+def _within(outer: Wrapped, depth: int, budget: _Budget) -> list[Any] | None:
+    """Return the values in an envelope; None for a record, and then note its format or its fault."""
+    value = outer.record
     try:
         if depth > MAX_ENVELOPES:
-            pass
+            outer.format = format_or_none(value) if type(value) is dict or isinstance(value, str) else None
         elif isinstance(value, str):
-            inner = _of_text(outer, depth, budget)
+            return _of_text(outer, depth, budget)
         elif type(value) is dict:
-            inner = _of_object(outer, budget)
+            return _of_object(outer, budget)
         elif type(value) is list:
-            inner = value
+            return value
     except AlertFault as fault:
         outer.fault = fault.kept()
-    if inner is None:
-        yield outer
-        return
-    received, nodes = outer.received, outer.nodes
-    if type(value) is dict:
-        received = next((at for key in _TIMES if (at := times.seconds_or_none(value.get(key), received))), received)
-        nodes = (*nodes, value[NODES]) if NODES in value else nodes
-    for each in inner:
-        yield from _unwrapped(Wrapped(each, received, nodes, is_inflated=outer.is_inflated), depth + 1, budget)
+    return None
 
 
 def _of_known(record: dict[str, Any]) -> list[Any] | None:
@@ -181,7 +192,21 @@ def _of_object(outer: Wrapped, budget: _Budget) -> list[Any] | None:
         for key in _KEYS:
             if key in record and (inner := _shown(record[key], 0, budget)) is not None:
                 return inner
+        return [] if _is_empty(record) else None
     return None
+
+
+def _is_empty(record: dict[str, Any]) -> bool:
+    """Return whether an object is an answer without alerts: `{"alerts": [], "total": 0}`.
+
+    With a text beside it, it may be an alert of an unknown product, which must not be passed over; keys such as
+    `@odata.context` are of the envelope.
+    """
+    empty = {key for key, value in record.items() if value == [] and key in _KEYS_SET}
+    return bool(empty) and all(
+        key in empty or key.startswith("@") or value is None or isinstance(value, bool | int | float)
+        for key, value in record.items()
+    )
 
 
 def _text_in(record: dict[str, Any], budget: _Budget) -> list[Any] | None:

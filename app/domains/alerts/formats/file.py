@@ -32,6 +32,7 @@ from app.domains.alerts.formats.parts import (
 from app.domains.alerts.formats.pieces import InputItem, PieceReader, is_json
 from app.domains.alerts.formats.reading import LARGEST_RECORD_BYTES, add_nodes
 from app.domains.alerts.formats.scanner import BrokenJsonError, Scanner, is_open
+from app.errors import BudgetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
 HEAD_BYTES = 64 * 1024  # of a first line: a longer one is read as a document, which one large alert is too
 BATCH_ALERTS = 2_000  # enough for the model to take them together
 BATCH_BYTES = 4 * 1024 * 1024  # of alerts that are handed on together: in memory they take up to ten times as much
+MOST_FAULTY = 100_000
+"""Elements that are no alerts in a file that is smaller than their number, since it is packed.
+
+Each costs as much time as an alert: 9 KB of gzip may have three million. Logs with few alerts in them, as Suricata's,
+take ten bytes an element or more when they are packed.
+"""
 _AIT_HEADER = ",".join(COLUMNS).encode()
 _GOES_ON = (b"[", b"{", b",", b":")
 
@@ -75,7 +82,7 @@ class AlertFile:
         self.node_feature = self._settings.node_feature
         self.cluster_config = self._settings.cluster_config
         self.config = self._settings.config
-        self._index = 0
+        self._index = self._faulty = self._came_bytes = 0
 
     def __iter__(self) -> Iterator[list[InputItem]]:
         """Yield the items as they come, the lines of one block before the next is waited for.
@@ -85,9 +92,15 @@ class AlertFile:
             BrokenGzipError: The file begins as gzip does and cannot be inflated.
             PackedFileError: The file is packed otherwise.
             BrokenPartError: Another part than the alerts has a wrong type.
-            BudgetError: The file inflates to too much, or its settings would take too much memory.
+            BudgetError: The file inflates to too much, its settings would take too much memory, or hardly any of its
+                many elements is an alert.
         """
-        yield from filter(None, self._read(Scanner(as_utf8(inflated(self._blocks)))))
+        yield from filter(None, self._read(Scanner(as_utf8(inflated(self._counted())))))
+
+    def _counted(self) -> Iterator[bytes]:
+        for block in self._blocks:
+            self._came_bytes += len(block)
+            yield block
 
     def _read(self, scanner: Scanner) -> Iterator[list[InputItem]]:
         first, _ = scanner.first_line(HEAD_BYTES)
@@ -130,7 +143,7 @@ class AlertFile:
                 if len(batch) >= self._batch or size >= BATCH_BYTES:
                     yield batch
                     batch, size = [], 0
-        except BrokenJsonError:
+        except (BrokenJsonError, BudgetError):
             yield batch
             raise
         yield batch
@@ -139,27 +152,29 @@ class AlertFile:
         """Read a line: mostly one alert; the seed system's object, or several JSON values, are taken apart."""
         if self._pieces.takes_documents and is_json(line):
             if b'"input"' in line:
-                return self._values(line) or [self._pieces.line(line)]
+                found = self._values(line)
+                return [self._pieces.line(line)] if found is None else found
             item = self._pieces.line(line)
             if item.fault is not None and item.fault.reason in {"not_one_alert", "not_json"}:
-                return self._values(line) or self._pieces.document(line).items
+                found = self._values(line)
+                return self._pieces.document(line).items if found is None else found
             return [item]
         return [self._pieces.line(line)]
 
-    def _values(self, line: bytes) -> list[InputItem]:
-        """Read all values of a line; nothing where it is not JSON to its end, or one object that is broken inside."""
+    def _values(self, line: bytes) -> list[InputItem] | None:
+        """Read all values of a line; None where it is not JSON to its end, or one object that is broken inside."""
         scanner, found = Scanner(iter([line])), list[InputItem]()
         try:
             while first := scanner.peek():
                 if first not in {b"{", b"["}:
-                    return []
+                    return None
                 value = Scanner(iter([scanner.whole_value()]))
                 for items in self._read_document(value, holds=True):
                     found += items
                     if len(found) > MOST_PIECES:
                         return [InputItem(fault=too_many(MOST_PIECES, "alerts"), raw=line)]
         except BrokenJsonError:
-            return []
+            return None
         return found
 
     def _rows(self, scanner: Scanner) -> Iterator[list[InputItem]]:
@@ -247,6 +262,13 @@ class AlertFile:
         """Give an item its index, and its number in messages; 0 is its count."""
         item.index, self._index = self._index, self._index + 1
         item.number, item.unit = number or self._index, unit
+        if item.fault is not None:
+            self._faulty += 1
+            if self._faulty > max(MOST_FAULTY, self._came_bytes):
+                raise BudgetError(
+                    f"{self._faulty} elements are no alerts, in a packed file of {self._came_bytes} bytes: the last is "
+                    f"{unit} {item.number}, {item.fault.reason}; send the alerts alone"
+                )
         if item.is_text and item.alert is not None:
             item.alert.id = item.number
         return item

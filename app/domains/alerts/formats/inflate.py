@@ -85,18 +85,21 @@ def _within_budget(blocks: Iterator[bytes]) -> Iterator[bytes]:
 def _members(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the members of a gzip file, one after the other; zeros may fill it up behind them."""
     member = zlib.decompressobj(_GZIP)
-    block, began = b"", False
-    while block or (block := next(blocks, b"")):
-        if not began and not (block := block.lstrip(b"\0")):
-            continue
-        try:
-            piece = member.decompress(block, PIECE_BYTES)
-        except zlib.error:
-            raise BrokenGzipError("gzip: damaged") from None
-        if piece:
-            yield piece
-        began, block = True, member.unconsumed_tail
-        if member.eof:
-            began, block, member = False, member.unused_data, zlib.decompressobj(_GZIP)
+    began = False
+    for block in blocks:
+        rest, got = block, bytearray()  # members of a few bytes are handed on together
+        while rest and (began or (rest := rest.lstrip(b"\0"))):
+            try:
+                got += member.decompress(rest, PIECE_BYTES)
+            except zlib.error:
+                raise BrokenGzipError("gzip: damaged") from None
+            began, rest = True, member.unconsumed_tail
+            if member.eof:
+                began, rest, member = False, member.unused_data, zlib.decompressobj(_GZIP)
+            if len(got) >= PIECE_BYTES:
+                yield bytes(got)
+                got.clear()
+        if got:
+            yield bytes(got)
     if began:
         raise BrokenGzipError("gzip: it breaks off")

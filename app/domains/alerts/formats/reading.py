@@ -13,7 +13,7 @@ from app.domains.alerts.alert import LARGEST_ALERT_BYTES, Alert, AlertFault
 from app.domains.alerts.formats.attributes import with_nodes
 from app.domains.alerts.formats.encoding import UTF8, encoding_of
 from app.domains.alerts.formats.envelopes import MOST_PIECES, NODES, SEVERAL, Wrapped, too_large, unwrapped
-from app.domains.alerts.formats.recognise import LINE_FORMATS, recognised
+from app.domains.alerts.formats.recognise import LINE_FORMATS, recognised, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 LARGEST_RECORD_BYTES = (
     16 * 1024 * 1024
 )  # of a record with several alerts; Kinesis takes 10 MiB, and gzip is inflated before
+LARGEST_ADDED_BYTES = 32 * 1024 * 1024
+"""Attributes of a record's alerts that got node features, together, as JSON.
+
+Each alert gets those of its two nodes: without a limit, 10 KB of gzip became 5 GB of output. 48 numbers a node, as in
+the seed's files, are 1 to 2 KB an alert, so that 16,000 alerts of one record may have them.
+"""
 _NEITHER = "send one alert as a JSON object, or as one line"
 
 
@@ -208,7 +214,7 @@ def _whole(readings: Iterator[Reading]) -> list[Reading]:
 def _readings(
     value: object, size: int | None, tenant: str, received: float | None, only: Format | None
 ) -> Iterator[Reading]:
-    found = unwrapped(value, received)
+    found, added = unwrapped(value, received), 0
     first = list(itertools.islice(found, 2))
     if size is not None and size > LARGEST_ALERT_BYTES and len(first) == 1 and first[0].fault is None:
         yield Reading(first[0].record, fault=too_large())
@@ -221,7 +227,10 @@ def _readings(
             yield Reading(each.record, fault=fault.kept())
         else:
             for features in each.nodes:
-                add_nodes(alert, features)
+                added += add_nodes(alert, features)
+            if added > LARGEST_ADDED_BYTES:
+                yield Reading(each.record, fault=_too_large_with_nodes())
+                continue
             yield Reading(each.record, alert)
 
 
@@ -241,7 +250,10 @@ def _read(given: Wrapped, tenant: str, only: Format | None, *, is_small: bool) -
     if not is_small and size_of(record) > LARGEST_ALERT_BYTES:
         raise too_large()
     if only is None:
-        return (given.format or recognised(record)).read(record, tenant, given.received)
+        found: Format | None = given.format
+        if found is None:
+            raise unknown(record)
+        return found.read(record, tenant, given.received)
     of_lines = only.name in LINE_FORMATS
     if of_lines != isinstance(record, str) or (of_lines and not only.matches(record)):
         raise AlertFault("unknown_format", f"it is not of {only.title}, {only.known_by}")
@@ -272,9 +284,18 @@ def size_of(record: object) -> int:
     return size
 
 
-def add_nodes(alert: Alert, features: object) -> None:
-    """Add a file's features of an alert's two hosts to the alert."""
+def add_nodes(alert: Alert, features: object) -> int:
+    """Add a file's features of an alert's two hosts to the alert; return the bytes of its attributes if it has some."""
     if type(features) is dict:
         ends = {end: features[host] for end, host in (("src", alert.src), ("dst", alert.dst)) if host in features}
         if ends:
-            with_nodes(alert.other_attributes, ends)
+            return with_nodes(alert.other_attributes, ends)
+    return 0
+
+
+def _too_large_with_nodes() -> AlertFault:
+    message = (
+        f"{NODES}: the record's alerts have more than {LARGEST_ADDED_BYTES} bytes with it; send fewer features, or the "
+        "alerts in parts"
+    )
+    return AlertFault("alert_too_large", message)

@@ -59,6 +59,7 @@ _OWN: list[Format] = []
 """Formats of the user's own, tried first; of the process, as its settings are."""
 
 
+_TITLES, _LINE_TITLES = (", ".join(each.title for each in some) for some in (FORMATS, _LINES))
 _MEND = "docs/own-formats.md shows how to add one to those of `millrace alerts format list`"
 
 
@@ -79,12 +80,18 @@ def recognised(record: dict[str, Any] | str) -> Format:
         AlertFault: `unknown_format`; the message names the formats, last, since a command cuts it to a line.
     """
     found = format_or_none(record)
-    if found is not None:
-        return found
+    if found is None:
+        raise unknown(record)
+    return found
+
+
+def unknown(record: dict[str, Any] | str) -> AlertFault:
+    """Return the fault of a record that no format takes; a file may have millions of them."""
     if isinstance(record, str):
-        message = f"the line is of no format that is read here: {_titles(_LINES)}, or JSON; {_MEND}"
-        raise AlertFault("unknown_format", message)
-    raise AlertFault("unknown_format", f"{_nearly(record)}; {_MEND}: {_titles(all_formats())}")
+        message = f"the line is of no format that is read here: {_LINE_TITLES}, or JSON; {_MEND}"
+        return AlertFault("unknown_format", message)
+    own_titles = "".join(f"{each.title}, " for each in _OWN)
+    return AlertFault("unknown_format", f"{_nearly(record)}; {_MEND}: {own_titles}{_TITLES}")
 
 
 def format_or_none(record: dict[str, Any] | str) -> Format | None:
@@ -105,11 +112,7 @@ def format_or_none(record: dict[str, Any] | str) -> Format | None:
 
 def own_format(record: dict[str, Any]) -> Format | None:
     """Return the user's own format that takes a record, or None."""
-    return next((each for each in _OWN if each.matches(record)), None)
-
-
-def _titles(formats: tuple[Format, ...]) -> str:
-    return ", ".join(each.title for each in formats)
+    return next((each for each in _OWN if each.matches(record)), None) if _OWN else None
 
 
 def _nearly(record: dict[str, Any]) -> str:

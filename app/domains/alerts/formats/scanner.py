@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 
+_SPACES = b" \t\r\n"  # and, as a part of it, the empty text at the end of a buffer
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _BLANK = re.compile(rb"[ \t\r]*+")
 _INSIDE = re.compile(rb'(?:[^"{}\[\]]++|(")(?:[^"\\]++|\\.)*+(?:"|(\\?\Z)))*+([{}\[\]])?', re.DOTALL)
@@ -71,6 +72,8 @@ class Scanner:
 
     def peek(self) -> bytes:
         """Return the next byte that is no space; empty at the end."""
+        if (first := self._buffer[self._at : self._at + 1]) not in _SPACES:  # the usual case
+            return first
         while True:
             began, self._at = self._at, _end(_SPACE, self._buffer, self._at)
             self.blank_lines += self._buffer.count(b"\n", began, self._at)
@@ -185,20 +188,25 @@ class Scanner:
 
     def lines(self, limit: int) -> Iterator[list[bytes | None]]:
         """Yield the whole lines of each block up to the end; one of more than `limit` bytes is None and is not held."""
-        rest, dropped = b"", False
+        rest, dropped = bytearray(), False  # a line's beginning grows without a copy, however small the blocks are
         blocks = itertools.chain([self._buffer[self._at :]], self._blocks)
         self._buffer, self._at = b"", 0
         for block in blocks:
-            *lines, rest = (rest + block).split(b"\n")
+            *lines, last = block.split(b"\n")
+            if lines:
+                lines[0] = bytes(rest) + lines[0]
+                rest.clear()
             found: list[bytes | None] = []
             for line in lines:
                 found.append(None if dropped or len(line) > limit else line)
                 dropped = False
+            rest += last
             if len(rest) > limit:
-                rest, dropped = b"", True
+                rest.clear()
+                dropped = True
             yield found
         if rest or dropped:
-            yield [None if dropped else rest]
+            yield [None if dropped else bytes(rest)]
 
     def _scalar(self, limit: int) -> bool:
         """Go to the end of a value without quotes or brackets; False where its begin was not kept."""
@@ -243,7 +251,7 @@ class Scanner:
         if self._passed + len(self._buffer) - began > limit:
             whole = False
             self._forget()
-        if not self._fill():
+        if not self._fill(len(self._buffer)):
             raise BrokenJsonError(f"the value at byte {began} does not end")
         return whole
 
@@ -265,9 +273,9 @@ class Scanner:
             self._passed += self._at
             self._buffer, self._at = self._buffer[self._at :], 0
 
-    def _fill(self) -> bool:
-        """Add as much as is kept already, so that a long value is looked through twice at the most."""
-        wanted, got = len(self._buffer) - self._at, []
+    def _fill(self, wanted: int = 0) -> bool:
+        """Add as much as a value has already, so that it is looked through and copied twice at the most."""
+        wanted, got = max(wanted, len(self._buffer) - self._at), []
         while block := next(self._blocks, b""):
             got.append(block)
             wanted -= len(block)

@@ -15,12 +15,15 @@ import msgspec
 import pytest
 
 from app.budgets import MOST_ELEMENTS
+from app.domains.alerts.files import cut
 from app.domains.alerts.files.driver import run_file
-from app.domains.alerts.formats import envelopes, inflate, parts
+from app.domains.alerts.formats import envelopes, inflate, parts, reading
 from app.domains.alerts.formats import file as alert_file
 from app.domains.alerts.formats.file import AlertFile
 from app.domains.alerts.formats.pieces import InputItem, PieceReader
-from app.domains.alerts.formats.scanner import BrokenJsonError
+from app.domains.alerts.formats.recognise import use_own_formats
+from app.domains.alerts.formats.scanner import BrokenJsonError, Scanner
+from app.domains.alerts.formats.seed import FORMAT
 from app.errors import BudgetError
 from app.storage.objects import MemoryObjects
 from tests.unit.domains.alerts.files.files_for_tests import alert, small_context
@@ -223,3 +226,136 @@ def test_a_row_of_a_table_harms_no_other() -> None:
         *(0, "bad_field", 2),
         *("bad_field", 4),
     ]
+
+
+class TestNodeFeatures:
+    """What a record holds once and each of its alerts gets."""
+
+    FEATURES = {f"feature {number}": "x" * 8_192 for number in range(64)}  # noqa: RUF012 - read only
+
+    def record(self, alerts: int, features: dict[str, Any]) -> bytes:
+        two = [alert(number, src="a", dst="b") for number in range(alerts)]
+        return json.dumps({"input": two, "node_feature": {"a": features, "b": features}}).encode()
+
+    def test_an_alert_gets_short_texts(self) -> None:
+        [found] = reading.read_alerts_bytes(self.record(1, {key: text[:3_000] for key, text in self.FEATURES.items()}))
+        assert found.alert is not None
+        assert len(found.alert.other_attributes["node"]["src"]) == 64
+        assert len(msgspec.json.encode(found.alert)) < 64 * KIB
+
+    def test_all_alerts_of_a_record_have_a_budget(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reading, "LARGEST_ADDED_BYTES", 200 * KIB)
+        found = reading.read_alerts_bytes(self.record(50, self.FEATURES))
+        read = [each.alert for each in found if each.alert]
+        assert 1 < len(read) < 10
+        assert sum(len(msgspec.json.encode(each)) for each in read) < 250 * KIB
+        faults = {(each.fault.reason, each.fault.message) for each in found if each.fault}
+        assert len(faults) == 1
+        [(reason, message)] = faults
+        assert reason == "alert_too_large"
+        assert message.startswith("node_feature: the record's alerts have more than 204800 bytes with it; send fewer")
+
+    def test_the_features_of_the_seeds_files_are_far_within_it(self) -> None:
+        found = reading.read_alerts_bytes(self.record(1_000, {f"feature {number}": 0.125 for number in range(48)}))
+        assert not any(each.fault for each in found)
+
+
+class TestFilesOfFaults:
+    def test_a_packed_file_of_hardly_anything_else_ends_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(alert_file, "MOST_FAULTY", 1_000)
+        packed = gzip.compress(b'{"input":[' + ONE + b",[]" * 5_000 + b"]}")
+        file, found = AlertFile(blocks(packed)), list[InputItem]()
+        with pytest.raises(
+            BudgetError, match=r"^1001 elements are no alerts, in a packed file of \d+ bytes: the last is"
+        ):
+            found += chain.from_iterable(file)
+        assert sum(each.alert is not None for each in found) <= 1
+        bucket = MemoryObjects()
+        bucket.put("input/day.json.gz", packed)
+        assert run_file(small_context(bucket), "input/day.json.gz").alerts == 0
+        [error] = [json.loads(bucket.objects[name])["error"] for name in bucket.names("output/") if "error" in name]
+        assert error.endswith("; send the alerts alone; nothing of the file was taken")
+
+    def test_one_that_is_not_packed_is_read_to_its_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(alert_file, "MOST_FAULTY", 10)
+        found = items(b"[1" + b",1" * 3_000 + b"," + ONE + b"]")
+        assert [bool(each.alert) for each in found] == [False] * 3_001 + [True]
+
+    def test_an_element_is_held_against_the_formats_once(self) -> None:
+        asked = 0
+
+        def matches(_: object) -> bool:
+            nonlocal asked
+            asked += 1
+            return False
+
+        use_own_formats((msgspec.structs.replace(FORMAT, matches=matches),))
+        try:
+            assert reasons(b'[{"a":1}]') == ["unknown_format"]
+        finally:
+            use_own_formats(())
+        assert asked <= 2  # as an envelope, and as a record
+
+    def test_their_reasons_have_a_budget_of_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cut, "SKIPPED_BYTES", 20_000)
+        bucket = MemoryObjects()
+        bucket.put("input/day.json", b"[" + ONE + b",{}" * 1_000 + b"]")
+        assert run_file(small_context(bucket), "input/day.json").skipped == 1_000
+        [skipped] = [bucket.objects[name] for name in bucket.names("") if "skipped" in name]
+        assert json.loads(skipped)["count"] == 1_000
+        assert len(skipped) < 25_000
+
+
+class TestSmallBlocks:
+    def test_a_value_is_looked_through_and_copied_a_few_times(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        fills, fill = 0, Scanner._fill
+
+        def counted(self: Scanner, *args: int) -> bool:
+            nonlocal fills
+            fills += 1
+            return fill(self, *args)
+
+        monkeypatch.setattr(Scanner, "_fill", counted)
+        document = json.dumps([alert(1, other_attributes_dict={"a": ["b"] * 2_000})]).encode()
+        [found] = chain.from_iterable(AlertFile(blocks(document, 1)))
+        assert found.alert is not None
+        assert fills < 50
+
+    def test_a_line_is_copied_once(self) -> None:
+        copied = 0
+
+        class Block(bytes):
+            def __radd__(self, before: bytes) -> bytes:
+                nonlocal copied
+                copied += len(before)
+                return before + bytes(self)
+
+        line = ONE.replace(b'"name"', b'"long":"' + b"x" * 5_000 + b'","name"')
+        found = list(chain.from_iterable(AlertFile(Block(each) for each in blocks(b"\n".join((line, line)), 3))))
+        assert [bool(each.alert) for each in found] == [True, True]
+        assert copied < 3 * len(line)
+
+    def test_small_members_are_handed_on_together(self) -> None:
+        packed = b"".join(gzip.compress(b"x") for _ in range(500))
+        assert list(inflate.inflated(iter([packed]))) == [b"x" * 500]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"input": []},
+        {"alerts": []},
+        {"results": [], "preview": False, "next": None},
+        {"@odata.context": "…", "value": []},
+    ],
+)
+def test_an_answer_without_alerts_has_none(record: dict[str, Any]) -> None:
+    assert reading.read_alerts(record) == []
+    assert items(json.dumps(record).encode()) == []
+
+
+@pytest.mark.parametrize(
+    "record", [{"alerts": [], "name": "x"}, {"events": [], "more": [1]}, {"other": [], "alerts": 1}]
+)
+def test_what_may_be_an_alert_is_not_taken_for_an_empty_answer(record: dict[str, Any]) -> None:
+    assert reasons(json.dumps(record).encode()) == ["unknown_format"]
