@@ -376,7 +376,7 @@ def test_a_manifest_is_refused_in_one_line(changes: dict[str, Any], why: str) ->
         msgspec.json.encode(PLAIN).replace(b'"metrics":{}', b'"metrics":{"a":1,"a":2}'),
         msgspec.json.encode(PLAIN).replace(b'"metrics":{}', b'"metrics":{"a":NaN}'),
         msgspec.json.encode(PLAIN).replace(b'"metrics":{}', b'"metrics":{"a":1e999}'),
-        msgspec.json.encode(PLAIN)[:-1] + b',"more":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        msgspec.json.encode(PLAIN)[:-1] + b',"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b"[" * 100_000,
     ],
 )
