@@ -30,7 +30,8 @@ net.Server.prototype.listen = function listenOnLoopback(...args) {
 // it is HTTP/2, which browsers speak over TLS alone. Nothing here uses TLS: it is closed, as whatever else is not HTTP.
 const MOST_HEAD_BYTES = 65536;
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const OWN_HOST = /\r\nhost:[ \t]*(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|localhost)(?::[0-9]{1,5})?[ \t]*\r\n/i;
+const OWN_HOST = // the names of guard.py: the router passes on whatever Host it has taken
+  /\r\nhost:[ \t]*(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|host\.docker\.internal|(?:[a-z0-9_-][a-z0-9_.-]*\.)?localhost)(?::[0-9]{1,5})?[ \t]*\r\n/i;
 const OF_A_PAGE = /^OPTIONS |\r\n(?:origin|sec-fetch-site)[ \t]*:/i;
 const REFUSAL = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const { emit } = net.Server.prototype;

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -16,16 +17,27 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+import devtools.cloud
 from app.errors import CloudError
 from devtools.cloud.guard import BodyError, fault_of, is_own_page, read_chunked, read_head, read_length
 from devtools.cloud.state import private_folder, read_state
 
-if TYPE_CHECKING:
-    from pathlib import Path
+PRELOADED = Path(devtools.cloud.__file__).parent / "npm" / "loopback.cjs"
 
 FIRST = b"POST / HTTP/1.1\r\n"
 HOST = b"Host: 127.0.0.1:4566\r\n"
 END = b"\r\n"
+FOREIGN = [
+    "evil.example", "evil.example:4566", "127.0.0.1.evil.example", "localhost.evil.example", "notlocalhost",
+    "localhos", "evil@localhost", "localhost@evil.example", "evil/.localhost", "evil,localhost", "evil localhost",
+    "::", "127.1", "127.0.0.1.1", "128.0.0.1", "2130706433", "0x7f.1", "[::2]", "::1", "[::1", "localhost:",
+    "localhost:x", "localhost:4566:1", "localhost.", "docker.internal", "motoapi.amazonaws.com",
+    "localhost.localstack.cloud", ""
+]  # fmt: skip
+OWN = [
+    "127.0.0.1", "127.0.0.1:4566", "127.0.0.2:4566", "localhost:4566", "LOCALHOST", "[::1]:4566",
+    "bucket.s3.localhost:4566", "a_b.localhost", "host.docker.internal:4566", "localhost:9000"
+]  # fmt: skip
 
 
 def status_of(fields: bytes, first: bytes = FIRST) -> int | None:
@@ -56,14 +68,7 @@ def test_asking_first_is_refused() -> None:
     assert status_of(HOST, b"OPTIONS / HTTP/1.1\r\n") == HTTPStatus.FORBIDDEN
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["evil.example", "evil.example:4566", "127.0.0.1.evil.example", "localhost.evil.example", "notlocalhost",
-     "localhos", "evil@localhost", "localhost@evil.example", "evil/.localhost", "evil,localhost", "evil localhost",
-     "::", "127.1", "127.0.0.1.1", "128.0.0.1", "2130706433", "0x7f.1", "[::2]", "::1", "[::1", "localhost:",
-     "localhost:x", "localhost:4566:1", "localhost.", "docker.internal", "motoapi.amazonaws.com",
-     "localhost.localstack.cloud", ""],
-)  # fmt: skip
+@pytest.mark.parametrize("host", FOREIGN)
 def test_a_foreign_host_is_refused(host: str) -> None:
     assert status_of(f"Host: {host}\r\n".encode()) == HTTPStatus.FORBIDDEN
 
@@ -72,13 +77,16 @@ def test_so_is_none_at_all() -> None:
     assert status_of(b"") == HTTPStatus.FORBIDDEN
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "127.0.0.1:4566", "127.0.0.2:4566", "localhost:4566", "LOCALHOST", "[::1]:4566",
-     "bucket.s3.localhost:4566", "a_b.localhost", "host.docker.internal:4566", "localhost:9000"],
-)  # fmt: skip
+@pytest.mark.parametrize("host", OWN)
 def test_the_names_of_this_machine_are_not(host: str) -> None:
     assert status_of(f"Host: {host}\r\n".encode()) is None
+
+
+def test_the_emulator_behind_takes_the_names_that_the_router_passes_on() -> None:
+    [pattern] = re.findall(r"^const OWN_HOST =.*\n? +/(.*)/i;$", PRELOADED.read_text(), re.MULTILINE)
+    own_host = re.compile(pattern, re.IGNORECASE)
+    assert [host for host in OWN if not own_host.search(f"\r\nHost: {host}\r\n")] == []
+    assert [host for host in FOREIGN if own_host.search(f"\r\nHost: {host}\r\n")] == []
 
 
 @pytest.mark.parametrize(
