@@ -385,9 +385,26 @@ def test_pages_of_the_server_s_own_and_of_trusted_origins_are_answered(local: Ad
                 assert ask(connection, "POST", "/rides", [{"rideId": 1}], Host=host)[0] == 201
 
 
+@pytest.mark.parametrize("origin", ["https://trusted.example", None], ids=["page", "program"])
+def test_a_reverse_proxy_passes_on_a_name_that_is_trusted(local: Address, origin: str | None) -> None:
+    more = {"Origin": origin} if origin else {}
+    with client(local) as connection:
+        assert ask(connection, "POST", "/rides", [{"rideId": 1}], Host="trusted.example", **more)[0] == 201
+
+
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:80", "localhost.evil.example", "192.0.2.1", "0.0.0.1", "[", "a@b@c", "2130706433"],
+    [
+        "evil.example",
+        "evil.example:80",
+        "x.trusted.example",
+        "localhost.evil.example",
+        "192.0.2.1",
+        "0.0.0.1",
+        "[",
+        "a@b@c",
+        "2130706433",
+    ],
 )
 def test_another_name_for_this_machine_is_refused(local: Address, host: str) -> None:
     with client(local) as connection:

@@ -57,7 +57,7 @@ def only_local(api: Api) -> ASGIApp:
     """Return an application that answers requests that name this machine and come from no foreign web page.
 
     A browser lets any page send a request here, and a page's domain may be made to point here (DNS rebinding). Pages of
-    `API_CORS_ORIGINS` are answered.
+    `API_CORS_ORIGINS` are answered, and so are requests by the names in them, which a reverse proxy may pass on.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,8 +65,10 @@ def only_local(api: Api) -> ASGIApp:
         host = headers.get("host", "")
         foreign = [each for each in headers.getlist("origin") if each.lower() != f"http://{host}".lower()]
         refusal = None
-        if host and not _names_loopback(host):
-            refusal = ForbiddenError(f"host: not a name of this server: ask for localhost or {HOST}")
+        named = _names_loopback(host) or any(api.allows_origin(f"{scheme}://{host}") for scheme in ("https", "http"))
+        if host and not named:
+            mend = f"ask for localhost or {HOST}, or name its origin in API_CORS_ORIGINS"
+            refusal = ForbiddenError(f"host: not a name of this server: {mend}")
         elif not all(map(api.allows_origin, foreign)):
             refusal = ForbiddenError("origin: a page of another origin: name it in API_CORS_ORIGINS")
         await (problem_response(refusal, "") if refusal else api)(scope, receive, send)
