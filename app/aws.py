@@ -103,7 +103,7 @@ def _configuring() -> Iterator[None]:
     except exceptions.CredentialRetrievalError as error:  # its text is what a program said, which may be a secret
         provider = error.kwargs["provider"]
         raise CredentialsError(f"no AWS credentials from {provider}: check what AWS's files say of it") from None
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         raise CredentialsError("no AWS credentials: what a credential_process prints is not JSON") from None
     except (exceptions.BotoCoreError, ValueError) as error:  # a region, a mode or an option that there is not
         raise SettingsError(f"AWS configuration: {' '.join(str(error).split())}") from None
