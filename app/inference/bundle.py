@@ -32,7 +32,7 @@ from app.inference.signing import (
     sign_manifest,
     signer_of,
 )
-from app.storage.files import private_folder
+from app.storage.files import is_directory, private_folder
 from app.storage.objects import FolderObjects, Objects, open_objects, read_up_to
 from app.telemetry import logger
 from app.text import quoted
@@ -171,7 +171,7 @@ def list_bundles(location: str = "") -> list[Bundle | ModelError]:
         UnknownRunError: The folder does not exist.
     """
     root = open_objects(location or str(OWN_BUNDLES))
-    if isinstance(root, FolderObjects) and not Path(root.root).is_dir():
+    if isinstance(root, FolderObjects) and not is_directory(Path(root.root)):
         raise UnknownRunError(f"{root.root}: there is no such folder of bundles: check --location or MODEL_LOCATION")
     found: list[Bundle] = []
     faults: list[Bundle | ModelError] = []

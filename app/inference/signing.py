@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.errors import SettingsError
-from app.storage.files import open_regular
+from app.storage.files import is_directory, open_regular
 from app.text import quoted
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _keys_of(given: str) -> list[Ed25519PublicKey]:
     if len(raw) == _RAW_BYTES:
         return [Ed25519PublicKey.from_public_bytes(raw)]
     path = Path(given)
-    files = sorted(path.glob("*.pem")) if path.is_dir() else [path]
+    files = sorted(path.glob("*.pem")) if is_directory(path) else [path]
     if not files:
         raise SettingsError(f"MODEL_KEYS {quoted(given)}: the folder has no file ….pem")
     keys = []

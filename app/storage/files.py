@@ -40,6 +40,14 @@ def path_of(setting: str) -> Path:
         raise SettingsError(f"{setting!r}: there is no such user's home") from None
 
 
+def is_directory(path: Path) -> bool:
+    """Return whether there is a folder; no name that is too long has one, where `Path.is_dir` raises."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file, or a link to one, to be read; a device or a pipe has no end, or never begins.
 

@@ -137,7 +137,10 @@ class FolderObjects:
 
     def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
-        return (self.folder / name).is_file()
+        try:
+            return (self.folder / name).is_file()
+        except OSError as error:
+            raise DiskError(f"{self.root}/{name}: cannot be read: {error.strerror}") from error
 
     def modified_s(self, name: str) -> float | None:
         """Return when a file was last changed."""
@@ -170,7 +173,10 @@ class FolderObjects:
         folder = self.folder / prefix.rpartition("/")[0]  # others are not looked into
         found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
         names = (path.relative_to(self.folder).as_posix() for path in found)
-        return iter(sorted(name for name in names if name.startswith(prefix)))
+        try:
+            return iter(sorted(name for name in names if name.startswith(prefix)))
+        except OSError as error:
+            raise DiskError(f"{self.root}: cannot be read: {error.strerror}") from error
 
 
 class MemoryObjects:

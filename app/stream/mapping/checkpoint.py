@@ -32,9 +32,13 @@ class CheckpointFile:
         """Take the file's path; the file need not exist yet.
 
         Raises:
-            SettingsError: Something else is there, which a replacement would end: a device, say.
+            SettingsError: Something else is there, which a replacement would end: a device, say. Or no file can be.
         """
-        if path.exists() and not path.is_file():
+        try:
+            is_other = path.exists() and not path.is_file()
+        except OSError as error:  # a name that is too long, a folder that may not be searched
+            raise SettingsError(f"checkpoint {path}: cannot be read: {error.strerror}") from None
+        if is_other:
             raise SettingsError(f"checkpoint {path}: is not a file")
         self._path = path
 

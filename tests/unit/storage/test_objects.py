@@ -13,8 +13,10 @@ from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 import app
 from app import aws
 from app.domains.alerts.lookups.table import open_lookup
-from app.errors import CloudError, CredentialsError, DiskError, LocationError, SettingsError
+from app.errors import CloudError, CredentialsError, DiskError, LocationError, MillraceError, SettingsError
+from app.inference.signing import read_keys
 from app.storage.objects import BLOCK_BYTES, MemoryObjects, open_objects
+from app.stream.mapping.checkpoint import CheckpointFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,6 +68,20 @@ def test_a_large_object_that_breaks_off_or_changes_is_one_line(
 def test_a_home_of_nobody_is_one_line(open_it: Callable[[str], object]) -> None:
     with pytest.raises(SettingsError, match="there is no such user's home"):
         open_it("~nobody-here/x")
+
+
+def test_a_name_that_no_file_can_have_is_one_line(tmp_path: Path) -> None:
+    name = "x" * 300
+    objects = open_objects(str(tmp_path / name))
+    for use in (
+        objects.names,
+        lambda: objects.get(name),
+        lambda: objects.exists(name),
+        lambda: CheckpointFile(Path(name)),
+        lambda: read_keys([name]),
+    ):
+        with pytest.raises(MillraceError, match="File name too long"):
+            use()
 
 
 def test_homes_are_looked_up_where_one_of_nobody_is_no_exception() -> None:

@@ -20,7 +20,7 @@ from app.domains.alerts.formats.marks import Marks
 from app.domains.alerts.formats.recognise import FORMATS, use_own_formats
 from app.domains.alerts.formats.severity import WORDS, Scale
 from app.errors import SettingsError
-from app.storage.files import open_regular
+from app.storage.files import is_directory, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -137,7 +137,7 @@ def read_own_formats(locations: str) -> tuple[Format, ...]:
     faults: list[str] = []
     for each in filter(None, locations.split(":")):
         path = Path(each)
-        there = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+        there = sorted(path.glob("*.toml")) if is_directory(path) else [path]
         if not there:
             faults.append(f"{path}: the folder has no file ….toml; name another, or put a format there")
         files += there
