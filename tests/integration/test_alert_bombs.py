@@ -36,7 +36,7 @@ finally:
 @pytest.mark.parametrize(
     ("command", "content", "exit_code"),
     [
-        pytest.param("technique", (b'{"input":[', b"[],", 300_000, b"[]]}"), 40, id="lists"),
+        pytest.param("technique", (b'{"input":[', b"[],", 300_000, b"[]]}"), 49, id="lists"),
         pytest.param("run", (b'{"Records":[', b"[],", 4_000_000, b"[]]}"), 40, id="records"),
         pytest.param("run", (b'{"alerts":["', b"a", 300_000_000, b""), 49, id="string"),
         pytest.param("technique", (b'{"input":[', b" ", 300_000_000, b"]}"), 49, id="blanks"),
