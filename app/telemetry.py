@@ -142,10 +142,15 @@ def emit_metrics(
         "CloudWatchMetrics": [{"Namespace": namespace, "Dimensions": [list(dimensions)], "Metrics": definitions}],
     }
     line = {"_aws": metadata, **dimensions, **counts, **milliseconds}
-    write_line(json_text(line, float))  # NumPy's numbers are numbers too
+    _write(json_text(line, float))  # names of ours and numbers, NumPy's too
 
 
 def write_line(line: str) -> None:
-    """Write a line to standard error, unless that is gone: a full disk or a closed pipe must not fail a batch."""
+    """Write a line to standard error, without credentials and unprintable characters."""
+    _write(whole_line(without_credentials(line)))
+
+
+def _write(line: str) -> None:
+    """Write to standard error unless that is gone: a full disk or a closed pipe must not fail a batch."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(whole_line(without_credentials(line)) + "\n")
+        sys.stderr.write(line + "\n")

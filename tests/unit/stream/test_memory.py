@@ -34,7 +34,7 @@ BOMBS = {
     "lists": b'{"n":1,"x":[' + b"[]," * MOST_ELEMENTS + b"[]]}",
     "objects": b'{"n":1,"x":[' + b"{}," * MOST_ELEMENTS + b"{}]}",
     "fields": b'{"n":1,' + b'"a":0,' * MOST_ELEMENTS + b'"a":0}',
-    "numbers behind a text": b'{"n":1,"a":"\\"[","x":[' + b"0.5," * MOST_ELEMENTS + b"1]}",
+    "numbers behind a text": b'{"n":1,"a":"\\"[","x":[' + b"0.5," * (4 * MOST_ELEMENTS) + b"1]}",
 }
 
 

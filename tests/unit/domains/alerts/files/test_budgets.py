@@ -56,7 +56,7 @@ class TestArchives:
 
     def test_too_many_values_are_not_parsed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(external, "MOST_ANSWER_ELEMENTS", 1_000)
-        for answer in (archive(b"[" + b"{}," * 999 + b"{}]"), archive(alerts=b"[" + b"0," * 2_000 + b"0]")):
+        for answer in (archive(b"[" + b"{}," * 999 + b"{}]"), archive(alerts=b"[" + b"0," * 8_000 + b"0]")):
             with pytest.raises(BudgetError, match=r"^label: (cluster|alert)_output.json: more than 1000 values"):
                 external.answered_clusters(answer, CHUNK, "label")
 
