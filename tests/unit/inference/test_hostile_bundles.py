@@ -360,7 +360,7 @@ def with_files(*names: str, size: int = 1) -> dict[str, Any]:
         *(({"created": time}, "make the bundle again") for time in ("", "soon", "9" * 30)),
         ({"signature": [{"name": str(index), "type": "double"} for index in range(10_001)]}, "up to 10,000 inputs"),
         ({"attribution": [[]] * 600_000}, "elements: restore the bundle"),
-        ({"more": [1] * 600_000}, "elements: restore the bundle"),
+        ({"more": [True] * 600_000}, "elements: restore the bundle"),
     ],
 )
 def test_a_manifest_is_refused_in_one_line(changes: dict[str, Any], why: str) -> None:
