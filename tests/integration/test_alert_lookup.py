@@ -155,12 +155,12 @@ def test_an_item_that_is_no_correction_is_one_clear_error(name: str) -> None:
 
 
 class Throttling:
-    """DynamoDB that leaves keys unprocessed and refuses puts, now and then or always."""
+    """DynamoDB that leaves keys unprocessed and refuses the first put of each item, or all."""
 
     def __init__(self, client: Any, *, always: bool = False) -> None:
         self._client = client
         self._always = always
-        self._calls = 0
+        self._refused: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -168,7 +168,6 @@ class Throttling:
     def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - botocore's name
         [(table, request)] = RequestItems.items()
         keys = request["Keys"]
-        self._calls += 1
         served = 0 if self._always else len(keys) // 2 + 1
         answer = self._client.batch_get_item(RequestItems={table: {**request, "Keys": keys[: max(served, 1)]}})
         if not served:
@@ -177,8 +176,9 @@ class Throttling:
         return {**answer, "UnprocessedKeys": {table: {"Keys": left}} if left else {}}
 
     def put_item(self, **request: Any) -> Any:
-        self._calls += 1
-        if self._always or self._calls % 2:
+        item = repr(request["Item"])
+        if self._always or item not in self._refused:
+            self._refused.add(item)
             code = "ProvisionedThroughputExceededException"
             raise ClientError({"Error": {"Code": code, "Message": "slow down"}}, "PutItem")
         return self._client.put_item(**request)
