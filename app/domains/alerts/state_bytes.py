@@ -27,6 +27,8 @@ _LARGEST_RATIO = 64  # of zlib beyond that: real states are compressed to a thir
 _FAR = 2**62  # a second that no clock reaches; sums with it are 64-bit integers still
 Index = Annotated[int, Meta(ge=0, le=_FAR)]
 """An index of a text: a negative one would count from the end."""
+Indexes = Annotated[list[Index], Meta(max_length=10_000)]
+"""Those of one alert or step, which may list hosts and users by the thousand."""
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Number = Annotated[int, Meta(ge=-_FAR, le=_FAR)]
 Time = Annotated[float, Meta(ge=-_FAR, le=_FAR)]

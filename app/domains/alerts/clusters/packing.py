@@ -14,6 +14,7 @@ from app.domains.alerts.clusters.state import NEVER, AlertSignature, OpenCluster
 from app.domains.alerts.state_bytes import (
     Count,
     Index,
+    Indexes,
     Number,
     Severity,
     Time,
@@ -29,14 +30,12 @@ if TYPE_CHECKING:
     from app.domains.alerts.clusters.state import State
 
 VERSION = 4  # of the format; to be raised with any change of the structs below
-_OLDEST = (
-    2  # the oldest version that is read: it has no `clock_latest`, and as 3 no severity, entities of steps, aliases
-)
+_OLDEST = 2
+"""The oldest version that is read: it has no `clock_latest`, and as 3 no severity, entities of steps and aliases."""
 WHAT = "state of clusters"
 # Lengths of lists are twice what `ClusterConfig` allows at most: a list is refused before it takes memory.
 _MOST_LISTED = Meta(max_length=2_000)
 _Listed = Annotated[list[Index], _MOST_LISTED]
-_Few = Annotated[list[Index], Meta(max_length=10_000)]  # of one alert, which lists hosts and users by the thousand
 _Bits = Annotated[int, Meta(ge=0, lt=2**40)]  # of `MEMORY_S` seconds
 
 
@@ -52,7 +51,7 @@ class _Step(msgspec.Struct, array_like=True, gc=False):
     first_id: int | str
     number: Count = 0
     severity: Severity = None
-    entities: _Few = []
+    entities: Indexes = []
 
 
 class _Cluster(msgspec.Struct, array_like=True, gc=False):
@@ -77,11 +76,11 @@ class _Signature(msgspec.Struct, array_like=True, gc=False):
     technique: Index
     src: Index
     dst: Index
-    entities: _Few
+    entities: Indexes
     last_time: float
     last_clock: float
     pace: Time
-    recurring: _Few
+    recurring: Indexes
     cluster: Count
 
 
@@ -99,7 +98,7 @@ class _State(msgspec.Struct, array_like=True):
     targets: Annotated[
         list[tuple[Index, Annotated[list[tuple[Index, Number, _Bits]], _MOST_LISTED]]], Meta(max_length=40_000)
     ]
-    patterns: Annotated[list[tuple[Index, _Few, Count, Time, Count]], Meta(max_length=40_000)]
+    patterns: Annotated[list[tuple[Index, Indexes, Count, Time, Count]], Meta(max_length=40_000)]
     clock_latest: float = math.inf
     next_step: Count = 1
     ids: Annotated[list[Index], Meta(max_length=200_000)] = []  # digests of seven bytes

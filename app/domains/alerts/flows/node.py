@@ -18,6 +18,7 @@ from app.domains.alerts.incidents import Step
 from app.domains.alerts.state_bytes import (
     Count,
     Index,
+    Indexes,
     Number,
     Severity,
     Time,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 VERSION = 2  # of the stored format; to be raised with any change of the structs below
 WHAT = "state of flows"
 _MOST_STEPS = 100_000  # twice what `FlowConfig` allows
-_Few = Annotated[list[Index], Meta(max_length=10_000)]
 SLOT_S = 600  # alerts within ten minutes are counted as one time: a scan or an outbreak is one event
 HOUR_S = 3_600
 _INSIDE = frozenset({"inside", "name", "resource"})  # kinds of entities
@@ -147,8 +147,8 @@ class _Step(msgspec.Struct, array_like=True):
     alerts: Count
     first_id: int | str
     severity: Severity
-    entities: _Few
-    keys: _Few
+    entities: Indexes
+    keys: Indexes
 
 
 def pack_flows(clock: Clock, nodes: Iterable[Node], aliases: AliasTable) -> bytes:
