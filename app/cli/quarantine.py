@@ -83,16 +83,26 @@ def replay(reason: Reason = None, only: Only = None, to: To = None, dry_run: Dry
     """
     with QuarantinedRecords(read_settings(os.environ)) as records:
         waiting: Counter[str] = Counter()
-        for record in _to_replay(records, reason, only):  # before any is put: each must be there
-            _raw(record)
-            waiting[to or record.source.stream] += 1
+        left_out: list[str] = []
+        for record, data in _to_replay(records, reason, only):
+            if data is not None:
+                waiting[to or record.source.stream] += 1
+            elif len(left_out) < MOST_FAULTS_KEPT:
+                left_out.append(record.id)
         put = 0
         if not dry_run:
-            for stream, chosen in groupby(_to_replay(records, reason, only), lambda each: to or each.source.stream):
-                put += sum(feed_stream(stream, ((each.source.partition_key, _raw(each)) for each in chosen)))
+            chosen = (each for each in _to_replay(records, reason, only) if each[1] is not None)
+            for stream, pairs in groupby(chosen, lambda each: to or each[0].source.stream):
+                put += sum(feed_stream(stream, ((each.source.partition_key, data or b"") for each, data in pairs)))
     for stream, count in waiting.items():
         print_line(f"{stream}: {count} records {'would be ' if dry_run else ''}put back")
     print_line(f"{put} of {waiting.total()} records put back")
+    if left_out:
+        more = "at least " if len(left_out) == MOST_FAULTS_KEPT else ""
+        raise QuarantineError(
+            f"{more}{len(left_out)} records are left out, the first is {left_out[0]}: the raw bytes of it, or of one "
+            "before it with its partition key, are not here; `millrace quarantine show ID` says where they should be"
+        )
 
 
 def _chosen(records: QuarantinedRecords, reason: str | None, only: str | None) -> Iterator[QuarantinedRecord]:
@@ -101,13 +111,19 @@ def _chosen(records: QuarantinedRecords, reason: str | None, only: str | None) -
     return (record for record in found if reason in {None, record.reason})
 
 
-def _to_replay(records: QuarantinedRecords, reason: str | None, only: str | None) -> Iterator[QuarantinedRecord]:
-    """Yield the chosen records, without those that wait for a parked key: put back, they would be applied twice."""
-    chosen = _chosen(records, reason, only)
-    return (record for record in chosen if not record.parked_key or reason is not None or only is not None)
+def _to_replay(
+    records: QuarantinedRecords, reason: str | None, only: str | None
+) -> Iterator[tuple[QuarantinedRecord, bytes | None]]:
+    """Yield the chosen records with their raw bytes, but not those of a parked key, which would be applied twice.
 
-
-def _raw(record: QuarantinedRecord) -> bytes:
-    if record.data is None:
-        raise QuarantineError(f"{record.id}: its raw bytes are not here but at {record.location}")
-    return record.data
+    A record has None whose bytes are not here, and so have later ones of its partition key, which would overtake it: a
+    pointer that leads nowhere holds back no other key.
+    """
+    held: set[tuple[str, str]] = set()
+    for record in _chosen(records, reason, only):
+        if record.parked_key and reason is None and only is None:
+            continue
+        key = record.source.stream, record.source.partition_key
+        if record.data is None:
+            held.add(key)
+        yield record, None if key in held else record.data
